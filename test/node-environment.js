@@ -1,0 +1,14 @@
+import { TestEnvironment } from 'jest-environment-node'
+
+// onnxruntime-node's native addon knows the outer realm's typed arrays, not the sandbox's (jestjs/jest#11864).
+const shared = [
+  'ArrayBuffer', 'SharedArrayBuffer', 'Float32Array', 'Float64Array', 'Int8Array', 'Int16Array', 'Int32Array',
+  'Uint8Array', 'Uint16Array', 'Uint32Array', 'Uint8ClampedArray', 'BigInt64Array', 'BigUint64Array'
+]
+
+export default class extends TestEnvironment {
+  async setup() {
+    await super.setup()
+    for (const name of shared) this.global[name] = globalThis[name]
+  }
+}
