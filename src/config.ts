@@ -1,0 +1,153 @@
+import { readFileSync } from 'node:fs'
+import { parse } from 'yaml'
+import { z } from 'zod'
+import { ScreeningError } from './errors.ts'
+
+const httpUrl = z.url({ protocol: /^https?$/ }).transform((value) => value.replace(/\/+$/, ''))
+const algorithm = z.enum(['RS384', 'ES384'])
+const privateJwk = z.looseObject({ kty: z.enum(['RSA', 'EC']), kid: z.string(), alg: algorithm, d: z.string() })
+const publicJwk = z.looseObject({ kty: z.enum(['RSA', 'EC']), kid: z.string() })
+
+/** A CDS client whose signed calls we accept (specs/security.md section 3). */
+const cdsClient = z.strictObject({
+  issuer: z.string().min(1),
+  /** The one key set address that this issuer may name; keys are fetched from nowhere else. */
+  jku: httpUrl.optional(),
+  keys: z.array(publicJwk).optional(),
+  /** Accepted besides the address that was called. */
+  audiences: z.array(z.string()).default([]),
+  algorithms: z.array(algorithm).default(['RS384', 'ES384'])
+})
+
+const tenant = z.strictObject({
+  id: z.string().regex(/^[a-z0-9-]{1,40}$/),
+  name: z.string().min(1),
+  fhirBase: httpUrl,
+  /** shadow: results are stored, nothing is shown or written. assist: cards and, if allowed, preliminary writes. */
+  mode: z.enum(['shadow', 'assist']).default('shadow'),
+  /** suggest: only an accepted suggestion writes. preliminary: our own writer records the AI's preliminary results too. */
+  write: z.enum(['suggest', 'preliminary']).default('suggest'),
+  language: z.enum(['en', 'de']).default('en'),
+  timeZone: z.string().default('UTC'),
+  /** Browser origins of the EHR: CORS of the hooks and frame-ancestors of the app. */
+  allowedOrigins: z.array(httpUrl).default([]),
+  /** Further origins photos and keys may be fetched from (never with the FHIR token). */
+  photoOrigins: z.array(httpUrl).default([]),
+  /** The EHR lives in a private network or on loopback: addresses that egress may then connect to. */
+  allowPrivateNetwork: z.boolean().default(false),
+  /** http instead of https; refused outside development. */
+  allowHttp: z.boolean().default(false),
+  /** A photo older than this is shown as old and not called current. */
+  currentPhotoDays: z.number().int().positive().default(30),
+  /** Only patients with a recorded RA diagnosis get a card. */
+  requireDiagnosis: z.boolean().default(true),
+  calibrationFile: z.string().optional(),
+  /** SMART Backend Services client. */
+  backend: z.strictObject({ clientId: z.string(), key: privateJwk, scope: z.string() }).optional(),
+  cdsClients: z.array(cdsClient).default([]),
+  discoveryNeedsJwt: z.boolean().default(false),
+  /** The SMART app's registration at this EHR. */
+  smart: z.strictObject({ clientId: z.string(), key: privateJwk, scope: z.string() }).optional()
+})
+
+const settings = z.strictObject({ tenants: z.array(tenant).default([]) })
+
+export type TenantConfig = z.infer<typeof tenant>
+export type CdsClientConfig = z.infer<typeof cdsClient>
+export type SigningKey = z.infer<typeof privateJwk>
+
+const environment = z.object({
+  PORT: z.coerce.number().int().min(0).max(65535).default(8080),
+  HOST: z.string().default('127.0.0.1'),
+  PUBLIC_URL: httpUrl.optional(),
+  DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/ }).optional(),
+  JOINTLENS_DATA: z.string().default('data'),
+  INFERENCE_URL: httpUrl.optional(),
+  JOINTLENS_MODEL: z.string().default('models/hand-joints/0.1.0'),
+  JOINTLENS_DEVICE: z.enum(['auto', 'cpu', 'webgpu', 'cuda']).default('auto'),
+  JOINTLENS_MODE: z.enum(['shadow', 'assist']).optional(),
+  JOINTLENS_CONFIG: z.string().optional(),
+  JOINTLENS_WORKERS: z.coerce.number().int().min(1).max(64).optional(),
+  JOINTLENS_PROFILE: z.enum(['development', 'production']).default('production'),
+  LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'silent']).default('info')
+})
+
+export interface Config {
+  readonly host: string
+  readonly port: number
+  /** The address others call us by; audience of CDS tokens, redirect base of the app. Never taken from a Host header. */
+  readonly publicUrl: string
+  readonly databaseUrl?: string
+  /** Folder of the embedded store. */
+  readonly dataDir: string
+  readonly inferenceUrl?: string
+  readonly modelDir: string
+  readonly device: 'auto' | 'cpu' | 'webgpu' | 'cuda'
+  readonly workers?: number
+  readonly profile: 'development' | 'production'
+  readonly logLevel: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'silent'
+  readonly tenants: readonly TenantConfig[]
+}
+
+/** Reads and checks the environment and JOINTLENS_CONFIG once. Throws ERR_CONFIG naming the setting, the value's fault and what was expected. */
+export function readConfig(env: Readonly<Record<string, string | undefined>>): Config {
+  const values = check(environment, withoutEmpty(env), 'environment')
+  const file = values.JOINTLENS_CONFIG ? readSettings(values.JOINTLENS_CONFIG) : { tenants: [] }
+  return makeConfig({
+    host: values.HOST,
+    port: values.PORT,
+    publicUrl: values.PUBLIC_URL ?? `http://${values.HOST}:${values.PORT}`,
+    ...(values.DATABASE_URL ? { databaseUrl: values.DATABASE_URL } : {}),
+    dataDir: values.JOINTLENS_DATA,
+    ...(values.INFERENCE_URL ? { inferenceUrl: values.INFERENCE_URL } : {}),
+    modelDir: values.JOINTLENS_MODEL,
+    device: values.JOINTLENS_DEVICE,
+    ...(values.JOINTLENS_WORKERS ? { workers: values.JOINTLENS_WORKERS } : {}),
+    profile: values.JOINTLENS_PROFILE,
+    logLevel: values.LOG_LEVEL,
+    tenants: file.tenants.map((one) => (values.JOINTLENS_MODE ? { ...one, mode: values.JOINTLENS_MODE } : one))
+  })
+}
+
+/** The rules that hold between settings; also for a config put together in code (demo, tests). */
+export function makeConfig(config: Config): Config {
+  const ids = config.tenants.map(({ id }) => id)
+  const twice = ids.find((id, index) => ids.indexOf(id) !== index)
+  if (twice) throw new ScreeningError('ERR_CONFIG', `Expected each tenant id once but received "${twice}" twice`)
+  const bases = config.tenants.map(({ fhirBase }) => fhirBase)
+  const shared = bases.find((base, index) => bases.indexOf(base) !== index)
+  if (shared) throw new ScreeningError('ERR_CONFIG', `Expected each tenants.fhirBase once but received "${shared}" twice`)
+  for (const one of config.tenants) {
+    if (one.mode === 'assist' && !one.calibrationFile)
+      throw new ScreeningError('ERR_CONFIG', `Expected tenants.${one.id}.calibrationFile (made by "jointlens calibrate") for mode assist but received none; use mode shadow until the site is calibrated`)
+    if (config.profile === 'production' && (one.allowHttp || one.fhirBase.startsWith('http:')))
+      throw new ScreeningError('ERR_CONFIG', `Expected https for tenants.${one.id}.fhirBase in the production profile but received http; JOINTLENS_PROFILE=development allows it`)
+  }
+  return Object.freeze(config)
+}
+
+/** Checks one tenant's settings, for configs put together in code. */
+export function makeTenant(settings: z.input<typeof tenant>): TenantConfig {
+  return check(tenant, settings, 'tenant')
+}
+
+function readSettings(path: string): z.infer<typeof settings> {
+  let text: string
+  try {
+    text = readFileSync(path, 'utf8')
+  } catch (cause) {
+    throw new ScreeningError('ERR_CONFIG', `Expected JOINTLENS_CONFIG to name a readable YAML file but received "${path}"`, { cause })
+  }
+  return check(settings, parse(text) ?? {}, path)
+}
+
+function check<Schema extends z.ZodType>(schema: Schema, value: unknown, where: string): z.infer<Schema> {
+  const result = schema.safeParse(value)
+  if (result.success) return result.data
+  const faults = result.error.issues.map((issue) => `${issue.path.join('.') || where}: ${issue.message}`)
+  throw new ScreeningError('ERR_CONFIG', `${where} is not valid. ${faults.join('; ')}`)
+}
+
+function withoutEmpty(env: Readonly<Record<string, string | undefined>>) {
+  return Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ''))
+}

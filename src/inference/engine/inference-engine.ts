@@ -1,0 +1,38 @@
+import type { ModelIdentity, PhotoAssessment, PhotoRegion } from '../../joints/finding.ts'
+import type { CountInterval } from '../../joints/hand-joint-count.ts'
+
+/** How logits become probabilities and calls: from the manifest, or from a site's own calibration file bound to the model digest. */
+export interface Calibration {
+  /** Added back to the logit of each joint, HAND_JOINTS order (training section 4). */
+  readonly priorLogOdds: readonly number[]
+  readonly temperature: number
+  readonly bias: number
+  /** Calibrated probability at or above which a joint counts as inflamed (t_F1), and the screening thresholds. */
+  readonly thresholds: { readonly f1: number; readonly gmean: number; readonly sensitivity90: number }
+  readonly interval: CountInterval
+  /** What data it was made from, in words that can be shown. */
+  readonly data: string
+}
+
+export interface EngineHealth {
+  readonly ready: boolean
+  readonly model: ModelIdentity
+  readonly executionProvider: string
+  readonly queued: number
+}
+
+/**
+ * Photo bytes in, findings out. Decoding and inference run in killable worker threads; the calling thread never blocks.
+ * Errors: ERR_PHOTO_* (refused input), ERR_ENGINE_BUSY (bounded queue), ERR_MODEL_* (never an invented probability).
+ */
+export interface InferenceEngine {
+  readonly model: ModelIdentity
+  readonly calibration: Calibration
+  assess(photo: Uint8Array, options?: { calibration?: Calibration; signal?: AbortSignal }): Promise<PhotoAssessment>
+  /** Upright JPEG without metadata, at most `maxSidePx` on its longer side, optionally only a region of it. */
+  renderPhoto(photo: Uint8Array, options: { maxSidePx: number; region?: PhotoRegion }): Promise<Uint8Array>
+  /** Upright JPEG with joints marked. */
+  renderOverlay(photo: Uint8Array, assessment: PhotoAssessment): Promise<Uint8Array>
+  health(): EngineHealth
+  close(): Promise<void>
+}

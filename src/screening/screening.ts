@@ -1,0 +1,59 @@
+import type { JointFinding, ModelIdentity, PhotoAssessment } from '../joints/finding.ts'
+import type { HandJointCount } from '../joints/hand-joint-count.ts'
+
+/**
+ * accepted → leased → photos read → inferred → (writing → verifying →) done; or refused (a fact about photo, patient or
+ * consent), parked (token or server, retried later with an alert), dead-letter (three tries of a poison job).
+ */
+export type ScreeningState = 'accepted' | 'leased' | 'inferred' | 'writing' | 'done' | 'refused' | 'parked' | 'dead-letter'
+
+/** One photo as the record names it. */
+export interface PhotoReference {
+  readonly resourceType: 'Media' | 'DocumentReference'
+  readonly id: string
+  readonly versionId?: string
+  /** When the photo was taken (Media.created), ISO 8601. */
+  readonly created?: string
+}
+
+export interface ScreenedPhoto extends PhotoReference {
+  readonly sha256: string
+  readonly assessment: PhotoAssessment
+}
+
+/** One screening = one patient's newest hand photos, read by one model. */
+export interface Screening {
+  readonly id: string
+  readonly tenant: string
+  readonly patientId: string
+  readonly state: ScreeningState
+  readonly photos: readonly ScreenedPhoto[]
+  /** 22 findings, left then right, HAND_JOINTS order. */
+  readonly findings: readonly JointFinding[]
+  readonly count: HandJointCount
+  readonly model: ModelIdentity
+  /** The day of the newest photo, ISO date-time; the effective time of the result. */
+  readonly photoTime: string
+  readonly completedAt: string
+  /** References of what our own writer wrote (`Observation/…`), empty when nothing was written. */
+  readonly written: readonly string[]
+}
+
+export interface ScreeningStatus {
+  readonly latest?: Screening
+  /** A screening is accepted or running. */
+  readonly pending: boolean
+  /** Set when the last attempt ended without a result. */
+  readonly failure?: { readonly code: string; readonly at: string }
+}
+
+/** What the hooks, the app and the command line ask of screening. Tenants never meet. */
+export interface ScreeningService {
+  status(tenant: string, patientId: string): Promise<ScreeningStatus>
+  /** Completed screenings, newest photo first. */
+  history(tenant: string, patientId: string): Promise<readonly Screening[]>
+  /** Durably accepts the work (idempotent while one is pending) and wakes a worker; never waits for inference. */
+  request(tenant: string, patientId: string, reason: 'hook' | 'app' | 'previsit' | 'notification' | 'command'): Promise<void>
+  /** Waits until the patient's pending screening ends; for commands and tests, never for hooks. */
+  settled(tenant: string, patientId: string, options?: { timeoutMs?: number }): Promise<ScreeningStatus>
+}
