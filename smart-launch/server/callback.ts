@@ -1,0 +1,119 @@
+import { createLocalJWKSet, jwtVerify, type JSONWebKeySet } from 'jose'
+import { z } from 'zod'
+import { ScreeningError } from '../../src/errors.ts'
+import type { TenantConfig } from '../../src/config.ts'
+import type { TokenAnswer } from '../../src/fhir/token-request.ts'
+import {
+  matchesHash, randomSecret, SESSION_SECONDS, sha256, type AppSession, type PendingLaunch
+} from './app-session.ts'
+import { redirectUri, type LaunchDeps } from './launch.ts'
+
+export interface CallbackDeps extends LaunchDeps {
+  /** Posts to the token endpoint through egress with a private_key_jwt assertion (RS384 or ES384). */
+  requestToken(tenant: TenantConfig, tokenEndpoint: string, form: Record<string, string>): Promise<TokenAnswer>
+  /** The OpenID provider's issuer and keys, fetched through egress. */
+  openIdKeys(tenant: TenantConfig): Promise<{ issuer: string; keys: JSONWebKeySet }>
+  readonly now: () => number
+}
+
+export interface CallbackAnswer {
+  readonly handle: string
+  readonly sessionSecret: string
+}
+
+const fhirId = z.string().regex(/^(?!\.{1,2}$)[A-Za-z0-9\-.]{1,64}$/)
+const tokenContext = z.object({
+  patient: fhirId,
+  encounter: fhirId.optional(),
+  need_patient_banner: z.boolean().optional(),
+  appContext: z.string().max(4096).optional(),
+  id_token: z.string().optional(),
+  fhirUser: z.string().optional()
+})
+
+/**
+ * SMART App Launch 2.2.0, redirect back: state once and bound to this browser, code exchanged with PKCE and our signed
+ * assertion, id_token verified, patient taken from the token response alone. Throws ERR_LAUNCH_REFUSED.
+ */
+export async function finishLaunch(
+  deps: CallbackDeps, query: Record<string, unknown>, browserSecret: string | undefined
+): Promise<CallbackAnswer> {
+  const pending = await takePending(deps, query['state'], browserSecret)
+  const tenant = deps.config.tenants.find(({ id }) => id === pending.tenant)
+  if (!tenant?.smart) throw refused('This EHR is no longer configured.')
+  if (pending.issuer && typeof query['iss'] === 'string' && query['iss'] !== pending.issuer)
+    throw refused('The answer came from another authorization server than the one that was asked (RFC 9207).')
+  if (query['error'] !== undefined) throw refused('The EHR did not grant access. Open JointLens again from the patient record.')
+  const code = query['code']
+  if (typeof code !== 'string' || code.length > 4096) throw refused('Expected one authorization code.')
+
+  const answer = await deps.requestToken(tenant, pending.tokenEndpoint, {
+    grant_type: 'authorization_code',
+    code,
+    redirect_uri: redirectUri(deps.config),
+    code_verifier: pending.codeVerifier
+  })
+  const context = tokenContext.safeParse(answer.extra)
+  if (!context.success) throw refused('The EHR opened the app without a patient. Choose a patient there and open JointLens again.')
+  const fhirUser = await verifiedUser(deps, tenant, pending, context.data.id_token)
+
+  const [handle, sessionSecret, csrf] = [randomSecret(), randomSecret(), randomSecret()]
+  const session: AppSession = {
+    tenant: tenant.id,
+    patientId: context.data.patient,
+    ...(context.data.encounter ? { encounterId: context.data.encounter } : {}),
+    ...(fhirUser ? { fhirUser } : {}),
+    scope: answer.scope ?? '',
+    accessToken: answer.accessToken,
+    ...(answer.refreshToken ? { refreshToken: answer.refreshToken } : {}),
+    expiresAt: deps.now() + answer.expiresInSeconds * 1000,
+    needPatientBanner: context.data.need_patient_banner ?? true,
+    ...(context.data.appContext ? { appContext: context.data.appContext } : {}),
+    secretHash: sha256(sessionSecret),
+    csrf
+  }
+  await deps.sessions.put(`smart:${handle}`, session, SESSION_SECONDS)
+  return { handle, sessionSecret }
+}
+
+async function takePending(deps: CallbackDeps, state: unknown, browserSecret: string | undefined): Promise<PendingLaunch> {
+  if (typeof state !== 'string' || !/^[\w-]{43}$/.test(state)) throw refused('Expected the state of a launch that began here.')
+  const key = `smart-state:${state}`
+  const pending = (await deps.sessions.get(key)) as PendingLaunch | undefined
+  await deps.sessions.delete(key)
+  if (!pending || !matchesHash(browserSecret, pending.browserHash))
+    throw refused('This launch has expired or began in another browser. Open JointLens again from the patient record.')
+  return pending
+}
+
+/** `Practitioner/…` from a verified id_token; undefined when the EHR sends none. A token that does not verify ends the launch. */
+async function verifiedUser(
+  deps: CallbackDeps, tenant: TenantConfig, pending: PendingLaunch, idToken: string | undefined
+): Promise<string | undefined> {
+  if (!idToken) return undefined
+  try {
+    const { issuer, keys } = await deps.openIdKeys(tenant)
+    const { payload } = await jwtVerify(idToken, createLocalJWKSet(keys), {
+      issuer,
+      audience: tenant.smart?.clientId ?? '',
+      algorithms: ['RS256', 'RS384', 'ES256', 'ES384'],
+      requiredClaims: ['exp', 'iat', 'nonce'],
+      clockTolerance: 30,
+      currentDate: new Date(deps.now())
+    })
+    if (payload['nonce'] !== pending.nonce) throw refused('nonce')
+    return relativeUser(payload['fhirUser'], tenant.fhirBase)
+  } catch (cause) {
+    throw new ScreeningError('ERR_LAUNCH_REFUSED', 'The identity that the EHR sent could not be verified.', { cause })
+  }
+}
+
+function relativeUser(fhirUser: unknown, fhirBase: string): string | undefined {
+  if (typeof fhirUser !== 'string') return undefined
+  const relative = fhirUser.startsWith(`${fhirBase}/`) ? fhirUser.slice(fhirBase.length + 1) : fhirUser
+  return /^(Practitioner|PractitionerRole|Patient|RelatedPerson)\/[A-Za-z0-9\-.]{1,64}$/.test(relative) ? relative : undefined
+}
+
+function refused(message: string): ScreeningError {
+  return new ScreeningError('ERR_LAUNCH_REFUSED', message)
+}

@@ -1,0 +1,68 @@
+import { createHash } from 'node:crypto'
+import { ScreeningError } from '../../src/errors.ts'
+import type { Config, TenantConfig } from '../../src/config.ts'
+import type { SmartConfiguration } from '../../src/fhir/smart-configuration.ts'
+import { LAUNCH_SECONDS, randomSecret, sha256, type PendingLaunch, type SessionStore } from './app-session.ts'
+
+export interface LaunchDeps {
+  readonly config: Config
+  readonly sessions: SessionStore
+  discover(tenant: TenantConfig): Promise<SmartConfiguration>
+}
+
+export interface LaunchAnswer {
+  readonly redirect: string
+  /** Secret that binds the callback to this browser. */
+  readonly browserSecret: string
+}
+
+/**
+ * SMART App Launch 2.2.0, authorization request. Only `iss` and `launch` are read from the address; `iss` is looked up in
+ * the allow-list before any request is made, and nothing of the address is echoed. Throws ERR_LAUNCH_REFUSED.
+ */
+export async function beginLaunch(deps: LaunchDeps, query: { iss?: unknown; launch?: unknown }): Promise<LaunchAnswer> {
+  const tenant = tenantOfIssuer(deps.config, query.iss)
+  const smart = tenant.smart
+  if (!smart) throw refused('This EHR is known, but the app is not registered there yet.')
+  const launch = query.launch
+  if (launch !== undefined && (typeof launch !== 'string' || !/^[\x21-\x7e]{1,2048}$/.test(launch)))
+    throw refused('Expected launch to be the value that the EHR gave, once.')
+
+  const { authorizationEndpoint, tokenEndpoint, issuer } = await deps.discover(tenant)
+  const [state, browserSecret, codeVerifier, nonce] = [randomSecret(), randomSecret(), randomSecret(), randomSecret()]
+  const pending: PendingLaunch = {
+    tenant: tenant.id, codeVerifier, nonce, tokenEndpoint, browserHash: sha256(browserSecret), ...(issuer ? { issuer } : {})
+  }
+  await deps.sessions.put(`smart-state:${state}`, pending, LAUNCH_SECONDS)
+
+  const redirect = new URL(authorizationEndpoint)
+  const parameters = {
+    response_type: 'code',
+    client_id: smart.clientId,
+    redirect_uri: redirectUri(deps.config),
+    scope: launch === undefined ? smart.scope.replace(/\blaunch\b(?!\/)/, 'launch/patient') : smart.scope,
+    state,
+    nonce,
+    aud: tenant.fhirBase,
+    code_challenge: createHash('sha256').update(codeVerifier).digest('base64url'),
+    code_challenge_method: 'S256',
+    ...(launch === undefined ? {} : { launch })
+  }
+  for (const [name, value] of Object.entries(parameters)) redirect.searchParams.set(name, value)
+  return { redirect: redirect.href, browserSecret }
+}
+
+export function redirectUri(config: Config): string {
+  return `${config.publicUrl}/smart/callback`
+}
+
+function tenantOfIssuer(config: Config, iss: unknown): TenantConfig {
+  const wanted = typeof iss === 'string' ? iss.replace(/\/+$/, '') : undefined
+  const tenant = config.tenants.find(({ fhirBase }) => fhirBase === wanted)
+  if (!tenant) throw refused('Expected iss to be a FHIR server that this JointLens is configured for.')
+  return tenant
+}
+
+function refused(message: string): ScreeningError {
+  return new ScreeningError('ERR_LAUNCH_REFUSED', message)
+}

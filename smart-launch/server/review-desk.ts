@@ -1,0 +1,128 @@
+import type { Patient } from 'fhir/r4.js'
+import type { TenantConfig } from '../../src/config.ts'
+import { ScreeningError } from '../../src/errors.ts'
+import type { PhotoRegion } from '../../src/joints/finding.ts'
+import { handThatSpeaks } from '../../src/joints/hand-joint-count.ts'
+import { HAND_JOINTS, type HandJoint, type Laterality } from '../../src/joints/hand-joint.ts'
+import type { InferenceEngine } from '../../src/inference/engine/inference-engine.ts'
+import type { ScreenedPhoto, Screening, ScreeningService } from '../../src/screening/screening.ts'
+import type { AppSession } from './app-session.ts'
+
+export type ReviewCall = 'swollen' | 'not-swollen' | 'not-assessable'
+export interface ReviewDecision { readonly side: Laterality; readonly joint: HandJoint; readonly call: ReviewCall }
+export interface ReviewDecisions { readonly screeningId: string; readonly decisions: readonly ReviewDecision[] }
+
+/** What the app needs of the record, with the launching clinician's own token. */
+export interface ReviewRecord {
+  patient(session: AppSession, tenant: TenantConfig): Promise<Patient>
+  photoBytes(session: AppSession, tenant: TenantConfig, photo: ScreenedPhoto): Promise<Uint8Array>
+  previewFinal(session: AppSession, tenant: TenantConfig, screening: Screening, decisions: readonly ReviewDecision[]): readonly object[]
+  writeFinal(session: AppSession, tenant: TenantConfig, screening: Screening, decisions: readonly ReviewDecision[]): Promise<readonly string[]>
+}
+
+export interface ReviewDeps {
+  readonly screenings: ScreeningService
+  readonly engine: InferenceEngine
+  readonly record: ReviewRecord
+}
+
+/** The review page's work: show one patient's screening and turn a clinician's calls into final Observations. */
+export type ReviewDesk = ReturnType<typeof openReviewDesk>
+
+export function openReviewDesk({ screenings, engine, record }: ReviewDeps) {
+  return {
+    async describe(session: AppSession, tenant: TenantConfig) {
+      const patient = await record.patient(session, tenant)
+      return {
+        patient: { name: nameOf(patient), ...(patient.birthDate ? { birthDate: patient.birthDate } : {}) },
+        needPatientBanner: session.needPatientBanner,
+        canSign: canSign(session),
+        ehr: tenant.name,
+        language: tenant.language,
+        mode: tenant.mode,
+        model: engine.model,
+        calibration: engine.calibration.data
+      }
+    },
+
+    async review(session: AppSession, tenant: TenantConfig) {
+      const [status, history] = await Promise.all([
+        screenings.status(tenant.id, session.patientId),
+        screenings.history(tenant.id, session.patientId)
+      ])
+      return {
+        pending: status.pending,
+        ...(status.failure ? { failure: status.failure } : {}),
+        ...(status.latest ? { latest: shown(status.latest) } : {}),
+        history: history.map(({ id, photoTime, count }) => ({ id, photoTime, count })),
+        thresholds: engine.calibration.thresholds
+      }
+    },
+
+    async photo(session: AppSession, tenant: TenantConfig, photoId: string, closeUp?: { side: Laterality; joint: HandJoint }) {
+      const photo = await screenedPhoto(screenings, session, tenant, photoId)
+      const bytes = await record.photoBytes(session, tenant, photo)
+      const region = closeUp ? regionOf(photo, closeUp) : undefined
+      return engine.renderPhoto(bytes, region ? { maxSidePx: 480, region } : { maxSidePx: 1600 })
+    },
+
+    requestScreening: (session: AppSession, tenant: TenantConfig) => screenings.request(tenant.id, session.patientId, 'app'),
+
+    async preview(session: AppSession, tenant: TenantConfig, input: ReviewDecisions) {
+      const screening = await screeningOf(screenings, session, tenant, input.screeningId)
+      return { resources: record.previewFinal(session, tenant, screening, input.decisions) }
+    },
+
+    async sign(session: AppSession, tenant: TenantConfig, input: ReviewDecisions) {
+      if (!canSign(session)) throw new ScreeningError('ERR_FORBIDDEN', 'Your EHR sign-in does not allow writing Observations; nothing was written.')
+      const screening = await screeningOf(screenings, session, tenant, input.screeningId)
+      return { written: await record.writeFinal(session, tenant, screening, input.decisions) }
+    }
+  }
+}
+
+/** Scopes v1 (`.write`, `.*`) and v2 (`.c`, `.cu…`); a person must be behind the signature. */
+export function canSign(session: AppSession): boolean {
+  const writes = /(?:^| )(?:patient|user)\/(?:Observation|\*)\.(?:write|\*|c\w*)(?= |\?|$)/
+  return writes.test(session.scope) && /^Practitioner(Role)?\//.test(session.fhirUser ?? '')
+}
+
+async function screenedPhoto(screenings: ScreeningService, session: AppSession, tenant: TenantConfig, photoId: string) {
+  const history = await screenings.history(tenant.id, session.patientId)
+  const photo = history.flatMap(({ photos }) => photos).find(({ id }) => id === photoId)
+  if (!photo) throw new ScreeningError('ERR_NOT_FOUND', 'Expected a photo of this patient.')
+  return photo
+}
+
+async function screeningOf(screenings: ScreeningService, session: AppSession, tenant: TenantConfig, id: string) {
+  const history = await screenings.history(tenant.id, session.patientId)
+  const screening = history.find((one) => one.id === id)
+  if (!screening) throw new ScreeningError('ERR_CONFLICT', 'A newer result has replaced the one on your screen. Reload to see it.')
+  return screening
+}
+
+function regionOf(photo: ScreenedPhoto, { side, joint }: { side: Laterality; joint: HandJoint }): PhotoRegion {
+  const hand = handThatSpeaks(photo.assessment.hands.filter((one) => one.side === side))
+  const region = hand?.regions[HAND_JOINTS.indexOf(joint)]
+  if (!region) throw new ScreeningError('ERR_NOT_FOUND', 'Expected a joint that this photo shows.')
+  return region
+}
+
+function shown({ id, photoTime, findings, count, model, photos, written }: Screening) {
+  return {
+    id, photoTime, findings, count, model, recorded: written.length > 0,
+    photos: photos.map((photo) => ({
+      id: photo.id,
+      ...(photo.created ? { created: photo.created } : {}),
+      width: photo.assessment.width,
+      height: photo.assessment.height,
+      ...(photo.assessment.refusal ? { refusal: photo.assessment.refusal } : {}),
+      hands: photo.assessment.hands
+    }))
+  }
+}
+
+function nameOf(patient: Patient): string {
+  const name = patient.name?.find(({ use }) => use === 'official') ?? patient.name?.[0]
+  return name?.text ?? [...(name?.given ?? []), name?.family].filter(Boolean).join(' ')
+}

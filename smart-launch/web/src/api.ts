@@ -1,0 +1,84 @@
+import type { HandAssessment, JointFinding, ModelIdentity } from '../../../src/joints/finding.ts'
+import type { HandJointCount } from '../../../src/joints/hand-joint-count.ts'
+import type { HandJoint, Laterality } from '../../../src/joints/hand-joint.ts'
+
+export type { HandAssessment, HandJoint, HandJointCount, JointFinding, Laterality }
+export type ReviewCall = 'swollen' | 'not-swollen' | 'not-assessable'
+
+export interface SessionView {
+  readonly patient: { readonly name: string; readonly birthDate?: string }
+  readonly needPatientBanner: boolean
+  readonly canSign: boolean
+  readonly ehr: string
+  readonly language: 'en' | 'de'
+  readonly mode: 'shadow' | 'assist'
+  readonly model: ModelIdentity
+  readonly calibration: string
+  readonly csrf: string
+}
+
+export interface PhotoView {
+  readonly id: string
+  readonly created?: string
+  readonly width: number
+  readonly height: number
+  readonly refusal?: string
+  readonly hands: readonly HandAssessment[]
+}
+
+export interface ReviewView {
+  readonly pending: boolean
+  readonly failure?: { readonly code: string; readonly at: string }
+  readonly latest?: {
+    readonly id: string
+    readonly photoTime: string
+    readonly findings: readonly JointFinding[]
+    readonly count: HandJointCount
+    readonly photos: readonly PhotoView[]
+    readonly recorded: boolean
+  }
+  readonly history: readonly { readonly id: string; readonly photoTime: string; readonly count: HandJointCount }[]
+}
+
+export interface Decision { readonly side: Laterality; readonly joint: HandJoint; readonly call: ReviewCall }
+
+/** The launch handle is the last part of the page's address; the secret that opens it is a cookie no script can read. */
+const handle = location.pathname.split('/').at(-1) ?? ''
+const base = `/smart/api/${handle}`
+
+export class ApiError extends Error {
+  readonly code: string
+  constructor(code: string, message: string) {
+    super(message)
+    this.code = code
+  }
+}
+
+async function call<Answer>(path: string, init?: RequestInit): Promise<Answer> {
+  let response: Response
+  try {
+    response = await fetch(`${base}${path}`, { credentials: 'same-origin', ...init })
+  } catch {
+    throw new ApiError('offline', 'The connection was lost. Nothing was written. Try again.')
+  }
+  const body: unknown = response.status === 204 ? {} : await response.json().catch(() => ({}))
+  if (response.ok) return body as Answer
+  const issue = (body as { issue?: { details?: { text?: string }; diagnostics?: string }[] }).issue?.[0]
+  throw new ApiError(issue?.details?.text ?? 'ERR_INTERNAL', issue?.diagnostics ?? 'Something went wrong. Nothing was written.')
+}
+
+const post = (csrf: string, body: unknown): RequestInit => ({
+  method: 'POST',
+  headers: { 'content-type': 'application/json', 'x-jointlens-csrf': csrf },
+  body: JSON.stringify(body)
+})
+
+export const readSession = () => call<SessionView>('/session')
+export const readReview = () => call<ReviewView>('/review')
+export const requestScreening = (csrf: string) => call('/screen', post(csrf, {}))
+export const preview = (csrf: string, screeningId: string, decisions: readonly Decision[]) =>
+  call<{ resources: readonly object[] }>('/preview', post(csrf, { screeningId, decisions }))
+export const sign = (csrf: string, screeningId: string, decisions: readonly Decision[]) =>
+  call<{ written: readonly string[] }>('/sign', post(csrf, { screeningId, decisions }))
+export const photoUrl = (photo: string) => `${base}/photos/${encodeURIComponent(photo)}`
+export const closeUpUrl = (photo: string, side: Laterality, joint: HandJoint) => `${photoUrl(photo)}?side=${side}&joint=${joint}`
