@@ -1,0 +1,59 @@
+import { z } from 'zod'
+import { ScreeningError } from '../errors.ts'
+
+/** What `/metadata` allows. It wins over everything we believe about a vendor (specs/conformance.md section 5). */
+export interface Capabilities {
+  readonly fhirVersion: string
+  readonly transaction: boolean
+  readonly batch: boolean
+  /** `read`, `create`, `update`, `search-type`… of one resource type. */
+  can(type: string, interaction: string): boolean
+  /** The type can be searched and lists the parameter, or lists no parameters at all. */
+  canSearch(type: string, parameter: string): boolean
+  conditionalCreate(type: string): boolean
+  updateCreate(type: string): boolean
+}
+
+const codes = z.array(z.object({ code: z.string() })).default([])
+const statement = z.object({
+  resourceType: z.literal('CapabilityStatement'),
+  fhirVersion: z.string().default(''),
+  rest: z.array(z.object({
+    mode: z.string().optional(),
+    interaction: codes,
+    resource: z.array(z.object({
+      type: z.string(),
+      interaction: codes,
+      conditionalCreate: z.boolean().default(false),
+      updateCreate: z.boolean().default(false),
+      searchParam: z.array(z.object({ name: z.string() })).default([])
+    })).default([])
+  })).default([])
+})
+
+/**
+ * Reads a CapabilityStatement. A statement that lists no resources at all says nothing, so nothing is ruled out but
+ * transactions and conditions. Throws ERR_EHR_ANSWER.
+ */
+export function readCapabilities(value: unknown): Capabilities {
+  const result = statement.safeParse(value)
+  if (!result.success) throw new ScreeningError('ERR_EHR_ANSWER', 'Expected /metadata to be a CapabilityStatement')
+  const rest = result.data.rest.find(({ mode }) => mode !== 'client')
+  const resources = new Map(rest?.resource.map((one) => [one.type, one]))
+  const system = new Set(rest?.interaction.map(({ code }) => code))
+  const silent = resources.size === 0
+  const can = (type: string, interaction: string) =>
+    silent || (resources.get(type)?.interaction.some(({ code }) => code === interaction) ?? false)
+  return {
+    fhirVersion: result.data.fhirVersion,
+    transaction: system.has('transaction'),
+    batch: system.has('batch'),
+    can,
+    canSearch(type, parameter) {
+      const listed = resources.get(type)?.searchParam ?? []
+      return can(type, 'search-type') && (listed.length === 0 || listed.some(({ name }) => name === parameter))
+    },
+    conditionalCreate: (type) => resources.get(type)?.conditionalCreate ?? false,
+    updateCreate: (type) => resources.get(type)?.updateCreate ?? false
+  }
+}

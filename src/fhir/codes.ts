@@ -1,0 +1,119 @@
+import { readFileSync } from 'node:fs'
+import type { CodeableConcept, Coding } from 'fhir/r4.js'
+import { lateralisedJointCode, type HandJoint, type Laterality } from '../joints/hand-joint.ts'
+
+/** One term of codes.json, the registry every written code comes from (source, confidence and traps stand beside it there). */
+interface RegistryTerm {
+  readonly group: string
+  readonly system: string
+  readonly code: string
+  readonly display: string
+  readonly use: string
+  readonly side?: 'L' | 'R'
+}
+interface RegistryJoint {
+  readonly code: string
+  readonly display: string
+  readonly text: string
+  readonly snomedJointNoSide: string
+  readonly snomedDisplay: string
+}
+interface Registry {
+  readonly ownBase: string
+  readonly joints: readonly RegistryJoint[]
+  readonly extensions: readonly { readonly url: string }[]
+  readonly codes: readonly RegistryTerm[]
+}
+
+const registry = JSON.parse(readFileSync(new URL('codes.json', import.meta.url), 'utf8')) as Registry
+
+/** Canonical base of our own code systems and identifiers (a placeholder until we own one). */
+export const OWN_BASE = registry.ownBase
+export const RESULT_ID = `${OWN_BASE}/result-id`
+export const REPORT_ID = `${OWN_BASE}/report-id`
+export const MODEL_SHA256 = `${OWN_BASE}/model-sha256`
+export const UCUM = systemOf('unit')
+
+/** The term with this code in this group; a code that the registry does not have is our mistake. */
+export function term(group: string, code: string): Coding {
+  return coding(registry.codes.find((one) => one.group === group && one.code === code), `${group} ${code}`)
+}
+
+/** For codes that are only numbers: the term by what it is used for. */
+export function termFor(group: string, use: string, side?: Laterality): Coding {
+  const wanted = side && letter(side)
+  const found = registry.codes.find((one) => one.group === group && one.use === use && (!wanted || one.side === wanted))
+  return coding(found, `${group} ${use}`)
+}
+
+export const observationTerm = (code: string): Coding => own('observation', code)
+export const methodTerm = (code: string): Coding => own('method', code)
+export const aiTerm = (code: string): Coding => term('ai-and-provenance', code)
+export const statusTerm = (code: string): Coding => term('status-and-category', code)
+export const PRESENT = termFor('value', 'value: present')
+export const ABSENT = termFor('value', 'value: absent')
+
+/** Body site of one joint (terminology section 3): own lateralised code, SNOMED CT without side, side as extension and in text. */
+export function jointSite(side: Laterality, joint: HandJoint): CodeableConcept {
+  const code = lateralisedJointCode(side, joint)
+  const entry = registry.joints.find((one) => one.code === code)
+  if (!entry) throw new Error(`Expected joint ${code} in codes.json`)
+  return {
+    extension: [{
+      url: extensionUrl('laterality'),
+      valueCodeableConcept: { coding: [termFor('laterality', 'laterality qualifier', side)] }
+    }],
+    coding: [
+      { system: `${OWN_BASE}/CodeSystem/hand-joint`, code: entry.code, display: entry.display },
+      { system: PRESENT.system ?? '', code: entry.snomedJointNoSide, display: withoutTag(entry.snomedDisplay) }
+    ],
+    text: entry.text
+  }
+}
+
+export function extensionUrl(name: string): string {
+  const found = registry.extensions.find(({ url }) => url.toLowerCase().includes(name.toLowerCase()))
+  if (!found) throw new Error(`Expected extension ${name} in codes.json`)
+  return found.url
+}
+
+/** Side of a hand, its back or one of its digits, by code: `system|code` → side. */
+const handSites = new Map<string, Laterality | undefined>(registry.codes.filter(({ group }) => group === 'hand-and-digit')
+  .map((one) => [`${one.system}|${one.code}`, one.side === 'L' ? 'left' : one.side === 'R' ? 'right' : undefined] as const))
+
+/** `{ side }` for a coding that names a hand or a part of it (side undefined when the code has none), otherwise undefined. */
+export function handSiteOf({ system, code }: Coding): { readonly side?: Laterality } | undefined {
+  const key = `${system}|${code}`
+  if (!handSites.has(key)) return undefined
+  const side = handSites.get(key)
+  return side ? { side } : {}
+}
+
+/** Side named by a laterality qualifier coding. */
+export function lateralityOf({ code }: Coding): Laterality | undefined {
+  const found = registry.codes.find((one) => one.group === 'laterality' && one.code === code)
+  return found?.side === 'L' ? 'left' : found?.side === 'R' ? 'right' : undefined
+}
+
+function own(group: 'observation' | 'method', code: string): Coding {
+  const system = `${OWN_BASE}/CodeSystem/${group}`
+  return coding(registry.codes.find((one) => one.system === system && one.code === code), `${system} ${code}`)
+}
+
+function systemOf(group: string): string {
+  const found = registry.codes.find((one) => one.group === group)
+  if (!found) throw new Error(`Expected group ${group} in codes.json`)
+  return found.system
+}
+
+function coding(found: RegistryTerm | undefined, wanted: string): Coding {
+  if (!found) throw new Error(`Expected ${wanted} in codes.json`)
+  return { system: found.system, code: found.code, display: withoutTag(found.display) }
+}
+
+/** SNOMED CT's semantic tag is for terminologists, not for a chart. */
+function withoutTag(display: string): string {
+  return display.replace(/ \((body structure|qualifier value|finding|disorder)\)$/, '')
+}
+
+const letter = (side: Laterality) => (side === 'left' ? 'L' : 'R')

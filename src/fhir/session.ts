@@ -1,0 +1,211 @@
+import type { Bundle, FhirResource } from 'fhir/r4.js'
+import { z } from 'zod'
+import type { TenantConfig } from '../config.ts'
+import { ScreeningError } from '../errors.ts'
+import { readCapabilities, type Capabilities } from './capabilities.ts'
+import { isBelow, type Egress } from './egress.ts'
+import { parseJson } from './smart-configuration.ts'
+import { openTransport, refuseStatus, type TransportOptions } from './transport.ts'
+
+type ResourceType = FhirResource['resourceType']
+type OfType<T extends ResourceType> = Extract<FhirResource, { resourceType: T }>
+export type SearchParameters = Readonly<Record<string, string | number>>
+
+/** One EHR, one token. Every answer is checked before it is believed; every error is a ScreeningError without address or PHI. */
+export interface FhirSession {
+  readonly tenant: TenantConfig
+  /** ERR_NOT_FOUND when it is not there; ERR_EHR_ANSWER when something else came back. */
+  read<T extends ResourceType>(type: T, id: string): Promise<OfType<T>>
+  /** Follows pages within the FHIR base, none twice. Without maxPages more than 100 pages are ERR_EHR_ANSWER. */
+  search<T extends ResourceType>(type: T, parameters: SearchParameters, options?: { maxPages?: number }): Promise<readonly OfType<T>[]>
+  /** Resolves with the reference that the server gave: `Type/id`. `ifNoneExist` is a query (conditional create). */
+  create(resource: FhirResource, options?: { ifNoneExist?: string }): Promise<string>
+  /** PUT to `Type/id`; `ifMatch` is a versionId. */
+  update(resource: FhirResource, options?: { ifMatch?: string }): Promise<string>
+  transaction(bundle: Bundle): Promise<Bundle>
+  batch(bundle: Bundle): Promise<Bundle>
+  /** `/metadata`, kept for an hour. */
+  capabilities(): Promise<Capabilities>
+  /** Bytes of a Binary by id or by an address on this server, whether it answers raw or in FHIR JSON. */
+  readBinary(urlOrId: string, options?: { maxBytes?: number }): Promise<Uint8Array>
+  /** An attachment address: on this server with our token, on a configured photo origin without it, elsewhere refused. */
+  readAttachment(url: string, options?: { maxBytes?: number }): Promise<Uint8Array>
+}
+
+export type FhirSessionOptions = TransportOptions
+
+export const MAX_PAGES = 100
+export const MAX_PHOTO_BYTES = 25_000_000
+const CAPABILITIES_MS = 3_600_000
+const PHOTO_TYPES = 'image/jpeg, image/png, image/webp, image/*;q=0.9, application/fhir+json;q=0.5'
+
+const searchset = z.object({
+  resourceType: z.literal('Bundle'),
+  link: z.array(z.object({ relation: z.string(), url: z.string() })).optional(),
+  entry: z.array(z.object({
+    resource: z.looseObject({ resourceType: z.string() }).optional(),
+    search: z.object({ mode: z.string().optional() }).optional()
+  })).optional()
+})
+const bundleAnswer = z.looseObject({
+  resourceType: z.literal('Bundle'),
+  entry: z.array(z.looseObject({ response: z.looseObject({ status: z.string() }).optional() })).default([])
+})
+
+/** What an EHR allows does not depend on who asks, so it is kept with the tenant's egress, across sessions. */
+const knownCapabilities = new WeakMap<Egress, { readonly until: number; readonly value: Promise<Capabilities> }>()
+
+export function openFhirSession(options: FhirSessionOptions): FhirSession {
+  const { tenant, egress, signal } = options
+  const { client, send, answerTo } = openTransport(options)
+
+  async function readBytes(url: string, maxBytes: number): Promise<Uint8Array> {
+    const response = await send('GET', url, { headers: { accept: PHOTO_TYPES }, maxBytes: Math.ceil(maxBytes * 1.4) + 4096 })
+    refuseStatus('GET', response.status)
+    const json = /json/.test(response.headers.get('content-type') ?? '')
+    const bytes = json ? binaryData(parseJson(response.body)) : response.body
+    if (bytes.byteLength > maxBytes)
+      throw new ScreeningError('ERR_PHOTO_TOO_LARGE', `Expected at most ${maxBytes} bytes but received more`)
+    return bytes
+  }
+
+  const session: FhirSession = {
+    tenant,
+
+    async read(type, id) {
+      const found = await client.read({ resourceType: type, id: checkedId(id) })
+      if (found['resourceType'] !== type || found['id'] !== id) throw answer(`the ${type} that was asked for`)
+      return found as unknown as OfType<typeof type>
+    },
+
+    async search(type, parameters, { maxPages } = {}) {
+      const found: OfType<typeof type>[] = []
+      const seen = new Set<string>()
+      let page: unknown = await client.search({ resourceType: type, searchParams: { ...parameters } })
+      for (let count = 1; ; count++) {
+        const result = searchset.safeParse(page)
+        if (!result.success) throw answer('a searchset Bundle')
+        found.push(...(matches(result.data, type) as OfType<typeof type>[]))
+        const next = result.data.link?.find(({ relation }) => relation === 'next')?.url
+        if (next === undefined || count === maxPages) return found
+        const url = pageAddress(next, tenant.fhirBase)
+        if (seen.has(url) || count >= MAX_PAGES) throw answer('an end of the pages')
+        seen.add(url)
+        page = await client.request(url)
+      }
+    },
+
+    async create(resource, { ifNoneExist } = {}) {
+      const result = await client.create({
+        resourceType: resource.resourceType,
+        body: { ...resource },
+        ...(ifNoneExist ? { options: { headers: { 'if-none-exist': ifNoneExist } } } : {})
+      })
+      return writtenReference(resource, result, answerTo(result)?.headers.get('location'))
+    },
+
+    async update(resource, { ifMatch } = {}) {
+      const id = checkedId(resource.id ?? '')
+      const result = await client.update({
+        resourceType: resource.resourceType,
+        id,
+        body: { ...resource },
+        ...(ifMatch ? { options: { headers: { 'if-match': `W/"${ifMatch}"` } } } : {})
+      })
+      if (result['id'] !== undefined && result['id'] !== id) throw ambiguous('the id that was written')
+      return `${resource.resourceType}/${id}`
+    },
+
+    transaction: (bundle) => sendBundle(bundle, 'transaction'),
+    batch: (bundle) => sendBundle(bundle, 'batch'),
+
+    async capabilities() {
+      const known = knownCapabilities.get(egress)
+      if (known && known.until > Date.now()) return known.value
+      const value = client.capabilityStatement().then(readCapabilities)
+      knownCapabilities.set(egress, { until: Date.now() + CAPABILITIES_MS, value })
+      value.catch(() => knownCapabilities.delete(egress))
+      return value
+    },
+
+    async readBinary(urlOrId, { maxBytes = MAX_PHOTO_BYTES } = {}) {
+      const url = /^[A-Za-z0-9\-.]{1,64}$/.test(urlOrId) ? `Binary/${checkedId(urlOrId)}` : urlOrId
+      return readBytes(absolute(url, tenant.fhirBase), maxBytes)
+    },
+
+    async readAttachment(url, { maxBytes = MAX_PHOTO_BYTES } = {}) {
+      const target = absolute(url, tenant.fhirBase)
+      if (isBelow(new URL(target), tenant.fhirBase)) return readBytes(target, maxBytes)
+      const response = await egress.fetch(target, {
+        purpose: 'photo', headers: { accept: 'image/*' }, maxBytes, tooLarge: 'ERR_PHOTO_TOO_LARGE', ...(signal ? { signal } : {})
+      })
+      refuseStatus('GET', response.status)
+      return response.body
+    }
+  }
+  return session
+
+  async function sendBundle(bundle: Bundle, type: 'transaction' | 'batch'): Promise<Bundle> {
+    const result = bundleAnswer.safeParse(await client[type]({ body: { ...bundle, type } }))
+    if (!result.success) throw ambiguous(`a ${type} answer`)
+    return result.data as unknown as Bundle
+  }
+}
+
+/** FHIR id; `.` and `..` fit its pattern and would walk up the path. */
+export function checkedId(id: string): string {
+  if (!/^[A-Za-z0-9\-.]{1,64}$/.test(id) || id === '.' || id === '..')
+    throw new ScreeningError('ERR_REQUEST_INVALID', 'Expected a FHIR id of letters, digits, "-" and "." (at most 64)')
+  return id
+}
+
+function matches(bundle: z.infer<typeof searchset>, type: ResourceType): unknown[] {
+  return (bundle.entry ?? []).flatMap(({ resource, search }) => {
+    if (!resource || search?.mode === 'include' || search?.mode === 'outcome') return []
+    if (resource.resourceType === 'OperationOutcome') return []
+    if (resource.resourceType !== type) throw answer(`only ${type} in the searchset`)
+    return [resource]
+  })
+}
+
+/** Relative or absolute `next`; HAPI pages at the base itself with a query. */
+function pageAddress(next: string, fhirBase: string): string {
+  const url = absolute(next, fhirBase)
+  if (!isBelow(new URL(url), fhirBase)) throw new ScreeningError('ERR_EGRESS_REFUSED', 'Expected the next page on the same FHIR server')
+  return url
+}
+
+function absolute(url: string, fhirBase: string): string {
+  if (!URL.canParse(url, `${fhirBase}/`)) throw answer('an address that can be read')
+  return new URL(url, `${fhirBase}/`).href
+}
+
+function writtenReference(resource: FhirResource, result: Record<string, unknown>, location: string | null | undefined): string {
+  const { resourceType } = resource
+  const fromLocation = location ? referenceIn(location, resourceType) : undefined
+  const { resourceType: type, id } = result
+  const fromBody = type === resourceType && typeof id === 'string' ? `${resourceType}/${checkedId(id)}` : undefined
+  const reference = fromLocation ?? fromBody
+  if (!reference) throw ambiguous('the id of what was created')
+  return reference
+}
+
+/** `Type/id` out of a Location such as `http://ehr/fhir/Observation/12/_history/1`. */
+export function referenceIn(location: string, type: string): string | undefined {
+  const id = new RegExp(`(?:^|/)${type}/([A-Za-z0-9\\-.]{1,64})(?:/_history/[^/]+)?/?$`).exec(location)?.[1]
+  return id ? `${type}/${id}` : undefined
+}
+
+function binaryData(value: unknown): Uint8Array {
+  const binary = z.object({ resourceType: z.literal('Binary'), data: z.base64() }).safeParse(value)
+  if (!binary.success) throw answer('a Binary with data')
+  return Buffer.from(binary.data.data, 'base64')
+}
+
+function answer(expected: string): ScreeningError {
+  return new ScreeningError('ERR_EHR_ANSWER', `Expected ${expected} but received something else`)
+}
+
+function ambiguous(expected: string): ScreeningError {
+  return new ScreeningError('ERR_WRITE_AMBIGUOUS', `Expected ${expected} but received something else`)
+}

@@ -1,0 +1,72 @@
+import type { JSONWebKeySet } from 'jose'
+import { z } from 'zod'
+import type { TenantConfig } from '../config.ts'
+import { ScreeningError } from '../errors.ts'
+import type { Egress, EgressPurpose } from './egress.ts'
+
+/** What we use of `{fhirBase}/.well-known/smart-configuration` (SMART App Launch 2.2.0). */
+export interface SmartConfiguration {
+  readonly authorizationEndpoint: string
+  readonly tokenEndpoint: string
+  readonly issuer?: string
+  readonly jwksUri?: string
+}
+
+const published = z.object({
+  authorization_endpoint: z.url().optional(),
+  token_endpoint: z.url(),
+  issuer: z.url().optional(),
+  jwks_uri: z.url().optional()
+})
+const openId = z.object({ issuer: z.url(), jwks_uri: z.url() })
+const keySet = z.object({ keys: z.array(z.looseObject({ kty: z.string() })).max(100) })
+
+/** Reads the EHR's SMART configuration. Throws ERR_EHR_ANSWER, ERR_EHR_UNREACHABLE, ERR_EGRESS_REFUSED. */
+export async function readSmartConfiguration(tenant: TenantConfig, egress: Egress): Promise<SmartConfiguration> {
+  const found = await readJson(egress, `${tenant.fhirBase}/.well-known/smart-configuration`, 'smart-configuration', published)
+  return {
+    authorizationEndpoint: found.authorization_endpoint ?? '',
+    tokenEndpoint: found.token_endpoint,
+    ...(found.issuer ? { issuer: found.issuer } : {}),
+    ...(found.jwks_uri ? { jwksUri: found.jwks_uri } : {})
+  }
+}
+
+/** Issuer and keys that sign id_tokens: the SMART configuration names the issuer, whose OpenID configuration names the keys. */
+export async function readOpenIdKeys(tenant: TenantConfig, egress: Egress): Promise<{ issuer: string; keys: JSONWebKeySet }> {
+  const smart = await readSmartConfiguration(tenant, egress)
+  if (!smart.issuer) throw answer('an issuer in the SMART configuration')
+  const address = `${smart.issuer.replace(/\/+$/, '')}/.well-known/openid-configuration`
+  const provider = await readJson(egress.alsoTo('keys', smart.issuer), address, 'keys', openId)
+  if (provider.issuer !== smart.issuer) throw answer('the OpenID configuration to name the issuer that was asked')
+  const keys = await readJson(egress.alsoTo('keys', provider.jwks_uri), provider.jwks_uri, 'keys', keySet)
+  return { issuer: provider.issuer, keys }
+}
+
+/** A key set (CDS clients' jku, OpenID). At most 1 MB, at most 5 s. */
+export async function readKeySet(egress: Egress, url: string): Promise<JSONWebKeySet> {
+  return readJson(egress, url, 'keys', keySet)
+}
+
+async function readJson<Schema extends z.ZodType>(
+  egress: Egress, url: string, purpose: EgressPurpose, schema: Schema
+): Promise<z.infer<Schema>> {
+  const response = await egress.fetch(url, { purpose, headers: { accept: 'application/json' }, timeoutMs: 5_000 })
+  if (response.status !== 200) throw answer(`status 200 for the ${purpose} document`)
+  const result = schema.safeParse(parseJson(response.body))
+  if (!result.success) throw answer(`a complete ${purpose} document`)
+  return result.data
+}
+
+/** undefined for what is no JSON. */
+export function parseJson(body: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(body)) as unknown
+  } catch {
+    return undefined
+  }
+}
+
+function answer(expected: string): ScreeningError {
+  return new ScreeningError('ERR_EHR_ANSWER', `Expected ${expected}`)
+}

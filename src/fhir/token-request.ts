@@ -1,0 +1,72 @@
+import { randomUUID } from 'node:crypto'
+import { importJWK, SignJWT } from 'jose'
+import { z } from 'zod'
+import type { SigningKey } from '../config.ts'
+import { ScreeningError } from '../errors.ts'
+import type { Egress } from './egress.ts'
+import { parseJson } from './smart-configuration.ts'
+
+export interface TokenAnswer {
+  readonly accessToken: string
+  readonly refreshToken?: string
+  readonly expiresInSeconds: number
+  /** Granted scopes, which may be fewer than asked. */
+  readonly scope?: string
+  /** The whole answer: patient, encounter, id_token and what else the launch context brings. */
+  readonly extra: Readonly<Record<string, unknown>>
+}
+
+export interface TokenClient {
+  readonly clientId: string
+  readonly key: SigningKey
+}
+
+const granted = z.looseObject({
+  access_token: z.string().min(1).max(16_384),
+  token_type: z.string().regex(/^bearer$/i),
+  expires_in: z.coerce.number().positive().max(86_400).default(300),
+  refresh_token: z.string().max(16_384).optional(),
+  scope: z.string().optional()
+})
+
+/**
+ * One call of the token endpoint with a private_key_jwt assertion (SMART client-confidential-asymmetric: iss = sub = client
+ * id, aud = the token endpoint, at most five minutes, fresh jti). Throws ERR_EHR_UNAUTHORIZED when refused, ERR_EHR_ANSWER.
+ */
+export async function requestToken(
+  egress: Egress, tokenEndpoint: string, client: TokenClient, form: Readonly<Record<string, string>>, now: () => number = Date.now
+): Promise<TokenAnswer> {
+  const body = new URLSearchParams({
+    ...form,
+    client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
+    client_assertion: await clientAssertion(client, tokenEndpoint, now)
+  })
+  const response = await egress.alsoTo('token', tokenEndpoint).fetch(tokenEndpoint, {
+    method: 'POST',
+    purpose: 'token',
+    headers: { 'content-type': 'application/x-www-form-urlencoded', accept: 'application/json' },
+    body: body.toString()
+  })
+  if (response.status >= 400 && response.status < 500)
+    throw new ScreeningError('ERR_EHR_UNAUTHORIZED', `Expected a token but the authorization server answered ${response.status}`)
+  if (response.status !== 200) throw new ScreeningError('ERR_EHR_UNREACHABLE', `Expected a token but received status ${response.status}`)
+  const result = granted.safeParse(parseJson(response.body))
+  if (!result.success) throw new ScreeningError('ERR_EHR_ANSWER', 'Expected a bearer token in the token answer')
+  const { access_token, refresh_token, expires_in, scope } = result.data
+  return {
+    accessToken: access_token,
+    expiresInSeconds: expires_in,
+    ...(refresh_token ? { refreshToken: refresh_token } : {}),
+    ...(scope === undefined ? {} : { scope }),
+    extra: result.data
+  }
+}
+
+async function clientAssertion({ clientId, key }: TokenClient, audience: string, now: () => number): Promise<string> {
+  const issuedAt = Math.floor(now() / 1000)
+  return new SignJWT({})
+    .setProtectedHeader({ alg: key.alg, kid: key.kid, typ: 'JWT' })
+    .setIssuer(clientId).setSubject(clientId).setAudience(audience).setJti(randomUUID())
+    .setIssuedAt(issuedAt).setExpirationTime(issuedAt + 240)
+    .sign(await importJWK(key, key.alg))
+}

@@ -1,0 +1,113 @@
+import { Client, type FhirResource, type RequestOptions } from 'fhir-kit-client'
+import type { TenantConfig } from '../config.ts'
+import { ScreeningError } from '../errors.ts'
+import type { TokenSource } from './backend-auth.ts'
+import { isBelow, type Egress, type EgressResponse } from './egress.ts'
+import { parseJson } from './smart-configuration.ts'
+
+/** Most of a FHIR answer that we read; Media may carry a photo inline. */
+const MAX_FHIR_BYTES = 48_000_000
+
+export interface TransportOptions {
+  readonly tenant: TenantConfig
+  readonly egress: Egress
+  readonly tokens: TokenSource
+  readonly signal?: AbortSignal
+}
+
+export interface Transport {
+  /** Builds paths, queries and bodies; every request it makes goes through `send`. */
+  readonly client: Client
+  /** One request below the FHIR base with our token, renewed and repeated once after a 401. */
+  send(method: string, url: string, options?: SendOptions): Promise<EgressResponse>
+  /** The HTTP answer that a result of `client` came with. */
+  answerTo(result: object): EgressResponse | undefined
+}
+
+export interface SendOptions {
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: string
+  readonly maxBytes?: number
+}
+
+/**
+ * fhir-kit-client with its transport replaced. Its own one sends the token to foreign `next` links, follows redirects and
+ * reads answers of any size, and Node's fetch honours no dispatcher of another undici (specs/packages.md section 2), so
+ * its request function is ours: guarded egress, checked before the token is attached, and errors that carry no address.
+ */
+export function openTransport({ tenant, egress, tokens, signal }: TransportOptions): Transport {
+  const client = new Client({ baseUrl: tenant.fhirBase })
+  const answers = new WeakMap<object, EgressResponse>()
+
+  async function send(method: string, url: string, { headers = {}, body, maxBytes }: SendOptions = {}): Promise<EgressResponse> {
+    if (!URL.canParse(url) || !isBelow(new URL(url), tenant.fhirBase))
+      throw new ScreeningError('ERR_EGRESS_REFUSED', 'Expected an address below the FHIR base')
+    const once = (token: string) => egress.fetch(url, {
+      method,
+      purpose: 'fhir',
+      headers: { accept: 'application/fhir+json', ...headers, authorization: `Bearer ${token}` },
+      maxBytes: maxBytes ?? MAX_FHIR_BYTES,
+      ...(body === undefined ? {} : { body }),
+      ...(signal ? { signal } : {})
+    })
+    const token = await tokens.token()
+    const first = await asWrite(method, once(token))
+    if (first.status !== 401) return first
+    tokens.invalidate(token)
+    const renewed = await tokens.token()
+    return renewed === token ? first : asWrite(method, once(renewed))
+  }
+
+  client.httpClient.request = async (method: string, requestUrl: string, options: RequestOptions = {}, body?: unknown) => {
+    const url = requestUrl.startsWith('http') ? requestUrl : `${tenant.fhirBase}/${requestUrl.replace(/^\/+/, '')}`
+    const response = await send(method, url === `${tenant.fhirBase}/` ? tenant.fhirBase : url, {
+      headers: lowerCased(options.headers),
+      ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) })
+    })
+    refuseStatus(method, response.status)
+    const result = parseJson(response.body)
+    const empty = response.body.byteLength === 0 && method !== 'GET'
+    const value = empty ? {} : result
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) throw notFhir(method)
+    answers.set(value, response)
+    return value as FhirResource
+  }
+
+  return { client, send, answerTo: (result) => answers.get(result) }
+}
+
+/** A write whose connection broke after it was sent may have happened. */
+async function asWrite(method: string, answer: Promise<EgressResponse>): Promise<EgressResponse> {
+  try {
+    return await answer
+  } catch (cause) {
+    const broken = cause instanceof ScreeningError && (cause.code === 'ERR_EHR_UNREACHABLE' || cause.code === 'ERR_EHR_ANSWER')
+    if (!broken || method === 'GET' || /ECONNREFUSED|ENOTFOUND|EAI_AGAIN|UND_ERR_CONNECT_TIMEOUT/.test(cause.message)) throw cause
+    throw new ScreeningError('ERR_WRITE_AMBIGUOUS', 'Expected the outcome of a write but the connection broke', { cause })
+  }
+}
+
+/** HTTP status → our code. 5xx to a write is no outcome: the server may have committed before it failed. */
+export function refuseStatus(method: string, status: number): void {
+  if (status >= 200 && status < 300) return
+  const heard = `the FHIR server answered ${status}`
+  if (status === 401 || status === 403) throw new ScreeningError('ERR_EHR_UNAUTHORIZED', `Expected access but ${heard}`)
+  if (status === 404 || status === 410) throw new ScreeningError('ERR_NOT_FOUND', `Expected a resource but ${heard}`)
+  if (status === 409 || status === 412) throw new ScreeningError('ERR_CONFLICT', `Expected no conflict but ${heard}`)
+  if (status === 429) throw new ScreeningError('ERR_EHR_UNREACHABLE', `Expected an answer now but ${heard}`)
+  if (status >= 500 && method !== 'GET') throw new ScreeningError('ERR_WRITE_AMBIGUOUS', `Expected the outcome of a write but ${heard}`)
+  if (status >= 500) throw new ScreeningError('ERR_EHR_UNREACHABLE', `Expected an answer but ${heard}`)
+  throw new ScreeningError('ERR_EHR_REFUSED', `Expected the request to be accepted but ${heard}`)
+}
+
+function notFhir(method: string): ScreeningError {
+  return method === 'GET'
+    ? new ScreeningError('ERR_EHR_ANSWER', 'Expected FHIR JSON but received something else')
+    : new ScreeningError('ERR_WRITE_AMBIGUOUS', 'Expected the outcome of a write as FHIR JSON but received something else')
+}
+
+function lowerCased(headers: Readonly<Record<string, string>> | undefined): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers ?? {})
+    .map(([name, value]) => [name.toLowerCase(), value] as const)
+    .filter(([name]) => name !== 'authorization'))
+}
