@@ -1,7 +1,7 @@
 import type { TenantConfig } from '../config.ts'
 import { ScreeningError } from '../errors.ts'
 import type { Egress } from './egress.ts'
-import { readSmartConfiguration } from './smart-configuration.ts'
+import { readTokenEndpoint } from './smart-configuration.ts'
 import { requestToken } from './token-request.ts'
 
 export interface TokenSource {
@@ -25,7 +25,7 @@ export function openBackendTokens(tenant: TenantConfig, egress: Egress, clock: C
 
   async function ask(): Promise<string> {
     if (!backend) throw new ScreeningError('ERR_CONFIG', `Expected tenants.${tenant.id}.backend for work without a user but received none`)
-    const { tokenEndpoint } = await readSmartConfiguration(tenant, egress)
+    const tokenEndpoint = await readTokenEndpoint(tenant, egress)
     const asked = clock()
     const answer = await requestToken(egress, tokenEndpoint, backend, { grant_type: 'client_credentials', scope: backend.scope }, clock)
     const lifeMs = answer.expiresInSeconds * 1000

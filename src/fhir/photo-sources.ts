@@ -69,7 +69,8 @@ const documentReference = z.object({
   description: z.string().optional(),
   content: z.array(z.object({ attachment }))
 })
-const bundle = z.object({ entry: z.array(z.object({ resource: z.unknown() })).optional() })
+const bundle = z.object({ entry: z.array(z.unknown()).optional() })
+const entry = z.object({ resource: z.unknown() })
 
 type Attachment = z.infer<typeof attachment>
 type Concept = z.infer<typeof concept>
@@ -97,7 +98,8 @@ export async function findHandPhotos(session: FhirSession, patientId: string): P
 /** The same out of a prefetched searchset. What is not a Bundle, or not a photo of this patient's hand, is passed over. */
 export function photosFromBundle(value: unknown, patientId: string): readonly HandPhoto[] {
   const result = bundle.safeParse(value)
-  return result.success ? handPhotosIn((result.data.entry ?? []).map(({ resource }) => resource), patientId) : []
+  const entries = result.data?.entry ?? []
+  return handPhotosIn(entries.map((one) => entry.safeParse(one).data?.resource), patientId)
 }
 
 /**

@@ -33,9 +33,6 @@ export interface Written {
   readonly alreadyThere: number
 }
 
-/** Where each of our resources lies in the record: deterministic id → `Type/id`. */
-type Places = Map<string, string>
-
 /**
  * Writes one screening, once in effect, by the strongest means `/metadata` offers (specs/reliability.md section 3). What is
  * there already, by our ledger or by the server's own account, is not sent again; after an unknown outcome the server is
@@ -52,18 +49,11 @@ export async function writeScreening(session: FhirSession, resources: ScreeningR
   if (!capabilities.can('Observation', 'create'))
     throw new ScreeningError('ERR_EHR_REFUSED', 'Expected an EHR that accepts Observations but its /metadata does not list that')
 
-  const writer = { session, resources, options, capabilities, wanted, places: new Map() as Places }
+  const writer: Writer = { session, resources, options, capabilities, wanted, places: new Map(), inDoubt: [] }
   await lookUp(writer)
   const before = new Set(writer.places.keys())
   const written = () => [...writer.places].flatMap(([id, reference]) => (before.has(id) ? [] : [reference]))
-  if (missing(writer).length > 0) {
-    try {
-      await send(writer)
-    } catch (cause) {
-      if (!isScreeningError(cause) || cause.code !== 'ERR_WRITE_AMBIGUOUS') throw cause
-      await readBack(writer, cause)
-    }
-  }
+  while (missing(writer).length > 0) await send(writer).catch((cause: unknown) => readBack(writer, cause))
   return { written: written(), alreadyThere: before.size }
 }
 
@@ -73,7 +63,10 @@ interface Writer {
   readonly options: WriteOptions
   readonly capabilities: Capabilities
   readonly wanted: readonly ScreeningResource[]
-  readonly places: Places
+  /** Where each of our resources lies in the record: deterministic id → `Type/id`. */
+  readonly places: Map<string, string>
+  /** What the send under way carries. */
+  inDoubt: readonly ScreeningResource[]
 }
 
 function missing({ wanted, places }: Writer): readonly ScreeningResource[] {
@@ -180,20 +173,34 @@ function stages(resources: readonly ScreeningResource[]): readonly (readonly Scr
   return [0, 1, 2, 3, 4].map((number) => resources.filter((one) => stage(one) === number)).filter(({ length }) => length > 0)
 }
 
+/**
+ * With conditions where the server has them. Some take conditions only in small transactions (Medplum: eight entries) and
+ * refuse the whole; then it goes without them, as one piece, under the lease and the look-up that came before.
+ */
 async function sendTransaction(writer: Writer, ownIds: boolean): Promise<void> {
   const sending = missing(writer)
+  const conditions = !ownIds && sending.some((one) => conditional(writer, one) !== undefined)
+  try {
+    await sendWhole(writer, sending, ownIds, conditions)
+  } catch (cause) {
+    if (!conditions || !isScreeningError(cause) || cause.code !== 'ERR_EHR_REFUSED') throw cause
+    await sendWhole(writer, missing(writer), ownIds, false)
+  }
+}
+
+async function sendWhole(writer: Writer, sending: readonly ScreeningResource[], ownIds: boolean, conditions: boolean): Promise<void> {
   const inside = new Set(sending.map(ourId))
-  const bundle = bundleOf(writer, sending, ownIds, (id) =>
+  const bundle = bundleOf(writer, sending, { ownIds, conditions }, (id) =>
     inside.has(id) ? (ownIds ? undefined : `urn:uuid:${id}`) : writer.places.get(id))
-  await point(writer, 'before-transaction')
+  await point(writer, 'before-transaction', sending)
   const answer = await writer.session.transaction(bundle)
   await point(writer, 'after-transaction')
   await judge(writer, sending, answer)
 }
 
 async function sendBatch(writer: Writer, stage: readonly ScreeningResource[], ownIds: boolean): Promise<void> {
-  const bundle = bundleOf(writer, stage, ownIds, (id) => writer.places.get(id))
-  await point(writer, 'before-batch')
+  const bundle = bundleOf(writer, stage, { ownIds, conditions: true }, (id) => writer.places.get(id))
+  await point(writer, 'before-batch', stage)
   const answer = await writer.session.batch(bundle)
   await point(writer, 'after-batch')
   await judge(writer, stage, answer)
@@ -203,7 +210,7 @@ async function sendOne(writer: Writer, one: ScreeningResource, ownIds: boolean):
   const body = withReferences(one, resolver(writer, (id) => writer.places.get(id)))
   const { id: _ours, ...unnamed } = body
   const query = conditional(writer, one)
-  await point(writer, 'before-write')
+  await point(writer, 'before-write', [one])
   const reference = ownIds
     ? await writer.session.update(body)
     : await writer.session.create(unnamed, query ? { ifNoneExist: query } : {})
@@ -212,13 +219,17 @@ async function sendOne(writer: Writer, one: ScreeningResource, ownIds: boolean):
 }
 
 function bundleOf(
-  writer: Writer, sending: readonly ScreeningResource[], ownIds: boolean, place: (id: string) => string | undefined
+  writer: Writer, sending: readonly ScreeningResource[], how: { readonly ownIds: boolean; readonly conditions: boolean },
+  place: (id: string) => string | undefined
 ): Bundle {
   const resolve = resolver(writer, place)
-  const entry = sending.map((one): BundleEntry => ownIds
-    ? { fullUrl: `${writer.session.tenant.fhirBase}/${one.resourceType}/${one.id}`, resource: withReferences(one, resolve), request: { method: 'PUT', url: `${one.resourceType}/${one.id}` } }
-    : createEntry(one, conditional(writer, one), resolve))
-  return { resourceType: 'Bundle', type: 'transaction', entry }
+  const put = (one: ScreeningResource): BundleEntry => ({
+    fullUrl: `${writer.session.tenant.fhirBase}/${one.resourceType}/${one.id}`,
+    resource: withReferences(one, resolve),
+    request: { method: 'PUT', url: `${one.resourceType}/${one.id}` }
+  })
+  const post = (one: ScreeningResource) => createEntry(one, how.conditions ? conditional(writer, one) : undefined, resolve)
+  return { resourceType: 'Bundle', type: 'transaction', entry: sending.map(how.ownIds ? put : post) }
 }
 
 /**
@@ -268,16 +279,20 @@ function placed(one: ScreeningResource, entry: BundleEntry | undefined): string 
   return fromLocation ?? (resourceType === type && id ? `${type}/${id}` : undefined)
 }
 
-/** After an unknown outcome: ask until all is found; what is not found stays unknown, and nothing is sent by this call. */
-async function readBack(writer: Writer, cause: ScreeningError): Promise<void> {
-  const { options, wanted, places } = writer
-  for (const delay of options.readBackDelaysMs ?? [0, 1_000, 5_000]) {
+/**
+ * After an unknown outcome: ask until everything that was under way is found, then the rest may be sent. What is not found
+ * stays unknown and ends this call, as an empty look right after a write is no proof of absence.
+ */
+async function readBack(writer: Writer, cause: unknown): Promise<void> {
+  if (!isScreeningError(cause) || cause.code !== 'ERR_WRITE_AMBIGUOUS') throw cause
+  const lost = () => writer.inDoubt.filter((one) => !writer.places.has(ourId(one)))
+  for (const delay of writer.options.readBackDelaysMs ?? [0, 1_000, 5_000]) {
     await wait(delay)
-    await point(writer, 'before-read-back', false)
+    await point(writer, 'read-back')
     for (const found of await findOnServer(writer, missing(writer)).catch(passOver)) await record(writer, ...found)
-    if (wanted.every((one) => places.has(ourId(one)))) return
+    if (lost().length === 0) return
   }
-  throw new ScreeningError('ERR_WRITE_AMBIGUOUS', `Expected ${wanted.length} written resources but found ${places.size}`, { cause })
+  throw new ScreeningError('ERR_WRITE_AMBIGUOUS', `Expected ${writer.inDoubt.length} written resources but ${lost().length} were not found`, { cause })
 }
 
 /** A server that cannot be asked now is asked again at the next look; a wrong patient is not passed over. */
@@ -291,10 +306,12 @@ async function record({ options, places }: Writer, id: string, reference: string
   await options.ledger.record(id, reference)
 }
 
-/** A place where a crash test may stop us; before a send it also asks whether the screening is still ours. */
-async function point({ options }: Writer, name: string, fenced = name.startsWith('before')): Promise<void> {
-  await options.failpoint?.(name)
-  if (fenced) await options.fence()
+/** A place where a crash test may stop us; with something to send it also asks whether the screening is still ours. */
+async function point(writer: Writer, name: string, sending?: readonly ScreeningResource[]): Promise<void> {
+  await writer.options.failpoint?.(name)
+  if (!sending) return
+  await writer.options.fence()
+  writer.inDoubt = sending
 }
 
 function ourId({ id }: ScreeningResource): string {

@@ -21,20 +21,30 @@ const published = z.object({
 const openId = z.object({ issuer: z.url(), jwks_uri: z.url() })
 const keySet = z.object({ keys: z.array(z.looseObject({ kty: z.string() })).max(100) })
 
-/** Reads the EHR's SMART configuration. Throws ERR_EHR_ANSWER, ERR_EHR_UNREACHABLE, ERR_EGRESS_REFUSED. */
+/** Reads the EHR's SMART configuration for a launch. Throws ERR_EHR_ANSWER, ERR_EHR_UNREACHABLE, ERR_EGRESS_REFUSED. */
 export async function readSmartConfiguration(tenant: TenantConfig, egress: Egress): Promise<SmartConfiguration> {
-  const found = await readJson(egress, `${tenant.fhirBase}/.well-known/smart-configuration`, 'smart-configuration', published)
+  const found = await readPublished(tenant, egress)
+  if (!found.authorization_endpoint) throw answer('an authorization endpoint in the SMART configuration')
   return {
-    authorizationEndpoint: found.authorization_endpoint ?? '',
+    authorizationEndpoint: found.authorization_endpoint,
     tokenEndpoint: found.token_endpoint,
     ...(found.issuer ? { issuer: found.issuer } : {}),
     ...(found.jwks_uri ? { jwksUri: found.jwks_uri } : {})
   }
 }
 
+/** Where Backend Services ask for tokens; a server may offer nothing else. Throws as readSmartConfiguration. */
+export async function readTokenEndpoint(tenant: TenantConfig, egress: Egress): Promise<string> {
+  return (await readPublished(tenant, egress)).token_endpoint
+}
+
+function readPublished(tenant: TenantConfig, egress: Egress): Promise<z.infer<typeof published>> {
+  return readJson(egress, `${tenant.fhirBase}/.well-known/smart-configuration`, 'smart-configuration', published)
+}
+
 /** Issuer and keys that sign id_tokens: the SMART configuration names the issuer, whose OpenID configuration names the keys. */
 export async function readOpenIdKeys(tenant: TenantConfig, egress: Egress): Promise<{ issuer: string; keys: JSONWebKeySet }> {
-  const smart = await readSmartConfiguration(tenant, egress)
+  const smart = await readPublished(tenant, egress)
   if (!smart.issuer) throw answer('an issuer in the SMART configuration')
   const address = `${smart.issuer.replace(/\/+$/, '')}/.well-known/openid-configuration`
   const provider = await readJson(egress.alsoTo('keys', smart.issuer), address, 'keys', openId)

@@ -19,9 +19,9 @@ export interface Transport {
   /** Builds paths, queries and bodies; every request it makes goes through `send`. */
   readonly client: Client
   /** One request below the FHIR base with our token, renewed and repeated once after a 401. */
-  send(method: string, url: string, options?: SendOptions): Promise<EgressResponse>
+  readonly send: (method: string, url: string, options?: SendOptions) => Promise<EgressResponse>
   /** The HTTP answer that a result of `client` came with. */
-  answerTo(result: object): EgressResponse | undefined
+  readonly answerTo: (result: object) => EgressResponse | undefined
 }
 
 export interface SendOptions {

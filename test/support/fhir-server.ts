@@ -26,7 +26,9 @@ export interface TestFhirServer {
   readonly seen: readonly SeenRequest[]
   /** Asked for every request; undefined answers as usual. */
   fault: (request: SeenRequest) => Fault | undefined
-  /** Headers the server insists on besides. */
+  /** Answers that were lost after the commit. */
+  lost: number
+  /** The token it insists on. */
   token: string | undefined
   /** Pages of this size with `next` links, which the router itself does not make. */
   pageSize: number | undefined
@@ -72,7 +74,7 @@ export async function startFhirServer(rest: CapabilityStatementRest = everything
   await once(server, 'listening')
   const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   const self: TestFhirServer = {
-    base: `${origin}/fhir`, repository, seen, fault: () => undefined, token: undefined, pageSize: undefined, next: (url) => url,
+    base: `${origin}/fhir`, repository, seen, fault: () => undefined, lost: 0, token: undefined, pageSize: undefined, next: (url) => url,
     raw: new Map(), close: () => stop(server)
   }
 
@@ -93,14 +95,17 @@ export async function startFhirServer(rest: CapabilityStatementRest = everything
     if (fault === 'null-200') return void response.status(200).type('json').send('null')
     const raw = self.raw.get(path)
     if (raw) return void response.type(raw.type).send(Buffer.from(raw.body))
+    if (request.method === 'PUT' && rest.resource?.some((type) => type.updateCreate && path.startsWith(`/${type.type}/`)))
+      await repository.admit(request.body as Resource)
     const [outcome, resource] = await router.handleRequest({
-      method: request.method as FhirRequest['method'], url: url.pathname.slice('/fhir'.length) + url.search, pathname: path, params: {},
-      query: Object.fromEntries([...url.searchParams].filter(([name]) => name !== '_page')), body: request.body as unknown,
-      headers: request.headers, config: { transactions: rest.interaction?.some(({ code }) => code === 'transaction') ?? false }
+      method: request.method as FhirRequest['method'], url: path + withoutPage(url), pathname: '', params: {}, query: {},
+      body: request.body as unknown, headers: request.headers, config: { transactions: rest.interaction?.some(({ code }) => code === 'transaction') ?? false }
     }, repository)
-    if (fault === 'commit-then-500') return void response.status(500).end()
-    if (fault === 'commit-then-reset') return void request.socket.destroy()
     const status = getStatus(outcome)
+    if (fault?.startsWith('commit-then') && status < 400) {
+      self.lost++
+      return fault === 'commit-then-500' ? void response.status(500).end() : void request.socket.destroy()
+    }
     if (status === 201 && resource) response.set('Location', `${self.base}/${resource.resourceType}/${resource.id}/_history/1`)
     response.status(status).type('application/fhir+json').json(paged(self, url, resource) ?? outcome)
   })
@@ -121,10 +126,21 @@ function paged({ pageSize, next, base }: TestFhirServer, url: URL, resource: Res
   }
 }
 
+function withoutPage(url: URL): string {
+  const rest = new URLSearchParams([...url.searchParams].filter(([name]) => name !== '_page')).toString()
+  return rest ? `?${rest}` : ''
+}
+
 class CheckedRepository extends MemoryRepository {
   override async createResource<T extends Resource>(...[resource, ...rest]: Parameters<MemoryRepository['createResource']>) {
     validateResource(resource)
     return super.createResource<T>(resource as T, ...rest)
+  }
+
+  /** Update-as-create: the id is the client's. */
+  async admit(resource: Resource): Promise<void> {
+    const { resourceType, id = '' } = resource
+    await this.readResource(resourceType, id).catch(() => super.createResource(resource, { assignedId: true }))
   }
 
   override async withTransaction<R>(callback: (repository: this) => Promise<R>): Promise<R> {

@@ -18,14 +18,17 @@ export function identifierQuery(resource: ScreeningResource): string | undefined
   return identifier && `identifier=${encodeURIComponent(`${identifier.system}|${identifier.value}`)}`
 }
 
-/** Transaction Bundle: created under urn:uuid, each with ifNoneExist on its identifier, so that sending it twice makes one. */
-export function screeningBundle(resources: ScreeningResources): Bundle {
+/**
+ * Transaction Bundle: created under urn:uuid, each with ifNoneExist on its identifier, so that sending it twice makes one.
+ * `conditional: false` for servers that take conditions only in small transactions (Medplum: eight entries).
+ */
+export function screeningBundle(resources: ScreeningResources, { conditional = true } = {}): Bundle {
   const all = inWritingOrder(resources)
   const inside = new Set(all.map(({ id }) => id))
   return {
     resourceType: 'Bundle',
     type: 'transaction',
-    entry: all.map((one) => createEntry(one, identifierQuery(one), (_type, id, was) =>
+    entry: all.map((one) => createEntry(one, conditional ? identifierQuery(one) : undefined, (_type, id, was) =>
       inside.has(id) ? { ...was, reference: `urn:uuid:${id}` } : undefined))
   }
 }

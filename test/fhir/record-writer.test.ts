@@ -1,0 +1,237 @@
+import { afterEach, describe, expect, test } from '@jest/globals'
+import type { Media } from '@medplum/fhirtypes'
+import type { CapabilityStatementRest, DiagnosticReport, Observation, Provenance } from 'fhir/r4.js'
+import { fixedToken } from '../../src/fhir/backend-auth.ts'
+import { egressForTenant, type Egress } from '../../src/fhir/egress.ts'
+import { inWritingOrder } from '../../src/fhir/resources/screening-bundle.ts'
+import { screeningResources, type ScreeningResources } from '../../src/fhir/resources/screening-resources.ts'
+import { writeScreening, type WriteOptions } from '../../src/fhir/record-writer.ts'
+import { openFhirSession, type FhirSession } from '../../src/fhir/session.ts'
+import { everything, startFhirServer, type Fault, type TestFhirServer } from '../support/fhir-server.ts'
+import { loopbackTenant, sampleScreening } from '../support/screening-sample.ts'
+
+type Code = 'transaction' | 'batch'
+const offering = (system: Code[], conditionalCreate: boolean, change: (type: string) => { create?: boolean; params?: string[] } = () => ({})): CapabilityStatementRest => {
+  const rest = everything()
+  return {
+    ...rest,
+    interaction: system.map((code) => ({ code })),
+    resource: (rest.resource ?? []).map((one) => {
+      const { create = true, params } = change(one.type)
+      return {
+        ...one, conditionalCreate,
+        interaction: (one.interaction ?? []).filter(({ code }) => create || code !== 'create'),
+        searchParam: (one.searchParam ?? []).filter(({ name }) => !params || params.includes(name))
+      }
+    })
+  }
+}
+const only = (...types: string[]) => (type: string) => ({ create: types.includes(type) })
+
+/** What servers offer, strongest first; the last two are shaped like Oracle Health and Epic. */
+const SERVERS: Record<string, { rest: () => CapabilityStatementRest; resources: number }> = {
+  'transactions and conditional create': { rest: () => offering(['transaction', 'batch'], true), resources: 26 },
+  'transactions only': { rest: () => offering(['transaction'], false), resources: 26 },
+  'batch, no Device, no search by identifier': {
+    rest: () => offering(['batch'], false, (type) => ({
+      create: ['Observation', 'DiagnosticReport', 'Provenance'].includes(type),
+      ...(type === 'Observation' || type === 'DiagnosticReport' ? { params: ['patient', 'code', 'date'] } : {})
+    })),
+    resources: 25
+  },
+  'update-as-create': {
+    rest: () => {
+      const rest = offering([], false)
+      return { ...rest, resource: (rest.resource ?? []).map((one) => ({ ...one, updateCreate: true })) }
+    },
+    resources: 26
+  },
+  'single writes of Observations only': { rest: () => offering([], false, only('Observation')), resources: 23 }
+}
+
+let server: TestFhirServer
+let egress: Egress
+let session: FhirSession
+let media: { left: Media; right: Media }
+
+afterEach(async () => {
+  await egress.close()
+  await server.close()
+})
+
+async function open(rest: CapabilityStatementRest): Promise<ScreeningResources> {
+  server = await startFhirServer(rest)
+  const tenant = loopbackTenant(server.base)
+  egress = egressForTenant(tenant)
+  session = openFhirSession({ tenant, egress, tokens: fixedToken('t') })
+  media = { left: await photo('pat-1'), right: await photo('pat-1') }
+  return resourcesOf(media)
+}
+
+async function photo(patient: string): Promise<Media> {
+  return server.repository.createResource<Media>({
+    resourceType: 'Media', status: 'completed', subject: { reference: `Patient/${patient}` }, content: { contentType: 'image/jpeg' }
+  })
+}
+
+function resourcesOf({ left, right }: typeof media): ScreeningResources {
+  const [l, r] = [left, right].map(({ id = '' }) => ({ resourceType: 'Media' as const, id, versionId: '1' }))
+  if (!l || !r) throw new Error('two photos')
+  return screeningResources(sampleScreening({ photos: [l, r], photoOf: (side) => (side === 'left' ? l : r) }))
+}
+
+function ledger(): { entries: Map<string, string> } & WriteOptions['ledger'] {
+  const entries = new Map<string, string>()
+  return {
+    entries,
+    has: (id) => Promise.resolve(entries.get(id)),
+    record: (id, reference) => { entries.set(id, reference); return Promise.resolve() }
+  }
+}
+
+const options = (more: Partial<WriteOptions> = {}): WriteOptions =>
+  ({ ledger: ledger(), fence: () => Promise.resolve(), readBackDelaysMs: [0, 20], ...more })
+const code = (name: string) => expect.objectContaining({ code: name })
+const all = <T>(type: 'Observation' | 'DiagnosticReport' | 'Provenance' | 'Device') =>
+  server.repository.search({ resourceType: type, count: 1000 }).then((bundle) => (bundle.entry ?? []).map(({ resource }) => resource as T))
+const writes = () => server.seen.filter(({ method }) => method !== 'GET').length
+
+async function expectOneOfEach(resources: ScreeningResources): Promise<void> {
+  const observations = await all<Observation>('Observation')
+  const ids = observations.map(({ identifier }) => identifier?.[0]?.value)
+  expect(ids.sort()).toEqual([...resources.observations, resources.count].map(({ id }) => id).sort())
+  const [count] = observations.filter(({ hasMember }) => hasMember)
+  const there = new Set(observations.map(({ id }) => `Observation/${id}`))
+  expect(count?.hasMember?.map(({ reference }) => there.has(reference ?? ''))).toEqual(Array(22).fill(true))
+  for (const type of ['DiagnosticReport', 'Provenance', 'Device'] as const) expect((await all(type)).length).toBeLessThanOrEqual(1)
+}
+
+describe.each(Object.entries(SERVERS))('to a server with %s', (_name, { rest, resources: expected }) => {
+  test('a screening is written, and its references lead where they should', async () => {
+    const resources = await open(rest())
+    const { written, alreadyThere } = await writeScreening(session, resources, options())
+    expect([written.length, alreadyThere]).toEqual([expected, 0])
+    await expectOneOfEach(resources)
+    const [report] = await all<DiagnosticReport>('DiagnosticReport')
+    const [provenance] = await all<Provenance>('Provenance')
+    if (report) expect(report.result).toHaveLength(23)
+    if (provenance) expect(provenance.target).toHaveLength(24)
+    const [one] = await all<Observation>('Observation')
+    const devices = await all<{ id: string }>('Device')
+    expect(one?.device?.reference).toBe(devices[0] ? `Device/${devices[0].id}` : undefined)
+    expect(one?.device?.display).toBe('JointLens hand-joints 0.1.0')
+  })
+
+  test('writing again writes nothing, with our ledger and without it', async () => {
+    const resources = await open(rest())
+    const first = options()
+    await writeScreening(session, resources, first)
+    const before = writes()
+    expect(await writeScreening(session, resources, first)).toEqual({ written: [], alreadyThere: expected })
+    expect(await writeScreening(session, resources, options())).toEqual({ written: [], alreadyThere: expected })
+    expect(writes()).toBe(before)
+  })
+
+  test.each<Fault>(['commit-then-500', 'commit-then-reset'])('an outcome lost by %s is read back and not doubled', async (fault) => {
+    const resources = await open(rest())
+    server.fault = ({ method }) => (method !== 'GET' && server.lost === 0 ? fault : undefined)
+    const shared = options()
+    expect((await writeScreening(session, resources, shared)).written).toHaveLength(expected)
+    await expectOneOfEach(resources)
+    await expect(shared.ledger.has(resources.count.id ?? '')).resolves.toMatch(/^Observation\//)
+  })
+
+  test('a write that never arrived stays unknown, and the next try completes it', async () => {
+    const resources = await open(rest())
+    server.fault = ({ method }) => (method !== 'GET' ? '500-before-commit' : undefined)
+    await expect(writeScreening(session, resources, options())).rejects.toEqual(code('ERR_WRITE_AMBIGUOUS'))
+    server.fault = () => undefined
+    expect((await writeScreening(session, resources, options())).written).toHaveLength(expected)
+    await expectOneOfEach(resources)
+  })
+
+  test('a crash at any point leaves one of each after the next try', async () => {
+    const resources = await open(rest())
+    for (let crash = 1; crash < 100; crash++) {
+      let points = 0
+      const done = await writeScreening(session, resources, options({
+        failpoint: () => { if (++points === 1 + (crash % 3)) throw new Error('crash') }
+      })).then(() => true, () => false)
+      if (done) break
+    }
+    await writeScreening(session, resources, options())
+    await expectOneOfEach(resources)
+  })
+
+  test('a worker that lost its lease sends nothing', async () => {
+    const resources = await open(rest())
+    const fence = () => Promise.reject(Object.assign(new Error('lease'), { code: 'ERR_LEASE_LOST' }))
+    await expect(writeScreening(session, resources, options({ fence }))).rejects.toEqual(code('ERR_LEASE_LOST'))
+    expect(writes()).toBe(0)
+  })
+})
+
+describe('nothing is written', () => {
+  const expectRefused = async (resources: ScreeningResources, name: string) => {
+    await expect(writeScreening(session, resources, options())).rejects.toEqual(code(name))
+    expect(writes()).toBe(0)
+  }
+
+  test('when one resource is about another patient', async () => {
+    const resources = await open(everything())
+    const [first, ...rest] = resources.observations
+    await expectRefused({ ...resources, observations: [{ ...first, subject: { reference: 'Patient/pat-2' } } as Observation, ...rest] }, 'ERR_WRONG_PATIENT')
+  })
+
+  test('when a photo is another patient’s', async () => {
+    await open(everything())
+    media = { ...media, right: await photo('pat-2') }
+    await expectRefused(resourcesOf(media), 'ERR_WRONG_PATIENT')
+  })
+
+  test('when a photo was entered in error or is gone', async () => {
+    const resources = await open(everything())
+    await server.repository.updateResource({ ...media.left, status: 'entered-in-error' } as never)
+    await expectRefused(resources, 'ERR_PHOTO_UNREACHABLE')
+    await server.repository.deleteResource('Media', media.left.id ?? '')
+    await expectRefused(resources, 'ERR_PHOTO_UNREACHABLE')
+  })
+
+  test('when the EHR takes no Observations', async () => {
+    await expectRefused(await open(offering(['transaction'], true, only())), 'ERR_EHR_REFUSED')
+  })
+
+  test('when our result is already there under another patient', async () => {
+    const resources = await open(everything())
+    const [one] = resources.observations
+    await server.repository.createResource({ ...one, id: undefined, subject: { reference: 'Patient/pat-2' } } as never)
+    await expectRefused(resources, 'ERR_WRONG_PATIENT')
+  })
+})
+
+test('what is missing later is added by a conditional transaction, and the rest is left alone', async () => {
+  const resources = await open(everything())
+  const { written } = await writeScreening(session, resources, options())
+  const [gone = ''] = written.filter((reference) => reference.startsWith('Observation/'))
+  await server.repository.deleteResource('Observation', gone.split('/')[1] ?? '')
+  expect(await writeScreening(session, resources, options())).toMatchObject({ written: [expect.stringMatching(/^Observation/)], alreadyThere: 25 })
+  expect(JSON.stringify(server.seen.findLast(({ method }) => method === 'POST')?.body)).toContain('ifNoneExist')
+  expect(await all('Observation')).toHaveLength(23)
+})
+
+test('a transaction that is refused leaves nothing behind', async () => {
+  const resources = await open(everything())
+  const [first, ...rest] = resources.observations
+  const broken = { ...resources, observations: [{ ...first, nonsense: 'x' } as unknown as Observation, ...rest] }
+  await expect(writeScreening(session, broken, options())).rejects.toEqual(code('ERR_EHR_REFUSED'))
+  expect(await all('Observation')).toEqual([])
+})
+
+test('the order never refers to something that comes later', () => {
+  const seen = new Set<string>()
+  for (const one of inWritingOrder(screeningResources(sampleScreening()))) {
+    const inner = JSON.stringify(one).match(/(Observation|DiagnosticReport|Device)\/[0-9a-f-]{36}/g) ?? []
+    for (const reference of inner) expect(seen.has(reference)).toBe(true)
+    seen.add(`${one.resourceType}/${one.id}`)
+  }
+})

@@ -1,0 +1,226 @@
+import { createHash } from 'node:crypto'
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
+import type { Media, Observation } from 'fhir/r4.js'
+import { fixedToken, type TokenSource } from '../../src/fhir/backend-auth.ts'
+import { egressForTenant, type Egress } from '../../src/fhir/egress.ts'
+import { findHandPhotos, photosFromBundle, readPhotoBytes, type HandPhoto } from '../../src/fhir/photo-sources.ts'
+import { openFhirSession, type FhirSession } from '../../src/fhir/session.ts'
+import { everything, startFhirServer, type TestFhirServer } from '../support/fhir-server.ts'
+import { loopbackTenant } from '../support/screening-sample.ts'
+
+let server: TestFhirServer
+let canary: TestFhirServer
+let egress: Egress
+let session: FhirSession
+const code = (name: string) => expect.objectContaining({ code: name })
+const pixels = Buffer.from('not decoded here')
+
+function open(tokens: TokenSource = fixedToken('secret-token'), more = {}): FhirSession {
+  const tenant = loopbackTenant(server.base, more)
+  egress = egressForTenant(tenant)
+  return openFhirSession({ tenant, egress, tokens })
+}
+
+beforeEach(async () => {
+  server = await startFhirServer()
+  canary = await startFhirServer()
+  session = open()
+})
+afterEach(async () => {
+  await egress.close()
+  await server.close()
+  await canary.close()
+})
+
+const observation = (n: number): Observation => ({
+  resourceType: 'Observation', status: 'preliminary', code: { text: 'test' }, subject: { reference: 'Patient/pat-1' },
+  identifier: [{ system: 'urn:test', value: String(n) }]
+})
+
+describe('the session', () => {
+  test('creates, reads, finds and updates with its token', async () => {
+    const reference = await session.create(observation(1))
+    const [, id = ''] = reference.split('/')
+    const found = await session.read('Observation', id)
+    await session.update({ ...found, status: 'cancelled' }, { ifMatch: found.meta?.versionId ?? '' })
+    const [one] = await session.search('Observation', { identifier: 'urn:test|1' })
+    expect(one?.status).toBe('cancelled')
+    expect(new Set(server.seen.map(({ headers }) => headers.authorization))).toEqual(new Set(['Bearer secret-token']))
+  })
+
+  test('creates once when the server is asked to look first', async () => {
+    const first = await session.create(observation(1), { ifNoneExist: 'identifier=urn:test|1' })
+    expect(await session.create(observation(1), { ifNoneExist: 'identifier=urn:test|1' })).toBe(first)
+  })
+
+  test('reads every page', async () => {
+    for (let n = 0; n < 7; n++) await session.create(observation(n))
+    server.pageSize = 2
+    expect(await session.search('Observation', { patient: 'pat-1' })).toHaveLength(7)
+    expect(await session.search('Observation', { patient: 'pat-1' }, { maxPages: 1 })).toHaveLength(2)
+  })
+
+  test('does not follow a next page to another server, which never sees the token', async () => {
+    for (let n = 0; n < 3; n++) await session.create(observation(n))
+    server.pageSize = 2
+    server.next = (url) => url.replace(server.base, canary.base)
+    await expect(session.search('Observation', { patient: 'pat-1' })).rejects.toEqual(code('ERR_EGRESS_REFUSED'))
+    server.next = () => `${new URL(server.base).origin}/admin`
+    await expect(session.search('Observation', { patient: 'pat-1' })).rejects.toEqual(code('ERR_EGRESS_REFUSED'))
+    expect(canary.seen).toEqual([])
+  })
+
+  test('does not walk a circle of pages', async () => {
+    for (let n = 0; n < 3; n++) await session.create(observation(n))
+    server.pageSize = 2
+    server.next = (url) => url.replace(/_page=\d+/, '_page=0')
+    await expect(session.search('Observation', { patient: 'pat-1' })).rejects.toEqual(code('ERR_EHR_ANSWER'))
+  })
+
+  test.each(['../../admin', '1?x=1', '..', '', 'a/b', 'x'.repeat(65)])('refuses the id %j', async (id) => {
+    await expect(session.read('Patient', id)).rejects.toEqual(code('ERR_REQUEST_INVALID'))
+    expect(server.seen).toEqual([])
+  })
+
+  test.each(['empty-200', 'html-200', 'null-200'] as const)('does not believe a read that answers %s', async (fault) => {
+    server.fault = () => fault
+    await expect(session.read('Patient', 'pat-1')).rejects.toEqual(code('ERR_EHR_ANSWER'))
+    await expect(session.search('Media', { patient: 'pat-1' })).rejects.toEqual(code('ERR_EHR_ANSWER'))
+  })
+
+  test('does not believe another resource than the one asked for', async () => {
+    server.raw.set('/Patient/pat-1', { type: 'application/fhir+json', body: Buffer.from('{"resourceType":"Patient","id":"pat-2"}') })
+    await expect(session.read('Patient', 'pat-1')).rejects.toEqual(code('ERR_EHR_ANSWER'))
+  })
+
+  test.each(['commit-then-500', 'commit-then-reset', 'html-200', 'empty-200'] as const)('calls a write that ends in %s unknown', async (fault) => {
+    server.fault = () => fault
+    await expect(session.create(observation(1))).rejects.toEqual(code('ERR_WRITE_AMBIGUOUS'))
+  })
+
+  test('renews a refused token once, also when many wait for it', async () => {
+    const reference = await session.create(observation(1))
+    await egress.close()
+    let current = 'old'
+    const renewals: string[] = []
+    server.token = 'new'
+    session = open({
+      token: () => Promise.resolve(current),
+      invalidate: (used) => { if (used === current) { renewals.push(current); current = 'new' } }
+    })
+    await Promise.all(Array.from({ length: 5 }, () => session.read('Observation', reference.split('/')[1] ?? '')))
+    expect(renewals).toEqual(['old'])
+  })
+
+  test('gives up when the new token is refused too, and names neither token nor address', async () => {
+    server.token = 'other'
+    const error: unknown = await session.read('Patient', 'pat-1').catch((one: unknown) => one)
+    expect(error).toEqual(code('ERR_EHR_UNAUTHORIZED'))
+    expect(String(error)).not.toMatch(/secret-token|127\.0\.0\.1|pat-1/)
+  })
+
+  test('asks for /metadata once', async () => {
+    expect((await session.capabilities()).transaction).toBe(true)
+    const known = await session.capabilities()
+    expect([known.canSearch('Media', 'patient'), known.canSearch('Media', 'operator'), known.canSearch('Encounter', 'patient')]).toEqual([true, false, false])
+  })
+})
+
+const media = (change: Partial<Media> = {}): Media => ({
+  resourceType: 'Media', status: 'completed', subject: { reference: 'Patient/pat-1' }, createdDateTime: '2026-11-20T08:12:00+01:00',
+  bodySite: { coding: [{ system: 'http://snomed.info/sct', code: '85151006' }] },
+  content: { contentType: 'image/jpeg', url: 'Binary/b1', size: pixels.length, hash: createHash('sha1').update(pixels).digest('base64') },
+  ...change
+})
+
+describe('the hand photos of a patient', () => {
+  test('are newest first, with the side the record gives', async () => {
+    const right = { text: 'Right hand' }
+    await session.create(media({ createdDateTime: '2026-10-01' }))
+    const newest = await session.create(media({ bodySite: right, createdDateTime: '2026-11-21T10:00:00Z' }))
+    const photos = await findHandPhotos(session, 'pat-1')
+    expect(photos.map(({ side, created }) => [side, created])).toEqual([['right', '2026-11-21T10:00:00Z'], ['left', '2026-10-01']])
+    expect(`Media/${photos[0]?.id}`).toBe(newest)
+  })
+
+  test('leave out what is withdrawn, not a hand, not an image, made by us, or of someone else', async () => {
+    const aiast = { system: 'http://terminology.hl7.org/CodeSystem/v3-ObservationValue', code: 'AIAST' }
+    for (const change of [
+      { status: 'entered-in-error' as const }, { status: 'not-done' as const }, { content: { contentType: 'video/mp4', url: 'Binary/v' } },
+      { bodySite: { text: 'Left foot' } }, { subject: { reference: 'Patient/pat-2' } }, { meta: { security: [aiast] } }
+    ]) await session.create(media(change))
+    expect(await findHandPhotos(session, 'pat-1')).toEqual([])
+    const entries = { resourceType: 'Bundle', entry: [null, {}, { resource: media({ id: 'm2', subject: { reference: 'Patient/pat-2' } }) }, { resource: { resourceType: 'Media' } }, { resource: media({ id: 'm1' }) }] }
+    expect(photosFromBundle(entries, 'pat-1').map(({ id }) => id)).toEqual(['m1'])
+    for (const odd of [null, 1, 'x', [], { entry: 3 }, { resourceType: 'OperationOutcome' }]) expect(photosFromBundle(odd, 'pat-1')).toEqual([])
+  })
+
+  test('come from documents where Media cannot be searched', async () => {
+    const rest = everything()
+    await server.close()
+    server = await startFhirServer({ ...rest, resource: (rest.resource ?? []).map((one) => one.type === 'Media' ? { ...one, searchParam: [{ name: '_id', type: 'token' }] } : one) })
+    await egress.close()
+    session = open()
+    const document = {
+      resourceType: 'DocumentReference' as const, status: 'current' as const, subject: { reference: 'Patient/pat-1' }, date: '2026-11-20T08:12:00Z'
+    }
+    const jpeg = { contentType: 'image/jpeg', url: 'Binary/b1' }
+    await session.create({ ...document, description: 'Left hand, back', content: [{ attachment: jpeg }] })
+    await session.create({ ...document, description: 'Insurance card', content: [{ attachment: jpeg }] })
+    await session.create({ ...document, description: 'Hand therapy letter', content: [{ attachment: { contentType: 'application/pdf', url: 'Binary/b2' } }] })
+    const photos = await findHandPhotos(session, 'pat-1')
+    expect(photos.map(({ resourceType, side }) => [resourceType, side])).toEqual([['DocumentReference', 'left']])
+    expect(server.seen.filter(({ path, method }) => method === 'GET' && path === '/Media')).toEqual([])
+  })
+})
+
+describe('the bytes of a photo', () => {
+  const photo = (attachment: HandPhoto['attachment'], id = 'm1'): HandPhoto => ({ resourceType: 'Media', id, attachment })
+  beforeEach(() => {
+    server.raw.set('/Binary/b1', { type: 'image/jpeg', body: pixels })
+    server.raw.set('/Binary/b2', {
+      type: 'application/fhir+json', body: Buffer.from(JSON.stringify({ resourceType: 'Binary', contentType: 'image/jpeg', data: pixels.toString('base64') }))
+    })
+  })
+
+  test.each(['Binary/b1', 'Binary/b2'])('come raw or in FHIR JSON (%s), by relative and by full address', async (url) => {
+    for (const address of [url, `${server.base}/${url}`])
+      expect(Buffer.from(await readPhotoBytes(session, photo({ url: address, size: pixels.length })))).toEqual(pixels)
+  })
+
+  test('come out of the resource itself', async () => {
+    const reference = await session.create(media({ content: { contentType: 'image/jpeg', data: pixels.toString('base64') } }))
+    const [found] = await findHandPhotos(session, 'pat-1')
+    expect(`Media/${found?.id}`).toBe(reference)
+    expect(Buffer.from(await readPhotoBytes(session, found as HandPhoto))).toEqual(pixels)
+  })
+
+  test('are refused when size or hash differ from the record', async () => {
+    await expect(readPhotoBytes(session, photo({ url: 'Binary/b1', size: 3 }))).rejects.toEqual(code('ERR_PHOTO_CORRUPT'))
+    await expect(readPhotoBytes(session, photo({ url: 'Binary/b1', hash: 'AAAA' }))).rejects.toEqual(code('ERR_PHOTO_CORRUPT'))
+  })
+
+  test('are refused above 25 MB, announced or not', async () => {
+    server.raw.set('/Binary/huge', { type: 'image/jpeg', body: Buffer.alloc(25_000_001) })
+    await expect(readPhotoBytes(session, photo({ url: 'Binary/huge' }))).rejects.toEqual(code('ERR_PHOTO_TOO_LARGE'))
+    const before = server.seen.length
+    await expect(readPhotoBytes(session, photo({ url: 'Binary/b1', size: 25_000_001 }))).rejects.toEqual(code('ERR_PHOTO_TOO_LARGE'))
+    expect(server.seen.length).toBe(before)
+  })
+
+  test('are not fetched from another server, unless the site lists it, and then without the token', async () => {
+    canary.raw.set('/photo.jpg', { type: 'image/jpeg', body: pixels })
+    const elsewhere = photo({ url: `${canary.base}/photo.jpg` })
+    await expect(readPhotoBytes(session, elsewhere)).rejects.toEqual(code('ERR_EGRESS_REFUSED'))
+    await expect(readPhotoBytes(session, photo({ url: '/../admin' }))).rejects.toEqual(code('ERR_EGRESS_REFUSED'))
+    expect(canary.seen).toEqual([])
+    await egress.close()
+    session = open(fixedToken('secret-token'), { photoOrigins: [new URL(canary.base).origin] })
+    expect(Buffer.from(await readPhotoBytes(session, elsewhere))).toEqual(pixels)
+    expect(canary.seen.map(({ headers }) => headers.authorization)).toEqual([undefined])
+  })
+
+  test('that are gone are an answer of their own', async () => {
+    await expect(readPhotoBytes(session, photo({ url: 'Binary/gone' }))).rejects.toEqual(code('ERR_PHOTO_UNREACHABLE'))
+  })
+})
