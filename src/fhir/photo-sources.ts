@@ -111,8 +111,10 @@ export async function readPhotoBytes(session: FhirSession, photo: HandPhoto): Pr
   const bytes = photo.attachment.url ? await fetched(session, photo.attachment.url) : await inline(session, photo)
   if (bytes.byteLength > MAX_PHOTO_BYTES) throw tooLarge()
   const { size, hash } = photo.attachment
-  if (size !== undefined && size !== bytes.byteLength) throw corrupt(`${size} bytes as the record says but received ${bytes.byteLength}`)
-  if (hash !== undefined && hash !== createHash('sha1').update(bytes).digest('base64')) throw corrupt('the hash that the record gives')
+  if (size !== undefined && size !== bytes.byteLength)
+    throw corrupt(`${size} bytes as the record says but received ${bytes.byteLength}`)
+  if (hash !== undefined && hash !== createHash('sha1').update(bytes).digest('base64'))
+    throw corrupt('the hash that the record gives')
   return bytes
 }
 
@@ -121,7 +123,7 @@ async function fetched(session: FhirSession, url: string): Promise<Uint8Array> {
     return await session.readAttachment(url)
   } catch (cause) {
     if (cause instanceof ScreeningError && cause.code === 'ERR_NOT_FOUND')
-      throw new ScreeningError('ERR_PHOTO_UNREACHABLE', 'Expected the photo at the address that the record gives but nothing was there', { cause })
+      throw unreachable('the photo at the address that the record gives but nothing was there', cause)
     throw cause
   }
 }
@@ -130,7 +132,7 @@ async function inline(session: FhirSession, photo: HandPhoto): Promise<Uint8Arra
   const resource = await session.read(photo.resourceType, photo.id)
   const contents = resource.resourceType === 'Media' ? [resource.content] : resource.content.map((one) => one.attachment)
   const data = contents.find((one) => one.data !== undefined && isImage(one.contentType))?.data
-  if (data === undefined) throw new ScreeningError('ERR_PHOTO_UNREACHABLE', 'Expected the photo to have an address or data but it has neither')
+  if (data === undefined) throw unreachable('the photo to have an address or data but it has neither')
   if (data.length > MAX_PHOTO_BYTES * 1.4) throw tooLarge()
   return Buffer.from(data, 'base64')
 }
@@ -147,7 +149,8 @@ function mediaPhoto(value: unknown, patientId: string): HandPhoto | undefined {
   if (!isImage(found.content.contentType) || isAiMade(found.meta?.security)) return undefined
   const site = found.bodySite ? handIn(found.bodySite) : {}
   if (!site) return undefined
-  const created = found.createdDateTime ?? found.createdPeriod?.end ?? found.createdPeriod?.start ?? found.content.creation ?? found.issued
+  const { createdDateTime, createdPeriod, issued } = found
+  const created = createdDateTime ?? createdPeriod?.end ?? createdPeriod?.start ?? found.content.creation ?? issued
   return handPhoto(found, found.content, created, site.side)
 }
 
@@ -159,7 +162,7 @@ function documentPhoto(value: unknown, patientId: string): HandPhoto | undefined
   const image = found.content.find((one) => isImage(one.attachment.contentType))?.attachment
   if (!image) return undefined
   const words = [found.description, image.title, found.type?.text].join(' ')
-  const photograph = found.type?.coding?.some((one) => one.system === PHOTOGRAPH.system && one.code === PHOTOGRAPH.code) ?? false
+  const photograph = found.type?.coding?.some(({ system, code }) => system === PHOTOGRAPH.system && code === PHOTOGRAPH.code)
   const site = handInWords(words)
   if (!site && !photograph) return undefined
   return handPhoto(found, image, image.creation ?? found.date, site?.side)
@@ -222,6 +225,10 @@ function takenAt({ created }: HandPhoto): number {
 
 function tooLarge(): ScreeningError {
   return new ScreeningError('ERR_PHOTO_TOO_LARGE', `Expected a photo of at most ${MAX_PHOTO_BYTES} bytes but it is larger`)
+}
+
+function unreachable(expected: string, cause?: unknown): ScreeningError {
+  return new ScreeningError('ERR_PHOTO_UNREACHABLE', `Expected ${expected}`, { cause })
 }
 
 function corrupt(expected: string): ScreeningError {

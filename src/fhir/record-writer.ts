@@ -52,9 +52,9 @@ export async function writeScreening(session: FhirSession, resources: ScreeningR
   const writer: Writer = { session, resources, options, capabilities, wanted, places: new Map(), inDoubt: [] }
   await lookUp(writer)
   const before = new Set(writer.places.keys())
-  const written = () => [...writer.places].flatMap(([id, reference]) => (before.has(id) ? [] : [reference]))
   while (missing(writer).length > 0) await send(writer).catch((cause: unknown) => readBack(writer, cause))
-  return { written: written(), alreadyThere: before.size }
+  const written = [...writer.places].flatMap(([id, reference]) => (before.has(id) ? [] : [reference]))
+  return { written, alreadyThere: before.size }
 }
 
 interface Writer {
@@ -69,6 +69,10 @@ interface Writer {
   inDoubt: readonly ScreeningResource[]
 }
 
+function wrongPatient(expected: string): ScreeningError {
+  return new ScreeningError('ERR_WRONG_PATIENT', `Expected ${expected}; nothing was written`)
+}
+
 function missing({ wanted, places }: Writer): readonly ScreeningResource[] {
   return wanted.filter((one) => !places.has(ourId(one)))
 }
@@ -77,7 +81,7 @@ function refuseFaults(resources: ScreeningResources): void {
   const faults = outgoingFaults(inWritingOrder(resources), resources.patientId)
   const [first] = faults
   if (faults.some((fault) => fault.includes('another patient')))
-    throw new ScreeningError('ERR_WRONG_PATIENT', 'Expected every resource to be about the patient of the screening; nothing was written')
+    throw wrongPatient('every resource to be about the patient of the screening')
   if (first !== undefined) throw new Error(`Expected resources that may be written but ${first}`)
 }
 
@@ -86,12 +90,12 @@ async function checkPhotos(session: FhirSession, { photos, patientId }: Screenin
   for (const { resourceType, id } of photos) {
     const photo = await session.read(resourceType, id).catch((cause: unknown) => {
       if (!isScreeningError(cause) || cause.code !== 'ERR_NOT_FOUND') throw cause
-      throw new ScreeningError('ERR_PHOTO_UNREACHABLE', 'Expected the photo still in the record but it is gone; nothing was written', { cause })
+      throw new ScreeningError('ERR_PHOTO_UNREACHABLE', 'Expected the photo in the record but it is gone; nothing was written', { cause })
     })
     if (photo.status === 'entered-in-error')
       throw new ScreeningError('ERR_PHOTO_UNREACHABLE', 'Expected a valid photo but it is entered in error; nothing was written')
     if (!isOf(photo.subject?.reference, patientId))
-      throw new ScreeningError('ERR_WRONG_PATIENT', 'Expected a photo of the patient of the screening; nothing was written')
+      throw wrongPatient('a photo of the patient of the screening')
   }
 }
 
@@ -141,10 +145,11 @@ function searches(
   }
   if (type === 'Device' || !capabilities.canSearch(type, 'patient')) return []
   const codings = ours.flatMap((one) => 'code' in one ? (one.code?.coding ?? []) : [])
+  const codes = [...new Set(codings.map(({ system, code }) => token(system, code)))]
   const day = resources.count.effectiveDateTime?.slice(0, 10)
   return [{
     patient: resources.patientId,
-    ...(capabilities.canSearch(type, 'code') ? { code: [...new Set(codings.map(({ system, code }) => token(system, code)))].join(',') } : {}),
+    ...(capabilities.canSearch(type, 'code') ? { code: codes.join(',') } : {}),
     ...(day && capabilities.canSearch(type, 'date') ? { date: `ge${dayBefore(day)}` } : {})
   }]
 }
@@ -152,7 +157,7 @@ function searches(
 function refuseOther(found: FhirResource, patientId: string): void {
   if (found.resourceType !== 'Observation' && found.resourceType !== 'DiagnosticReport') return
   if (!isOf(found.subject?.reference, patientId))
-    throw new ScreeningError('ERR_WRONG_PATIENT', 'Expected our earlier result to be about this patient; nothing was written')
+    throw wrongPatient('our earlier result to be about this patient')
 }
 
 /** Strongest first: PUT to our ids, transaction, batch by stages, single writes by stages. */
@@ -258,7 +263,8 @@ function conditional({ capabilities }: Writer, one: ScreeningResource): string |
  */
 async function judge(writer: Writer, sent: readonly ScreeningResource[], answer: Bundle): Promise<void> {
   const entries = answer.entry ?? []
-  if (entries.length !== sent.length) throw new ScreeningError('ERR_WRITE_AMBIGUOUS', `Expected ${sent.length} outcomes but received ${entries.length}`)
+  if (entries.length !== sent.length)
+    throw new ScreeningError('ERR_WRITE_AMBIGUOUS', `Expected ${sent.length} outcomes but received ${entries.length}`)
   let refused: string | undefined
   let unknown = false
   for (const [index, one] of sent.entries()) {
@@ -269,7 +275,8 @@ async function judge(writer: Writer, sent: readonly ScreeningResource[], answer:
     else unknown = true
   }
   if (unknown) throw new ScreeningError('ERR_WRITE_AMBIGUOUS', 'Expected an outcome for every entry')
-  if (refused !== undefined) throw new ScreeningError('ERR_EHR_REFUSED', `Expected every resource to be accepted but the FHIR server answered ${refused}`)
+  if (refused !== undefined)
+    throw new ScreeningError('ERR_EHR_REFUSED', `Expected every resource to be accepted but one was answered ${refused}`)
 }
 
 function placed(one: ScreeningResource, entry: BundleEntry | undefined): string | undefined {
@@ -292,7 +299,8 @@ async function readBack(writer: Writer, cause: unknown): Promise<void> {
     for (const found of await findOnServer(writer, missing(writer)).catch(passOver)) await record(writer, ...found)
     if (lost().length === 0) return
   }
-  throw new ScreeningError('ERR_WRITE_AMBIGUOUS', `Expected ${writer.inDoubt.length} written resources but ${lost().length} were not found`, { cause })
+  const words = `Expected ${writer.inDoubt.length} written resources but ${lost().length} were not found`
+  throw new ScreeningError('ERR_WRITE_AMBIGUOUS', words, { cause })
 }
 
 /** A server that cannot be asked now is asked again at the next look; a wrong patient is not passed over. */
