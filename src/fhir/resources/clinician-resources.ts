@@ -1,0 +1,165 @@
+import type { FhirResource, Observation, Provenance, Reference } from 'fhir/r4.js'
+import type { JointFinding, ModelIdentity } from '../../joints/finding.ts'
+import { HAND_JOINTS, type HandJoint, type Laterality } from '../../joints/hand-joint.ts'
+import { ABSENT, aiTerm, jointSite, methodTerm, observationTerm, PRESENT, RESULT_ID, statusTerm, term, UCUM } from '../codes.ts'
+import { resultIds, type SourcePhoto } from './result-ids.ts'
+
+/** What a clinician says about one joint after looking at patient and suggestion. */
+export type JointCall = 'swollen' | 'not-swollen' | 'not-assessable'
+export interface JointDecision { readonly side: Laterality; readonly joint: HandJoint; readonly call: JointCall }
+
+export interface ClinicianInput {
+  readonly tenant: string
+  readonly patientId: string
+  readonly encounterId?: string
+  /** `Practitioner/…` of the person who signs. */
+  readonly performer: string
+  readonly screeningId: string
+  readonly photos: readonly SourcePhoto[]
+  photoOf(side: Laterality): SourcePhoto | undefined
+  /** What the AI had suggested: 22 findings. */
+  readonly findings: readonly JointFinding[]
+  readonly model: ModelIdentity
+  readonly decisions: readonly JointDecision[]
+  /** Where the AI's own Observation of a joint lies in the record (`Observation/…`); undefined when it was never written. */
+  aiObservation(side: Laterality, joint: HandJoint): string | undefined
+  /** When the clinician signed, FHIR instant. */
+  readonly signed: string
+}
+
+export interface ClinicianResources {
+  readonly patientId: string
+  /** One final Observation per decided joint and, when all 22 were decided, the count of the hands. */
+  readonly observations: readonly Observation[]
+  /** Provenance (verifier) over the Observations that lie at these references. */
+  provenance(targets: readonly string[]): Provenance
+}
+
+/**
+ * The clinician's own result (terminology section 1, decision 4; DESIGN section 7): new final Observations with the clinician
+ * as performer, each derived from the photo and from the AI's Observation, which stays as the AI wrote it. Pure.
+ */
+export function clinicianResources(input: ClinicianInput): ClinicianResources {
+  const joints = input.decisions.map((decision) => jointObservation(decision, input))
+  const complete = joints.length === 2 * HAND_JOINTS.length
+  return {
+    patientId: input.patientId,
+    observations: complete ? [...joints, handCount(joints, input)] : joints,
+    provenance: (targets) => verifierProvenance(targets, input)
+  }
+}
+
+/** The identifier a signed joint is recognised by: one per screening and joint, so that two signers meet. */
+export function clinicianId({ tenant, photos, model, screeningId }: ClinicianInput, side: Laterality, joint: HandJoint): string {
+  return resultIds(`${tenant}|clinician|${screeningId}`, photos, model).joint(undefined, side, joint)
+}
+
+function common(input: ClinicianInput) {
+  return {
+    resourceType: 'Observation' as const,
+    meta: { security: [aiTerm('CLINAST')] },
+    status: 'final' as const,
+    category: [{ coding: [statusTerm('exam')] }],
+    subject: { reference: `Patient/${input.patientId}` },
+    ...(input.encounterId ? { encounter: { reference: `Encounter/${input.encounterId}` } } : {}),
+    effectiveDateTime: input.signed,
+    issued: input.signed,
+    performer: [{ reference: input.performer }]
+  }
+}
+
+function jointObservation({ side, joint, call }: JointDecision, input: ClinicianInput): Observation {
+  const id = clinicianId(input, side, joint)
+  const bodySite = jointSite(side, joint)
+  const finding = input.findings.find((one) => one.side === side && one.joint === joint)
+  const method = methodOf(finding, call)
+  const photo = input.photoOf(side)
+  const ai = aiReference(side, joint, finding, input)
+  const sources: Reference[] = [...(photo ? [{ reference: `${photo.resourceType}/${photo.id}` }] : []), ...(ai ? [ai] : [])]
+  return {
+    ...common(input),
+    id,
+    text: narrative(`${bodySite.text}: ${CALL_WORDS[call]}. ${aiWords(finding)}`),
+    identifier: [{ system: RESULT_ID, value: id }],
+    code: { coding: [observationTerm('joint-swelling-exam')], text: 'Joint swelling (clinical examination)' },
+    bodySite,
+    method: { coding: [methodTerm(method)] },
+    ...(sources.length > 0 ? { derivedFrom: sources } : {}),
+    ...valueOf(call)
+  }
+}
+
+const CALL_WORDS: Readonly<Record<JointCall, string>> = {
+  swollen: 'swollen', 'not-swollen': 'not swollen', 'not-assessable': 'not assessable'
+}
+
+function aiWords(finding: JointFinding | undefined): string {
+  if (finding?.kind !== 'assessed') return 'The AI had not assessed this joint.'
+  return finding.inflamed ? 'The AI had flagged this joint.' : 'The AI had not flagged this joint.'
+}
+
+function valueOf(call: JointCall): Partial<Observation> {
+  if (call === 'swollen') return { valueCodeableConcept: { coding: [PRESENT], text: 'Present' } }
+  if (call === 'not-swollen') return { valueCodeableConcept: { coding: [ABSENT], text: 'Absent' } }
+  return { dataAbsentReason: { coding: [statusTerm('not-performed')], text: 'Joint could not be assessed by the clinician' } }
+}
+
+/** Whether the person agreed with what the AI showed; where the AI showed nothing, it is their examination alone. */
+function methodOf(finding: JointFinding | undefined, call: JointCall): string {
+  if (finding?.kind !== 'assessed') return 'clinician-exam'
+  return finding.inflamed === (call === 'swollen') && call !== 'not-assessable' ? 'ai-assisted-confirmed' : 'ai-assisted-corrected'
+}
+
+/** The AI's Observation where it lies in the record; when it was never written, its identifier. Nothing for a joint it did not assess. */
+function aiReference(side: Laterality, joint: HandJoint, finding: JointFinding | undefined, input: ClinicianInput): Reference | undefined {
+  if (finding?.kind !== 'assessed') return undefined
+  const value = resultIds(input.tenant, input.photos, input.model).joint(input.photoOf(side), side, joint)
+  const reference = input.aiObservation(side, joint)
+  return { type: 'Observation', ...(reference ? { reference } : {}), identifier: { system: RESULT_ID, value } }
+}
+
+/** The clinician's count of the hands; not a 28-joint count, since a hand review examines 22. */
+function handCount(joints: readonly Observation[], input: ClinicianInput): Observation {
+  const id = resultIds(`${input.tenant}|clinician|${input.screeningId}`, input.photos, input.model).count
+  const swollen = input.decisions.filter(({ call }) => call === 'swollen').length
+  const assessed = input.decisions.filter(({ call }) => call !== 'not-assessable').length
+  return {
+    ...common(input),
+    id,
+    text: narrative(`${swollen} of ${assessed} hand and wrist joints swollen, by examination. Not a 28-joint count.`),
+    identifier: [{ system: RESULT_ID, value: id }],
+    code: { coding: [term('count', 'hand-sjc-22-exam')], text: 'Swollen joint count, hands and wrists (clinical examination)' },
+    ...(assessed > 0
+      ? { valueQuantity: { value: swollen, unit: 'joints', system: UCUM, code: '{#}' } }
+      : { dataAbsentReason: { coding: [statusTerm('not-performed')], text: 'No hand joint could be assessed' } }),
+    note: [{ text: 'Hands and wrists only: shoulders, elbows and knees are not part of this count.' }],
+    hasMember: joints.map((one) => ({ reference: `Observation/${one.id}` }))
+  }
+}
+
+function verifierProvenance(targets: readonly string[], input: ClinicianInput): Provenance {
+  return {
+    resourceType: 'Provenance',
+    text: narrative('Clinician review of an AI suggestion'),
+    target: targets.map((reference) => ({ reference })),
+    occurredDateTime: input.signed,
+    recorded: input.signed,
+    reason: [{ coding: [aiTerm('CLINAST')] }],
+    activity: { coding: [aiTerm('CREATE')] },
+    agent: [{ type: { coding: [aiTerm('verifier')] }, who: { reference: input.performer } }],
+    ...(input.photos.length > 0
+      ? { entity: input.photos.map(({ resourceType, id }) => ({ role: 'source' as const, what: { reference: `${resourceType}/${id}` } })) }
+      : {})
+  }
+}
+
+function narrative(text: string): { status: 'generated'; div: string } {
+  const escaped = text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
+  return { status: 'generated', div: `<div xmlns="http://www.w3.org/1999/xhtml"><p>${escaped}</p></div>` }
+}
+
+/** Every resource a signature would create, for the preview before it. */
+export function previewOf(resources: ClinicianResources): readonly FhirResource[] {
+  const { observations } = resources
+  return [...observations, resources.provenance(observations.map(({ id }) => `Observation/${id}`))]
+}

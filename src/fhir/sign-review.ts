@@ -1,0 +1,113 @@
+import type { Observation } from 'fhir/r4.js'
+import { ScreeningError } from '../errors.ts'
+import { HAND_JOINTS, LATERALITIES, type HandJoint, type Laterality } from '../joints/hand-joint.ts'
+import { RESULT_ID } from './codes.ts'
+import { outgoingFaults } from './invariants.ts'
+import { clinicianResources, previewOf, type ClinicianInput } from './resources/clinician-resources.ts'
+import { resultIds } from './resources/result-ids.ts'
+import type { FhirSession } from './session.ts'
+import { withReferences } from './resources/inner-references.ts'
+
+export type ReviewInput = Omit<ClinicianInput, 'aiObservation'>
+
+/**
+ * Writes a clinician's review with the clinician's own token: each Observation once (conditional create on its identifier
+ * where the server has it), then the Provenance over all of them. Signing again after a dropped connection continues where
+ * it stopped and writes nothing twice. Resolves with the references of what the record now holds.
+ * Throws ERR_CONFLICT when another answer for one of the joints was signed meanwhile (nothing is written then), ERR_EHR_*.
+ */
+export async function signReview(session: FhirSession, input: ReviewInput): Promise<readonly string[]> {
+  const ai = await aiObservations(session, input)
+  const resources = clinicianResources({ ...input, aiObservation: (side, joint) => ai.get(`${side}-${joint}`) })
+  refuseFaults(previewOf(resources), new Set(ai.values()), input.patientId)
+
+  const there = await byIdentifier(session, input.patientId, resources.observations.map(({ id }) => id ?? ''))
+  refuseConflicts(resources.observations, there)
+  const capabilities = await session.capabilities()
+  const places = new Map<string, string>()
+  for (const observation of resources.observations) {
+    const id = observation.id ?? ''
+    const existing = there.get(id)
+    const reference = existing ? `Observation/${existing.id}` : await session.create(
+      bodyOf(observation, places),
+      capabilities.conditionalCreate('Observation') ? { ifNoneExist: `identifier=${encodeURIComponent(`${RESULT_ID}|${id}`)}` } : {}
+    )
+    places.set(id, reference)
+  }
+  const provenance = await writeProvenance(session, resources.provenance([...places.values()]))
+  return [...places.values(), ...provenance]
+}
+
+/** Inner references (the count's members) become the places the server gave. */
+function bodyOf(observation: Observation, places: ReadonlyMap<string, string>): Observation {
+  const { id: _ours, ...body } = withReferences(observation, (_type, id, was) => {
+    const reference = places.get(id)
+    return reference ? { ...was, reference } : undefined
+  })
+  return body
+}
+
+async function writeProvenance(session: FhirSession, provenance: ReturnType<ReturnType<typeof clinicianResources>['provenance']>): Promise<readonly string[]> {
+  const capabilities = await session.capabilities()
+  if (!capabilities.can('Provenance', 'create')) return []
+  if (capabilities.canSearch('Provenance', 'target')) {
+    const target = provenance.target[0]?.reference ?? ''
+    const existing = (await session.search('Provenance', { target })).find((one) =>
+      provenance.target.every((wanted) => one.target.some(({ reference }) => reference === wanted.reference)))
+    if (existing) return [`Provenance/${existing.id}`]
+  }
+  return [await session.create(provenance)]
+}
+
+/** Where the AI's Observations of these photos lie, by `side-joint`. A server without identifier search: none are named literally. */
+async function aiObservations(session: FhirSession, input: ReviewInput): Promise<ReadonlyMap<string, string>> {
+  const ids = resultIds(input.tenant, input.photos, input.model)
+  const wanted = LATERALITIES.flatMap((side) => HAND_JOINTS.map((joint) => ({ key: `${side}-${joint}`, id: ids.joint(input.photoOf(side), side, joint) })))
+  const found = await byIdentifier(session, input.patientId, wanted.map(({ id }) => id))
+  return new Map(wanted.flatMap(({ key, id }) => {
+    const one = found.get(id)
+    return one ? [[key, `Observation/${one.id}`] as const] : []
+  }))
+}
+
+/** The patient's Observations that carry these identifiers of ours. Empty where the server cannot search by identifier. */
+async function byIdentifier(session: FhirSession, patientId: string, ids: readonly string[]): Promise<ReadonlyMap<string, Observation>> {
+  const capabilities = await session.capabilities()
+  if (!capabilities.canSearch('Observation', 'identifier')) return new Map()
+  const found = await session.search('Observation', { identifier: ids.map((id) => `${RESULT_ID}|${id}`).join(',') })
+  return new Map(found.filter(({ subject }) => subject?.reference === `Patient/${patientId}`).flatMap((one) => {
+    const value = one.identifier?.find(({ system }) => system === RESULT_ID)?.value
+    return value && ids.includes(value) && one.status !== 'entered-in-error' ? [[value, one] as const] : []
+  }))
+}
+
+function refuseConflicts(wanted: readonly Observation[], there: ReadonlyMap<string, Observation>): void {
+  const different = wanted.filter((one) => {
+    const existing = there.get(one.id ?? '')
+    return existing !== undefined && answerOf(existing) !== answerOf(one)
+  })
+  if (different.length === 0) return
+  const names = different.map((one) => one.bodySite?.text ?? 'the count').join('; ')
+  throw new ScreeningError('ERR_CONFLICT', `Someone signed another answer meanwhile for: ${names}. Nothing was written; reload to see it.`)
+}
+
+function answerOf({ valueCodeableConcept, valueQuantity, performer }: Observation): string {
+  return JSON.stringify([valueCodeableConcept?.coding?.[0]?.code, valueQuantity?.value, performer?.[0]?.reference])
+}
+
+function refuseFaults(resources: Parameters<typeof outgoingFaults>[0], outside: ReadonlySet<string>, patientId: string): void {
+  const placed = [...outside].map((reference): Observation => ({
+    resourceType: 'Observation', id: reference.split('/')[1] ?? '', status: 'preliminary', code: { text: 'AI' },
+    subject: { reference: `Patient/${patientId}` }
+  }))
+  const [fault] = outgoingFaults([...resources, ...placed], patientId)
+  if (fault !== undefined) throw new Error(`Expected resources that may be written but ${fault}`)
+}
+
+/** Side and joint of a review that holds each joint at most once; ERR_REQUEST_INVALID otherwise. */
+export function onceEach<T extends { side: Laterality; joint: HandJoint }>(decisions: readonly T[]): readonly T[] {
+  const keys = decisions.map(({ side, joint }) => `${side} ${joint}`)
+  const twice = keys.find((key, index) => keys.indexOf(key) !== index)
+  if (twice) throw new ScreeningError('ERR_REQUEST_INVALID', `Expected each joint once but received ${twice} twice`)
+  return decisions
+}

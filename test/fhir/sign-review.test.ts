@@ -1,0 +1,118 @@
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
+import { validateResource } from '@medplum/core'
+import type { Observation as MedplumObservation } from '@medplum/fhirtypes'
+import { Fhir } from 'fhir/fhir.js'
+import type { Observation } from 'fhir/r4.js'
+import { fixedToken } from '../../src/fhir/backend-auth.ts'
+import { egressForTenant, type Egress } from '../../src/fhir/egress.ts'
+import { writeScreening } from '../../src/fhir/record-writer.ts'
+import { clinicianResources, previewOf, type JointDecision } from '../../src/fhir/resources/clinician-resources.ts'
+import { screeningResources } from '../../src/fhir/resources/screening-resources.ts'
+import { openFhirSession, type FhirSession } from '../../src/fhir/session.ts'
+import { onceEach, signReview, type ReviewInput } from '../../src/fhir/sign-review.ts'
+import { HAND_JOINTS, LATERALITIES } from '../../src/joints/hand-joint.ts'
+import { everything, startFhirServer, type TestFhirServer } from '../support/fhir-server.ts'
+import { loopbackTenant, sampleScreening } from '../support/screening-sample.ts'
+
+let server: TestFhirServer
+let egress: Egress
+let session: FhirSession
+let input: ReviewInput
+
+const swollen: JointDecision = { side: 'left', joint: 'mcp2', call: 'swollen' }
+const corrected: JointDecision = { side: 'right', joint: 'pip3', call: 'swollen' }
+const unseen: JointDecision = { side: 'left', joint: 'ip1', call: 'not-assessable' }
+
+beforeEach(async () => {
+  server = await startFhirServer(everything())
+  const tenant = loopbackTenant(server.base)
+  egress = egressForTenant(tenant)
+  session = openFhirSession({ tenant, egress, tokens: fixedToken('t') })
+  const media = await server.repository.createResource({
+    resourceType: 'Media', status: 'completed', subject: { reference: 'Patient/pat-1' }, content: { contentType: 'image/jpeg' }
+  })
+  const photo = { resourceType: 'Media' as const, id: media.id, versionId: '1' }
+  const sample = sampleScreening({ photos: [photo], photoOf: () => photo })
+  await writeScreening(session, screeningResources(sample), { ledger: emptyLedger(), fence: () => Promise.resolve() })
+  input = {
+    tenant: 'clinic', patientId: 'pat-1', performer: 'Practitioner/doc-1', screeningId: 'screening-1', photos: [photo], photoOf: () => photo,
+    findings: sample.findings, model: sample.model, decisions: [swollen, corrected, unseen], signed: '2026-11-23T10:41:30.000Z'
+  }
+})
+afterEach(async () => {
+  await egress.close()
+  await server.close()
+})
+
+describe('a signed review', () => {
+  test('becomes final Observations of the clinician beside the untouched AI ones, with a Provenance', async () => {
+    const references = await signReview(session, input)
+    expect(references.map((one) => one.split('/')[0])).toEqual(['Observation', 'Observation', 'Observation', 'Provenance'])
+    const all = (await search()).filter(({ status }) => status === 'final')
+    expect(all.map((one) => [one.bodySite?.coding?.[0]?.code, one.method?.coding?.[0]?.code, one.performer?.[0]?.reference])).toEqual([
+      ['L-MCP2', 'ai-assisted-confirmed', 'Practitioner/doc-1'],
+      ['R-PIP3', 'ai-assisted-corrected', 'Practitioner/doc-1'],
+      ['L-IP1', 'clinician-exam', 'Practitioner/doc-1']
+    ])
+    expect((await search()).filter(({ status }) => status === 'preliminary')).toHaveLength(23)
+    const derived = all[0]?.derivedFrom?.map(({ reference }) => reference?.split('/')[0])
+    expect(derived).toEqual(['Media', 'Observation'])
+    expect(all[2]?.dataAbsentReason?.coding?.[0]?.code).toBe('not-performed')
+  })
+
+  test('writes nothing twice when it is sent again', async () => {
+    const first = await signReview(session, input)
+    expect(await signReview(session, input)).toEqual(first)
+    expect((await search()).filter(({ status }) => status === 'final')).toHaveLength(3)
+  })
+
+  test('continues after the connection dropped behind a committed write', async () => {
+    let faults = 0
+    server.fault = ({ method, path }) => method === 'POST' && path === '/Observation' && faults++ === 1 ? 'commit-then-reset' : undefined
+    await expect(signReview(session, input)).rejects.toMatchObject({ name: 'ScreeningError' })
+    server.fault = () => undefined
+    await signReview(session, input)
+    expect((await search()).filter(({ status }) => status === 'final')).toHaveLength(3)
+  })
+
+  test('is refused whole when a colleague signed another answer meanwhile', async () => {
+    await signReview(session, { ...input, decisions: [swollen], performer: 'Practitioner/doc-2' })
+    await expect(signReview(session, input)).rejects.toMatchObject({ code: 'ERR_CONFLICT' })
+    expect((await search()).filter(({ status }) => status === 'final')).toHaveLength(1)
+  })
+
+  test('of all 22 joints also holds the count of the hands, never coded as a 28-joint count', async () => {
+    const decisions = LATERALITIES.flatMap((side) => HAND_JOINTS.map((joint): JointDecision =>
+      ({ side, joint, call: joint === 'mcp2' ? 'swollen' : joint === 'ip1' ? 'not-assessable' : 'not-swollen' })))
+    await signReview(session, { ...input, decisions })
+    const count = (await search()).find(({ code }) => code.coding?.[0]?.code === 'hand-sjc-22-exam')
+    expect(count?.valueQuantity?.value).toBe(2)
+    expect(count?.hasMember).toHaveLength(22)
+    expect(JSON.stringify(await search())).not.toContain('88980-8')
+  })
+})
+
+test('what is signed is valid R4 for two validators', () => {
+  const fhir = new Fhir()
+  for (const one of previewOf(clinicianResources({ ...input, aiObservation: () => 'Observation/ai-1' }))) {
+    expect(validateResource(one as MedplumObservation).filter(({ severity }) => severity === 'error')).toEqual([])
+    const { messages } = fhir.validate(one, { skipCodeValidation: true })
+    expect(messages.filter(({ severity }) => ['error', 'fatal'].includes(String(severity)))).toEqual([])
+  }
+})
+
+test('a review that names one joint twice is refused', () => {
+  expect(() => onceEach([swollen, { ...swollen, call: 'not-swollen' }])).toThrow('left mcp2 twice')
+})
+
+async function search(): Promise<readonly Observation[]> {
+  return session.search('Observation', { patient: 'pat-1' })
+}
+
+function emptyLedger() {
+  const places = new Map<string, string>()
+  return {
+    has: (id: string) => Promise.resolve(places.get(id)),
+    record: (id: string, reference: string) => Promise.resolve(void places.set(id, reference))
+  }
+}
