@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // Runs the command line on the Node that the lockfile pins (npm package `node`), whatever Node started this file.
-import { spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -15,5 +15,6 @@ if (!node) {
   process.exit(2)
 }
 const cli = join(root, 'src', 'cli.ts')
-const run = spawnSync(node, ['--disable-warning=ExperimentalWarning', cli, ...process.argv.slice(2)], { stdio: 'inherit' })
-process.exit(run.status ?? 1)
+const child = spawn(node, ['--disable-warning=ExperimentalWarning', cli, ...process.argv.slice(2)], { stdio: 'inherit' })
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
+child.on('exit', (code, signal) => process.exit(code ?? (signal ? 1 : 0)))

@@ -1,0 +1,244 @@
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import express, { type ErrorRequestHandler, type Express } from 'express'
+import pino, { type Logger } from 'pino'
+import { openAudit } from './audit.ts'
+import { openClientVerifier } from './cds-hooks/client-jwt.ts'
+import { createCdsRouter } from './cds-hooks/router.ts'
+import type { Config } from './config.ts'
+import { isScreeningError, operationOutcome, ScreeningError, type ErrorCode } from './errors.ts'
+import type { Calibration, InferenceEngine } from './inference/engine/inference-engine.ts'
+import { openEngine } from './inference/engine/open-engine.ts'
+import { readCalibrationFile } from './inference/calibrate.ts'
+import { openMetrics, type Metrics } from './metrics.ts'
+import { describeApi } from './openapi.ts'
+import { openCardStore } from './screening/store/card-store.ts'
+import { openFeedbackStore } from './screening/store/feedback-store.ts'
+import { openJtiStore } from './screening/store/jti-store.ts'
+import { openSessionStore } from './screening/store/session-store.ts'
+import { openStore, type Store } from './screening/store/open-store.ts'
+import { openScreeningService } from './screening/screening-service.ts'
+import { openTenantDoors } from './tenant-doors.ts'
+import { openReviewDesk } from '../smart-launch/server/review-desk.ts'
+import { openSmartRouter } from '../smart-launch/server/open-smart-router.ts'
+
+export interface RunningJointLens {
+  /** Where HTTP answers; absent for a worker alone. */
+  readonly url?: string
+  close(): Promise<void>
+}
+
+export type Role = 'http' | 'worker'
+
+/** Everything one process needs, opened; `close` ends it in the reverse order. */
+export interface OpenedJointLens extends Parts {
+  close(): Promise<void>
+}
+
+/**
+ * Opens everything one process needs and starts it. `http` answers, `worker` leases screenings; the embedded default is both.
+ * Nothing is left open when a part cannot start. Throws ERR_CONFIG, ERR_MODEL_INVALID, ERR_STORE_LOCKED.
+ */
+export async function startJointLens(config: Config, roles: readonly Role[] = ['http', 'worker']): Promise<RunningJointLens> {
+  const parts = await openJointLens(config)
+  try {
+    if (roles.includes('worker')) parts.screenings.start()
+    if (!roles.includes('http')) return { close: parts.close }
+    const server = createServer({ headersTimeout: 5_000, requestTimeout: 15_000 }, httpApp(config, parts))
+    server.maxConnections = 1_000
+    server.listen(config.port, config.host)
+    await once(server, 'listening')
+    const { port } = server.address() as AddressInfo
+    const close = async () => {
+      await stopListening(server)
+      await parts.close()
+    }
+    return { url: `http://${config.host}:${port}`, close }
+  } catch (error) {
+    await parts.close()
+    throw error
+  }
+}
+
+/** The same parts without a server or a running worker: for commands. */
+export async function openJointLens(config: Config): Promise<OpenedJointLens> {
+  if (config.inferenceUrl)
+    throw new ScreeningError('ERR_CONFIG', 'Expected no INFERENCE_URL but received one: remote inference is not part of this version')
+  const closers: (() => Promise<unknown>)[] = []
+  const close = async () => {
+    for (const one of closers.splice(0).reverse()) await one()
+  }
+  try {
+    const store = await openStore(config.databaseUrl ? { databaseUrl: config.databaseUrl } : { dataDir: config.dataDir })
+    closers.push(() => store.close())
+    const engine = await openEngine({
+      modelDir: config.modelDir, device: config.device, ...(config.workers ? { workers: config.workers } : {})
+    })
+    closers.push(() => engine.close())
+    const parts = openParts(config, store, engine, pino({ level: config.logLevel, base: null }))
+    closers.push(() => parts.doors.close(), () => parts.screenings.stop())
+    return { ...parts, close }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+type Parts = ReturnType<typeof openParts>
+
+function openParts(config: Config, store: Store, engine: InferenceEngine, log: Logger) {
+  const doors = openTenantDoors(config)
+  const calibrations = new Map<string, Calibration>(config.tenants.flatMap((tenant) =>
+    tenant.calibrationFile ? [[tenant.id, readCalibrationFile(tenant.calibrationFile, engine.model.digest)] as const] : []))
+  const audit = openAudit(store)
+  const screenings = openScreeningService({
+    store, engine, tenants: config.tenants, calibrations, sessionFor: doors.backendSession, audit, log
+  })
+  return {
+    store, engine, log, doors, calibrations, audit, screenings,
+    sessions: openSessionStore(store),
+    jti: openJtiStore(store),
+    cards: openCardStore(store),
+    feedback: openFeedbackStore(store),
+    metrics: openMetrics(engine)
+  }
+}
+
+function httpApp(config: Config, parts: Parts): Express {
+  const app = express()
+  app.disable('x-powered-by')
+  app.use(securityHeaders(config))
+  app.use(measure(parts.metrics, parts.log))
+  operations(app, config, parts)
+  const now = () => Date.now()
+
+  const verifier = openClientVerifier({
+    tenants: config.tenants, publicUrl: config.publicUrl, fetchKeys: parts.doors.clientKeys, jti: parts.jti, clock: now
+  })
+  app.use('/cds-services', createCdsRouter({
+    publicUrl: config.publicUrl,
+    tenants: config.tenants,
+    verifier,
+    screenings: parts.screenings,
+    cards: parts.cards,
+    feedback: parts.feedback,
+    resourcesFor: parts.doors.suggestionResources(parts.calibrations, parts.engine),
+    photosFor: parts.doors.photosWithRequestToken,
+    audit: parts.audit,
+    clock: now,
+    newId: randomUUID,
+    log: parts.log
+  }))
+
+  app.use('/smart', openSmartRouter({
+    config,
+    sessions: parts.sessions,
+    discover: parts.doors.discover,
+    requestToken: parts.doors.requestToken,
+    openIdKeys: parts.doors.openIdKeys,
+    now,
+    desk: openReviewDesk({ screenings: parts.screenings, engine: parts.engine, record: parts.doors.reviewRecord })
+  }))
+
+  app.use((request) => {
+    throw new ScreeningError('ERR_NOT_FOUND', `Nothing answers ${request.method} here`)
+  })
+  app.use(lastResort(parts.log))
+  return app
+}
+
+/** `/livez`, `/readyz`, `/metrics`, `/openapi.json`, `/models/current`, our public keys. */
+function operations(app: Express, config: Config, { engine, store, metrics, calibrations, doors }: Parts): void {
+  app.get('/livez', (_request, response) => void response.json({ status: 'ok' }))
+  app.get('/readyz', async (_request, response) => {
+    const { ready } = engine.health()
+    const stored = await store.query('select 1').then(() => true, () => false)
+    const calibrated = config.tenants.length > 0 && config.tenants.every(({ id }) => calibrations.has(id))
+    response.status(ready && stored ? 200 : 503).json({
+      status: ready && stored ? 'ready' : 'not-ready',
+      details: { model: ready, store: stored, executionProvider: engine.health().executionProvider, calibration: calibrated ? 'calibrated' : 'not calibrated' }
+    })
+  })
+  app.get('/metrics', async (_request, response) => void response.type('text/plain').send(await metrics.registry.metrics()))
+  app.get('/openapi.json', (_request, response) => void response.json(describeApi(config.publicUrl)))
+  app.get('/models/current', (request, response) => {
+    const card = readFileSync(join(config.modelDir, 'MODEL_CARD.md'), 'utf8')
+    if (request.accepts(['json', 'html']) === 'html') return void response.type('html').send(modelCardPage(card))
+    response.json({ manifest: JSON.parse(readFileSync(join(config.modelDir, 'manifest.json'), 'utf8')) as unknown, card })
+  })
+  app.get('/.well-known/jwks.json', (_request, response) => {
+    response.set('Cache-Control', 'public, max-age=300').json({ keys: doors.publicKeys })
+  })
+}
+
+function modelCardPage(markdown: string): string {
+  const text = markdown.replaceAll('&', '&amp;').replaceAll('<', '&lt;')
+  return `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>JointLens model card</title><body><main><pre>${text}</pre></main></body></html>`
+}
+
+function securityHeaders(config: Config): express.RequestHandler {
+  const https = config.publicUrl.startsWith('https:')
+  return (_request, response, next) => {
+    response.set({
+      'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'",
+      'X-Content-Type-Options': 'nosniff',
+      'Referrer-Policy': 'no-referrer',
+      'Cache-Control': 'no-store',
+      ...(https ? { 'Strict-Transport-Security': 'max-age=31536000' } : {})
+    })
+    next()
+  }
+}
+
+/** One log line and one measurement an answer: route template, status and time; never an address, an id or a body. */
+function measure(metrics: Metrics, log: Logger): express.RequestHandler {
+  return (request, response, next) => {
+    const began = performance.now()
+    response.on('finish', () => {
+      const route = `${request.baseUrl}${(request.route as { path?: string } | undefined)?.path ?? ''}` || 'other'
+      const seconds = (performance.now() - began) / 1000
+      metrics.request(route, response.statusCode, seconds)
+      log.info({ route, method: request.method, status: response.statusCode, ms: Math.round(seconds * 1000) }, 'answered')
+    })
+    next()
+  }
+}
+
+/** Codes become HTTP status and OperationOutcome here and nowhere else; express's own handler would log request bodies. */
+function lastResort(log: Logger): ErrorRequestHandler {
+  return (error: unknown, _request, response, next) => {
+    if (response.headersSent) return next(error)
+    const code = codeOf(error)
+    const known = isScreeningError(error)
+    if (code === 'ERR_INTERNAL') log.error({ code, kind: error instanceof Error ? error.name : typeof error }, 'unexpected')
+    const shown = known && error.status < 500 ? error.message : undefined
+    response.status(known ? error.status : statusOf(code)).type('application/fhir+json').json(operationOutcome(code, shown))
+  }
+}
+
+function codeOf(error: unknown): ErrorCode {
+  if (isScreeningError(error)) return error.code
+  const type = error instanceof Error && 'type' in error ? error.type : undefined
+  if (type === 'entity.too.large') return 'ERR_BODY_TOO_LARGE'
+  if (type === 'entity.parse.failed' || type === 'request.aborted' || type === 'charset.unsupported') return 'ERR_REQUEST_INVALID'
+  if (error instanceof URIError) return 'ERR_REQUEST_INVALID'
+  return 'ERR_INTERNAL'
+}
+
+function statusOf(code: ErrorCode): number {
+  return new ScreeningError(code, '').status
+}
+
+async function stopListening(server: Server): Promise<void> {
+  const closed = once(server, 'close')
+  server.close()
+  server.closeIdleConnections()
+  const timer = setTimeout(() => server.closeAllConnections(), 5_000)
+  await closed
+  clearTimeout(timer)
+}

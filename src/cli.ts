@@ -1,0 +1,60 @@
+import { Command, CommanderError } from 'commander'
+import { install } from 'undici'
+import { openJointLens } from './app.ts'
+import { addAssessCommand } from './cli/assess.ts'
+import { addCalibrateCommand } from './cli/calibrate.ts'
+import { addDoctorCommand } from './cli/doctor.ts'
+import { addModelCommand } from './cli/model-verify.ts'
+import { addScreeningCommands, type ScreeningTools } from './cli/screening-commands.ts'
+import { readConfig } from './config.ts'
+import { ERROR_CODES, isScreeningError } from './errors.ts'
+import { serve } from './main.ts'
+import { work } from './worker.ts'
+
+install()
+
+const program = new Command('jointlens')
+  .description('Joint-level detection of possible rheumatoid arthritis inflammation in hand photos. Research software, learned from computer-made hands.')
+  .version('0.1.0')
+  .exitOverride()
+
+addAssessCommand(program)
+program.command('serve').description('answer CDS Hooks and the SMART app (and screen, with the embedded store)').action(() => untilStopped(serve))
+program.command('work').description('screen from a shared PostgreSQL store (DATABASE_URL)').action(() => untilStopped(work))
+addScreeningCommands(program, openTools)
+addDoctorCommand(program, () => readConfig(process.env))
+addModelCommand(program)
+addCalibrateCommand(program)
+
+async function openTools(): Promise<ScreeningTools> {
+  const config = readConfig(process.env)
+  const { screenings, doors, store, close } = await openJointLens(config)
+  return { config, screenings, sessionFor: doors.backendSession, store, close }
+}
+
+/** Runs until SIGINT or SIGTERM, then closes everything in order. */
+async function untilStopped(start: () => Promise<{ close(): Promise<void> }>): Promise<void> {
+  const running = await start()
+  await new Promise<void>((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve())
+  })
+  await running.close()
+}
+
+try {
+  await program.parseAsync()
+  process.exit()
+} catch (error) {
+  process.exit(report(error))
+}
+
+/** One line on stderr that says what was wrong and what was expected; the exit code of docs/errors.md. */
+function report(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : ERROR_CODES.ERR_USAGE.exit
+  if (isScreeningError(error)) {
+    process.stderr.write(`${error.code}: ${error.message}\n`)
+    return error.exitCode
+  }
+  process.stderr.write(`ERR_INTERNAL: ${error instanceof Error ? error.message : String(error)}\n`)
+  return ERROR_CODES.ERR_INTERNAL.exit
+}

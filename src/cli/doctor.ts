@@ -1,0 +1,71 @@
+import type { Command } from 'commander'
+import type { Config, TenantConfig } from '../config.ts'
+import { isScreeningError } from '../errors.ts'
+import { openBackendTokens } from '../fhir/backend-auth.ts'
+import { egressForTenant } from '../fhir/egress.ts'
+import { openFhirSession } from '../fhir/session.ts'
+import { readSmartConfiguration } from '../fhir/smart-configuration.ts'
+import { readCalibrationFile } from '../inference/calibrate.ts'
+import { openJointModel } from '../inference/joint-model.ts'
+import { readModelBundle } from '../inference/model-bundle.ts'
+
+export interface Check {
+  readonly check: string
+  readonly ok: boolean
+  readonly detail: string
+}
+
+/** `jointlens doctor`: checks model, calibration and every tenant's EHR, and says what to do about each fault. */
+export function addDoctorCommand(program: Command, config: () => Config): void {
+  program.command('doctor').description('check settings, model, calibration and each EHR')
+    .option('--json', 'one JSON object')
+    .action(async ({ json }: { json?: boolean }) => {
+      const checks = await examine(config())
+      if (json) process.stdout.write(`${JSON.stringify({ ok: checks.every(({ ok }) => ok), checks })}\n`)
+      else for (const { check, ok, detail } of checks) process.stdout.write(`${ok ? 'ok  ' : 'FAIL'}  ${check}: ${detail}\n`)
+      if (checks.some(({ ok }) => !ok)) process.exitCode = 4
+    })
+}
+
+export async function examine(config: Config): Promise<readonly Check[]> {
+  const checks: Check[] = [{ check: 'settings', ok: true, detail: `${config.tenants.length} tenants, ${config.profile} profile` }]
+  let digest: string | undefined
+  checks.push(await checked('model', async () => {
+    const bundle = await readModelBundle(config.modelDir)
+    const model = await openJointModel(bundle, { device: config.device })
+    await model.close()
+    digest = bundle.identity.digest
+    return `${bundle.identity.name} ${bundle.identity.version} on ${model.executionProvider}, golden outputs equal; learned from synthetic hands`
+  }))
+  for (const tenant of config.tenants) {
+    checks.push(await checked(`${tenant.id} calibration`, async () => calibrationOf(tenant, digest)))
+    const egress = egressForTenant(tenant)
+    checks.push(await checked(`${tenant.id} SMART configuration`, async () => {
+      await readSmartConfiguration(tenant, egress)
+      return 'found'
+    }))
+    const tokens = openBackendTokens(tenant, egress)
+    if (tenant.backend) checks.push(await checked(`${tenant.id} backend token`, async () => `${(await tokens.token()).length > 0 ? 'granted' : ''}`))
+    checks.push(await checked(`${tenant.id} FHIR server`, async () => {
+      const capabilities = await openFhirSession({ tenant, egress, tokens }).capabilities()
+      const writes = capabilities.transaction ? 'transaction' : capabilities.batch ? 'batch' : 'single'
+      return `FHIR ${capabilities.fhirVersion}, Observation create ${capabilities.can('Observation', 'create') ? 'yes' : 'no'}, writes by ${writes}`
+    }))
+    await egress.close()
+  }
+  return checks
+}
+
+/** Uncalibrated is not a fault in shadow mode, but it is said. */
+function calibrationOf({ calibrationFile, mode }: TenantConfig, digest: string | undefined): string {
+  if (!calibrationFile) return `not calibrated (mode ${mode}): nothing is shown or written; run "jointlens calibrate"`
+  return `calibrated with ${readCalibrationFile(calibrationFile, digest ?? '').data}, mode ${mode}`
+}
+
+async function checked(check: string, work: () => Promise<string>): Promise<Check> {
+  try {
+    return { check, ok: true, detail: await work() }
+  } catch (error) {
+    return { check, ok: false, detail: isScreeningError(error) ? `${error.code}: ${error.message}` : 'unexpected failure' }
+  }
+}

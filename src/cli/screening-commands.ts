@@ -1,0 +1,102 @@
+import { writeFileSync } from 'node:fs'
+import { SingleBar, Presets } from 'cli-progress'
+import type { Command } from 'commander'
+import type { Config, TenantConfig } from '../config.ts'
+import { ScreeningError } from '../errors.ts'
+import type { FhirSession } from '../fhir/session.ts'
+import { previsit, worklistCsv } from '../screening/previsit.ts'
+import { reconcile } from '../screening/reconcile.ts'
+import type { ScreeningService } from '../screening/screening.ts'
+import type { Store } from '../screening/store/open-store.ts'
+
+/** What the screening commands work with; opened when a command runs, closed when it ends. */
+export interface ScreeningTools {
+  readonly config: Config
+  readonly screenings: ScreeningService & { start(): void; stop(): Promise<void> }
+  readonly sessionFor: (tenant: TenantConfig) => FhirSession
+  readonly store: Store
+  close(): Promise<void>
+}
+
+type Open = () => Promise<ScreeningTools>
+interface TenantOption { readonly tenant?: string }
+
+/** `screen`, `previsit` and `reconcile`. */
+export function addScreeningCommands(program: Command, open: Open): void {
+  program.command('screen').description('screen one patient now and print the result')
+    .requiredOption('--patient <id>', 'FHIR id of the patient')
+    .option('--tenant <id>', 'the EHR, when several are configured')
+    .action((options: TenantOption & { patient: string }) => withTools(open, async (tools) => {
+      const tenant = tenantOf(tools.config, options.tenant)
+      tools.screenings.start()
+      await tools.screenings.request(tenant.id, options.patient, 'command')
+      const status = await tools.screenings.settled(tenant.id, options.patient)
+      if (status.failure) throw new ScreeningError('ERR_EHR_ANSWER', `The screening ended with ${status.failure.code}`)
+      if (!status.latest) throw new ScreeningError('ERR_PHOTO_UNREACHABLE', 'Expected hand photos in the record but found none')
+      const { id, photoTime, count, findings, written } = status.latest
+      print({ screening: id, photoTime, count, findings, written })
+    }))
+
+  program.command('previsit').description('screen everyone with an appointment on a date and print the worklist')
+    .requiredOption('--date <date>', 'YYYY-MM-DD in the time zone of the site', isoDate)
+    .option('--tenant <id>', 'the EHR, when several are configured')
+    .option('--csv <file>', 'also write the worklist as CSV')
+    .action((options: TenantOption & { date: string; csv?: string }) => withTools(open, async (tools) => {
+      const tenant = tenantOf(tools.config, options.tenant)
+      tools.screenings.start()
+      const rows = await withProgress((onProgress) =>
+        previsit({ service: tools.screenings, sessionFor: tools.sessionFor, tenant, date: options.date, onProgress }))
+      if (options.csv) writeFileSync(options.csv, worklistCsv(rows))
+      print({ tenant: tenant.id, date: options.date, rows })
+    }))
+
+  program.command('reconcile').description('compare what was written with what the record holds, and report differences')
+    .option('--tenant <id>', 'the EHR, when several are configured')
+    .action((options: TenantOption) => withTools(open, async (tools) => {
+      const tenant = tenantOf(tools.config, options.tenant)
+      const report = await reconcile({ store: tools.store, sessionFor: tools.sessionFor, tenant })
+      print({ tenant: tenant.id, ...report })
+    }))
+}
+
+async function withTools(open: Open, work: (tools: ScreeningTools) => Promise<void>): Promise<void> {
+  const tools = await open()
+  try {
+    await work(tools)
+  } finally {
+    await tools.close()
+  }
+}
+
+function tenantOf({ tenants }: Config, id: string | undefined): TenantConfig {
+  const found = id === undefined && tenants.length === 1 ? tenants[0] : tenants.find((one) => one.id === id)
+  if (found) return found
+  const known = tenants.map((one) => one.id).join(', ') || 'none; set JOINTLENS_CONFIG'
+  throw new ScreeningError('ERR_USAGE', `Expected --tenant to be one of: ${known}`)
+}
+
+function isoDate(value: string): string {
+  const time = Date.parse(`${value}T00:00:00Z`)
+  if (/^\d{4}-\d{2}-\d{2}$/.test(value) && !Number.isNaN(time) && new Date(time).toISOString().startsWith(value)) return value
+  throw new ScreeningError('ERR_USAGE', `Expected --date as YYYY-MM-DD but received "${value}"`)
+}
+
+/** A bar on a terminal, JSON lines on stderr elsewhere. */
+async function withProgress<T>(work: (onProgress: (done: number, total: number) => void) => Promise<T>): Promise<T> {
+  if (!process.stderr.isTTY)
+    return work((done, total) => void process.stderr.write(`${JSON.stringify({ done, total })}\n`))
+  const bar = new SingleBar({ format: '{bar} {value}/{total} patients, {eta_formatted} left' }, Presets.shades_grey)
+  bar.start(0, 0)
+  try {
+    return await work((done, total) => {
+      bar.setTotal(total)
+      bar.update(done)
+    })
+  } finally {
+    bar.stop()
+  }
+}
+
+function print(value: unknown): void {
+  process.stdout.write(`${JSON.stringify(value)}\n`)
+}

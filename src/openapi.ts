@@ -1,0 +1,29 @@
+/** OpenAPI 3.1 description of the addresses others may call. Routes are listed by hand; a test calls each of them. */
+export function describeApi(publicUrl: string) {
+  const outcome = { description: 'OperationOutcome', content: { 'application/fhir+json': { schema: { type: 'object' } } } }
+  const json = (description: string) => ({ description, content: { 'application/json': { schema: { type: 'object' } } } })
+  const service = { name: 'id', in: 'path', required: true, schema: { type: 'string' } }
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'JointLens',
+      version: '0.1.0',
+      description: 'Research software: swollen-joint suggestions from hand photos. Learned from computer-made hands; not a medical device.'
+    },
+    servers: [{ url: publicUrl }],
+    paths: {
+      '/cds-services': { get: { summary: 'CDS Hooks discovery', responses: { 200: json('Services') } } },
+      '/cds-services/{id}': { post: { summary: 'CDS Hooks call', security: [{ cdsClient: [] }], parameters: [service], responses: { 200: json('Cards'), 400: outcome, 401: outcome, 404: outcome, 412: outcome } } },
+      '/cds-services/{id}/feedback': { post: { summary: 'CDS Hooks feedback', security: [{ cdsClient: [] }], parameters: [service], responses: { 200: json('Stored'), 400: outcome, 401: outcome } } },
+      '/smart/launch': { get: { summary: 'SMART App Launch', responses: { 302: { description: 'To the EHR' }, 400: { description: 'Refused' } } } },
+      '/smart/callback': { get: { summary: 'SMART redirect back', responses: { 302: { description: 'To the app' }, 400: { description: 'Refused' } } } },
+      '/.well-known/jwks.json': { get: { summary: 'Our public keys', responses: { 200: json('JWK set') } } },
+      '/models/current': { get: { summary: 'Model manifest and card', responses: { 200: json('Model') } } },
+      '/livez': { get: { summary: 'Process is alive', responses: { 200: json('Alive') } } },
+      '/readyz': { get: { summary: 'Model verified and store writable', responses: { 200: json('Ready'), 503: json('Not ready') } } },
+      '/metrics': { get: { summary: 'Prometheus metrics', responses: { 200: { description: 'Text' } } } },
+      '/openapi.json': { get: { summary: 'This description', responses: { 200: json('OpenAPI') } } }
+    },
+    components: { securitySchemes: { cdsClient: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } } }
+  }
+}

@@ -1,0 +1,50 @@
+import type { Calibration } from '../inference/engine/inference-engine.ts'
+import type { ScreeningInput, SourcePhoto } from '../fhir/resources/screening-resources.ts'
+import { handThatSpeaks } from '../joints/hand-joint-count.ts'
+import type { HandAssessment, PhotoRegion } from '../joints/finding.ts'
+import { LATERALITIES, type Laterality } from '../joints/hand-joint.ts'
+import type { ScreenedPhoto, Screening } from './screening.ts'
+
+/** A stored screening as the record's resources need it: the same input for our own writer, the card's suggestion and the app. */
+export function screeningInput(screening: Screening, calibration: Calibration, encounterId?: string): ScreeningInput {
+  const regions = Object.fromEntries(LATERALITIES.flatMap((side): [Laterality, readonly PhotoRegion[]][] => {
+    const hand = photoThatSpeaks(screening.photos, side)?.hand
+    return hand ? [[side, hand.regions]] : []
+  }))
+  return {
+    tenant: screening.tenant,
+    patientId: screening.patientId,
+    ...(encounterId ? { encounterId } : {}),
+    ...screeningSources(screening),
+    findings: screening.findings,
+    regions,
+    count: screening.count,
+    intervalLevel: calibration.interval.level,
+    model: screening.model,
+    thresholds: { name: 'f1', value: calibration.thresholds.f1 },
+    photoTime: screening.photoTime,
+    issued: screening.completedAt
+  }
+}
+
+/** The photos a result rests on, and which of them speaks for a side: what its deterministic ids are made of. */
+export function screeningSources({ photos }: Screening): Pick<ScreeningInput, 'photos' | 'photoOf'> {
+  return {
+    photos: photos.map(sourceOf),
+    photoOf(side) {
+      const photo = photoThatSpeaks(photos, side)?.photo
+      return photo && sourceOf(photo)
+    }
+  }
+}
+
+/** The photo whose hand speaks for a side (visitFindings' rule), with that hand. */
+export function photoThatSpeaks(photos: readonly ScreenedPhoto[], side: Laterality): { photo: ScreenedPhoto; hand: HandAssessment } | undefined {
+  const hands = photos.flatMap((photo) => photo.assessment.hands.filter((hand) => hand.side === side).map((hand) => ({ photo, hand })))
+  const speaks = handThatSpeaks(hands.map(({ hand }) => hand))
+  return hands.find(({ hand }) => hand === speaks)
+}
+
+function sourceOf({ resourceType, id, versionId, created }: ScreenedPhoto): SourcePhoto {
+  return { resourceType, id, ...(versionId ? { versionId } : {}), ...(created ? { created } : {}) }
+}
