@@ -16,7 +16,7 @@ import type { Calibration, InferenceEngine } from './inference/engine/inference-
 import { screeningInput, screeningSources } from './screening/screening-input.ts'
 import type { ScreenedPhoto, Screening } from './screening/screening.ts'
 import type { AppSession } from '../smart-launch/server/app-session.ts'
-import type { ReviewDecision, ReviewRecord } from '../smart-launch/server/review-desk.ts'
+import type { ReviewRecord, SignedReview } from '../smart-launch/server/review-desk.ts'
 
 /** One EHR's guarded ways out, opened once: egress with its sockets, and the backend token. */
 interface Door {
@@ -95,11 +95,11 @@ function reviewRecord(sessionOf: (session: AppSession, tenant: TenantConfig) => 
   return {
     patient: (session, tenant) => sessionOf(session, tenant).read('Patient', session.patientId),
     photoBytes: (session, tenant, photo) => readScreenedPhoto(sessionOf(session, tenant), session.patientId, photo),
-    previewFinal(session, _tenant, screening, decisions) {
-      return previewOf(clinicianResources({ ...reviewInput(session, screening, decisions, now), aiObservation: () => undefined }))
+    previewFinal(session, _tenant, screening, review) {
+      return previewOf(clinicianResources({ ...reviewInput(session, screening, review, now), aiObservation: () => undefined }))
     },
-    writeFinal: (session, tenant, screening, decisions) =>
-      signReview(sessionOf(session, tenant), reviewInput(session, screening, decisions, now))
+    writeFinal: (session, tenant, screening, review) =>
+      signReview(sessionOf(session, tenant), reviewInput(session, screening, review, now))
   }
 }
 
@@ -111,7 +111,7 @@ async function readScreenedPhoto(session: FhirSession, patientId: string, { reso
   return readPhotoBytes(session, photo)
 }
 
-function reviewInput(session: AppSession, screening: Screening, decisions: readonly ReviewDecision[], now: () => number): ReviewInput {
+function reviewInput(session: AppSession, screening: Screening, { decisions, activity }: SignedReview, now: () => number): ReviewInput {
   if (!session.fhirUser) throw new ScreeningError('ERR_FORBIDDEN', 'Expected to know who signs, but the EHR sent no identity; nothing was written.')
   return {
     tenant: screening.tenant,
@@ -123,6 +123,7 @@ function reviewInput(session: AppSession, screening: Screening, decisions: reado
     findings: screening.findings,
     model: screening.model,
     decisions: onceEach(decisions),
+    ...(activity ? { activity } : {}),
     signed: new Date(now()).toISOString()
   }
 }

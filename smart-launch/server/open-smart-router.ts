@@ -9,7 +9,7 @@ import { openSession, SESSION_SECONDS, type AppSession } from './app-session.ts'
 import { finishLaunch, type CallbackDeps } from './callback.ts'
 import { clearCookie, readCookie, setCookie } from './cookies.ts'
 import { beginLaunch } from './launch.ts'
-import type { ReviewDesk } from './review-desk.ts'
+import type { ReviewDesk, SignedReview } from './review-desk.ts'
 
 export interface SmartDeps extends CallbackDeps {
   readonly desk: ReviewDesk
@@ -24,7 +24,13 @@ const decision = z.strictObject({
   joint: z.enum(HAND_JOINTS),
   call: z.enum(['swollen', 'not-swollen', 'not-assessable'])
 })
-const decisions = z.strictObject({ screeningId: z.string().max(64), decisions: z.array(decision).min(1).max(22) })
+const count28 = z.number().int().min(0).max(28).optional()
+const global10 = z.number().min(0).max(10).optional()
+const activity = z.strictObject({
+  tenderJointCount28: count28, swollenJointCount28: count28, patientGlobal: global10, physicianGlobal: global10,
+  crpMgPerL: z.number().min(0).max(1000).optional(), esrMmPerH: z.number().min(1).max(200).optional()
+})
+const review = z.strictObject({ screeningId: z.string().max(64), decisions: z.array(decision).min(1).max(22), activity: activity.optional() })
 
 /**
  * The SMART app's server: `/launch`, `/callback`, the page and its API, mounted at `/smart`. Tokens stay here; the page
@@ -126,10 +132,14 @@ async function changingSessionOf(deps: SmartDeps, request: Request): Promise<Ope
   return opened
 }
 
-function checked(body: unknown) {
-  const result = decisions.safeParse(body)
-  if (result.success) return result.data
-  throw new ScreeningError('ERR_REQUEST_INVALID', `Expected {screeningId, decisions} for the review. ${result.error.issues[0]?.message ?? ''}`)
+function checked(body: unknown): SignedReview {
+  const result = review.safeParse(body)
+  if (result.success) return withoutUndefined(result.data) as SignedReview
+  throw new ScreeningError('ERR_REQUEST_INVALID', `Expected {screeningId, decisions, activity?} for the review. ${result.error.issues[0]?.message ?? ''}`)
+}
+
+function withoutUndefined(value: object): object {
+  return JSON.parse(JSON.stringify(value)) as object
 }
 
 function closeUpOf(query: Record<string, unknown>) {

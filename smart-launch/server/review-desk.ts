@@ -1,6 +1,7 @@
 import type { Patient } from 'fhir/r4.js'
 import type { TenantConfig } from '../../src/config.ts'
 import { ScreeningError } from '../../src/errors.ts'
+import type { ActivityInputs } from '../../src/joints/activity-scores.ts'
 import type { PhotoRegion } from '../../src/joints/finding.ts'
 import { handThatSpeaks } from '../../src/joints/hand-joint-count.ts'
 import { HAND_JOINTS, type HandJoint, type Laterality } from '../../src/joints/hand-joint.ts'
@@ -10,14 +11,15 @@ import type { AppSession } from './app-session.ts'
 
 export type ReviewCall = 'swollen' | 'not-swollen' | 'not-assessable'
 export interface ReviewDecision { readonly side: Laterality; readonly joint: HandJoint; readonly call: ReviewCall }
-export interface ReviewDecisions { readonly screeningId: string; readonly decisions: readonly ReviewDecision[] }
+/** What is previewed and signed: calls on hand joints and, if the clinician entered them, the inputs of the activity scores. */
+export interface SignedReview { readonly screeningId: string; readonly decisions: readonly ReviewDecision[]; readonly activity?: ActivityInputs }
 
 /** What the app needs of the record, with the launching clinician's own token. */
 export interface ReviewRecord {
   patient(session: AppSession, tenant: TenantConfig): Promise<Patient>
   photoBytes(session: AppSession, tenant: TenantConfig, photo: ScreenedPhoto): Promise<Uint8Array>
-  previewFinal(session: AppSession, tenant: TenantConfig, screening: Screening, decisions: readonly ReviewDecision[]): readonly object[]
-  writeFinal(session: AppSession, tenant: TenantConfig, screening: Screening, decisions: readonly ReviewDecision[]): Promise<readonly string[]>
+  previewFinal(session: AppSession, tenant: TenantConfig, screening: Screening, review: SignedReview): readonly object[]
+  writeFinal(session: AppSession, tenant: TenantConfig, screening: Screening, review: SignedReview): Promise<readonly string[]>
 }
 
 export interface ReviewDeps {
@@ -68,15 +70,15 @@ export function openReviewDesk({ screenings, engine, record }: ReviewDeps) {
 
     requestScreening: (session: AppSession, tenant: TenantConfig) => screenings.request(tenant.id, session.patientId, 'app'),
 
-    async preview(session: AppSession, tenant: TenantConfig, input: ReviewDecisions) {
+    async preview(session: AppSession, tenant: TenantConfig, input: SignedReview) {
       const screening = await screeningOf(screenings, session, tenant, input.screeningId)
-      return { resources: record.previewFinal(session, tenant, screening, input.decisions) }
+      return { resources: record.previewFinal(session, tenant, screening, input) }
     },
 
-    async sign(session: AppSession, tenant: TenantConfig, input: ReviewDecisions) {
+    async sign(session: AppSession, tenant: TenantConfig, input: SignedReview) {
       if (!canSign(session)) throw new ScreeningError('ERR_FORBIDDEN', 'Your EHR sign-in does not allow writing Observations; nothing was written.')
       const screening = await screeningOf(screenings, session, tenant, input.screeningId)
-      return { written: await record.writeFinal(session, tenant, screening, input.decisions) }
+      return { written: await record.writeFinal(session, tenant, screening, input) }
     }
   }
 }

@@ -92,9 +92,32 @@ describe('a signed review', () => {
   })
 })
 
+describe('activity scores that a clinician signs', () => {
+  const activity = { tenderJointCount28: 4, swollenJointCount28: 9, patientGlobal: 5, physicianGlobal: 4, crpMgPerL: 20 }
+
+  test('are written with what they were made of; a score without its inputs is not written', async () => {
+    await signReview(session, { ...input, activity })
+    const numbers = (await search()).filter(({ status, valueQuantity }) => status === 'final' && valueQuantity)
+    expect(Object.fromEntries(numbers.map(({ code, valueQuantity }) => [code.coding?.[0]?.code, valueQuantity?.value]))).toEqual({
+      '88980-8': 9, '88981-6': 4, '75894-6': 5, '75846-6': 4, '75847-4': 22, '75845-8': 24, 'das28-crp': 4.72
+    })
+    const cdai = numbers.find(({ code }) => code.coding?.[0]?.code === '75847-4')
+    expect(cdai?.derivedFrom).toHaveLength(4)
+    const written = new Set(numbers.map(({ id }) => `Observation/${id}`))
+    expect(cdai?.derivedFrom?.every(({ reference }) => written.has(reference ?? ''))).toBe(true)
+  })
+
+  test('no 28-joint count comes from a review of the hands alone', async () => {
+    await signReview(session, { ...input, activity: { patientGlobal: 5 } })
+    expect(JSON.stringify(await search())).not.toMatch(/88980-8|75847-4|das28/)
+  })
+})
+
 test('what is signed is valid R4 for two validators', () => {
   const fhir = new Fhir()
-  for (const one of previewOf(clinicianResources({ ...input, aiObservation: () => 'Observation/ai-1' }))) {
+  for (const one of previewOf(clinicianResources({
+    ...input, aiObservation: () => 'Observation/ai-1', activity: { tenderJointCount28: 1, swollenJointCount28: 2, patientGlobal: 3, physicianGlobal: 2, crpMgPerL: 4, esrMmPerH: 9 }
+  }))) {
     expect(validateResource(one as MedplumObservation).filter(({ severity }) => severity === 'error')).toEqual([])
     const { messages } = fhir.validate(one, { skipCodeValidation: true })
     expect(messages.filter(({ severity }) => ['error', 'fatal'].includes(String(severity)))).toEqual([])

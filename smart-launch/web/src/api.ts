@@ -1,3 +1,4 @@
+import type { ActivityInputs } from '../../../src/joints/activity-scores.ts'
 import type { HandAssessment, JointFinding, ModelIdentity } from '../../../src/joints/finding.ts'
 import type { HandJointCount } from '../../../src/joints/hand-joint-count.ts'
 import type { HandJoint, Laterality } from '../../../src/joints/hand-joint.ts'
@@ -40,6 +41,13 @@ export interface ReviewView {
   readonly history: readonly { readonly id: string; readonly photoTime: string; readonly count: HandJointCount }[]
 }
 
+/** What is previewed and signed. */
+export interface Review {
+  readonly screeningId: string
+  readonly decisions: readonly Decision[]
+  readonly activity?: ActivityInputs
+}
+
 export interface Decision { readonly side: Laterality; readonly joint: HandJoint; readonly call: ReviewCall }
 
 /** The launch handle is the last part of the page's address; the secret that opens it is a cookie no script can read. */
@@ -76,9 +84,7 @@ const post = (csrf: string, body: unknown): RequestInit => ({
 export const readSession = () => call<SessionView>('/session')
 export const readReview = () => call<ReviewView>('/review')
 export const requestScreening = (csrf: string) => call('/screen', post(csrf, {}))
-export const preview = (csrf: string, screeningId: string, decisions: readonly Decision[]) =>
-  call<{ resources: readonly object[] }>('/preview', post(csrf, { screeningId, decisions }))
-export const sign = (csrf: string, screeningId: string, decisions: readonly Decision[]) =>
-  call<{ written: readonly string[] }>('/sign', post(csrf, { screeningId, decisions }))
+export const preview = (csrf: string, review: Review) => call<{ resources: readonly object[] }>('/preview', post(csrf, review))
+export const sign = (csrf: string, review: Review) => call<{ written: readonly string[] }>('/sign', post(csrf, review))
 export const photoUrl = (photo: string) => `${base}/photos/${encodeURIComponent(photo)}`
 export const closeUpUrl = (photo: string, side: Laterality, joint: HandJoint) => `${photoUrl(photo)}?side=${side}&joint=${joint}`

@@ -1,6 +1,6 @@
-import { HAND_JOINTS, jointLabel, type HandJoint, type Laterality } from '../../../src/joints/hand-joint.ts'
+import { HAND_JOINTS, type HandJoint, type Laterality } from '../../../src/joints/hand-joint.ts'
 import type { JointFinding, ReviewCall } from './api.ts'
-import { callWord, findingWords, fullJointName, sideWord } from './words.ts'
+import { findingWords, fullJointName, useWords } from './words.ts'
 
 /** Where the joints of a right hand lie, seen from the back, fingers up; the left hand is mirrored. */
 const PLACE: Record<HandJoint, readonly [number, number]> = {
@@ -21,11 +21,12 @@ export interface DiagramProps {
 
 /** The homunculus: shape tells the state (ring, filled, dashed, cross), colour only repeats it. */
 export function HandDiagram({ side, findings, calls, chosen, onChoose }: DiagramProps) {
+  const w = useWords()
   const x = (value: number) => (side === 'right' ? value : 200 - value)
   return (
     <figure className="diagram">
-      <figcaption>{sideWord[side]} hand</figcaption>
-      <svg viewBox="0 0 200 262" role="group" aria-label={`${sideWord[side]} hand, seen from the back`}>
+      <figcaption>{w.handOf(w.side[side])}</figcaption>
+      <svg viewBox="0 0 200 262" role="group" aria-label={w.seenFromBack(w.side[side])}>
         <g className="hand-outline" aria-hidden="true">
           {TIP.map(([mcp, pip, tipX, tipY]) => (
             <polyline key={mcp} points={[PLACE.wrist, PLACE[mcp], ...(pip ? [PLACE[pip]] : []), [tipX, tipY] as const]
@@ -38,7 +39,7 @@ export function HandDiagram({ side, findings, calls, chosen, onChoose }: Diagram
           const call = calls.get(`${side}-${joint}`)
           const state = call ?? (finding.kind === 'not-assessed' ? 'not-assessable' : finding.inflamed ? 'flagged' : 'plain')
           const [px, py] = PLACE[joint]
-          const label = `${fullJointName(side, joint)}. ${findingWords(finding)}.${call ? ` Your call: ${callWord[call]}.` : ''}`
+          const label = `${fullJointName(w, side, joint)}. ${findingWords(w, finding)}.${call ? ` ${w.yourCall}: ${w.call[call]}.` : ''}`
           return (
             <g key={joint} role="button" tabIndex={chosen === `${side}-${joint}` ? 0 : -1} aria-label={label}
               aria-pressed={chosen === `${side}-${joint}`} className={`joint ${state}${call ? ' called' : ''}`}
@@ -55,6 +56,3 @@ export function HandDiagram({ side, findings, calls, chosen, onChoose }: Diagram
     </figure>
   )
 }
-
-export const diagramLegend = [['flagged', 'possible inflammation'], ['plain', 'not flagged'], ['not-assessable', 'not assessable']] as const
-export { jointLabel }

@@ -1,6 +1,7 @@
-import { HAND_JOINTS, jointLabel, type HandJoint, type Laterality } from '../../../src/joints/hand-joint.ts'
+import { useRef, useState, type PointerEvent } from 'react'
+import { HAND_JOINTS, type HandJoint, type Laterality } from '../../../src/joints/hand-joint.ts'
 import { photoUrl, type PhotoView as Photo, type ReviewCall } from './api.ts'
-import { dayOf, fullJointName } from './words.ts'
+import { dayOf, fullJointName, useWords } from './words.ts'
 
 export interface PhotoProps {
   readonly photo: Photo
@@ -10,42 +11,73 @@ export interface PhotoProps {
   onChoose(side: Laterality, joint: HandJoint): void
 }
 
-/** The photo with a ring on each joint; the rings scale with the picture. */
+/** The photo with a ring on each joint; rings scale with the picture. Zoom by slider, pan by dragging or scrolling. */
 export function PhotoView({ photo, calls, chosen, marks, onChoose }: PhotoProps) {
-  const radius = Math.max(photo.width, photo.height) / 55
-  const sides = photo.hands.map(({ side }) => side).join(' and ') || 'no'
+  const w = useWords()
+  const [zoom, setZoom] = useState(1)
+  const drag = useDragToPan()
+  const sides = photo.hands.map(({ side }) => w.side[side]).join(', ') || w.noHand
   return (
     <figure className="photo">
-      <div className="photo-frame">
-        <img src={photoUrl(photo.id)} alt={`Photo of the back of the ${sides} hand`} width={photo.width} height={photo.height} />
-        {marks && (
-          <svg viewBox={`0 0 ${photo.width} ${photo.height}`} aria-hidden="true">
-            {photo.hands.flatMap((hand) => HAND_JOINTS.map((joint, index) => {
-              const finding = hand.joints[index]
-              const region = hand.regions[index]
-              if (!finding || !region) return null
-              const key = `${hand.side}-${joint}`
-              const state = calls.get(key) ?? (finding.kind === 'not-assessed' ? 'not-assessable' : finding.inflamed ? 'flagged' : 'plain')
-              const [cx, cy] = [region.x + region.width / 2, region.y + region.height / 2]
-              return (
-                <g key={key} className={`mark ${state}${key === chosen ? ' chosen' : ''}`} onClick={() => onChoose(hand.side, joint)}>
-                  <title>{fullJointName(hand.side, joint)}</title>
-                  <circle className="halo" cx={cx} cy={cy} r={radius * 1.15} />
-                  <circle className="ring" cx={cx} cy={cy} r={radius} />
-                  {(state === 'flagged' || state === 'swollen' || key === chosen) && (
-                    <text x={cx + radius * 1.4} y={cy + radius * 0.5} fontSize={radius * 1.5}>{jointLabel(joint)}</text>
-                  )}
-                </g>
-              )
-            }))}
-          </svg>
-        )}
+      <div className="photo-frame" tabIndex={zoom > 1 ? 0 : -1} {...drag}>
+        <div className="photo-zoomed" style={{ width: `${zoom * 100}%` }}>
+          <img src={photoUrl(photo.id)} alt={w.photoOf(sides)} width={photo.width} height={photo.height} draggable={false} />
+          {marks && <Marks photo={photo} calls={calls} chosen={chosen} onChoose={onChoose} />}
+        </div>
       </div>
       <figcaption>
-        {photo.hands.map(({ side, view }) => `${side} hand, ${view === 'dorsal' ? 'back' : view}`).join('; ') || 'No hand found'}
-        {photo.created ? ` · ${dayOf(photo.created)}` : ''}
-        {photo.refusal ? ` · ${photo.refusal}` : ''}
+        <span>
+          {photo.hands.map(({ side }) => w.handOf(w.side[side])).join('; ') || w.noHand}
+          {photo.created ? ` · ${dayOf(w, photo.created)}` : ''}
+          {photo.refusal ? ` · ${w.reason[photo.refusal] ?? photo.refusal}` : ''}
+        </span>
+        <label>{w.zoom} <input type="range" min={1} max={4} step={0.5} value={zoom} onChange={(event) => setZoom(Number(event.target.value))} /></label>
       </figcaption>
     </figure>
   )
+}
+
+function Marks({ photo, calls, chosen, onChoose }: Omit<PhotoProps, 'marks'>) {
+  const w = useWords()
+  const radius = Math.max(photo.width, photo.height) / 55
+  return (
+    <svg viewBox={`0 0 ${photo.width} ${photo.height}`} aria-hidden="true">
+      {photo.hands.flatMap((hand) => HAND_JOINTS.map((joint, index) => {
+        const finding = hand.joints[index]
+        const region = hand.regions[index]
+        if (!finding || !region) return null
+        const key = `${hand.side}-${joint}`
+        const state = calls.get(key) ?? (finding.kind === 'not-assessed' ? 'not-assessable' : finding.inflamed ? 'flagged' : 'plain')
+        const [cx, cy] = [region.x + region.width / 2, region.y + region.height / 2]
+        return (
+          <g key={key} className={`mark ${state}${key === chosen ? ' chosen' : ''}`} onClick={() => onChoose(hand.side, joint)}>
+            <title>{fullJointName(w, hand.side, joint)}</title>
+            <circle className="halo" cx={cx} cy={cy} r={radius * 1.15} />
+            <circle className="ring" cx={cx} cy={cy} r={radius} />
+            {(state === 'flagged' || state === 'swollen' || key === chosen) && (
+              <text x={cx + radius * 1.4} y={cy + radius * 0.5} fontSize={radius * 1.5}>{w.joint(joint)}</text>
+            )}
+          </g>
+        )
+      }))}
+    </svg>
+  )
+}
+
+/** Dragging scrolls the frame; a click that does not move still chooses a joint. */
+function useDragToPan() {
+  const from = useRef<{ x: number; y: number; left: number; top: number } | undefined>(undefined)
+  return {
+    onPointerDown(event: PointerEvent<HTMLDivElement>) {
+      const { scrollLeft, scrollTop } = event.currentTarget
+      from.current = { x: event.clientX, y: event.clientY, left: scrollLeft, top: scrollTop }
+    },
+    onPointerMove(event: PointerEvent<HTMLDivElement>) {
+      if (!from.current || event.buttons === 0) return
+      event.currentTarget.scrollTo(from.current.left + from.current.x - event.clientX, from.current.top + from.current.y - event.clientY)
+    },
+    onPointerUp() {
+      from.current = undefined
+    }
+  }
 }

@@ -1,16 +1,19 @@
 import { useCallback, useEffect, useMemo, useState } from 'react'
+import type { ActivityInputs } from '../../../src/joints/activity-scores.ts'
 import { HAND_JOINTS, LATERALITIES, type HandJoint, type Laterality } from '../../../src/joints/hand-joint.ts'
-import {
-  ApiError, closeUpUrl, preview, readReview, readSession, requestScreening, sign,
-  type Decision, type ReviewCall, type ReviewView, type SessionView
-} from './api.ts'
-import { diagramLegend, HandDiagram } from './hand-diagram.tsx'
+import { ActivityPanel } from './activity-panel.tsx'
+import { ApiError, readReview, readSession, requestScreening, type Review, type ReviewCall, type ReviewView, type SessionView } from './api.ts'
+import { HandDiagram } from './hand-diagram.tsx'
+import { CALL_KEYS, JointPanel } from './joint-panel.tsx'
+import { OverTime } from './over-time.tsx'
 import { PhotoView } from './photo-view.tsx'
-import { callWord, dayOf, findingWords, frequency, fullJointName } from './words.ts'
+import { SignPanel } from './sign-panel.tsx'
+import { dayOf, useWords, WORDS, WordsProvider } from './words.ts'
 
 const ALL = LATERALITIES.flatMap((side) => HAND_JOINTS.map((joint) => ({ side, joint, key: `${side}-${joint}` })))
-const CALL_KEYS: Record<string, ReviewCall> = { s: 'swollen', n: 'not-swollen', x: 'not-assessable' }
+const STEPS: Record<string, number> = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }
 
+/** The whole page: loading, empty, error and ended states, and the review itself. */
 export function ReviewPage() {
   const [session, setSession] = useState<SessionView>()
   const [review, setReview] = useState<ReviewView>()
@@ -32,40 +35,57 @@ export function ReviewPage() {
     return () => clearTimeout(timer)
   }, [review, load])
 
-  if (fault) return <Notice title={fault.code === 'ERR_SESSION' ? 'Your session has ended' : 'JointLens could not load this'} text={fault.message} action={fault.code === 'ERR_SESSION' ? undefined : ['Try again', () => void load()]} />
-  if (!session || !review) return <Notice title="Opening the hand photos…" text="Reading the patient's latest photos and findings." busy />
+  const language = session?.language ?? (navigator.language.startsWith('de') ? 'de' : 'en')
+  useEffect(() => {
+    document.documentElement.lang = language
+  }, [language])
+  return <WordsProvider value={WORDS[language]}><Page session={session} review={review} fault={fault} onLoad={() => void load()} /></WordsProvider>
+}
+
+function Page({ session, review, fault, onLoad }: {
+  session: SessionView | undefined; review: ReviewView | undefined; fault: ApiError | undefined; onLoad(): void
+}) {
+  const w = useWords()
+  if (fault?.code === 'ERR_SESSION') return <Notice title={w.ended} text={fault.message} />
+  if (fault) return <Notice title={w.failed} text={fault.message} action={[w.again, onLoad]} />
+  if (!session || !review) return <Notice title={w.loading} text={w.loadingText} busy />
   return (
     <>
       <Header session={session} />
       {review.latest
-        ? <Review key={review.latest.id} session={session} latest={review.latest} pending={review.pending} history={review.history} onSigned={() => void load()} />
-        : <Empty session={session} review={review} onRequest={() => void requestScreening(session.csrf).then(load)} />}
+        ? <Findings key={review.latest.id} session={session} latest={review.latest} pending={review.pending} history={review.history} onSigned={onLoad} />
+        : <Empty review={review} onRequest={() => void requestScreening(session.csrf).then(onLoad)} />}
       <Footer session={session} />
     </>
   )
 }
 
 function Header({ session }: { session: SessionView }) {
+  const w = useWords()
+  const { name, birthDate } = session.patient
   return (
     <header>
       <div>
         <p className="brand">JointLens</p>
-        <h1>{session.needPatientBanner ? session.patient.name : 'Hand photo review'}</h1>
-        {session.needPatientBanner && session.patient.birthDate && <p>born {dayOf(session.patient.birthDate)}</p>}
+        <h1>{session.needPatientBanner ? name : w.title}</h1>
+        {session.needPatientBanner && birthDate && <p>{w.born} {dayOf(w, birthDate)}</p>}
       </div>
-      <p className="badge">Research software · learned from computer-made hands</p>
+      <p className="badge">{w.badge}</p>
     </header>
   )
 }
 
 type Latest = NonNullable<ReviewView['latest']>
 
-function Review({ session, latest, pending, history, onSigned }: {
+function Findings({ session, latest, pending, history, onSigned }: {
   session: SessionView; latest: Latest; pending: boolean; history: ReviewView['history']; onSigned(): void
 }) {
+  const w = useWords()
   const firstFlagged = latest.findings.find((finding) => finding.kind === 'assessed' && finding.inflamed)
   const [chosen, setChosen] = useState(firstFlagged ? `${firstFlagged.side}-${firstFlagged.joint}` : 'left-wrist')
   const [calls, setCalls] = useState<ReadonlyMap<string, ReviewCall>>(new Map())
+  const [tender, setTender] = useState<ReadonlySet<string>>(new Set())
+  const [activity, setActivity] = useState<ActivityInputs>()
   const [marks, setMarks] = useState(true)
   const current = ALL.find(({ key }) => key === chosen) ?? ALL[0]
   const choose = useCallback((side: Laterality, joint: HandJoint) => setChosen(`${side}-${joint}`), [])
@@ -75,135 +95,82 @@ function Review({ session, latest, pending, history, onSigned }: {
     else next.delete(chosen)
     return next
   }), [chosen])
+  const toggleTender = useCallback(() => setTender((before) => {
+    const next = new Set(before)
+    if (!next.delete(chosen)) next.add(chosen)
+    return next
+  }), [chosen])
 
-  useEffect(() => {
-    const onKey = (event: KeyboardEvent) => {
-      if (event.ctrlKey || event.metaKey || event.altKey) return
-      const step = event.key === 'ArrowRight' || event.key === 'ArrowDown' ? 1 : event.key === 'ArrowLeft' || event.key === 'ArrowUp' ? -1 : 0
-      if (step) {
-        const index = ALL.findIndex(({ key }) => key === chosen)
-        setChosen(ALL[(index + step + ALL.length) % ALL.length]?.key ?? chosen)
-        event.preventDefault()
-      } else if (CALL_KEYS[event.key]) decide(CALL_KEYS[event.key])
-      else if (event.key === 'm') setMarks((shown) => !shown)
-    }
-    window.addEventListener('keydown', onKey)
-    return () => window.removeEventListener('keydown', onKey)
-  }, [chosen, decide])
+  useKeys((key) => {
+    const step = STEPS[key]
+    if (step) setChosen(ALL[(ALL.findIndex((one) => one.key === chosen) + step + ALL.length) % ALL.length]?.key ?? chosen)
+    else if (CALL_KEYS[key]) decide(CALL_KEYS[key])
+    else if (key === 't') toggleTender()
+    else if (key === 'm') setMarks((shown) => !shown)
+    else return false
+    return true
+  })
 
-  const decisions = useMemo<Decision[]>(() => ALL.flatMap(({ side, joint, key }) => {
-    const call = calls.get(key)
-    return call ? [{ side, joint, call }] : []
-  }), [calls])
-  const { count } = latest
+  const review = useMemo<Review>(() => ({
+    screeningId: latest.id,
+    decisions: ALL.flatMap(({ side, joint, key }) => {
+      const call = calls.get(key)
+      return call ? [{ side, joint, call }] : []
+    }),
+    ...(activity ? { activity } : {})
+  }), [latest.id, calls, activity])
   if (!current) return null
+  const { count } = latest
   return (
     <main>
-      <section className="summary" aria-label="Result">
+      {session.mode === 'shadow' && <p className="shadow">{w.shadow}</p>}
+      <section className="summary" aria-label={w.result}>
         <p className="count">
-          <strong>{count.swollen}</strong> of {count.assessable} assessable hand joints suggested as swollen
-          <span> (90 % interval {count.low} to {count.high}; {count.of - count.assessable} not assessable)</span>
+          <strong>{count.swollen}</strong> {w.count(count.assessable)} <span>({w.interval(count.low, count.high, count.of - count.assessable)})</span>
         </p>
-        <p>Photos of {dayOf(latest.photoTime)}.{pending ? ' Newer photos are being read now.' : ''} AI suggestion, not reviewed. May under-count when many joints are swollen; osteoarthritis nodes can look like swelling.</p>
+        <p>{w.photosOf(dayOf(w, latest.photoTime))} {pending ? w.reading : ''} {w.caution}</p>
       </section>
       <div className="columns">
-        <section className="photos" aria-label="Photos">
+        <section className="photos" aria-label={w.photos}>
           {latest.photos.map((photo) => <PhotoView key={photo.id} photo={photo} calls={calls} chosen={chosen} marks={marks} onChoose={choose} />)}
-          <label className="toggle"><input type="checkbox" checked={marks} onChange={() => setMarks(!marks)} /> Show joint marks (m)</label>
+          <label className="toggle"><input type="checkbox" checked={marks} onChange={() => setMarks(!marks)} /> {w.marks} <kbd>m</kbd></label>
         </section>
-        <section className="review" aria-label="Joints">
+        <section className="review" aria-label={w.joints}>
           <div className="diagrams">
             {LATERALITIES.map((side) => <HandDiagram key={side} side={side} findings={latest.findings} calls={calls} chosen={chosen} onChoose={choose} />)}
           </div>
-          <ul className="legend">{diagramLegend.map(([state, words]) => <li key={state} className={state}>{words}</li>)}</ul>
-          <JointPanel latest={latest} side={current.side} joint={current.joint} call={calls.get(chosen)} onDecide={decide} />
+          <ul className="legend">{Object.entries(w.legend).map(([state, words]) => <li key={state} className={state}>{words}</li>)}</ul>
+          <JointPanel latest={latest} side={current.side} joint={current.joint} call={calls.get(chosen)} tender={tender.has(chosen)} onDecide={decide} onTender={toggleTender} />
         </section>
       </div>
-      <SignPanel session={session} screeningId={latest.id} decisions={decisions} onSigned={onSigned} />
-      {history.length > 1 && (
-        <section aria-label="Over time" className="history">
-          <h2>Over time</h2>
-          <table>
-            <thead><tr><th>Photos of</th><th>Suggested swollen</th><th>90 % interval</th><th>Assessable</th></tr></thead>
-            <tbody>{history.map((visit) => (
-              <tr key={visit.id}><td>{dayOf(visit.photoTime)}</td><td>{visit.count.swollen}</td><td>{visit.count.low} to {visit.count.high}</td><td>{visit.count.assessable} of {visit.count.of}</td></tr>
-            ))}</tbody>
-          </table>
-        </section>
-      )}
+      <ActivityPanel handSwollen={[...calls.values()].filter((call) => call === 'swollen').length} handTender={tender.size} onChange={setActivity} />
+      <SignPanel session={session} review={review} onSigned={onSigned} />
+      <OverTime history={history} />
     </main>
   )
 }
 
-function JointPanel({ latest, side, joint, call, onDecide }: {
-  latest: Latest; side: Laterality; joint: HandJoint; call: ReviewCall | undefined; onDecide(call: ReviewCall | undefined): void
-}) {
-  const finding = latest.findings.find((one) => one.side === side && one.joint === joint)
-  const photo = latest.photos.find(({ hands }) => hands.some((hand) => hand.side === side))
-  if (!finding) return null
-  return (
-    <div className="joint-panel" aria-live="polite">
-      {photo ? <img src={closeUpUrl(photo.id, side, joint)} alt={`Close-up of ${fullJointName(side, joint)}`} width={180} height={180} /> : <div className="no-picture">No photo</div>}
-      <div>
-        <h2>{fullJointName(side, joint)}</h2>
-        <p>{findingWords(finding)}</p>
-        {finding.kind === 'assessed' && <p className="probability">{Math.round(finding.probability * 100)} %: {frequency(finding.probability)}</p>}
-        <div className="calls" role="group" aria-label={`Your call for ${fullJointName(side, joint)}`}>
-          {Object.entries(CALL_KEYS).map(([key, value]) => (
-            <button key={value} type="button" aria-pressed={call === value} onClick={() => onDecide(call === value ? undefined : value)}>
-              {callWord[value]} <kbd>{key}</kbd>
-            </button>
-          ))}
-        </div>
-      </div>
-    </div>
-  )
-}
-
-function SignPanel({ session, screeningId, decisions, onSigned }: {
-  session: SessionView; screeningId: string; decisions: readonly Decision[]; onSigned(): void
-}) {
-  const [resources, setResources] = useState<readonly object[]>()
-  const [message, setMessage] = useState('')
-  const [busy, setBusy] = useState(false)
-  const act = async (work: () => Promise<void>) => {
-    setBusy(true)
-    try {
-      await work()
-    } catch (error) {
-      setMessage(error instanceof Error ? error.message : String(error))
-    } finally {
-      setBusy(false)
+/** Keys of the whole page, but never while someone types into a field. */
+function useKeys(onKey: (key: string) => boolean): void {
+  useEffect(() => {
+    const listen = (event: KeyboardEvent) => {
+      if (event.ctrlKey || event.metaKey || event.altKey) return
+      if (event.target instanceof HTMLElement && event.target.closest('input, textarea, select, pre, .photo-frame')) return
+      if (onKey(event.key)) event.preventDefault()
     }
-  }
-  useEffect(() => setResources(undefined), [decisions])
-  if (!session.canSign) return <section className="sign"><p>Read-only: your EHR sign-in does not allow writing Observations. Findings are shown; nothing can be signed.</p></section>
-  return (
-    <section className="sign" aria-label="Sign">
-      <p>{decisions.length === 0 ? 'Nothing decided yet. Your calls become final Observations in your name; the AI suggestion stays as it was written.' : `${decisions.length} of 22 joints decided.`}</p>
-      <div className="actions">
-        <button type="button" disabled={busy || decisions.length === 0} onClick={() => void act(async () => setResources((await preview(session.csrf, screeningId, decisions)).resources))}>Preview</button>
-        <button type="button" className="primary" disabled={busy || !resources} onClick={() => void act(async () => {
-          const { written } = await sign(session.csrf, screeningId, decisions)
-          setMessage(`${written.length} resources written to the record.`)
-          onSigned()
-        })}>Sign and record</button>
-      </div>
-      {resources && <details open><summary>Exactly this will be written ({resources.length} resources)</summary><pre tabIndex={0}>{JSON.stringify(resources, null, 2)}</pre></details>}
-      <p role="status">{message}</p>
-    </section>
-  )
+    window.addEventListener('keydown', listen)
+    return () => window.removeEventListener('keydown', listen)
+  }, [onKey])
 }
 
-function Empty({ session, review, onRequest }: { session: SessionView; review: ReviewView; onRequest(): void }) {
-  if (review.pending) return <Notice title="The hand photos are being read" text="This takes a few seconds. The page shows the findings as soon as they are there." busy />
-  const none = review.failure?.code === 'no-photos'
-  return <Notice title={none ? 'No hand photos in the record' : 'No findings yet'}
-    text={none ? 'Ask for one photo of the back of each hand; JointLens reads them when they are in the record.' : review.failure ? `The last attempt ended with ${review.failure.code}.` : `${session.patient.name} has not been screened yet.`}
-    action={['Read the photos now', onRequest]} />
+function Empty({ review, onRequest }: { review: ReviewView; onRequest(): void }) {
+  const w = useWords()
+  if (review.pending) return <Notice title={w.busyTitle} text={w.busyText} busy />
+  if (review.failure?.code === 'no-photos') return <Notice title={w.noPhotosTitle} text={w.noPhotosText} action={[w.readNow, onRequest]} />
+  return <Notice title={w.noFindingsTitle} text={review.failure ? w.lastFailed(review.failure.code) : w.notScreened} action={[w.readNow, onRequest]} />
 }
 
-function Notice({ title, text, busy, action }: { title: string; text: string; busy?: boolean; action?: readonly [string, () => void] | undefined }) {
+function Notice({ title, text, busy, action }: { title: string; text: string; busy?: boolean; action?: readonly [string, () => void] }) {
   return (
     <main className="notice" aria-busy={busy ?? false}>
       <h1>{title}</h1>
@@ -214,9 +181,10 @@ function Notice({ title, text, busy, action }: { title: string; text: string; bu
 }
 
 function Footer({ session }: { session: SessionView }) {
+  const w = useWords()
   return (
     <footer>
-      <p>Model {session.model.name} {session.model.version}, <a href="/models/current" target="_blank" rel="noreferrer">model card</a>. Calibration: {session.calibration}. Trained on computer-made hands only; it has never seen a patient. A photo cannot show tenderness, warmth, elbows, shoulders or knees. Examine the patient.</p>
+      <p>{w.model} {session.model.name} {session.model.version}, <a href="/models/current" target="_blank" rel="noreferrer">{w.modelCard}</a>. {w.calibration}: {session.calibration}. {w.foot}</p>
     </footer>
   )
 }

@@ -1,32 +1,206 @@
+import { createContext, useContext } from 'react'
+import type { ActivityCategory, ActivityInputs } from '../../../src/joints/activity-scores.ts'
 import { jointLabel, type HandJoint, type Laterality } from '../../../src/joints/hand-joint.ts'
 import type { JointFinding, ReviewCall } from './api.ts'
 
-export const sideWord: Record<Laterality, string> = { left: 'Left', right: 'Right' }
-export const callWord: Record<ReviewCall, string> = {
-  swollen: 'Swollen', 'not-swollen': 'Not swollen', 'not-assessable': 'Not assessable'
+export type Language = 'en' | 'de'
+export type LargeJoint = 'shoulder' | 'elbow' | 'knee'
+
+/** Everything the page says, in English and German; wording follows the rules of clinical use: a suggestion, never a diagnosis. */
+const english = {
+  locale: 'en-GB',
+  side: { left: 'Left', right: 'Right' } as Record<Laterality, string>,
+  joint: jointLabel,
+  large: { shoulder: 'shoulder', elbow: 'elbow', knee: 'knee' } as Record<LargeJoint, string>,
+  call: { swollen: 'Swollen', 'not-swollen': 'Not swollen', 'not-assessable': 'Not assessable' } as Record<ReviewCall, string>,
+  tender: 'Tender',
+  reason: {
+    'no-photo': 'no photo of this hand', 'not-located': 'the hand could not be located', 'outside-frame': 'outside the picture',
+    'low-detail': 'too little detail', occluded: 'covered', 'palmar-view': 'the photo shows the palm',
+    'oblique-view': 'the hand is turned', blurred: 'the photo is blurred', 'too-dark': 'the photo is too dark',
+    'too-bright': 'the photo is too bright', 'too-small': 'the hand is too small in the photo',
+    'uncertain-side': 'left or right is uncertain', 'no-hand': 'no hand was found'
+  } as Record<string, string>,
+  notAssessable: (reason: string) => `Not assessable: ${reason}`,
+  flagged: 'Possible inflammation (AI suggestion)',
+  notFlagged: 'Not flagged by the model',
+  legend: { flagged: 'possible inflammation', plain: 'not flagged', 'not-assessable': 'not assessable' },
+  /** A calibrated probability in words (never 0 or 10 in 10). */
+  frequency(probability: number): string {
+    const tenths = Math.round(probability * 10)
+    if (tenths < 1) return 'fewer than 1 in 10 joints like this were labelled swollen'
+    if (tenths > 9) return 'more than 9 in 10 joints like this were labelled swollen'
+    return `about ${tenths} in 10 joints like this were labelled swollen`
+  },
+  title: 'Hand photo review',
+  badge: 'Research software · learned from computer-made hands',
+  born: 'born',
+  result: 'Result',
+  count: (assessable: number) => `of ${assessable} assessable hand joints suggested as swollen`,
+  interval: (low: number, high: number, missing: number) => `90 % interval ${low} to ${high}; ${missing} not assessable`,
+  photosOf: (day: string) => `Photos of ${day}.`,
+  reading: 'Newer photos are being read now.',
+  caution: 'AI suggestion, not reviewed. May under-count when many joints are swollen; osteoarthritis nodes can look like swelling.',
+  shadow: 'Shadow mode: this site has not decided to use the suggestions. Look at them for evaluation only.',
+  photos: 'Photos',
+  joints: 'Joints',
+  marks: 'Show joint marks',
+  handOf: (side: string) => `${side} hand`,
+  seenFromBack: (side: string) => `${side} hand, seen from the back`,
+  photoOf: (sides: string) => `Photo of the back of the hand: ${sides}`,
+  noHand: 'No hand found',
+  zoom: 'Zoom',
+  noPicture: 'No photo',
+  closeUp: (name: string) => `Close-up of ${name}`,
+  yourCallFor: (name: string) => `Your call for ${name}`,
+  yourCall: 'Your call',
+  signTitle: 'Sign',
+  nothingDecided: 'Nothing decided yet. Your calls become final Observations in your name; the AI suggestion stays as it was written.',
+  decided: (count: number) => `${count} of 22 joints decided.`,
+  preview: 'Preview',
+  sign: 'Sign and record',
+  willWrite: (count: number) => `Exactly this will be written (${count} resources)`,
+  written: (count: number) => `${count} resources are in the record.`,
+  readOnly: 'Read-only: your EHR sign-in does not allow writing Observations. Findings are shown; nothing can be signed.',
+  overTime: 'Over time',
+  columns: ['Photos of', 'Suggested swollen', '90 % interval', 'Assessable'],
+  to: 'to',
+  of: 'of',
+  chart: 'Suggested swollen joints over time, with the 90 % interval of each visit',
+  activityTitle: 'Disease activity',
+  activityLead: 'A photo shows 22 of the 28 joints and no tenderness. Add what you examined; scores appear when their inputs are complete.',
+  examinedAll: 'I examined all 28 joints; joints I did not mark are neither swollen nor tender',
+  swollenShort: 'swollen',
+  tenderShort: 'tender',
+  inputs: {
+    tenderJointCount28: 'Tender joints (28)', swollenJointCount28: 'Swollen joints (28)', patientGlobal: 'Patient global, 0–10',
+    physicianGlobal: 'Physician global, 0–10', crpMgPerL: 'CRP, mg/L', esrMmPerH: 'ESR, mm/h'
+  } as Record<keyof ActivityInputs, string>,
+  category: { remission: 'remission', low: 'low', moderate: 'moderate', high: 'high' } as Record<ActivityCategory, string>,
+  needs: 'needs',
+  outOfRange: 'Outside the possible range',
+  loading: 'Opening the hand photos…',
+  loadingText: "Reading the patient's latest photos and findings.",
+  ended: 'Your session has ended',
+  failed: 'JointLens could not load this',
+  again: 'Try again',
+  busyTitle: 'The hand photos are being read',
+  busyText: 'This takes a few seconds. The page shows the findings as soon as they are there.',
+  noPhotosTitle: 'No hand photos in the record',
+  noPhotosText: 'Ask for one photo of the back of each hand; JointLens reads them when they are in the record.',
+  noFindingsTitle: 'No findings yet',
+  lastFailed: (code: string) => `The last attempt ended with ${code}.`,
+  notScreened: 'The photos of this patient have not been read yet.',
+  readNow: 'Read the photos now',
+  model: 'Model',
+  modelCard: 'model card',
+  calibration: 'Calibration',
+  foot: 'Trained on computer-made hands only; it has never seen a patient. A photo cannot show tenderness, warmth, elbows, shoulders or knees. Examine the patient.'
 }
 
-const reasonWord: Record<string, string> = {
-  'no-photo': 'no photo of this hand', 'not-located': 'the hand could not be located', 'outside-frame': 'outside the picture',
-  'low-detail': 'too little detail', occluded: 'covered', 'palmar-view': 'the photo shows the palm',
-  'oblique-view': 'the hand is turned', blurred: 'the photo is blurred', 'too-dark': 'the photo is too dark',
-  'too-bright': 'the photo is too bright', 'too-small': 'the hand is too small in the photo',
-  'uncertain-side': 'left or right is uncertain'
+export type Words = typeof english
+
+const german: Words = {
+  locale: 'de-DE',
+  side: { left: 'Links', right: 'Rechts' },
+  joint: (joint: HandJoint) => joint === 'wrist' ? 'Handgelenk' : joint === 'ip1' ? 'Daumen-IP' : jointLabel(joint),
+  large: { shoulder: 'Schulter', elbow: 'Ellenbogen', knee: 'Knie' },
+  call: { swollen: 'Geschwollen', 'not-swollen': 'Nicht geschwollen', 'not-assessable': 'Nicht beurteilbar' },
+  tender: 'Druckschmerz',
+  reason: {
+    'no-photo': 'kein Foto dieser Hand', 'not-located': 'die Hand wurde nicht gefunden', 'outside-frame': 'außerhalb des Bildes',
+    'low-detail': 'zu wenig Einzelheiten', occluded: 'verdeckt', 'palmar-view': 'das Foto zeigt die Handfläche',
+    'oblique-view': 'die Hand ist gedreht', blurred: 'das Foto ist unscharf', 'too-dark': 'das Foto ist zu dunkel',
+    'too-bright': 'das Foto ist zu hell', 'too-small': 'die Hand ist im Foto zu klein',
+    'uncertain-side': 'links oder rechts ist unsicher', 'no-hand': 'keine Hand gefunden'
+  },
+  notAssessable: (reason) => `Nicht beurteilbar: ${reason}`,
+  flagged: 'Mögliche Entzündung (KI-Vorschlag)',
+  notFlagged: 'Vom Modell nicht markiert',
+  legend: { flagged: 'mögliche Entzündung', plain: 'nicht markiert', 'not-assessable': 'nicht beurteilbar' },
+  frequency(probability) {
+    const tenths = Math.round(probability * 10)
+    if (tenths < 1) return 'weniger als 1 von 10 solchen Gelenken war als geschwollen bezeichnet'
+    if (tenths > 9) return 'mehr als 9 von 10 solchen Gelenken waren als geschwollen bezeichnet'
+    return `etwa ${tenths} von 10 solchen Gelenken waren als geschwollen bezeichnet`
+  },
+  title: 'Handfotos prüfen',
+  badge: 'Forschungssoftware · an computererzeugten Händen gelernt',
+  born: 'geboren',
+  result: 'Ergebnis',
+  count: (assessable) => `von ${assessable} beurteilbaren Handgelenken als geschwollen vorgeschlagen`,
+  interval: (low, high, missing) => `90-%-Intervall ${low} bis ${high}; ${missing} nicht beurteilbar`,
+  photosOf: (day) => `Fotos vom ${day}.`,
+  reading: 'Neuere Fotos werden gerade gelesen.',
+  caution: 'KI-Vorschlag, nicht geprüft. Zählt bei vielen geschwollenen Gelenken eher zu wenig; Arthroseknoten können wie Schwellungen aussehen.',
+  shadow: 'Schattenbetrieb: Diese Einrichtung hat sich nicht für die Vorschläge entschieden. Nur zur Bewertung ansehen.',
+  photos: 'Fotos',
+  joints: 'Gelenke',
+  marks: 'Gelenkmarken zeigen',
+  handOf: (side) => `Hand ${side.toLowerCase()}`,
+  seenFromBack: (side) => `Hand ${side.toLowerCase()}, vom Handrücken gesehen`,
+  photoOf: (sides) => `Foto des Handrückens: ${sides}`,
+  noHand: 'Keine Hand gefunden',
+  zoom: 'Vergrößern',
+  noPicture: 'Kein Foto',
+  closeUp: (name) => `Ausschnitt ${name}`,
+  yourCallFor: (name) => `Ihr Urteil zu ${name}`,
+  yourCall: 'Ihr Urteil',
+  signTitle: 'Unterschreiben',
+  nothingDecided: 'Noch nichts entschieden. Ihre Urteile werden endgültige Observations in Ihrem Namen; der KI-Vorschlag bleibt, wie er geschrieben wurde.',
+  decided: (count) => `${count} von 22 Gelenken entschieden.`,
+  preview: 'Vorschau',
+  sign: 'Unterschreiben und eintragen',
+  willWrite: (count) => `Genau das wird geschrieben (${count} Ressourcen)`,
+  written: (count) => `${count} Ressourcen stehen in der Akte.`,
+  readOnly: 'Nur Lesen: Ihre Anmeldung erlaubt kein Schreiben von Observations. Befunde werden gezeigt, unterschrieben werden kann nichts.',
+  overTime: 'Verlauf',
+  columns: ['Fotos vom', 'Vorgeschlagen geschwollen', '90-%-Intervall', 'Beurteilbar'],
+  to: 'bis',
+  of: 'von',
+  chart: 'Als geschwollen vorgeschlagene Gelenke im Verlauf, mit 90-%-Intervall je Besuch',
+  activityTitle: 'Krankheitsaktivität',
+  activityLead: 'Ein Foto zeigt 22 der 28 Gelenke und keinen Druckschmerz. Ergänzen Sie, was Sie untersucht haben; Werte erscheinen, sobald alles Nötige da ist.',
+  examinedAll: 'Ich habe alle 28 Gelenke untersucht; nicht markierte sind weder geschwollen noch druckschmerzhaft',
+  swollenShort: 'geschwollen',
+  tenderShort: 'druckschmerzhaft',
+  inputs: {
+    tenderJointCount28: 'Druckschmerzhafte Gelenke (28)', swollenJointCount28: 'Geschwollene Gelenke (28)', patientGlobal: 'Patientenurteil, 0–10',
+    physicianGlobal: 'Arzturteil, 0–10', crpMgPerL: 'CRP, mg/L', esrMmPerH: 'BSG, mm/h'
+  },
+  category: { remission: 'Remission', low: 'niedrig', moderate: 'mäßig', high: 'hoch' },
+  needs: 'es fehlt',
+  outOfRange: 'Außerhalb des möglichen Bereichs',
+  loading: 'Handfotos werden geöffnet…',
+  loadingText: 'Die neuesten Fotos und Befunde werden gelesen.',
+  ended: 'Ihre Sitzung ist beendet',
+  failed: 'JointLens konnte das nicht laden',
+  again: 'Noch einmal versuchen',
+  busyTitle: 'Die Handfotos werden gelesen',
+  busyText: 'Das dauert einige Sekunden. Die Seite zeigt die Befunde, sobald sie da sind.',
+  noPhotosTitle: 'Keine Handfotos in der Akte',
+  noPhotosText: 'Bitten Sie um je ein Foto der beiden Handrücken; JointLens liest sie, sobald sie in der Akte sind.',
+  noFindingsTitle: 'Noch keine Befunde',
+  lastFailed: (code) => `Der letzte Versuch endete mit ${code}.`,
+  notScreened: 'Die Fotos dieser Person wurden noch nicht gelesen.',
+  readNow: 'Fotos jetzt lesen',
+  model: 'Modell',
+  modelCard: 'Modellkarte',
+  calibration: 'Kalibrierung',
+  foot: 'Nur an computererzeugten Händen trainiert; es hat nie einen Menschen gesehen. Ein Foto zeigt weder Druckschmerz noch Wärme, Ellenbogen, Schultern oder Knie. Untersuchen Sie die Person.'
 }
 
-/** "about 6 in 10 joints like this were called swollen": a calibrated probability in words (never 0 or 10 in 10). */
-export function frequency(probability: number): string {
-  const tenths = Math.round(probability * 10)
-  if (tenths < 1) return 'fewer than 1 in 10 joints like this were labelled swollen'
-  if (tenths > 9) return 'more than 9 in 10 joints like this were labelled swollen'
-  return `about ${tenths} in 10 joints like this were labelled swollen`
+export const WORDS: Record<Language, Words> = { en: english, de: german }
+
+const WordsContext = createContext<Words>(english)
+export const WordsProvider = WordsContext.Provider
+export const useWords = () => useContext(WordsContext)
+
+export function findingWords(w: Words, finding: JointFinding): string {
+  if (finding.kind === 'not-assessed') return w.notAssessable(w.reason[finding.reason] ?? finding.reason)
+  return finding.inflamed ? w.flagged : w.notFlagged
 }
 
-export function findingWords(finding: JointFinding): string {
-  if (finding.kind === 'not-assessed') return `Not assessable: ${reasonWord[finding.reason] ?? finding.reason}`
-  return finding.inflamed ? 'Possible inflammation (AI suggestion)' : 'Not flagged by the model'
-}
+export const fullJointName = (w: Words, side: Laterality, joint: HandJoint) => `${w.side[side]} ${w.joint(joint)}`
 
-export const fullJointName = (side: Laterality, joint: HandJoint) => `${sideWord[side]} ${jointLabel(joint)}`
-
-export const dayOf = (iso: string) => new Date(iso).toLocaleDateString('en-GB', { day: 'numeric', month: 'short', year: 'numeric' })
+export const dayOf = (w: Words, iso: string) => new Date(iso).toLocaleDateString(w.locale, { day: 'numeric', month: 'short', year: 'numeric' })

@@ -1,8 +1,10 @@
-import type { FhirResource, Observation, Provenance, Reference } from 'fhir/r4.js'
+import type { CodeableConcept, FhirResource, Observation, ObservationComponent, Provenance, Reference } from 'fhir/r4.js'
+import { activityScores, type ActivityIndex, type ActivityInputs } from '../../joints/activity-scores.ts'
 import type { JointFinding, ModelIdentity } from '../../joints/finding.ts'
 import { HAND_JOINTS, type HandJoint, type Laterality } from '../../joints/hand-joint.ts'
 import { ABSENT, aiTerm, jointSite, methodTerm, observationTerm, PRESENT, RESULT_ID, statusTerm, term, UCUM } from '../codes.ts'
 import { resultIds, type SourcePhoto } from './result-ids.ts'
+import { uuidV5 } from './uuid-v5.ts'
 
 /** What a clinician says about one joint after looking at patient and suggestion. */
 export type JointCall = 'swollen' | 'not-swollen' | 'not-assessable'
@@ -23,13 +25,18 @@ export interface ClinicianInput {
   readonly decisions: readonly JointDecision[]
   /** Where the AI's own Observation of a joint lies in the record (`Observation/…`); undefined when it was never written. */
   aiObservation(side: Laterality, joint: HandJoint): string | undefined
+  /** What the clinician examined and entered beyond the hands; scores are made from it and from nothing else. */
+  readonly activity?: ActivityInputs
   /** When the clinician signed, FHIR instant. */
   readonly signed: string
 }
 
 export interface ClinicianResources {
   readonly patientId: string
-  /** One final Observation per decided joint and, when all 22 were decided, the count of the hands. */
+  /**
+   * One final Observation per decided joint; when all 22 were decided, the count of the hands; then the entered counts and
+   * globals and the activity scores they make. Each refers only to earlier ones.
+   */
   readonly observations: readonly Observation[]
   /** Provenance (verifier) over the Observations that lie at these references. */
   provenance(targets: readonly string[]): Provenance
@@ -44,7 +51,7 @@ export function clinicianResources(input: ClinicianInput): ClinicianResources {
   const complete = joints.length === 2 * HAND_JOINTS.length
   return {
     patientId: input.patientId,
-    observations: complete ? [...joints, handCount(joints, input)] : joints,
+    observations: [...joints, ...(complete ? [handCount(joints, input)] : []), ...activityObservations(input)],
     provenance: (targets) => verifierProvenance(targets, input)
   }
 }
@@ -135,6 +142,59 @@ function handCount(joints: readonly Observation[], input: ClinicianInput): Obser
     note: [{ text: 'Hands and wrists only: shoulders, elbows and knees are not part of this count.' }],
     hasMember: joints.map((one) => ({ reference: `Observation/${one.id}` }))
   }
+}
+
+const ENTERED: readonly { input: keyof ActivityInputs; group: 'count' | 'score'; code: string; unit: string; ucum: string }[] = [
+  { input: 'swollenJointCount28', group: 'count', code: '88980-8', unit: 'joints', ucum: '{#}' },
+  { input: 'tenderJointCount28', group: 'count', code: '88981-6', unit: 'joints', ucum: '{#}' },
+  { input: 'patientGlobal', group: 'score', code: '75894-6', unit: 'score', ucum: '{score}' },
+  { input: 'physicianGlobal', group: 'score', code: '75846-6', unit: 'score', ucum: '{score}' }
+]
+const SCORE_CODES: Readonly<Record<ActivityIndex, string>> = {
+  CDAI: '75847-4', SDAI: '75845-8', 'DAS28-CRP': 'das28-crp', 'DAS28-ESR': 'das28-esr'
+}
+const LABORATORY = [{ input: 'crpMgPerL', code: '1988-5', ucum: 'mg/L' }, { input: 'esrMmPerH', code: '30341-2', ucum: 'mm/h' }] as const
+
+/** Counts and globals as entered (the clinician's 28-joint count may carry its LOINC code), then every score that is complete. */
+function activityObservations(input: ClinicianInput): readonly Observation[] {
+  const { activity } = input
+  if (!activity) return []
+  const entered = ENTERED.flatMap(({ input: name, group, code, unit, ucum }) => {
+    const value = activity[name]
+    return value === undefined ? [] : [numberObservation(name, { coding: [term(group, code)] }, value, unit, ucum, input)]
+  })
+  const scores = activityScores(activity).flatMap((score) => score.kind === 'missing' ? [] : [{
+    ...numberObservation(score.index, { coding: [term('score', SCORE_CODES[score.index])], text: score.index }, score.value, 'score', '{score}', input),
+    note: [{ text: `${score.index} = ${score.formula}: ${score.category} disease activity. From the clinician's examination; not from a photograph.` }],
+    derivedFrom: entered.map((one) => ({ reference: `Observation/${one.id}` })),
+    ...(score.index === 'CDAI' ? {} : laboratoryComponents(score.index, activity))
+  }])
+  return [...entered, ...scores]
+}
+
+function numberObservation(
+  name: string, code: CodeableConcept, value: number, unit: string, ucum: string, input: ClinicianInput
+): Observation {
+  const id = uuidV5(resultIds(`${input.tenant}|clinician|${input.screeningId}`, input.photos, input.model).count, name)
+  return {
+    ...common(input),
+    id,
+    text: narrative(`${code.text ?? code.coding?.[0]?.display ?? name}: ${value}`),
+    identifier: [{ system: RESULT_ID, value: id }],
+    code,
+    method: { coding: [methodTerm('clinician-exam')] },
+    valueQuantity: { value, unit, system: UCUM, code: ucum }
+  }
+}
+
+/** The laboratory value a score was made with. */
+function laboratoryComponents(index: ActivityIndex, activity: ActivityInputs): { component?: ObservationComponent[] } {
+  const used = LABORATORY.filter(({ input }) => (input === 'esrMmPerH') === (index === 'DAS28-ESR'))
+  const component = used.flatMap(({ input, code, ucum }): ObservationComponent[] => {
+    const value = activity[input]
+    return value === undefined ? [] : [{ code: { coding: [term('lab', code)] }, valueQuantity: { value, unit: ucum, system: UCUM, code: ucum } }]
+  })
+  return component.length > 0 ? { component } : {}
 }
 
 function verifierProvenance(targets: readonly string[], input: ClinicianInput): Provenance {
