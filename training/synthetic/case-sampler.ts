@@ -1,0 +1,169 @@
+import { LATERALITIES, jointGroup } from '../../src/joints/hand-joint.ts'
+import type { HandJoint, Laterality } from '../../src/joints/hand-joint.ts'
+import type {
+  Background, CameraPlace, Grade, HandCase, Identity, JointState, JointStates, Light, Pose, Sensor
+} from './hand-case.ts'
+import { hashSeed, randomFrom } from './random.ts'
+import type { Random } from './random.ts'
+import { FINGERS, SURFACE_JOINTS, jointKind } from './surface-joint.ts'
+import type { SurfaceJoint } from './surface-joint.ts'
+
+/** patient → visit → hand, each from its own hashed seed: adding a visit changes no other photo. */
+export interface PatientKey { readonly seed: number, readonly split: string, readonly patient: string }
+export type Prevalence = 'natural' | 'balanced'
+
+/**
+ * Share of patients with active disease, and of swollen joints among those. Natural: about one joint in ten, most
+ * patients with none. Balanced: about two joints in five, which is what training needs (method note, synthetic hands).
+ */
+export const DISEASE: Readonly<Record<Prevalence, { activePatients: number, swollenWhenActive: number }>> = {
+  natural: { activePatients: 0.42, swollenWhenActive: 0.24 },
+  balanced: { activePatients: 0.94, swollenWhenActive: 0.44 }
+}
+export const expectedPrevalence = (prevalence: Prevalence): number =>
+  DISEASE[prevalence].activePatients * DISEASE[prevalence].swollenWhenActive
+
+/** RA likes the second and third MCP and PIP joints and the wrist best (mean about 1 over the 11 joints). */
+const JOINT_LIKING: Readonly<Record<HandJoint, number>> = {
+  wrist: 1.3, mcp1: 0.8, mcp2: 1.3, mcp3: 1.2, mcp4: 0.85, mcp5: 0.95, ip1: 0.75, pip2: 1.05, pip3: 1.2, pip4: 0.95, pip5: 0.65
+}
+
+export function sampleIdentity(key: PatientKey): Identity {
+  const seed = hashSeed(key.seed, key.split, key.patient, 'identity')
+  const random = randomFrom(seed)
+  const ageYears = Math.round(random.between(20, 86))
+  const sex = random.chance(0.7) ? 'female' : 'male'
+  const monkTone = 1 + Math.floor(10 * random.uniform())
+  const age = Math.min(1, (ageYears - 20) / 65)
+  const melanin = melaninOf(monkTone) * random.between(0.9, 1.1)
+  const hairy = random.chance(sex === 'male' ? 0.65 : 0.25)
+  const thickness = sex === 'male' ? 1.06 : 1
+  const length = random.between(0.93, 1.06)
+  return {
+    seed, ageYears, sex, monkTone,
+    skin: {
+      age, melanin,
+      haemoglobin: random.between(0.5, 1), blotches: random.between(0.05, 0.25),
+      knucklePigment: Math.max(0, random.normal(0.35, 0.25)), texture: random.between(0.6, 1.5),
+      redness: random.chance(0.15) ? random.between(0.1, 0.45) : 0,
+      folds: random.between(0.55, 1.35) * (0.85 + 0.4 * age), veins: random.uniform() * (0.35 + 0.65 * age),
+      spots: age > 0.55 && melanin < 1.3 ? random.uniform() : 0, hair: hairy ? random.between(0.2, 1) : 0
+    },
+    build: {
+      fingerThickness: thickness * random.between(0.9, 1.11), palmWidth: random.between(0.94, 1.06),
+      fingerLength: FINGERS.map(() => length * random.between(0.985, 1.015))
+    }
+  }
+}
+
+/** Optical depth of melanin for a Monk tone: 0.17 to 3.0 in even ratios. A guess; erythema fades with it, as in life. */
+export const melaninOf = (monkTone: number): number => 0.17 * (3 / 0.17) ** ((monkTone - 1) / 9)
+
+/** Both hands of one visit. Later visits keep the identity; their disease activity is drawn anew around the patient's own. */
+export function sampleVisit(key: PatientKey, visit: number, prevalence: Prevalence): Record<Laterality, HandCase> {
+  const identity = sampleIdentity(key)
+  const joints = sampleDisease(key, visit, prevalence, identity)
+  const scene = randomFrom(hashSeed(key.seed, key.split, key.patient, visit, 'scene'))
+  const background = sampleBackground(scene), light = sampleLight(scene), sensor = sampleSensor(scene)
+  const polish = scene.chance(identity.sex === 'female' ? 0.16 : 0.02)
+    ? [scene.uniform(), scene.uniform() * 0.3, scene.uniform() * 0.4] as const : null
+  const hand = (side: Laterality): HandCase => {
+    const seed = hashSeed(key.seed, key.split, key.patient, visit, side)
+    const random = randomFrom(seed)
+    return {
+      seed, side, identity, handSeed: hashSeed(identity.seed, side), joints: joints[side], background, sensor,
+      adornments: {
+        polish,
+        ring: random.chance(0.18) ? { finger: random.pick([1, 2, 3, 3]), gold: random.chance(0.6) } : null
+      },
+      light: { ...light, azimuthDegrees: light.azimuthDegrees + random.between(-15, 15) },
+      pose: samplePose(random), camera: sampleCamera(random)
+    }
+  }
+  return { left: hand('left'), right: hand('right') }
+}
+
+/**
+ * Which joints are swollen: a Gaussian latent per joint, shared in part by the whole patient, the joint group and the same
+ * joint of the other hand (RA is roughly symmetric), above a threshold that gives the wanted rate.
+ */
+function sampleDisease(
+  key: PatientKey, visit: number, prevalence: Prevalence, identity: Identity
+): Record<Laterality, JointStates> {
+  const lasting = randomFrom(hashSeed(key.seed, key.split, key.patient, 'disease'))
+  const active = lasting.chance(DISEASE[prevalence].activePatients)
+  const patient = lasting.normal()
+  const random = randomFrom(hashSeed(key.seed, key.split, key.patient, visit, 'disease'))
+  const thisVisit = random.normal()
+  const group = { wrist: random.normal(), mcp: random.normal(), pip: random.normal() }
+  const symmetric = new Map(SURFACE_JOINTS.map((joint) => [joint, random.normal()]))
+  const nodes = sampleNodes(lasting, identity)
+  const state = (side: Laterality, joint: SurfaceJoint): JointState => {
+    const node = nodes[side][joint]
+    if (jointKind(joint) === 'dip') return { swelling: 0, erythema: 0, node }
+    const hand = joint as HandJoint
+    const latent = Math.sqrt(0.2) * patient + Math.sqrt(0.1) * thisVisit + Math.sqrt(0.15) * group[jointGroup(hand)] +
+      Math.sqrt(0.2) * symmetric.get(joint)! + Math.sqrt(0.35) * random.normal()
+    const rate = Math.min(0.9, DISEASE[prevalence].swollenWhenActive * JOINT_LIKING[hand])
+    const swollen = active && normalCdf(latent) > 1 - rate
+    const grade: Grade = random.pick([1, 1, 2, 2, 3] as const)
+    const red = swollen ? random.chance(0.55) : random.chance(0.07)
+    const redness = swollen ? random.between(0.2, 1) * grade / 3 : random.between(0.2, 0.8)
+    return { swelling: swollen ? grade : 0, erythema: red ? redness : 0, node }
+  }
+  const states = (side: Laterality) =>
+    Object.fromEntries(SURFACE_JOINTS.map((joint) => [joint, state(side, joint)])) as JointStates
+  return Object.fromEntries(LATERALITIES.map((side) => [side, states(side)])) as Record<Laterality, JointStates>
+}
+
+/** Heberden and Bouchard nodes of hand osteoarthritis, commoner with age: the confounder clinicians name first. */
+function sampleNodes(random: Random, { ageYears }: Identity): Record<Laterality, Record<SurfaceJoint, number>> {
+  const osteoarthritis = random.chance(ageYears < 40 ? 0.06 : ageYears < 60 ? 0.25 : 0.45)
+  const size = (joint: SurfaceJoint) => {
+    const rate = !osteoarthritis ? 0 : jointKind(joint) === 'dip' ? 0.4 : jointKind(joint) === 'pip' ? 0.2 : 0
+    return random.chance(rate) ? random.between(0.4, 1) : 0
+  }
+  const hand = () => Object.fromEntries(SURFACE_JOINTS.map((joint) => [joint, size(joint)])) as Record<SurfaceJoint, number>
+  return { left: hand(), right: hand() }
+}
+
+/** Standard normal distribution function (Abramowitz and Stegun 26.2.17, error below 1e-7). */
+export function normalCdf(x: number): number {
+  const t = 1 / (1 + 0.2316419 * Math.abs(x))
+  const poly = t * (0.31938153 + t * (-0.356563782 + t * (1.781477937 + t * (-1.821255978 + t * 1.330274429))))
+  const upper = Math.exp(-x * x / 2) / Math.sqrt(2 * Math.PI) * poly
+  return x > 0 ? 1 - upper : upper
+}
+
+function samplePose(random: Random): Pose {
+  const between = (ranges: readonly (readonly [number, number])[]) => ranges.map(([low, high]) => random.between(low, high))
+  return {
+    abductionDegrees: between([[-6, 10], [-4, 5], [-2, 2], [-4, 5], [-5, 8]]),
+    flexionDegrees: between(FINGERS.map(() => [-4, 10])),
+    straightening: random.between(0.7, 1)
+  }
+}
+
+const sampleLight = (random: Random): Light => ({
+  azimuthDegrees: random.between(0, 360), elevationDegrees: random.between(28, 75), softness: random.between(0.04, 0.3),
+  key: random.between(0.5, 1.4), warmth: random.between(-1, 1), ambient: random.between(0.5, 1)
+})
+
+const sampleCamera = (random: Random): CameraPlace => ({
+  distanceMm: random.between(330, 430), tiltDegrees: [random.between(-14, 14), random.between(-12, 12)],
+  rollDegrees: random.between(-25, 25), offsetMm: [random.between(-8, 8), random.between(-8, 8)],
+  fieldOfViewDegrees: random.between(34, 41)
+})
+
+const sampleBackground = (random: Random): Background => ({
+  surface: random.pick(['wood', 'cloth', 'paper', 'stone', 'plain']), hue: random.uniform(),
+  saturation: random.between(0.02, 0.45), value: random.between(0.15, 0.9), scale: random.between(0.6, 1.8),
+  seed: Math.floor(random.uniform() * 1e6)
+})
+
+const sampleSensor = (random: Random): Sensor => ({
+  exposureStops: random.between(-0.25, 0.25), whiteBalance: [random.between(0.93, 1.07), 1, random.between(0.9, 1.1)],
+  noise: random.between(0.002, 0.018), blur: random.chance(0.3) ? random.between(0.3, 1.1) : 0,
+  jpegQuality: Math.floor(random.between(62, 95)), contrast: random.between(0.9, 1.15),
+  sharpen: random.chance(0.4) ? random.between(0.3, 0.9) : 0
+})

@@ -1,0 +1,118 @@
+import { fork } from 'node:child_process'
+import { appendFileSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { Command, InvalidArgumentError, Option } from 'commander'
+import { LATERALITIES } from '../../src/joints/hand-joint.ts'
+import { takePhoto } from './camera.ts'
+import { expectedPrevalence, sampleVisit } from './case-sampler.ts'
+import type { Prevalence } from './case-sampler.ts'
+import { loadHandModel } from './hand-mesh.ts'
+import { labelRow } from './label-row.ts'
+import type { LabelRow } from './label-row.ts'
+import { renderHand } from './render.ts'
+
+interface Options {
+  patients: number, seed: number, split: string, size: number, out: string, prevalence: Prevalence, visits: number
+  procs: number, from: number, to?: number, kappa: number
+}
+
+const wholeNumber = (text: string): number => {
+  if (!/^\d+$/.test(text)) throw new InvalidArgumentError('Expected a whole number.')
+  return Number(text)
+}
+const share = (text: string): number => {
+  const value = Number(text)
+  if (!(value >= 0 && value <= 1)) throw new InvalidArgumentError('Expected a number from 0 to 1.')
+  return value
+}
+
+const command = new Command('generate')
+  .description('Renders labelled synthetic hand photos: <patient>-<visit>-<side>.jpg and one row each in labels.jsonl.')
+  .requiredOption('--patients <n>', 'patients in the split', wholeNumber)
+  .requiredOption('--seed <n>', 'the same seed gives the same photos', wholeNumber)
+  .addOption(new Option('--split <name>', 'patients of different splits are different people')
+    .choices(['train', 'calibration', 'test']).makeOptionMandatory())
+  .requiredOption('--out <folder>', 'where photos and labels.jsonl go; photos already listed there are kept')
+  .option('--size <pixels>', 'width and height', wholeNumber, 448)
+  .addOption(new Option('--prevalence <kind>', 'natural: about 10 % of joints swollen; balanced: about 40 %')
+    .choices(['natural', 'balanced']).default('natural'))
+  .option('--visits <n>', 'visits of each patient, both hands at each', wholeNumber, 1)
+  .option('--kappa <k>', 'agreement of the two simulated readers', share, 0.8)
+  .option('--procs <n>', 'processes that share the work', wholeNumber, 1)
+  .option('--from <index>', 'first patient, counted from 1', wholeNumber, 1)
+  .option('--to <index>', 'last patient; all when left out', wholeNumber)
+
+const options = command.parse().opts<Options>()
+mkdirSync(options.out, { recursive: true })
+if (options.procs > 1) await shareWork()
+else await generate()
+
+/** Patient ids carry their split, so no identity is in two splits. */
+function patientId(index: number): string {
+  return `${options.split}-${String(index).padStart(4, '0')}`
+}
+
+async function generate(): Promise<void> {
+  const { from, to = options.patients, out, visits, split, seed, prevalence, size, kappa } = options
+  const labels = join(out, 'labels.jsonl')
+  const done = listedPhotos(labels)
+  const model = loadHandModel()
+  const start = process.cpuUsage()
+  let made = 0
+  console.log(`${split}: patients ${from} to ${to}, ${visits} visit(s), seed ${seed}, ${prevalence}, ${size} px, kappa ${kappa}`)
+  for (let index = from; index <= to; index++) {
+    const patient = patientId(index)
+    for (let visit = 1; visit <= visits; visit++) {
+      const hands = sampleVisit({ seed, split, patient }, visit, prevalence)
+      for (const side of LATERALITIES) {
+        const photo = `${patient}-${visit}-${side}.jpg`
+        if (done.has(photo)) continue
+        const hand = hands[side]
+        const rendering = renderHand(model, hand, { size })
+        writeWhole(join(out, photo), await takePhoto(rendering, hand.sensor, hand.seed))
+        const row = labelRow({ photo, patient, visit, split, seed }, hand, rendering.joints,
+          { kappa, prevalence: expectedPrevalence(prevalence) })
+        appendFileSync(labels, `${JSON.stringify(row)}\n`)
+        if (++made % 20 === 0) report(made, index, start)
+      }
+    }
+  }
+  report(made, to, start)
+}
+
+function report(made: number, index: number, start: NodeJS.CpuUsage): void {
+  const { user, system } = process.cpuUsage(start)
+  const each = made === 0 ? 'none were missing' : `${((user + system) / 1e6 / made).toFixed(2)} CPU-s each`
+  console.log(`${new Date().toISOString()} ${patientId(index)}: ${made} photos made, ${each}`)
+}
+
+function listedPhotos(labels: string): ReadonlySet<string> {
+  if (!existsSync(labels)) return new Set()
+  const rows = readFileSync(labels, 'utf8').split('\n').filter((line) => line !== '')
+  return new Set(rows.map((line) => (JSON.parse(line) as LabelRow).photo))
+}
+
+/** A reader never meets half a photo. */
+function writeWhole(file: string, bytes: Buffer): void {
+  writeFileSync(`${file}.part`, bytes)
+  renameSync(`${file}.part`, file)
+}
+
+/** Splits the patients into as many ranges as processes; each process runs this file over its range. */
+async function shareWork(): Promise<void> {
+  const { from, to = options.patients, procs } = options
+  const each = Math.ceil((to - from + 1) / procs)
+  const own = process.argv.slice(2).filter((_, i, all) => !isShared(all[i]!) && !(i > 0 && isShared(all[i - 1]!)))
+  const codes = await Promise.all(Array.from({ length: procs }, (_, k) => new Promise<number>((resolve, reject) => {
+    const first = from + k * each, last = Math.min(to, first + each - 1)
+    if (first > last) return resolve(0)
+    const range = ['--procs', '1', '--from', String(first), '--to', String(last)]
+    fork(fileURLToPath(import.meta.url), [...own, ...range]).on('error', reject).on('exit', (code) => resolve(code ?? 1))
+  })))
+  process.exitCode = codes.some((code) => code !== 0) ? 1 : 0
+}
+
+function isShared(argument: string): boolean {
+  return ['--procs', '--from', '--to'].includes(argument)
+}

@@ -1,0 +1,118 @@
+import type { Laterality } from '../../src/joints/hand-joint.ts'
+import type { SurfaceJoint } from './surface-joint.ts'
+import type { Vec3 } from './vectors.ts'
+
+/** Swelling grade as the generator draws it: 0 none, 1 mild, 2 moderate, 3 marked. */
+export type Grade = 0 | 1 | 2 | 3
+
+export interface JointState {
+  readonly swelling: Grade
+  /** Extra haemoglobin over the joint, 0..1. */
+  readonly erythema: number
+  /** Size of a bony Heberden or Bouchard node, 0..1: a confounder, never an inflamed joint. */
+  readonly node: number
+}
+export type JointStates = Readonly<Record<SurfaceJoint, JointState>>
+
+/** What stays the same in every photo of one patient. */
+export interface Identity {
+  readonly seed: number
+  readonly ageYears: number
+  readonly sex: 'female' | 'male'
+  /** Monk Skin Tone, 1 lightest to 10 darkest. */
+  readonly monkTone: number
+  readonly skin: SkinTraits
+  readonly build: Build
+}
+
+export interface SkinTraits {
+  /** 0 young to 1 old. */
+  readonly age: number
+  /** Optical depth of melanin and haemoglobin. */
+  readonly melanin: number
+  readonly haemoglobin: number
+  readonly blotches: number
+  readonly knucklePigment: number
+  readonly texture: number
+  /** Diffuse redness of the whole hand: a confounder. */
+  readonly redness: number
+  readonly folds: number
+  readonly veins: number
+  readonly spots: number
+  readonly hair: number
+}
+
+export interface Build {
+  readonly fingerThickness: number
+  /** Factor of each finger's segment lengths. */
+  readonly fingerLength: readonly number[]
+  readonly palmWidth: number
+}
+
+export interface Pose {
+  readonly abductionDegrees: readonly number[]
+  readonly flexionDegrees: readonly number[]
+  /** How far bent fingers of the rest pose are straightened, 0..1. */
+  readonly straightening: number
+}
+
+export interface Adornments {
+  readonly polish: Vec3 | null
+  readonly ring: { readonly finger: number, readonly gold: boolean } | null
+}
+
+export interface Light {
+  readonly azimuthDegrees: number
+  readonly elevationDegrees: number
+  /** Angular size of the key light; the larger, the softer its shadows. */
+  readonly softness: number
+  readonly key: number
+  /** -1 cold to 1 warm. */
+  readonly warmth: number
+  readonly ambient: number
+}
+
+export interface CameraPlace {
+  readonly distanceMm: number
+  readonly tiltDegrees: readonly [number, number]
+  readonly rollDegrees: number
+  readonly offsetMm: readonly [number, number]
+  readonly fieldOfViewDegrees: number
+}
+
+export type Surface = 'wood' | 'cloth' | 'paper' | 'stone' | 'plain'
+export interface Background {
+  readonly surface: Surface
+  readonly hue: number
+  readonly saturation: number
+  readonly value: number
+  readonly scale: number
+  readonly seed: number
+}
+
+export interface Sensor {
+  readonly exposureStops: number
+  readonly whiteBalance: Vec3
+  readonly noise: number
+  /** Gaussian blur, sigma in pixels of a 512-pixel picture; 0 for none. */
+  readonly blur: number
+  readonly sharpen: number
+  readonly contrast: number
+  readonly jpegQuality: number
+}
+
+/** Everything one photo is made of. The same case gives the same bytes. */
+export interface HandCase {
+  readonly seed: number
+  readonly side: Laterality
+  readonly identity: Identity
+  /** Seed of this hand's own folds, veins and pigment: the two hands of a patient differ. */
+  readonly handSeed: number
+  readonly joints: JointStates
+  readonly adornments: Adornments
+  readonly pose: Pose
+  readonly light: Light
+  readonly camera: CameraPlace
+  readonly background: Background
+  readonly sensor: Sensor
+}
