@@ -77,6 +77,7 @@ const HAND_INPUT_PX = 224
 const MIN_PRESENCE = 0.5
 const MAX_HANDS = 2
 const REFINEMENTS = 2
+const VIEWS_FOR_A_SECOND_HAND = 2
 const SURE_PALM = 0.5
 const FAINT_PALM = 0.2
 
@@ -86,8 +87,8 @@ const FAINT_PALM = 0.2
  */
 async function locateHands(photo: Photo, networks: Networks): Promise<readonly LocatedHand[]> {
   const hands: Sighting[] = []
-  for (const { view, minScore } of palmViews(photo)) {
-    if (hands.length >= (minScore === SURE_PALM ? MAX_HANDS : 1)) break
+  for (const [pass, { view, minScore }] of palmViews(photo).entries()) {
+    if (hands.length >= (pass < VIEWS_FOR_A_SECOND_HAND ? MAX_HANDS : 1)) break
     for (const palm of await detectPalms(networks.palms, photo, view, minScore)) {
       if (hands.some((hand) => isPalmOf(palm, hand))) continue
       keepIfNew(hands, await refine(photo, await lookAt(photo, squareAroundPalm(palm), networks), networks))
@@ -101,14 +102,23 @@ async function locateHands(photo: Photo, networks: Networks): Promise<readonly L
     .map((hand) => toLocatedHand(hand, photo))
 }
 
-/** Whole photo, with a border (arms and palms at the edge), turned (upside-down hands), then larger and fainter. */
-function* palmViews({ width, height }: Photo): Generator<{ view: PhotoSquare; minScore: number }> {
+/**
+ * Whole photo; with a border and upside down (palms at the edge, arms from above); turned and smaller; then fainter. The first
+ * finds a clear hand at any rotation, so only two views are spent on a second hand.
+ */
+function palmViews({ width, height }: Photo): readonly { view: PhotoSquare; minScore: number }[] {
   const longer = Math.max(width, height)
-  const view = (zoom: number, rotation = 0) => ({ cx: width / 2, cy: height / 2, size: longer * zoom, rotation })
-  yield { view: view(1), minScore: SURE_PALM }
-  yield { view: view(1.5), minScore: SURE_PALM }
-  for (const rotation of [Math.PI / 2, Math.PI, -Math.PI / 2]) yield { view: view(1.25, rotation), minScore: SURE_PALM }
-  for (const zoom of [1, 1.5, 2]) yield { view: view(zoom), minScore: FAINT_PALM }
+  const view = (zoom: number, rotation: number) => ({ cx: width / 2, cy: height / 2, size: longer * zoom, rotation })
+  return [
+    { view: view(1, 0), minScore: SURE_PALM },
+    { view: view(1.25, Math.PI), minScore: SURE_PALM },
+    { view: view(1.5, 0), minScore: SURE_PALM },
+    { view: view(1.25, Math.PI / 2), minScore: SURE_PALM },
+    { view: view(1.25, -Math.PI / 2), minScore: SURE_PALM },
+    { view: view(1, 0), minScore: FAINT_PALM },
+    { view: view(1.5, 0), minScore: FAINT_PALM },
+    { view: view(2, 0), minScore: FAINT_PALM }
+  ]
 }
 
 /** The palm found again in another view: its knuckle and wrist near those of a hand we have. */
