@@ -9,6 +9,7 @@ import { openSession, SESSION_SECONDS, type AppSession } from './app-session.ts'
 import { finishLaunch, type CallbackDeps } from './callback.ts'
 import { clearCookie, readCookie, setCookie } from './cookies.ts'
 import { beginLaunch } from './launch.ts'
+import { openRefresher } from './refresh.ts'
 import type { ReviewDesk, SignedReview } from './review-desk.ts'
 
 export interface SmartDeps extends CallbackDeps {
@@ -38,6 +39,9 @@ const review = z.strictObject({ screeningId: z.string().max(64), decisions: z.ar
  */
 export function openSmartRouter(deps: SmartDeps): Router {
   const router = express.Router()
+  const fresh = openRefresher(deps)
+  const withRecord = async (request: Request) => freshened(await sessionOf(deps, request), fresh)
+  const changingRecord = async (request: Request) => freshened(await changingSessionOf(deps, request), fresh)
 
   router.get('/launch', async (request, response) => {
     const { redirect, browserSecret } = await beginLaunch(deps, once(request.query))
@@ -66,35 +70,35 @@ export function openSmartRouter(deps: SmartDeps): Router {
   })
 
   router.get('/api/:handle/session', async (request, response) => {
-    const { session, tenant } = await sessionOf(deps, request)
+    const { session, tenant } = await withRecord(request)
     response.json({ ...(await deps.desk.describe(session, tenant)), csrf: session.csrf })
   })
 
   router.get('/api/:handle/review', async (request, response) => {
-    const { session, tenant } = await sessionOf(deps, request)
+    const { session, tenant } = await withRecord(request)
     response.json(await deps.desk.review(session, tenant))
   })
 
   router.get('/api/:handle/photos/:photo', async (request, response) => {
-    const { session, tenant } = await sessionOf(deps, request)
+    const { session, tenant } = await withRecord(request)
     const closeUp = closeUpOf(request.query)
     const jpeg = await deps.desk.photo(session, tenant, String(request.params['photo']), closeUp)
     response.type('image/jpeg').send(Buffer.from(jpeg))
   })
 
   router.post('/api/:handle/screen', async (request, response) => {
-    const { session, tenant } = await changingSessionOf(deps, request)
+    const { session, tenant } = await changingRecord(request)
     await deps.desk.requestScreening(session, tenant)
     response.status(202).json({ accepted: true })
   })
 
   router.post('/api/:handle/preview', async (request, response) => {
-    const { session, tenant } = await changingSessionOf(deps, request)
+    const { session, tenant } = await changingRecord(request)
     response.json(await deps.desk.preview(session, tenant, checked(request.body)))
   })
 
   router.post('/api/:handle/sign', async (request, response) => {
-    const { session, tenant } = await changingSessionOf(deps, request)
+    const { session, tenant } = await changingRecord(request)
     response.status(201).json(await deps.desk.sign(session, tenant, checked(request.body)))
   })
 
@@ -114,6 +118,10 @@ export function openSmartRouter(deps: SmartDeps): Router {
 }
 
 interface OpenedSession { readonly handle: string; readonly session: AppSession; readonly tenant: TenantConfig }
+
+async function freshened(opened: OpenedSession, fresh: ReturnType<typeof openRefresher>): Promise<OpenedSession> {
+  return { ...opened, session: await fresh(opened.handle, opened.session, opened.tenant) }
+}
 
 async function sessionOf(deps: SmartDeps, request: Request): Promise<OpenedSession> {
   const handle = String(request.params['handle'])
