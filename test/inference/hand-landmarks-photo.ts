@@ -1,26 +1,23 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import sharp from 'sharp'
-import { HAND_JOINTS, type HandJoint, type Laterality } from '../../src/joints/hand-joint.ts'
+import type { HandJoint, Laterality } from '../../src/joints/hand-joint.ts'
 import { decodePhoto, type Photo } from '../../src/inference/decode-photo.ts'
-import { takePhoto } from '../../training/synthetic/camera.ts'
-import { sampleVisit } from '../../training/synthetic/case-sampler.ts'
-import { loadHandModel } from '../../training/synthetic/hand-mesh.ts'
-import { renderHand } from '../../training/synthetic/render.ts'
 
 export interface SyntheticHand {
   readonly jpeg: Buffer
-  /** Pixels of the picture. */
-  readonly joints: Readonly<Record<HandJoint, { readonly x: number; readonly y: number }>>
+  /** True joint centres, pixels of the picture. */
+  readonly joints: Readonly<Record<HandJoint, readonly [number, number]>>
 }
 
-/** One hand on a table, always the same: rendered by the generator that makes the training pictures. */
-export async function renderSyntheticHand(side: Laterality, size = 352): Promise<SyntheticHand> {
-  const hand = sampleVisit({ seed: 7, split: 'test', patient: 'test-0007' }, 1, 'natural')[side]
-  const rendering = renderHand(loadHandModel(), hand, { size, lamps: 3 })
-  const joints = Object.fromEntries(HAND_JOINTS.map((joint) => {
-    const [x, y] = rendering.joints.get(joint) ?? [NaN, NaN]
-    return [joint, { x, y }]
-  })) as SyntheticHand['joints']
-  return { jpeg: await takePhoto(rendering, hand.sensor, hand.seed), joints }
+/** A rendered hand of the demo record, with the joints that the renderer knows. */
+export async function readSyntheticHand(side: Laterality): Promise<SyntheticHand> {
+  const photos = join(import.meta.dirname, '../../demo/photos')
+  const labels = JSON.parse(await readFile(join(photos, 'labels.json'), 'utf8')) as readonly { photo: string; trueJoints: SyntheticHand['joints'] }[]
+  const photo = `demo-1-${side}.jpg`
+  const label = labels.find((row) => row.photo === photo)
+  if (!label) throw new Error(`Expected ${photo} in demo/photos/labels.json`)
+  return { jpeg: await readFile(join(photos, photo)), joints: label.trueJoints }
 }
 
 /** Pixels as a photo nobody had to decode. */

@@ -67,25 +67,27 @@ function sample(photo: Pixels, square: PhotoSquare, side: number, { out, start, 
       const u = (column + 0.5 - side / 2) * across
       const x = cx + u * cos - v * sin
       const y = cy + u * sin + v * cos
-      const left = Math.floor(x)
-      const top = Math.floor(y)
-      if (left < -1 || top < -1 || left >= width || top >= height) {
+      if (!(x > -1 && y > -1 && x < width && y < height)) {
         out[at] = out[at + 1] = out[at + 2] = 0
         continue
       }
+      const left = ((x + 1) | 0) - 1
+      const top = ((y + 1) | 0) - 1
       const fx = x - left
       const fy = y - top
       const inLeft = left >= 0
+      const inTop = top >= 0
       const inRight = left + 1 < width
-      const a = inLeft && top >= 0 ? (1 - fx) * (1 - fy) : 0
-      const b = inRight && top >= 0 ? fx * (1 - fy) : 0
-      const c = inLeft && top + 1 < height ? (1 - fx) * fy : 0
-      const d = inRight && top + 1 < height ? fx * fy : 0
+      const inBottom = top + 1 < height
+      const a = inLeft && inTop ? (1 - fx) * (1 - fy) : 0
+      const b = inRight && inTop ? fx * (1 - fy) : 0
+      const c = inLeft && inBottom ? (1 - fx) * fy : 0
+      const d = inRight && inBottom ? fx * fy : 0
       // A corner outside the photo has no weight: any valid address will do for it.
-      const above = (Math.max(top, 0) * width) * 3
-      const below = (Math.min(top + 1, height - 1) * width) * 3
-      const west = Math.max(left, 0) * 3
-      const east = Math.min(left + 1, width - 1) * 3
+      const above = (inTop ? top : 0) * width * 3
+      const below = (inBottom ? top + 1 : top) * width * 3
+      const west = (inLeft ? left : 0) * 3
+      const east = (inRight ? left + 1 : left) * 3
       for (let channel = 0; channel < 3; channel++) {
         const value = a * (data[above + west + channel] as number) + b * (data[above + east + channel] as number) +
           c * (data[below + west + channel] as number) + d * (data[below + east + channel] as number)
@@ -120,10 +122,10 @@ function halved({ data, width, height, factor }: Level): Level {
   const out = new Uint8Array(w * h * 3)
   for (let y = 0, at = 0; y < h; y++) {
     const above = 2 * y * width * 3
-    const below = Math.min(2 * y + 1, height - 1) * width * 3
+    const below = (2 * y + 1 < height ? 2 * y + 1 : 2 * y) * width * 3
     for (let x = 0; x < w; x++) {
       const west = 2 * x * 3
-      const east = Math.min(2 * x + 1, width - 1) * 3
+      const east = (2 * x + 1 < width ? 2 * x + 1 : 2 * x) * 3
       for (let channel = 0; channel < 3; channel++, at++) {
         const sum = (data[above + west + channel] as number) + (data[above + east + channel] as number) +
           (data[below + west + channel] as number) + (data[below + east + channel] as number)
