@@ -1,0 +1,152 @@
+import { createHash } from 'node:crypto'
+import { ScreeningError } from '../errors.ts'
+import type {
+  HandAssessment, HandQuality, JointFinding, NotAssessedReason, PhotoAssessment, PhotoRefusal
+} from '../joints/finding.ts'
+import { HAND_JOINTS, jointGroup, type HandJoint } from '../joints/hand-joint.ts'
+import { calibratedProbability, isInflamed } from './calibrate.ts'
+import { decodePhoto, type Photo } from './decode-photo.ts'
+import type { Calibration } from './engine/inference-engine.ts'
+import { LANDMARK_MODEL_DIGEST, openHandLocator, type HandLocator, type LocatedHand } from './hand-landmarks/hand-locator.ts'
+import { measureHandQuality } from './hand-quality.ts'
+import { cropHand, type HandCrops } from './joint-crops.ts'
+import { openJointModel, type Device, type JointModel } from './joint-model.ts'
+import type { ModelBundle, ModelManifest } from './model-bundle.ts'
+
+/** Photo → findings with everything loaded. Belongs to one thread; runs one photo at a time. */
+export interface HandAssessor {
+  readonly executionProvider: string
+  /** `photo` has passed guardPhoto. */
+  assess(photo: Uint8Array, calibration?: Calibration): Promise<PhotoAssessment>
+  close(): Promise<void>
+}
+
+type Gates = ModelManifest['gates']
+
+interface ReadHand {
+  readonly hand: LocatedHand
+  readonly quality: HandQuality
+  readonly crops: HandCrops
+  /** Why no joint of this hand can be read; absent when some can. */
+  readonly reason?: NotAssessedReason
+}
+
+/** Opens locator and network of one bundle. Throws ERR_MODEL_INVALID when the bundle was made for other landmarks. */
+export async function openHandAssessor(bundle: ModelBundle, { device = 'auto' }: { device?: Device } = {}): Promise<HandAssessor> {
+  const trainedOn = bundle.manifest.landmarks.digest
+  if (trainedOn !== undefined && trainedOn !== LANDMARK_MODEL_DIGEST)
+    throw new ScreeningError('ERR_MODEL_INVALID', `Expected a model for the landmarks ${LANDMARK_MODEL_DIGEST} but received one for ${trainedOn}`)
+  const model = await openJointModel(bundle, { device })
+  const locator = await openHandLocator()
+  return {
+    executionProvider: model.executionProvider,
+    assess: (bytes, calibration = bundle.calibration) => assessHands(bytes, { bundle, model, locator, calibration }),
+    async close() {
+      await model.close()
+      await locator.close()
+    }
+  }
+}
+
+interface Tools {
+  readonly bundle: ModelBundle
+  readonly model: JointModel
+  readonly locator: HandLocator
+  readonly calibration: Calibration
+}
+
+/**
+ * decode → locate → gate → crop → network → calibrate. A hand or joint that fails a gate gets a reason and never reaches
+ * the network, so it can have no probability. All readable hands of the photo go through the network in one run.
+ */
+export async function assessHands(bytes: Uint8Array, { bundle, model, locator, calibration }: Tools): Promise<PhotoAssessment> {
+  const photo = await decodePhoto(bytes)
+  const located = await locator.locate(photo)
+  const hands = located.map((hand) => readHand(photo, hand, bundle.manifest))
+  const readable = hands.filter(({ reason }) => !reason)
+  const logits = await model.logits(readable.map(({ crops }) => crops), readable.map((_, row) => otherHand(readable, row)))
+  const refusal = hands.length === 0 ? refusalOf(photo, bundle.manifest.gates) : undefined
+  return {
+    photoSha256: createHash('sha256').update(bytes).digest('hex'),
+    width: photo.uprightWidth,
+    height: photo.uprightHeight,
+    model: bundle.identity,
+    hands: hands.map((read) => handAssessment(photo, read, logits[readable.indexOf(read)], bundle.manifest, calibration)),
+    ...(refusal ? { refusal } : {})
+  }
+}
+
+function readHand(photo: Photo, hand: LocatedHand, manifest: ModelManifest): ReadHand {
+  const quality = measureHandQuality(photo, hand)
+  const { inputs, crops } = manifest
+  const cropped = cropHand(photo, hand, { ...crops, globalSizePx: inputs.global.size, localSizePx: inputs.local.size })
+  const reason = handGate(photo, hand, quality, manifest.gates)
+  return { hand, quality, crops: cropped, ...(reason ? { reason } : {}) }
+}
+
+/**
+ * The most useful thing to say about a hand that cannot be read: what to change when the photo is taken again. Brightness
+ * comes before sharpness because a dark hand also measures as blurred.
+ */
+export function handGate(photo: Pick<Photo, 'uprightWidth' | 'uprightHeight'>, hand: Pick<LocatedHand, 'view' | 'sideConfidence'>, quality: HandQuality, gates: Gates): NotAssessedReason | undefined {
+  if (quality.presence < gates.handPresence) return 'not-located'
+  if (hand.view === 'palmar') return 'palmar-view'
+  if (hand.view === 'oblique') return 'oblique-view'
+  if (quality.palmLengthPx < gates.palmLengthFraction * Math.max(photo.uprightWidth, photo.uprightHeight)) return 'too-small'
+  if (quality.brightness < gates.minBrightness) return 'too-dark'
+  if (quality.brightness > gates.maxBrightness) return 'too-bright'
+  if (quality.sharpness < gates.minSharpness) return 'blurred'
+  if (hand.sideConfidence < gates.minSideConfidence) return 'uncertain-side'
+  return undefined
+}
+
+/** Row of the only other readable hand when it is of the other side, else -1. */
+function otherHand(readable: readonly ReadHand[], row: number): number {
+  const other = readable.findIndex(({ hand }, index) => index !== row && hand.side !== readable[row]?.hand.side)
+  return readable.length === 2 ? other : -1
+}
+
+function handAssessment(
+  photo: Photo, { hand, quality, crops, reason }: ReadHand, logits: Float32Array | undefined, manifest: ModelManifest, calibration: Calibration
+): HandAssessment {
+  return {
+    side: hand.side,
+    sideConfidence: hand.sideConfidence,
+    view: hand.view,
+    quality,
+    landmarks: hand.points.map(({ x, y }) => ({ x: x * photo.scale, y: y * photo.scale })),
+    joints: HAND_JOINTS.map((joint, index): JointFinding => {
+      const named = { joint, side: hand.side }
+      const why = reason ?? jointGate(joint, hand, crops.mask[index] === 1, manifest)
+      if (why) return { ...named, kind: 'not-assessed', reason: why }
+      const logit = logits?.[index]
+      if (logit === undefined) throw new Error('Expected a logit for every readable joint')
+      const probability = calibratedProbability(logit, joint, calibration)
+      return { ...named, kind: 'assessed', probability, inflamed: isInflamed(probability, calibration) }
+    }),
+    regions: crops.regions
+  }
+}
+
+/** A joint must lie inside the frame and its square must hold enough photo pixels. */
+function jointGate(joint: HandJoint, hand: LocatedHand, inFrame: boolean, { crops, gates }: ModelManifest): NotAssessedReason | undefined {
+  if (!inFrame) return 'outside-frame'
+  if (crops.scales[jointGroup(joint)] * hand.palmLengthPx < gates.minCropPx) return 'low-detail'
+  return undefined
+}
+
+/** What keeps a photo without any hand from showing one. */
+function refusalOf({ data, uprightWidth, uprightHeight }: Photo, gates: Gates): PhotoRefusal {
+  if (Math.max(uprightWidth, uprightHeight) * gates.palmLengthFraction < gates.minCropPx / 2) return 'too-small'
+  if (meanLuminance(data) < gates.minBrightness) return 'too-dark'
+  return 'no-hand'
+}
+
+/** Rec. 709 weights on the stored values, 0..1, from every 16th pixel. */
+function meanLuminance(rgb: Uint8Array): number {
+  let sum = 0
+  let count = 0
+  for (let at = 0; at + 2 < rgb.length; at += 48, count++)
+    sum += 0.2126 * (rgb[at] ?? 0) + 0.7152 * (rgb[at + 1] ?? 0) + 0.0722 * (rgb[at + 2] ?? 0)
+  return count === 0 ? 0 : sum / count / 255
+}
