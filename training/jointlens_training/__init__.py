@@ -1,0 +1,1 @@
+"""Trains, calibrates, evaluates and exports the joint model that src/inference runs. See training/README.md."""

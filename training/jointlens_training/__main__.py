@@ -1,0 +1,38 @@
+"""python -m jointlens_training <step> [--knob value ...]; each step says what it does and where it leaves its result."""
+import argparse
+import dataclasses
+
+from . import calibration_step, evaluate, export, pretrain, train
+
+STEPS = {
+    "pretrain": (pretrain.Knobs, pretrain.pretrain, "learn both encoders on healthy hands without labels"),
+    "train": (train.Knobs, train.train, "fine-tune the global-local model on labelled joints"),
+    "calibrate": (calibration_step.Knobs, calibration_step.calibrate_model, "priors, temperature, thresholds, interval factor"),
+    "evaluate": (evaluate.Knobs, evaluate.evaluate, "held-out figures beside trivial baselines"),
+    "export": (export.Knobs, export.export, "ONNX, golden vectors, model card and manifest"),
+    "demo-calibration": (export.DemoKnobs, export.demo_calibration, "calibration file of the demo, bound to the exported model"),
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m jointlens_training", description=__doc__)
+    steps = parser.add_subparsers(dest="step", required=True)
+    for name, (knobs, _, says) in STEPS.items():
+        step = steps.add_parser(name, help=says, description=says, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+        for field in dataclasses.fields(knobs):
+            kind = yes_or_no if isinstance(field.default, bool) else type(field.default)
+            step.add_argument(f"--{field.name.replace('_', '-')}", dest=field.name, type=kind, default=field.default, help=" ")
+    chosen = vars(parser.parse_args())
+    knobs, run, _ = STEPS[chosen.pop("step")]
+    run(knobs(**chosen))
+
+
+def yes_or_no(text):
+    if text.lower() in ("true", "yes", "1"):
+        return True
+    if text.lower() in ("false", "no", "0"):
+        return False
+    raise argparse.ArgumentTypeError(f"Expected true or false but received {text}")
+
+
+main()

@@ -1,0 +1,87 @@
+"""What differs between two photographs of the same hand, on tensors. Folds and redness are the signal: blur and hue stay weak."""
+import math
+
+import torch
+import torch.nn.functional as F
+
+from .crops import MEAN, STD
+
+
+def to_planes(pictures):
+    """u8 [...,H,W,3] -> float32 [...,3,H,W] in 0..1."""
+    return torch.as_tensor(pictures).movedim(-1, -3).float().div_(255)
+
+
+def normalise(planes):
+    """0..1 -> (x - mean) / std per channel. planes: [...,3,H,W]."""
+    return (planes - planes.new_tensor(MEAN).view(3, 1, 1)) / planes.new_tensor(STD).view(3, 1, 1)
+
+
+def light(whole, local, generator=None, strength=1.0):
+    """
+    One light and one camera per hand: exposure, gamma, white balance, saturation; the crops follow the whole picture.
+    whole [B,3,S,S], local [B,11,3,h,h] in 0..1; both returned in 0..1.
+    """
+    b = len(whole)
+    draw = lambda *shape: (torch.rand(*shape, generator=generator) * 2 - 1) * strength
+    gain = torch.exp(0.25 * draw(b, 1, 1, 1) + 0.05 * draw(b, 3, 1, 1))
+    gamma = torch.exp(0.2 * draw(b, 1, 1, 1))
+    saturation = 1 + 0.2 * draw(b, 1, 1, 1)
+
+    def shine(x, gain, gamma, saturation):
+        x = (x.clamp(1e-4, 1) ** gamma) * gain
+        grey = x.mean(-3, keepdim=True)
+        return (grey + (x - grey) * saturation).clamp(0, 1)
+
+    return shine(whole, gain, gamma, saturation), shine(local, gain[:, None], gamma[:, None], saturation[:, None])
+
+
+def move(pictures, generator=None, shift=0.05, scale=0.1, turn=12.0, flip=0.0):
+    """
+    Landmarks are never exact: shift (share of the side), scale and turn (degrees) each picture, edges replicated.
+    pictures [M,3,h,h] in 0..1; `flip` is the chance of a mirror image.
+    """
+    m = len(pictures)
+    draw = lambda: torch.rand(m, generator=generator) * 2 - 1
+    angle, size = math.radians(turn) * draw(), torch.exp(scale * draw())
+    mirror = torch.where(torch.rand(m, generator=generator) < flip, -1.0, 1.0)
+    cos, sin = size * torch.cos(angle), size * torch.sin(angle)
+    rows = torch.stack([torch.stack([cos * mirror, -sin, 2 * shift * draw()], 1), torch.stack([sin * mirror, cos, 2 * shift * draw()], 1)], 1)
+    grid = F.affine_grid(rows, list(pictures.shape), align_corners=False)
+    return F.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
+
+
+def soften(pictures, generator=None, chance=0.2):
+    """A slight 3x3 blur on some pictures [M,3,h,h]: a lens a little out of focus."""
+    chosen = torch.rand(len(pictures), generator=generator) < chance
+    if chosen.any():
+        blurred = F.avg_pool2d(F.pad(pictures[chosen], (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+        pictures = pictures.index_copy(0, chosen.nonzero()[:, 0], 0.5 * pictures[chosen] + 0.5 * blurred)
+    return pictures
+
+
+def grain(pictures, generator=None, most=0.03):
+    """Sensor noise, as strong as `most` at most (standard deviation, 0..1)."""
+    sigma = most * torch.rand(len(pictures), 1, 1, 1, generator=generator)
+    return pictures + sigma * torch.randn(pictures.shape, generator=generator)
+
+
+def erase(pictures, generator=None, chance=0.25, side=0.25):
+    """A grey square (a ring, a hair, a plaster) on some pictures [M,3,h,h]."""
+    m, h = len(pictures), pictures.shape[-1]
+    size = (side * h * torch.rand(m, generator=generator)).clamp(min=2)
+    corner = torch.rand(m, 2, generator=generator) * (h - size[:, None])
+    line = torch.arange(h)
+    inside = lambda start: (line >= start[:, None]) & (line < (start + size)[:, None])
+    hit = (inside(corner[:, 0])[:, :, None] & inside(corner[:, 1])[:, None, :]) & (torch.rand(m, generator=generator) < chance)[:, None, None]
+    return torch.where(hit[:, None], pictures.new_tensor(0.5), pictures)
+
+
+def augment(whole, local, generator=None, flip=0.5):
+    """whole [B,3,S,S], local [B,11,3,h,h] in 0..1 -> the same shapes, another photograph of the same joints."""
+    whole, local = light(whole, local, generator)
+    crops = local.flatten(0, 1)
+    crops = move(crops, generator, flip=flip)
+    crops = erase(grain(soften(crops, generator), generator), generator)
+    whole = grain(move(whole, generator, shift=0.03, turn=8), generator)
+    return whole, crops.view_as(local)

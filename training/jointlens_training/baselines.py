@@ -1,0 +1,73 @@
+"""Trivial competitors and controls. Each gives scores [N,11] for calibration and test hands; a useful model must beat them clearly."""
+import numpy as np
+
+from .crops import JOINTS
+from .metrics import auroc
+
+
+def logistic_regression(x, y, ridge=1.0, steps=50):
+    """x [M,F], y [M] -> weights [F+1] (last: intercept), by Newton with a ridge on the weights."""
+    x = np.column_stack([x, np.ones(len(x))])
+    w, penalty = np.zeros(x.shape[1]), np.diag([ridge] * (x.shape[1] - 1) + [1e-6])
+    for _ in range(steps):
+        p = 1 / (1 + np.exp(-np.clip(x @ w, -30, 30)))
+        step = np.linalg.solve((x.T * (p * (1 - p))) @ x + penalty, x.T @ (p - y) + penalty @ w)
+        w -= step
+        if np.abs(step).max() < 1e-8:
+            break
+    return w
+
+
+def linear(x, w):
+    """x [...,F], w [F+1] -> score [...]."""
+    return x @ w[:-1] + w[-1]
+
+
+def redness(crops):
+    """[N,11,3]: log(R/G) and log(R/B) of each crop's middle, less the mean of the hand's joints, and relative brightness."""
+    h = crops.local.shape[2]
+    part = slice(h // 4, 3 * h // 4)
+    rgb = np.stack([crops.local[i, :, part, part].reshape(len(JOINTS), -1, 3).mean(1) for i in range(len(crops))]) + 1.0
+    features = np.stack([np.log(rgb[..., 0] / rgb[..., 1]), np.log(rgb[..., 0] / rgb[..., 2]), np.log(rgb.mean(-1))], -1)
+    return features - features.mean(1, keepdims=True)
+
+
+def border(crops, width=10, parts=4):
+    """
+    [N,F]: colours of the frame around the hand, left, right and top (the arm leaves at the bottom): mean and spread of `parts` pieces
+    of each side. The hand box is padded by 15 %, so the frame holds background only.
+    """
+    whole = crops.whole
+    side = whole.shape[1] * 3 // 4
+    found = []
+    for i in range(len(crops)):
+        strips = (whole[i, :side, :width], whole[i, :side, -width:], np.swapaxes(whole[i, :width], 0, 1))
+        pieces = [piece.reshape(-1, 3) / 255.0 for strip in strips for piece in np.array_split(strip, parts)]
+        found.append(np.concatenate([np.concatenate([piece.mean(0), piece.std(0)]) for piece in pieces]))
+    return np.array(found)
+
+
+def per_joint_one_hot(n):
+    return np.broadcast_to(np.eye(len(JOINTS)), (n, len(JOINTS), len(JOINTS)))
+
+
+def colour_scores(train, *others):
+    """Redness and joint identity, logistic: what colour alone can do. -> scores [N,11] per folder."""
+    features = lambda crops: np.concatenate([redness(crops), per_joint_one_hot(len(crops))], 2)
+    w = logistic_regression(features(train)[train.mask], train.labels[train.mask])
+    return [linear(features(crops), w) for crops in others]
+
+
+def background_scores(train, *others):
+    """Background colours only, logistic, the same score for all joints of a hand. -> scores [N,11] per folder."""
+    x = border(train)
+    centre, spread = x.mean(0), x.std(0) + 1e-6
+    features = lambda crops: np.repeat(((border(crops) - centre) / spread)[:, None], len(JOINTS), 1)
+    w = logistic_regression(features(train)[train.mask], train.labels[train.mask], ridge=10.0)
+    return [linear(features(crops), w) for crops in others]
+
+
+def within_joint_auroc(y, score, mask):
+    """Mean AUROC over joints that have both classes: joint base rates cannot help. y, score, mask [N,11]."""
+    found = [auroc(y[mask[:, j], j], score[mask[:, j], j]) for j in range(len(JOINTS))]
+    return float(np.nanmean(found))

@@ -1,0 +1,30 @@
+"""Runs the model over the calibration patients and leaves <model>/calibration.json."""
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from .calibrate import calibrate, probability
+from .crops import digest, load_crops
+from .metrics import brier, ece
+from .run_log import RunLog, command_line, commit_of
+from .train import load_model, predict
+
+
+@dataclass(frozen=True)
+class Knobs:
+    data: str = "runs/v1/calibration-crops"
+    model: str = "runs/v1/model"
+    name: str = "synthetic patients, computer-made hands at natural prevalence"
+
+
+def calibrate_model(knobs):
+    model, _ = load_model(Path(knobs.model) / "model.pt")
+    crops = load_crops(knobs.data)
+    logits = predict(model, crops)
+    made = calibrate(logits, crops.labels, crops.mask, crops.patients, crops.visits(), knobs.name)
+    p = probability(logits, made)[crops.mask]
+    y = crops.labels[crops.mask]
+    (Path(knobs.model) / "calibration.json").write_text(json.dumps(made, indent=2) + "\n")
+    RunLog(knobs.model, step="calibrate", command=command_line(), commit=commit_of(), dataSha256=digest(knobs.data), hands=len(crops),
+           positives=float(y.mean()), ece=ece(y, p), brier=brier(y, p), calibration=made)
+    return made

@@ -1,0 +1,94 @@
+"""Model card for people (MODEL_CARD.md) and the 31 source attributes of 45 CFR 170.315(b)(11) (model-card.json), from the measured figures."""
+from .evaluate import NOT_EVALUABLE, interval, parts_table
+
+NOT_AVAILABLE = "Not available"
+
+PLAIN_WORDS = (
+    "The bundled model was trained on computer-made hands only. It has never seen a patient with rheumatoid arthritis. Its idea of a swollen joint was set by "
+    "the developers from published descriptions and has not been checked by a rheumatologist. It cannot see tenderness, warmth, or synovitis without visible "
+    "swelling. Agreement on synthetic or edited pictures says nothing about accuracy in patients. Expect worse results for MCP joints, mild swelling, dark skin, "
+    "OA nodes, old deformities, bent fingers and poor light."
+)
+
+
+def source_attributes(summary, version):
+    """-> {name, version, evidence, status, sourceAttributes: {31 keys}}. Empty texts are refused."""
+    data, training = summary["data"], summary["training"]
+    figures = summary["modelIntervals"]
+    validity = (f"Synthetic only. {data['patients']} computer-made patients held out, {data['joints']} joints, {data['positiveRate']:.1%} positive: "
+                + ", ".join(f"{name} {interval(figures[key])}" for name, key in (("AUROC", "auroc"), ("AUPRC", "auprc"), ("F1", "f1"), ("G-mean", "gmean")))
+                + f"; expected calibration error {summary['ece']:.3f}; 90 % count interval covers {summary['countIntervalCoverage']:.1%} of visits.")
+    fairness = "Synthetic skin tones only. " + "; ".join(
+        f"{name}: {part if part == NOT_EVALUABLE else 'AUROC ' + format(part['auroc'], '.3f')}" for name, part in summary["perSkinTone"].items())
+    attributes = {
+        "developer": "The JointLens maintainers; contact through the project's repository",
+        "funding": NOT_AVAILABLE,
+        "outputValue": "For each of 11 joints of a hand a calibrated probability of visible swelling; per visit a suggested hand swollen-joint count, 0 to 22, with a 90 % interval",
+        "outputType": "prediction",
+        "intendedUse": "Research: to suggest which hand joints to examine first and to offer an unconfirmed hand swollen-joint count that a clinician confirms or corrects",
+        "intendedPopulation": "Adults with a recorded diagnosis of rheumatoid arthritis. Not known to be valid in them: the model has seen computer-made hands only",
+        "intendedUsers": "Clinicians who examine joints, in studies",
+        "decisionRole": "informs",
+        "cautionedUse": "No diagnosis, no classification of RA, no treatment decision, no triage by the number alone; no children; no palmar views; not for other causes of swelling",
+        "knownRisks": "Misses swelling, most of all mild swelling; takes bony nodes and redness for swelling; may under-count when many joints are swollen; cannot see tenderness; behaves in unknown ways on real patients",
+        "trainingCriteria": f"{training.get('patients', NOT_AVAILABLE)} computer-made patients, {training.get('hands', NOT_AVAILABLE)} hands seen from the back, "
+                            f"{training['positiveRate']:.0%} of joints swollen by design, one hand mesh in varied builds; no real photographs" if "positiveRate" in training else NOT_AVAILABLE,
+        "inputVariables": "None of race, ethnicity, language, sexual orientation, gender identity, sex, date of birth, social determinants or health status is an input; the photograph and the joint's place are",
+        "trainingDemographics": "Skin tones Monk 1 to 10 in equal shares and ages 20 to 86 as a renderer draws them; not representative of people",
+        "trainingRelevance": "Low: made to resemble phone photographs of the back of a hand; no clinic, no patient",
+        "fairnessApproach": "Skin tones in equal shares in training; colour jitter limits what redness can decide; figures per skin-tone group",
+        "biasManagement": "Groups with fewer than 20 positive joints are called not evaluable; background-only and hidden-hand controls are reported",
+        "externalDataSource": NOT_AVAILABLE,
+        "externalTester": NOT_AVAILABLE,
+        "externalDemographics": NOT_AVAILABLE,
+        "externalProcess": NOT_AVAILABLE,
+        "internalValidity": validity,
+        "internalFairness": fairness,
+        "externalValidity": NOT_AVAILABLE,
+        "externalFairness": NOT_AVAILABLE,
+        "outcomeEvaluation": NOT_AVAILABLE,
+        "validityMonitoring": "By the site: shadow mode first, clinicians' corrections are stored as labels; no fixed frequency is set for a research model",
+        "localValidity": "Not available: each site measures its own before anything is shown",
+        "fairnessMonitoring": "By the site, with the same figures per skin-tone group; no fixed frequency is set for a research model",
+        "localFairness": NOT_AVAILABLE,
+        "updateProcess": "A new version is trained, evaluated and exported by the commands in training/README.md; digests change with it and a site's calibration must be made anew",
+        "performanceCorrection": "When a site's figures fall short the model is recalibrated or switched off; no fixed frequency is set for a research model",
+    }
+    empty = [key for key, text in attributes.items() if not str(text).strip()]
+    assert len(attributes) == 31 and not empty, f"Expected 31 filled source attributes but received {len(attributes)}, empty: {empty}"
+    return {"name": "hand-joints", "version": version, "status": "research", "evidence": "synthetic", "sourceAttributes": attributes}
+
+
+def model_card(summary, card, calibration, version):
+    """Markdown; every figure from the summary."""
+    data, training = summary["data"], summary["training"]
+    names = (("AUROC", "auroc"), ("AUPRC", "auprc"), ("F1", "f1"), ("G-mean", "gmean"))
+    rows = {"**this model**": summary["modelIntervals"], **summary["baselines"]}
+    t = calibration["thresholds"]
+    lines = [
+        f"# hand-joints {version}", "",
+        "**Evidence: synthetic. Trained and tested on computer-made hands only; research use; not a cleared or certified device.**", "",
+        "## In plain words", "", PLAIN_WORDS, "",
+        "## What it is", "",
+        "A global encoder sees the whole hand, a local encoder sees each of 11 joints, and both are fused per joint to one logit: a reconstruction from the abstract of "
+        "arXiv 2602.14365, which has no published code or weights. "
+        "The calibrated probability is sigmoid((logit + prior log-odds of the joint) / temperature + bias); priors and thresholds stand in the manifest, not in the network.", "",
+        f"Trained with `{training['command']}` (seed {training['seed']}, commit {training['commit']}, data {training['dataSha256'][:12]}…).", "",
+        "## Held-out figures (synthetic)", "",
+        f"{data['patients']} patients, {data['hands']} hands, {data['joints']} joints, {data['positiveRate']:.1%} swollen by simulated readers"
+        + (f" whose kappa is {data['readerKappa']:.2f}" if data["readerKappa"] is not None else "") + ". 95 % intervals from patient bootstraps.", "",
+        "| | " + " | ".join(name for name, _ in names) + " |", "|---|---|---|---|---|",
+        *[f"| {name} | " + " | ".join(interval(row[key]) for _, key in names) + " |" for name, row in rows.items()], "",
+        f"Background only, without any hand: AUROC {summary['backgroundAuroc']:.3f}. Expected calibration error {summary['ece']:.3f}. "
+        f"Count per visit: mean absolute error {summary['count']['meanAbsoluteError']:.2f}; the 90 % interval holds the true count in {summary['countIntervalCoverage']:.1%} of {summary['count']['visits']} visits "
+        f"at a mean width of {summary['count']['meanIntervalWidth']:.1f}. It may under-count when many joints are swollen.", "",
+        *parts_table("Joint group", summary["perGroup"]), *parts_table("Skin tone", summary["perSkinTone"]),
+        "| at the count threshold | joints | flagged |", "|---|---|---|",
+        *[f"| {name} | {part['joints']} | {'-' if part['flagged'] is None else format(part['flagged'], '.1%')} |" for name, part in summary["slices"].items()], "",
+        f"Thresholds, from {calibration['patients']} calibration patients ({calibration['data']}): {t['f1']:.3f} for the count (F1), {t['gmean']:.3f} (G-mean), {t['sensitivity90']:.3f} (look here first, sensitivity 90 %). "
+        "They do not transfer to real photographs: a site calibrates on its own patients before anything is shown.", "",
+        "Not measured: " + "; ".join(f"{key} ({why})" for key, why in summary["notes"].items()) + ".", "",
+        "## Source attributes", "",
+        *[f"- **{key}**: {text}" for key, text in card["sourceAttributes"].items()], ""]
+    return "\n".join(lines)
+

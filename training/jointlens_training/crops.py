@@ -1,0 +1,91 @@
+"""Crops of hands as training/export-crops.ts writes them: the same landmarks and the same cuts as in inference."""
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+# The order of every tensor, manifest and table (src/joints/hand-joint.ts).
+JOINTS = ("wrist", "mcp1", "mcp2", "mcp3", "mcp4", "mcp5", "ip1", "pip2", "pip3", "pip4", "pip5")
+GROUPS = {
+    "wrist": ("wrist",),
+    "MCP": ("mcp1", "mcp2", "mcp3", "mcp4", "mcp5"),
+    "thumb IP and PIP": ("ip1", "pip2", "pip3", "pip4", "pip5"),
+}
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Crops:
+    """N hands. Pictures stay on disk (memory maps, u8, channels last); labels and who is who are in memory."""
+
+    folder: Path
+    whole: np.ndarray  # [N,S,S,3] u8, the `global` picture
+    local: np.ndarray  # [N,11,h,h,3] u8
+    xy: np.ndarray  # [N,11,2] f32, joint positions in the whole picture, 0..1
+    mask: np.ndarray  # [N,11] bool, True where the joint is assessable and has a label
+    labels: np.ndarray  # [N,11] f32, what the reader said: 1 swollen
+    truth: np.ndarray  # [N,11] f32, what the generator did; equals labels where it is not known
+    patients: np.ndarray  # [N] str
+    rows: list  # [N] dict, index.jsonl
+
+    def __len__(self):
+        return len(self.rows)
+
+    def visits(self):
+        """[N] str: one name per patient and visit, the unit of a joint count."""
+        return np.array([f"{p}/{row.get('visit', 0)}" for p, row in zip(self.patients, self.rows)])
+
+
+def load_crops(folder):
+    """Opens a folder of crops and checks that its parts belong together. Raises ValueError with the numbers."""
+    folder = Path(folder)
+    rows = [json.loads(line) for line in (folder / "index.jsonl").read_text().splitlines() if line.strip()]
+    whole, local, xy, mask = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("global", "local", "xy", "mask"))
+    n, joints = len(rows), len(JOINTS)
+    expected = {"global": (n, *whole.shape[1:3], 3), "local": (n, joints, *local.shape[2:4], 3), "xy": (n, joints, 2), "mask": (n, joints)}
+    for name, array in {"global": whole, "local": local, "xy": xy, "mask": mask}.items():
+        if array.shape != expected[name]:
+            raise ValueError(f"Expected {name}.npy of shape {expected[name]} in {folder} but received {array.shape}")
+    if n == 0:
+        raise ValueError(f"Expected hands in {folder} but found none")
+    labels, known = _labels(rows, "label")
+    truth, true_known = _labels(rows, "trueLabel")
+    patients = np.array([str(row["patient"]) for row in rows])
+    return Crops(folder, whole, local, np.asarray(xy), np.asarray(mask).astype(bool) & known, labels,
+                 np.where(true_known, truth, labels).astype(np.float32), patients, rows)
+
+
+def _labels(rows, key):
+    values = [[row["joints"][joint].get(key) for joint in JOINTS] for row in rows]
+    known = np.array([[value is not None for value in row] for row in values])
+    return np.array([[float(value or 0) for value in row] for row in values], np.float32), known
+
+
+def digest(folder):
+    """SHA-256 in hex over the pictures, masks and labels of a folder: names the data that a model was trained on."""
+    sha = hashlib.sha256()
+    for name in ("index.jsonl", "global.npy", "local.npy", "mask.npy"):
+        with open(Path(folder) / name, "rb") as file:
+            while chunk := file.read(1 << 20):
+                sha.update(chunk)
+    return sha.hexdigest()
+
+
+def split_by_patient(patients, share, seed):
+    """Indices (kept [K], held out [H]): about `share` of the patients are held out, each patient with every photo of theirs."""
+    names = np.unique(patients)
+    if not 0 < share < 1 or len(names) < 2:
+        raise ValueError(f"Expected a share between 0 and 1 of at least 2 patients but received {share} of {len(names)}")
+    held = np.random.default_rng(seed).permutation(names)[: max(1, round(share * len(names)))]
+    out = np.isin(patients, held)
+    return np.flatnonzero(~out), np.flatnonzero(out)
+
+
+def joint_prevalence(labels, mask, strength=20.0):
+    """[11] share of positive joints per joint, pulled towards the pooled share as by `strength` more joints of each."""
+    pooled = labels[mask].mean()
+    positives = (labels * mask).sum(0) + strength * pooled
+    return positives / (mask.sum(0) + strength)

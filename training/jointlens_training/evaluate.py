@@ -1,0 +1,310 @@
+"""
+Held-out figures beside trivial baselines, with patient-bootstrap intervals: results/summary.json (fields of `npm run evaluate`) and
+results/evaluation.md. What was not measured is null, with a note.
+"""
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .baselines import background_scores, colour_scores, within_joint_auroc
+from .calibrate import choose_thresholds, probability
+from .crops import GROUPS, JOINTS, digest, joint_prevalence, load_crops
+from .metrics import auprc, auroc, bootstrap, brier, counts, decisions, ece
+from .run_log import command_line, commit_of
+from .train import load_model, predict
+
+RESULTS = Path(__file__).parents[1] / "results"
+ENOUGH_POSITIVES = 20  # fewer: "not evaluable" (method/clinical, section 6)
+NOT_EVALUABLE = "not evaluable"
+TONES = {"Monk 1-3": (1, 3), "Monk 4-6": (4, 6), "Monk 7-10": (7, 10)}
+
+
+@dataclass(frozen=True)
+class Knobs:
+    train: str = "runs/v1/train-crops"
+    calibration: str = "runs/v1/calibration-crops"
+    test: str = "runs/v1/test-crops"
+    model: str = "runs/v1/model"
+    single_branch: str = ""  # comma-separated run folders of single-branch models: plain BCE from scratch, read at 0.5
+    honest: str = ""  # run folder of the honest competitor: both branches, plain BCE, calibrated and tuned
+    repeats: int = 2000
+    results: str = str(RESULTS)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One competitor on the test hands. score orders joints; flags are decisions at t_F1 and t_G of the calibration patients."""
+
+    name: str
+    score: np.ndarray  # [M]
+    f1_flags: np.ndarray
+    gmean_flags: np.ndarray
+
+
+def evaluate(knobs):
+    model, saved = load_model(Path(knobs.model) / "model.pt")
+    calibration = json.loads((Path(knobs.model) / "calibration.json").read_text())
+    train, cal, test = (load_crops(folder) for folder in (knobs.train, knobs.calibration, knobs.test))
+    refuse_shared_patients(train=train, calibration=cal, test=test)
+    m, y = test.mask, test.labels
+    logits = predict(model, test)
+    p = probability(logits, calibration)
+    patients = np.repeat(test.patients[:, None], len(JOINTS), 1)[m]
+    ours = Scored("**this model**", p[m], p[m] >= calibration["thresholds"]["f1"], p[m] >= calibration["thresholds"]["gmean"])
+    colour = colour_scores(train, cal, test)
+    background = background_scores(train, cal, test)
+    rows = [ours, *trivial(cal, test, colour, background)]
+    print(f"{len(test)} test hands, {m.sum()} joints; intervals from {knobs.repeats} patient bootstraps", flush=True)
+    table = [figures(row, y[m], patients, knobs.repeats) for row in rows]
+    blanked = predict(model, test, change=hide_hand)
+    visit = counts(y, p, m, test.visits(), calibration["thresholds"]["f1"], calibration["interval"]["factor"])
+    tones = by_tone(test, p, m, ours, patients, knobs.repeats)
+    main = table[0]
+    gaps = [t["auroc"] for t in tones.values() if t != NOT_EVALUABLE]
+    summary = {
+        "data": {"patients": int(len(np.unique(test.patients))), "hands": len(test), "joints": int(m.sum()), "positives": int(y[m].sum()),
+                 "positiveRate": float(y[m].mean()), "readerKappa": reader_kappa(test), "evidence": "synthetic", "sha256": digest(knobs.test)},
+        "model": {key: main[key]["value"] for key in ("auroc", "auprc", "f1", "gmean")},
+        "modelIntervals": {key: main[key] for key in ("auroc", "auprc", "f1", "gmean", "sensitivity", "specificity", "ppv", "npv")},
+        "modelAgainstTruth": figures(Scored("truth", ours.score, ours.f1_flags, ours.gmean_flags), test.truth[m], patients, knobs.repeats),
+        "baselines": {row["name"]: row for row in table[1:]},
+        "ece": ece(y[m], p[m]), "brier": brier(y[m], p[m]),
+        "countIntervalCoverage": float(np.mean((visit["true"] >= visit["low"]) & (visit["true"] <= visit["high"]))),
+        "count": count_figures(visit),
+        "backgroundAuroc": within_joint_auroc(y, background[1], m),
+        "hiddenHandAuroc": within_joint_auroc(y, blanked, m),
+        "skinToneMaxAurocGap": float(max(gaps) - min(gaps)) if len(gaps) > 1 else None,
+        "perGroup": {name: slice_figures(y, p, m, test, np.isin(JOINTS, joints), ours, calibration, knobs.repeats) for name, joints in GROUPS.items()},
+        "perJoint": {name: slice_figures(y, p, m, test, np.array(JOINTS) == name, ours, calibration, knobs.repeats) for name in JOINTS},
+        "perSkinTone": tones,
+        "slices": hard_slices(test, p, m, calibration),
+        **single_branch_deltas(knobs, cal, test, ours), **honest_deltas(knobs, cal, test, ours, patients),
+        "transferAuroc": None, "transferFalseAlarms": None, "fewShot": None,
+        "modelSha256": hashlib.sha256((Path(knobs.model) / "model.pt").read_bytes()).hexdigest(), "calibration": calibration,
+        "training": saved["training"], "evaluation": {"command": command_line(), "commit": commit_of()},
+    }
+    summary["notes"] = notes(summary)
+    out = Path(knobs.results)
+    out.mkdir(parents=True, exist_ok=True)
+    summary = {**rounded(summary), "calibration": calibration}
+    (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    (out / "evaluation.md").write_text(report(summary, table))
+    print((out / "evaluation.md").read_text(), flush=True)
+    return summary
+
+
+def refuse_shared_patients(**folders):
+    """Raises ValueError when a patient is in two of the folders."""
+    names = list(folders)
+    for i, a in enumerate(names):
+        for b in names[i + 1 :]:
+            shared = set(folders[a].patients) & set(folders[b].patients)
+            if shared:
+                raise ValueError(f"Expected no patient in both {a} and {b} but received {len(shared)}, such as {sorted(shared)[0]}")
+
+
+def trivial(cal, test, colour, background):
+    """Baselines whose thresholds, like ours, come from the calibration patients."""
+    m, n = test.mask, test.mask.sum()
+    never, always = np.zeros(n, bool), np.ones(n, bool)
+    prior = joint_prevalence(cal.labels, cal.mask)
+    rate = cal.labels[cal.mask].mean()
+    chance = np.random.default_rng(1).random(n)
+    rows = [Scored("always negative", np.zeros(n), never, never), Scored("always positive", np.zeros(n), always, always),
+            Scored("random at prevalence", chance, chance < rate, chance < rate)]
+    for name, on_cal, on_test in (("per-joint prevalence", np.broadcast_to(prior, cal.mask.shape), np.broadcast_to(prior, m.shape)),
+                                  ("redness only, logistic", *colour), ("background only, logistic", *background)):
+        rows.append(tuned(name, on_cal[cal.mask], cal.labels[cal.mask], on_test[m]))
+    return rows
+
+
+def tuned(name, cal_score, cal_labels, test_score):
+    """Thresholds chosen on the calibration joints, used on the test joints. Scores of any range."""
+    squash = lambda s: 1 / (1 + np.exp(-np.clip(s, -30, 30))) / 2  # below 0.5, so that the cap of choose_thresholds never bites
+    t = choose_thresholds(squash(cal_score), cal_labels)
+    return Scored(name, test_score, squash(test_score) >= t["f1"], squash(test_score) >= t["gmean"])
+
+
+def figures(row, y, patients, repeats):
+    """Every figure with its 95 % patient-bootstrap interval: {name, auroc: {value, low, high}, ...}."""
+    def values(i):
+        at_f1 = decisions(y[i], row.f1_flags[i])
+        return [auroc(y[i], row.score[i]), auprc(y[i], row.score[i]), at_f1["f1"], decisions(y[i], row.gmean_flags[i])["gmean"],
+                at_f1["gmean"], at_f1["sensitivity"], at_f1["specificity"], at_f1["ppv"], at_f1["npv"]]
+    names = ("auroc", "auprc", "f1", "gmean", "gmeanAtF1", "sensitivity", "specificity", "ppv", "npv")
+    low, high = bootstrap(values, patients, repeats)
+    return {"name": row.name, **{name: {"value": v, "low": float(a), "high": float(b)}
+                                 for name, v, a, b in zip(names, values(np.arange(len(y))), low, high)}}
+
+
+def slice_figures(y, p, m, test, joints, ours, calibration, repeats):
+    """Figures of some joints (bool [11]) or NOT_EVALUABLE."""
+    seen = m & joints[None]
+    if y[seen].sum() < ENOUGH_POSITIVES:
+        return NOT_EVALUABLE
+    patients = np.repeat(test.patients[:, None], len(JOINTS), 1)[seen]
+    q = p[seen]
+    row = Scored(ours.name, q, q >= calibration["thresholds"]["f1"], q >= calibration["thresholds"]["gmean"])
+    made = figures(row, y[seen], patients, min(repeats, 500))
+    return {"joints": int(seen.sum()), "positives": int(y[seen].sum()), "auroc": made["auroc"]["value"], "aurocLow": made["auroc"]["low"],
+            "aurocHigh": made["auroc"]["high"], "f1": made["f1"]["value"], "gmean": made["gmean"]["value"],
+            "sensitivity": made["sensitivity"]["value"], "specificity": made["specificity"]["value"], "ece": ece(y[seen], q)}
+
+
+def by_tone(test, p, m, ours, patients, repeats):
+    tone = np.repeat(np.array([row.get("skinTone") or 0 for row in test.rows], float)[:, None], len(JOINTS), 1)[m]
+    y = test.labels[m]
+    found = {}
+    for name, (low, high) in TONES.items():
+        i = np.flatnonzero((tone >= low) & (tone <= high))
+        if y[i].sum() < ENOUGH_POSITIVES:
+            found[name] = NOT_EVALUABLE
+            continue
+        made = figures(Scored(name, ours.score[i], ours.f1_flags[i], ours.gmean_flags[i]), y[i], patients[i], min(repeats, 500))
+        found[name] = {"joints": int(len(i)), "positives": int(y[i].sum()), "auroc": made["auroc"]["value"], "aurocLow": made["auroc"]["low"],
+                       "aurocHigh": made["auroc"]["high"], "f1": made["f1"]["value"], "gmean": made["gmean"]["value"],
+                       "sensitivity": made["sensitivity"]["value"], "specificity": made["specificity"]["value"], "ece": ece(y[i], ours.score[i])}
+    return found
+
+
+def hard_slices(test, p, m, calibration):
+    """Sensitivity by swelling grade and false alarms by confounder, at t_F1, against what the generator did."""
+    flagged = p >= calibration["thresholds"]["f1"]
+    grade = np.array([[row["joints"][j].get("swelling") or 0 for j in JOINTS] for row in test.rows])
+    red = np.array([[row["joints"][j].get("erythema") or 0 for j in JOINTS] for row in test.rows]) > 0
+    node = np.array([[(row.get("confounders") or {}).get("nodes", {}).get(j, 0) > 0 for j in JOINTS] for row in test.rows])
+    plain = (grade == 0) & ~red & ~node
+    share = lambda where: {"joints": int((where & m).sum()), "flagged": float(flagged[where & m].mean()) if (where & m).any() else None}
+    return {"swelling grade 1": share(grade == 1), "swelling grade 2": share(grade == 2), "swelling grade 3": share(grade == 3),
+            "not swollen, plain": share(plain), "not swollen, erythema": share((grade == 0) & red), "not swollen, bony node": share((grade == 0) & node)}
+
+
+def count_figures(visit):
+    error = visit["suggested"] - visit["true"]
+    bands = {"0": (0, 0), "1-3": (1, 3), "4-7": (4, 7), "8+": (8, 22)}
+    inside = lambda low, high: (visit["true"] >= low) & (visit["true"] <= high)
+    return {"visits": int(len(error)), "meanAbsoluteError": float(np.abs(error).mean()), "bias": float(error.mean()),
+            "meanIntervalWidth": float((visit["high"] - visit["low"]).mean()),
+            "biasByTrueCount": {name: {"visits": int(inside(*band).sum()), "bias": float(error[inside(*band)].mean()) if inside(*band).any() else None}
+                                for name, band in bands.items()}}
+
+
+def reader_kappa(test):
+    """Cohen's kappa of the two readers in the index, or None."""
+    pairs = [row["joints"][j].get("readers") for row in test.rows for j in JOINTS]
+    pairs = np.array([pair for pair in pairs if pair and len(pair) == 2], float)
+    if len(pairs) == 0:
+        return None
+    a, b = pairs.mean(0)
+    chance = a * b + (1 - a) * (1 - b)
+    return float(((pairs[:, 0] == pairs[:, 1]).mean() - chance) / (1 - chance)) if chance < 1 else None
+
+
+def hide_hand(whole, local, _rows):
+    """Negative control: the middle of the whole picture and every joint crop turn grey; only the border stays."""
+    w = whole.shape[-1] // 12
+    whole, local = whole.clone(), local.clone().fill_(0.5)
+    whole[..., w:-w, w:-w] = 0.5
+    whole[..., -whole.shape[-1] // 4 :, :] = 0.5
+    return whole, local
+
+
+def single_branch_deltas(knobs, cal, test, ours):
+    """This model at t_F1 and t_G less the best single branch, plain BCE from scratch, its raw probability read at 0.5."""
+    if not knobs.single_branch:
+        return {"deltaF1SingleBranch": None, "deltaGmeanSingleBranch": None}
+    y, found = test.labels[test.mask], {}
+    for folder in knobs.single_branch.split(","):
+        model, saved = load_model(Path(folder) / "model.pt")
+        flags = predict(model, test)[test.mask] >= 0
+        found[saved["knobs"]["branches"]] = decisions(y, flags)
+    best = lambda key: max(row[key] for row in found.values())
+    return {"deltaF1SingleBranch": decisions(y, ours.f1_flags)["f1"] - best("f1"),
+            "deltaGmeanSingleBranch": decisions(y, ours.gmean_flags)["gmean"] - best("gmean"),
+            "singleBranch": {name: {k: row[k] for k in ("f1", "gmean")} for name, row in found.items()}}
+
+
+def honest_deltas(knobs, cal, test, ours, patients):
+    """This model less the honest competitor, paired: {mean, low, high} for F1 and AUPRC."""
+    if not knobs.honest:
+        return {"deltaF1Tuned": None, "deltaAuprcTuned": None}
+    model, _ = load_model(Path(knobs.honest) / "model.pt")
+    y = test.labels[test.mask]
+    other = tuned("honest", predict(model, cal)[cal.mask], cal.labels[cal.mask], predict(model, test)[test.mask])
+    difference = lambda i: [decisions(y[i], ours.f1_flags[i])["f1"] - decisions(y[i], other.f1_flags[i])["f1"],
+                            auprc(y[i], ours.score[i]) - auprc(y[i], other.score[i])]
+    low, high = bootstrap(difference, patients, knobs.repeats)
+    pack = lambda k: {"mean": difference(np.arange(len(y)))[k], "low": float(low[k]), "high": float(high[k])}
+    return {"deltaF1Tuned": pack(0), "deltaAuprcTuned": pack(1)}
+
+
+def notes(summary):
+    why = {
+        "deltaF1SingleBranch": "single-branch competitors were not trained in this run",
+        "deltaGmeanSingleBranch": "single-branch competitors were not trained in this run",
+        "deltaF1Tuned": "the honest competitor (plain BCE, calibrated, tuned threshold) was not trained in this run",
+        "deltaAuprcTuned": "the honest competitor (plain BCE, calibrated, tuned threshold) was not trained in this run",
+        "transferAuroc": "no transfer set (changes implanted into real photographs) was used",
+        "transferFalseAlarms": "no transfer set (untouched real photographs) was used",
+        "fewShot": "needs labelled real patients",
+        "skinToneMaxAurocGap": f"fewer than two skin-tone groups have {ENOUGH_POSITIVES} positive joints",
+    }
+    return {key: text for key, text in why.items() if summary.get(key) is None}
+
+
+def rounded(value):
+    """Floats to 4 places, not-a-number to null, all the way down."""
+    if isinstance(value, dict):
+        return {key: rounded(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [rounded(inner) for inner in value]
+    if isinstance(value, (float, np.floating)):
+        return None if np.isnan(value) else round(float(value), 4)
+    return value
+
+
+def report(summary, table):
+    data = summary["data"]
+    lines = [
+        "# Held-out figures of the bundled model", "",
+        "**Computer-made hands only: these figures say nothing about accuracy in patients.**", "",
+        f"{data['patients']} synthetic patients never seen in training or calibration, {data['hands']} hands, {data['joints']} joints, "
+        f"{data['positiveRate']:.1%} swollen by the simulated readers' label"
+        + (f" (their kappa: {data['readerKappa']:.2f})" if data["readerKappa"] is not None else "") + ". 95 % intervals from patient bootstraps.",
+        "F1 at the threshold for counts, G-mean at its own; both chosen on the calibration patients, for the baselines too.", "",
+        "| | AUROC | AUPRC | F1 | G-mean |", "|---|---|---|---|---|",
+        *[f"| {row['name']} | " + " | ".join(interval(row[key]) for key in ("auroc", "auprc", "f1", "gmean")) + " |" for row in table], "",
+        "Against what the generator did instead of the readers' label: "
+        + ", ".join(f"{name} {interval(summary['modelAgainstTruth'][key])}" for name, key in
+                    (("AUROC", "auroc"), ("AUPRC", "auprc"), ("F1", "f1"), ("G-mean", "gmean"))) + ".", "",
+        f"Calibration: ECE {summary['ece']:.3f}, Brier {summary['brier']:.3f}. Count per visit ({summary['count']['visits']} visits): mean absolute error "
+        f"{summary['count']['meanAbsoluteError']:.2f}, bias {summary['count']['bias']:+.2f}; the 90 % interval holds the true count in "
+        f"{summary['countIntervalCoverage']:.1%}, mean width {summary['count']['meanIntervalWidth']:.1f}. Bias by true count: "
+        + "; ".join(f"{name}: {band['bias']:+.1f} ({band['visits']} visits)" for name, band in summary["count"]["biasByTrueCount"].items() if band["bias"] is not None) + ".", "",
+        f"Controls, mean AUROC within joints: background only {summary['backgroundAuroc']:.3f}; this model with the hand hidden {summary['hiddenHandAuroc']:.3f} (0.5 is chance).", "",
+        *parts_table("Joint group", summary["perGroup"]), *parts_table("Joint", summary["perJoint"]), *parts_table("Skin tone", summary["perSkinTone"]),
+        "| flagged at the count threshold, against what the generator did | joints | flagged |", "|---|---|---|",
+        *[f"| {name} | {part['joints']} | {'-' if part['flagged'] is None else format(part['flagged'], '.1%')} |" for name, part in summary["slices"].items()], "",
+        "Not measured: " + "; ".join(f"{key} ({why})" for key, why in summary["notes"].items()) + ".", "",
+        f"Made by `{summary['evaluation']['command']}`; trained by `{summary['training']['command']}`.", ""]
+    return "\n".join(lines)
+
+
+def interval(figure):
+    if figure["value"] is None or np.isnan(figure["value"]):
+        return "-"
+    return f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"
+
+
+def parts_table(heading, parts):
+    lines = [f"| {heading} | joints (positive) | AUROC | F1 | G-mean | sensitivity | specificity |", "|---|---|---|---|---|---|---|"]
+    for name, part in parts.items():
+        if part == NOT_EVALUABLE:
+            lines.append(f"| {name} | | {NOT_EVALUABLE} | | | | |")
+        else:
+            lines.append(f"| {name} | {part['joints']} ({part['positives']}) | {part['auroc']:.3f} ({part['aurocLow']:.3f} to {part['aurocHigh']:.3f}) | "
+                         f"{part['f1']:.3f} | {part['gmean']:.3f} | {part['sensitivity']:.3f} | {part['specificity']:.3f} |")
+    return [*lines, ""]

@@ -1,0 +1,85 @@
+"""The global-local joint model: one encoder for the whole hand, one for all joint crops, fused per joint to one logit."""
+import torch
+from torch import nn
+
+from .crops import JOINTS
+
+
+class Block(nn.Module):
+    """The basic block of ResNet: two 3x3 convolutions beside a 1x1 short cut."""
+
+    def __init__(self, wide_in, wide_out, stride=2):
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(wide_in, wide_out, 3, stride, 1, bias=False), nn.BatchNorm2d(wide_out), nn.ReLU())
+        self.second = nn.Sequential(nn.Conv2d(wide_out, wide_out, 3, 1, 1, bias=False), nn.BatchNorm2d(wide_out))
+        self.short = nn.Sequential(nn.Conv2d(wide_in, wide_out, 1, stride, bias=False), nn.BatchNorm2d(wide_out))
+
+    def forward(self, x):
+        return torch.relu(self.second(self.first(x)) + self.short(x))
+
+
+class Encoder(nn.Module):
+    """[M,3,H,H] -> [M,width]: a ResNet-10 made narrow, halving the picture at the stem and at every block."""
+
+    def __init__(self, stem, widths):
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, stem, 3, 2, 1, bias=False), nn.BatchNorm2d(stem), nn.ReLU())
+        self.blocks = nn.Sequential(*[Block(a, b) for a, b in zip((stem, *widths), widths)])
+        self.width = widths[-1]
+
+    def forward(self, x):
+        return self.blocks(self.stem(x)).mean((2, 3))
+
+
+class Attention(nn.Module):
+    """One pre-norm transformer layer over the joints of one hand, in operators that every runtime has. [N,T,d] -> [N,T,d]."""
+
+    def __init__(self, width, heads=4):
+        super().__init__()
+        self.heads, self.norm, self.norm2 = heads, nn.LayerNorm(width), nn.LayerNorm(width)
+        self.query, self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(4))
+        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.ReLU(), nn.Linear(2 * width, width))
+
+    def forward(self, x):
+        y = self.norm(x)
+        split = lambda z: z.view(z.shape[0], z.shape[1], self.heads, -1).transpose(1, 2)
+        q, k, v = split(self.query(y)), split(self.key(y)), split(self.value(y))
+        weights = torch.softmax(q @ k.transpose(-2, -1) * (q.shape[-1] ** -0.5), -1)
+        x = x + self.out((weights @ v).transpose(1, 2).reshape(x.shape[0], x.shape[1], -1))
+        return x + self.mlp(self.norm2(x))
+
+
+class JointModel(nn.Module):
+    """
+    whole [N,3,S,S] and local [N,11,3,h,h], normalised -> logit [N,11]. A row depends on its own hand only.
+
+    Per joint z_j = [whole; local_j; joint embedding], an MLP, one logit. Its first layer W [a; b; c] is written W1 a + W2 b + c_j.
+    branches: 'both' (the reconstruction), 'local' or 'global' (single-branch baselines).
+    fusion: 'paper' (joints apart) or 'mix' (one attention layer over the 11 joints in between).
+    """
+
+    def __init__(self, branches="both", fusion="paper", local_stem=24, local_widths=(32, 64, 128),
+                 global_stem=16, global_widths=(24, 48, 96, 128), hidden=256, dropout=0.2):
+        super().__init__()
+        assert branches in ("both", "local", "global"), branches
+        assert fusion in ("paper", "mix"), fusion
+        self.whole = Encoder(global_stem, global_widths) if branches != "local" else None
+        self.local = Encoder(local_stem, local_widths) if branches != "global" else None
+        self.from_whole = nn.Linear(self.whole.width, hidden, bias=False) if self.whole else None
+        self.from_local = nn.Linear(self.local.width, hidden, bias=False) if self.local else None
+        self.joint = nn.Parameter(torch.randn(len(JOINTS), hidden) * 0.1)
+        self.mix = Attention(hidden) if fusion == "mix" else nn.Identity()
+        self.head = nn.Sequential(nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, 1))
+
+    def forward(self, whole, local):
+        token = self.joint
+        if self.local:
+            crops = self.from_local(self.local(local.flatten(0, 1)))
+            token = token + crops.view(-1, len(JOINTS), crops.shape[1])
+        if self.whole:
+            token = token + self.from_whole(self.whole(whole)).unsqueeze(1)
+        return self.head(self.mix(token)).squeeze(2)
+
+
+def parameters_of(model):
+    return sum(parameter.numel() for parameter in model.parameters())

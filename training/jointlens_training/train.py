@@ -1,0 +1,187 @@
+"""Fine-tuning: imbalance-aware training of the global-local model on crops of patients. Every knob at the top, the loop below."""
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .augment import augment, normalise, to_planes
+from .crops import digest, joint_prevalence, load_crops, split_by_patient
+from .losses import LOSSES, smooth_negatives
+from .metrics import auprc, auroc
+from .model import JointModel, parameters_of
+from .run_log import RunLog, command_line, commit_of
+
+
+@dataclass(frozen=True)
+class Knobs:
+    data: str = "runs/v1/train-crops"
+    out: str = "runs/v1/model"
+    pretrained: str = ""  # checkpoint of `pretrain`; empty: from scratch
+    branches: str = "both"  # both, local, global
+    fusion: str = "paper"  # paper, mix
+    loss: str = "logit-adjusted"  # see losses.py
+    sampler: str = "patient"  # patient: every patient equally often; hand: every hand once
+    epochs: int = 20
+    batch: int = 16  # hands; each is one whole picture and 11 crops
+    lr: float = 2e-3  # AdamW, cosine with a short warm-up
+    encoder_lr: float = 1.0  # share of lr for the encoders
+    weight_decay: float = 0.02
+    ema: float = 0.995  # weights that are kept are a running mean; 0: off
+    mixup: float = 0.0  # Beta(a, a) between hands, joint on joint; 0: off
+    smooth: float = 0.02  # label smoothing, negatives only
+    dropout: float = 0.2
+    augment: bool = True
+    hold_out: float = 0.1  # share of the patients watched, not trained on
+    threads: int = 2
+    seed: int = 1
+    resume: bool = False
+
+
+def train(knobs):
+    """Trains and leaves <out>/model.pt: {knobs, model (EMA weights), prevalence [11], training}. Resumes from <out>/checkpoint.pt."""
+    torch.set_num_threads(knobs.threads)
+    torch.manual_seed(knobs.seed)
+    random = torch.Generator().manual_seed(knobs.seed)
+    crops = load_crops(knobs.data)
+    kept, watched = split_by_patient(crops.patients, knobs.hold_out, knobs.seed)
+    prevalence = torch.tensor(joint_prevalence(crops.labels[kept], crops.mask[kept]), dtype=torch.float32)
+    model = build(knobs)
+    mean = build(knobs)
+    mean.load_state_dict(model.state_dict())
+    optimiser = torch.optim.AdamW(parameter_groups(model, knobs), weight_decay=knobs.weight_decay)
+    steps = knobs.epochs * math.ceil(len(kept) / knobs.batch)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: warm_cosine(step, steps))
+    origin = {"command": command_line(), "seed": knobs.seed, "commit": commit_of(), "dataSha256": digest(knobs.data)}
+    log = RunLog(knobs.out, **origin, knobs=asdict(knobs), parameters=parameters_of(model), hands=len(kept), watched=len(watched),
+                 patients=len(np.unique(crops.patients[kept])), positives=float(crops.labels[kept][crops.mask[kept]].mean()))
+    checkpoint = Path(knobs.out) / "checkpoint.pt"
+    first = 0
+    if knobs.resume and checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True)
+        for part, name in ((model, "model"), (mean, "mean"), (optimiser, "optimiser"), (schedule, "schedule")):
+            part.load_state_dict(state[name])
+        random.set_state(state["random"])
+        torch.set_rng_state(state["torch"])
+        first = state["epoch"] + 1
+
+    for epoch in range(first, knobs.epochs):
+        model.train()
+        losses = []
+        for rows in batches(kept, crops.patients, knobs, random):
+            whole, local = pictures(crops, rows)
+            labels, mask = torch.tensor(crops.labels[rows]), torch.tensor(crops.mask[rows], dtype=torch.float32)
+            if knobs.augment:
+                whole, local = augment(whole, local, random)
+            labels = smooth_negatives(labels, knobs.smooth)
+            if knobs.mixup:
+                whole, local, labels = mix_hands(whole, local, labels, knobs.mixup, random)
+            logits = model(*prepared(whole, local))
+            loss = LOSSES[knobs.loss](logits, labels, mask, prevalence=prevalence)
+            assert torch.isfinite(loss), f"Expected a finite loss but received {loss.item()} in epoch {epoch}"
+            optimiser.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+            optimiser.step()
+            schedule.step()
+            follow(mean, model, knobs.ema)
+            losses.append(loss.item())
+        z = predict(mean, crops, watched)
+        y, m = crops.labels[watched], crops.mask[watched]
+        log.write(epoch=epoch, loss=float(np.mean(losses)), watchedAuroc=auroc(y[m], z[m]), watchedAuprc=auprc(y[m], z[m]))
+        save(checkpoint, {"model": model.state_dict(), "mean": mean.state_dict(), "optimiser": optimiser.state_dict(), "epoch": epoch,
+                          "schedule": schedule.state_dict(), "random": random.get_state(), "torch": torch.get_rng_state()})
+    origin["hands"], origin["patients"] = len(kept), len(np.unique(crops.patients[kept]))
+    origin["positiveRate"] = float(crops.labels[kept][crops.mask[kept]].mean())
+    save(Path(knobs.out) / "model.pt", {"knobs": asdict(knobs), "model": mean.state_dict(), "prevalence": prevalence.tolist(), "training": origin})
+    return mean
+
+
+def build(knobs):
+    model = JointModel(knobs.branches, knobs.fusion, dropout=knobs.dropout).to(memory_format=torch.channels_last)
+    if knobs.pretrained:
+        state = torch.load(knobs.pretrained, weights_only=True)["encoders"]
+        for name in ("whole", "local"):
+            encoder = getattr(model, name)
+            if encoder is not None and name in state:
+                encoder.load_state_dict(state[name])
+    return model
+
+
+def load_model(path):
+    """-> (model in eval mode, what was saved with it)."""
+    saved = torch.load(path, weights_only=True)
+    model = build(Knobs(**{**saved["knobs"], "pretrained": ""}))
+    model.load_state_dict(saved["model"])
+    return model.eval(), saved
+
+
+def parameter_groups(model, knobs):
+    encoders = [p for name, p in model.named_parameters() if name.startswith(("whole.", "local."))]
+    rest = [p for name, p in model.named_parameters() if not name.startswith(("whole.", "local."))]
+    return [{"params": encoders, "lr": knobs.lr * knobs.encoder_lr}, {"params": rest, "lr": knobs.lr}]
+
+
+def warm_cosine(step, steps):
+    """Share of the learning rate at a step: up over the first 5 %, then a cosine to zero."""
+    warm = max(1, steps // 20)
+    return (step + 1) / warm if step < warm else 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, steps - warm))))
+
+
+def batches(kept, patients, knobs, random):
+    """Rows of one epoch, in batches of knobs.batch. A last batch of one hand is left out (batch normalisation)."""
+    if knobs.sampler == "patient":
+        _, inverse, sizes = np.unique(patients[kept], return_inverse=True, return_counts=True)
+        order = torch.multinomial(torch.tensor(1 / sizes[inverse]), len(kept), replacement=bool(sizes.min() != sizes.max()), generator=random)
+    else:
+        order = torch.randperm(len(kept), generator=random)
+    rows = kept[order.numpy()]
+    return [np.sort(rows[i : i + knobs.batch]) for i in range(0, len(rows), knobs.batch) if len(rows) - i > 1]
+
+
+def pictures(crops, rows):
+    """-> whole [B,3,S,S], local [B,11,3,h,h] in 0..1."""
+    return to_planes(crops.whole[rows]), to_planes(crops.local[rows])
+
+
+def prepared(whole, local):
+    """0..1 -> what the network takes, channels last in memory (a third faster on a CPU)."""
+    return normalise(whole).contiguous(memory_format=torch.channels_last), normalise(local)
+
+
+def mix_hands(whole, local, labels, alpha, random):
+    """Blends each hand with another one, joint on joint (mixup within a joint type)."""
+    share = float(np.random.default_rng(int(torch.randint(2**31, (1,), generator=random))).beta(alpha, alpha))
+    other = torch.randperm(len(whole), generator=random)
+    blend = lambda x: share * x + (1 - share) * x[other]
+    return blend(whole), blend(local), blend(labels)
+
+
+@torch.no_grad()
+def follow(mean, model, decay):
+    """mean <- decay mean + (1 - decay) model; counters are copied."""
+    for slow, fast in zip(mean.state_dict().values(), model.state_dict().values()):
+        slow.lerp_(fast, 1 - decay) if slow.is_floating_point() else slow.copy_(fast)
+
+
+@torch.no_grad()
+def predict(model, crops, rows=None, change=None, batch=32):
+    """Logits [K,11] of rows (all when None). change(whole, local, rows) may edit the pictures first (controls)."""
+    model.eval()
+    rows = np.arange(len(crops)) if rows is None else rows
+    found = []
+    for i in range(0, len(rows), batch):
+        part = rows[i : i + batch]
+        whole, local = pictures(crops, part)
+        if change:
+            whole, local = change(whole, local, part)
+        found.append(model(*prepared(whole, local)).numpy())
+    return np.concatenate(found).astype(np.float64)
+
+
+def save(path, state):
+    """Writes beside and renames: a run stopped while writing leaves the last good file."""
+    partial = Path(path).with_suffix(".partial")
+    torch.save(state, partial)
+    partial.replace(path)

@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+
+from jointlens_training.calibrate import calibrate, choose_thresholds, conformal_factor, fit_temperature_and_bias, log_odds, probability
+from jointlens_training.metrics import counts, ece
+
+SIGMOID = lambda z: 1 / (1 + np.exp(-z))
+
+
+def made_up(seed, hands=600, temperature=1.7, bias=-0.3):
+    """Prior-free logits of 11 joints whose calibration is known."""
+    random = np.random.default_rng(seed)
+    prior = log_odds(np.linspace(0.05, 0.25, 11))
+    z = random.normal(0, 2.5, (hands, 11))
+    y = (random.random((hands, 11)) < SIGMOID((z + prior) / temperature + bias)).astype(float)
+    return z, y, np.array([f"p{i // 2}" for i in range(hands)])
+
+
+def test_calibration_recovers_temperature_and_bias():
+    random = np.random.default_rng(1)
+    z = random.normal(-1, 3, 40000)
+    y = random.random(40000) < SIGMOID(z / 1.8 - 0.4)
+    temperature, bias = fit_temperature_and_bias(z, y)
+    assert temperature == pytest.approx(1.8, rel=0.05) and bias == pytest.approx(-0.4, abs=0.05)
+
+
+def test_scores_that_fall_with_swelling_are_refused():
+    with pytest.raises(ValueError, match="rise with swelling"):
+        fit_temperature_and_bias(np.array([-1.0, -2, 1, 2, 0.5, -0.5]), np.array([1.0, 1, 0, 0, 1, 0]))
+
+
+def test_calibrated_probabilities_hold_on_other_patients():
+    z, y, patients = made_up(1)
+    mask = np.ones(z.shape, bool)
+    made = calibrate(z, y, mask, patients, patients, "made up")
+    z2, y2, _ = made_up(2)
+    assert ece(y2.ravel(), probability(z2, made).ravel()) < 0.03
+    assert made["patients"] == 300 and len(made["priorLogOdds"]) == 11
+
+
+def test_thresholds_are_below_one_half_and_sensitivity_90_is_reached():
+    z, y, patients = made_up(3)
+    mask = np.ones(z.shape, bool)
+    made = calibrate(z, y, mask, patients, patients, "made up")
+    t = made["thresholds"]
+    p = probability(z, made)
+    assert 0 < t["sensitivity90"] <= t["f1"] <= 0.5
+    assert (p[y == 1] >= t["sensitivity90"]).mean() >= 0.9
+
+
+def test_the_best_threshold_separates_what_can_be_separated():
+    t = choose_thresholds(np.array([0.1, 0.2, 0.3, 0.4]), np.array([0, 0, 1, 1]))
+    assert t["f1"] == pytest.approx(0.25) and t["gmean"] == pytest.approx(0.25) and t["sensitivity90"] == pytest.approx(0.25)
+
+
+def test_the_count_interval_covers_about_nine_in_ten_other_patients():
+    z, y, patients = made_up(4)
+    mask = np.ones(z.shape, bool)
+    made = calibrate(z, y, mask, patients, patients, "made up")
+    z2, y2, others = made_up(5)
+    c = counts(y2, probability(z2, made), mask, others, made["thresholds"]["f1"], made["interval"]["factor"])
+    assert 0.85 < np.mean((c["true"] >= c["low"]) & (c["true"] <= c["high"])) <= 1
+
+
+def test_too_few_patients_for_an_interval_are_refused():
+    with pytest.raises(ValueError, match="at least 9 visits"):
+        conformal_factor(np.full((4, 11), 0.1), np.zeros((4, 11)), np.ones((4, 11), bool), np.array(list("abcd")))

@@ -1,0 +1,61 @@
+"""Losses against values worked out by hand."""
+import math
+
+import pytest
+import torch
+
+from jointlens_training.losses import asymmetric, bce, focal, logit_adjusted, smooth_negatives, weighted_bce
+
+ONE = torch.ones(1, 1)
+softplus = lambda x: math.log1p(math.exp(x))
+
+
+def test_cross_entropy_of_a_positive_at_logit_1_is_softplus_of_minus_1():
+    assert bce(ONE, ONE, ONE).item() == pytest.approx(softplus(-1))
+
+
+def test_joints_that_do_not_count_change_nothing():
+    logits, labels, mask = torch.tensor([[1.0, 9.0]]), torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 0.0]])
+    assert bce(logits, labels, mask).item() == pytest.approx(softplus(-1))
+
+
+def test_weighted_cross_entropy_counts_a_positive_nine_times_at_one_in_ten():
+    pi = torch.tensor([0.1])
+    assert weighted_bce(ONE, ONE, ONE, pi).item() == pytest.approx(9 * softplus(-1), rel=1e-5)
+    assert weighted_bce(ONE, 0 * ONE, ONE, pi).item() == pytest.approx(softplus(1), rel=1e-5)
+
+
+def test_logit_adjustment_adds_the_log_odds_of_the_training_prevalence():
+    assert logit_adjusted(ONE, ONE, ONE, torch.tensor([0.1])).item() == pytest.approx(softplus(-(1 - math.log(9))), rel=1e-5)
+
+
+def test_logit_adjustment_leaves_logits_free_of_the_prevalence():
+    pi = torch.tensor([0.2])
+    labels, z = torch.tensor([[1.0], [0], [0], [0], [0]]), torch.zeros(1, requires_grad=True)
+    optimiser = torch.optim.LBFGS([z], max_iter=50)
+
+    def closure():
+        optimiser.zero_grad()
+        loss = logit_adjusted(z.expand(5, 1), labels, torch.ones(5, 1), pi)
+        loss.backward()
+        return loss
+
+    optimiser.step(closure)
+    assert z.item() == pytest.approx(0, abs=1e-3)
+
+
+def test_focal_loss_weighs_by_the_squared_miss():
+    p = 1 / (1 + math.exp(-1))
+    assert focal(ONE, ONE, ONE).item() == pytest.approx((1 - p) ** 2 * softplus(-1), rel=1e-5)
+    assert focal(ONE, 0 * ONE, ONE).item() == pytest.approx(p**2 * softplus(1), rel=1e-5)
+
+
+def test_asymmetric_loss_forgets_easy_negatives():
+    p = 1 / (1 + math.exp(-1))
+    assert asymmetric(ONE, ONE, ONE).item() == pytest.approx(softplus(-1), rel=1e-5)
+    assert asymmetric(ONE, 0 * ONE, ONE).item() == pytest.approx(-((p - 0.05) ** 4) * math.log(1 - p + 0.05), rel=1e-5)
+    assert asymmetric(-9 * ONE, 0 * ONE, ONE).item() == 0
+
+
+def test_only_negatives_are_smoothed():
+    assert smooth_negatives(torch.tensor([0.0, 1.0]), 0.02).tolist() == pytest.approx([0.02, 1.0])

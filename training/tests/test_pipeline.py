@@ -1,0 +1,135 @@
+"""From crops to a bundle that the TypeScript reader accepts, on made-up hands."""
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from jointlens_training import calibration_step, evaluate, export, pretrain, train
+from jointlens_training.crops import JOINTS, load_crops
+from jointlens_training.model import JointModel
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def bundle(folders):
+    root = folders["root"]
+    run = str(root / "run")
+    train.train(train.Knobs(data=str(folders["train"]), out=run, epochs=5, batch=8, ema=0.8, augment=False, lr=3e-3, threads=1))
+    calibration_step.calibrate_model(calibration_step.Knobs(data=str(folders["calibration"]), model=run))
+    evaluate.evaluate(evaluate.Knobs(str(folders["train"]), str(folders["calibration"]), str(folders["test"]), run, repeats=50, results=str(root / "results")))
+    folder = export.export(export.Knobs(model=run, golden=str(folders["test"]), summary=str(root / "results" / "summary.json"), out=str(root / "models")))
+    return folder
+
+
+def test_the_model_learns_what_can_be_learned(folders, bundle):
+    summary = json.loads((folders["root"] / "results" / "summary.json").read_text())
+    assert summary["model"]["auroc"] > 0.9
+    assert summary["baselines"]["always negative"]["f1"]["value"] == 0
+    assert summary["baselines"]["redness only, logistic"]["auroc"]["value"] > 0.9  # these made-up joints differ by colour alone
+    assert abs(summary["backgroundAuroc"] - 0.5) < 0.2
+    assert summary["transferAuroc"] is None and "transferAuroc" in summary["notes"]
+
+
+@pytest.mark.parametrize("fusion", ["paper", "mix"])
+def test_onnx_says_what_pytorch_says_for_any_number_of_hands(folders, fusion):
+    torch.manual_seed(2)
+    graph = export.to_onnx(model := JointModel(fusion=fusion).eval(), 64, 32)
+    assert export.check_parity(model, graph, load_crops(folders["test"])) <= 1e-4
+    assert onnx.load_from_string(graph).opset_import[0].version == 17
+
+
+@pytest.mark.parametrize("branches", ["local", "global"])
+def test_a_single_branch_gives_a_logit_per_joint_too(branches):
+    model = JointModel(branches).eval()
+    with torch.no_grad():
+        assert model(torch.zeros(2, 3, 64, 64), torch.zeros(2, 11, 3, 32, 32)).shape[1] == len(JOINTS)
+
+
+def test_a_hands_logits_do_not_depend_on_its_neighbours(folders):
+    torch.manual_seed(2)
+    model = JointModel()
+    crops = load_crops(folders["test"])
+    rows = np.array([3, 1, 2])
+    assert np.allclose(train.predict(model, crops, rows)[1], train.predict(model, crops, np.array([1]))[0], atol=1e-5)
+
+
+def test_a_stopped_run_goes_on_where_it_was(folders, tmp_path):
+    knobs = dict(data=str(folders["train"]), batch=16, augment=True, epochs=2, threads=1)
+    train.train(train.Knobs(out=str(tmp_path / "whole"), **knobs))
+    whole = torch.load(tmp_path / "whole" / "model.pt")["model"]
+    class Stopped(Exception):
+        pass
+    real, calls = train.save, []
+
+    def stop_after_one(path, state):
+        real(path, state)
+        calls.append(path)
+        raise Stopped
+
+    train.save = stop_after_one
+    try:
+        with pytest.raises(Stopped):
+            train.train(train.Knobs(out=str(tmp_path / "halves"), **knobs))
+    finally:
+        train.save = real
+    train.train(train.Knobs(out=str(tmp_path / "halves"), resume=True, **knobs))
+    halves = torch.load(tmp_path / "halves" / "model.pt")["model"]
+    assert all(torch.allclose(whole[name].float(), halves[name].float(), atol=1e-4) for name in whole)
+
+
+def test_pretraining_watches_for_collapse_and_its_encoders_start_a_training(folders, tmp_path):
+    pretrain.pretrain(pretrain.Knobs(data=str(folders["train"]), out=str(tmp_path), healthy_only=False, epochs=1, batch=16, width=32, threads=1))
+    line = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
+    assert {"std", "rank", "knn"} <= set(line) and line["std"] > 0.1
+    model = train.build(train.Knobs(pretrained=str(tmp_path / "encoders.pt")))
+    learned = torch.load(tmp_path / "encoders.pt")["encoders"]["local"]["stem.0.weight"]
+    assert torch.equal(model.local.stem[0].weight, learned)
+
+
+def test_collapse_is_seen():
+    same = torch.ones(64, 16) + 1e-6 * torch.randn(64, 16)
+    assert pretrain.collapse_monitors(same)["std"] < 0.01
+    assert pretrain.collapse_monitors(torch.randn(64, 16))["std"] > 0.8
+
+
+def test_vicreg_and_simsiam_prefer_equal_views():
+    z = torch.randn(64, 16)
+    other = torch.randn(64, 16)
+    for loss in pretrain.METHODS.values():
+        assert loss(z, z, z, z) < loss(z, z, other, other)
+
+
+def test_figures_of_another_model_are_refused_at_export(folders, bundle, tmp_path):
+    summary = json.loads((folders["root"] / "results" / "summary.json").read_text())
+    (tmp_path / "summary.json").write_text(json.dumps({**summary, "modelSha256": "0" * 64}))
+    with pytest.raises(ValueError, match="evaluate first"):
+        export.export(export.Knobs(model=str(folders["root"] / "run"), golden=str(folders["test"]), summary=str(tmp_path / "summary.json"), out=str(tmp_path)))
+
+
+def test_the_card_says_synthetic_in_its_first_lines_and_fills_31_attributes(bundle):
+    card = (bundle / "MODEL_CARD.md").read_text()
+    assert "Evidence: synthetic" in card.splitlines()[2] and "never seen a patient" in card
+    attributes = json.loads((bundle / "model-card.json").read_text())["sourceAttributes"]
+    assert len(attributes) == 31 and all(attributes.values())
+
+
+@pytest.mark.skipif(shutil.which("node") is None or not (REPOSITORY / "node_modules").exists(), reason="needs node and the installed packages")
+def test_the_typescript_reader_accepts_the_bundle(bundle, tmp_path):
+    export.demo_calibration(export.DemoKnobs(bundle=str(bundle), out=str(tmp_path / "calibration.json")))
+    script = f"""
+      import {{ readModelBundle }} from {json.dumps(str(REPOSITORY / 'src/inference/model-bundle.ts'))}
+      import {{ readCalibrationFile }} from {json.dumps(str(REPOSITORY / 'src/inference/calibrate.ts'))}
+      const bundle = await readModelBundle({json.dumps(str(bundle))})
+      const site = readCalibrationFile({json.dumps(str(tmp_path / 'calibration.json'))}, bundle.identity.digest)
+      console.log(JSON.stringify({{ version: bundle.identity.version, evidence: bundle.manifest.evidence, data: site.data }}))
+    """
+    (tmp_path / "read.ts").write_text(script)
+    done = subprocess.run(["node", "--disable-warning=ExperimentalWarning", str(tmp_path / "read.ts")], capture_output=True, text=True, cwd=REPOSITORY)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"version": "0.1.0", "evidence": "synthetic", "data": "synthetic demo patients"}
