@@ -38,7 +38,7 @@ const PHOTOS: readonly DemoPhoto[] = [
   { photo: 'demo-1-right', patient: 'demo-1', visit: 1, side: 'right', swollen: 'pip2:3 pip4:2 mcp3:3 wrist:3' },
   { photo: 'demo-2-left', patient: 'demo-2', visit: 1, side: 'left', swollen: '' },
   { photo: 'demo-2-right', patient: 'demo-2', visit: 1, side: 'right', swollen: '' },
-  { photo: 'demo-3-left', patient: 'demo-3', visit: 1, side: 'left', swollen: 'pip3:2', blur: 9 },
+  { photo: 'demo-3-left', patient: 'demo-3', visit: 1, side: 'left', swollen: 'pip3:2', blur: 14 },
   { photo: 'demo-5-2026-06-left', patient: 'demo-5', visit: 1, side: 'left', swollen: 'pip2:3 pip3:3 mcp2:3 mcp3:2' },
   { photo: 'demo-5-2026-06-right', patient: 'demo-5', visit: 1, side: 'right', swollen: 'pip3:3 pip4:3 mcp2:3 wrist:3' },
   { photo: 'demo-5-2026-11-left', patient: 'demo-5', visit: 2, side: 'left', swollen: 'pip3:2' },
