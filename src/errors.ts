@@ -21,6 +21,7 @@ export const ERROR_CODES = {
   ERR_PHOTO_CORRUPT: { status: 422, exit: 3, meaning: 'The photo is damaged or built to be expensive to decode.' },
   ERR_PHOTO_TIMEOUT: { status: 422, exit: 3, meaning: 'Reading the photo took too long and was stopped.' },
   ERR_PHOTO_UNREACHABLE: { status: 502, exit: 4, meaning: 'The photo could not be fetched from the record.' },
+  ERR_CALIBRATION_DATA: { status: 422, exit: 3, meaning: 'The labels are too few, faulty or do not fit the scores; nothing was calibrated.' },
   ERR_MODEL_INVALID: { status: 503, exit: 5, meaning: 'The model bundle is damaged or does not match its manifest.' },
   ERR_MODEL_OUTPUT: { status: 503, exit: 5, meaning: 'The model gave a value that is not a number or not its golden output.' },
   ERR_ENGINE_BUSY: { status: 503, exit: 5, meaning: 'The inference queue is full; try again later.' },

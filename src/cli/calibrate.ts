@@ -1,0 +1,133 @@
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Presets, SingleBar } from 'cli-progress'
+import type { Command } from 'commander'
+import { isScreeningError, ScreeningError } from '../errors.ts'
+import { readCalibrationFile } from '../inference/calibrate.ts'
+import type { Calibration, InferenceEngine } from '../inference/engine/inference-engine.ts'
+import { openEngine } from '../inference/engine/open-engine.ts'
+import { fitCalibration, type FittedCalibration, type LabelledJoint } from '../inference/fit-calibration.ts'
+import type { PhotoAssessment } from '../joints/finding.ts'
+import { handThatSpeaks } from '../joints/hand-joint-count.ts'
+import { HAND_JOINTS } from '../joints/hand-joint.ts'
+import { readLabels, type JointLabel } from './labels-csv.ts'
+import { modelDir } from './model-dir.ts'
+
+interface CalibrateOptions {
+  readonly photos: string
+  readonly labels: string
+  readonly out: string
+  readonly model?: string
+}
+
+/** `jointlens calibrate`: a site's own photos and findings → its calibration file, bound to one model. */
+export function addCalibrateCommand(program: Command): void {
+  program.command('calibrate').description("make a site's calibration file from its own photos and a clinician's findings")
+    .requiredOption('--photos <dir>', 'folder of the photos')
+    .requiredOption('--labels <csv>', 'photo,side,joint,label[,patient]: left or right, wrist to pip5, 1 (swollen) or 0')
+    .requiredOption('--out <file>', 'the calibration file to write')
+    .option('--model <dir>', 'model bundle')
+    .action(async ({ photos, labels, out, model }: CalibrateOptions) => {
+      const rows = readLabels(await readText(labels))
+      const engine = await openEngine({ modelDir: modelDir(model) })
+      try {
+        const joints = await readJoints(engine, photos, rows)
+        const fitted = fitCalibration(joints, { model: engine.calibration, data: describe(joints, rows) })
+        await writeCalibration(out, engine.model.digest, fitted)
+        process.stdout.write(`${report(fitted, rows.length, out).join('\n')}\n`)
+      } finally {
+        await engine.close()
+      }
+    })
+}
+
+/** With it a probability is sigmoid(logit): what the network said comes back unchanged. */
+const UNCALIBRATED = { priorLogOdds: HAND_JOINTS.map(() => 0), temperature: 1, bias: 0 }
+/** Beyond it sigmoid(logit) is 1 in a double. */
+const LARGEST_LOGIT = 30
+
+/** The labelled joints that can be read; the others are left out, never guessed. */
+async function readJoints(engine: InferenceEngine, dir: string, rows: readonly JointLabel[]): Promise<readonly LabelledJoint[]> {
+  const calibration: Calibration = { ...engine.calibration, ...UNCALIBRATED }
+  const byPhoto = [...Map.groupBy(rows, ({ photo }) => photo)]
+  const progress = openProgress(byPhoto.length)
+  try {
+    const joints: LabelledJoint[] = []
+    for (const [photo, labels] of byPhoto) {
+      joints.push(...labelledJoints(await assess(engine, dir, photo, calibration), labels))
+      progress.step()
+    }
+    return joints
+  } finally {
+    progress.stop()
+  }
+}
+
+async function assess(engine: InferenceEngine, dir: string, photo: string, calibration: Calibration): Promise<PhotoAssessment> {
+  const bytes = await readFile(join(dir, photo)).catch((cause: unknown) => {
+    throw new ScreeningError('ERR_USAGE', `Expected the photo "${photo}" of the labels in "${dir}" but it cannot be read`, { cause })
+  })
+  try {
+    return await engine.assess(bytes, { calibration })
+  } catch (cause) {
+    throw isScreeningError(cause) ? new ScreeningError(cause.code, `${photo}: ${cause.message}`, { cause }) : cause
+  }
+}
+
+function labelledJoints({ hands }: PhotoAssessment, labels: readonly JointLabel[]): LabelledJoint[] {
+  return labels.flatMap(({ photo, side, joint, swollen, patient }) => {
+    const finding = handThatSpeaks(hands.filter((hand) => hand.side === side))?.joints.find((one) => one.joint === joint)
+    if (finding?.kind !== 'assessed') return []
+    const logit = Math.log(finding.probability / (1 - finding.probability))
+    return [{ joint, swollen, group: patient ?? photo, logit: Math.min(LARGEST_LOGIT, Math.max(-LARGEST_LOGIT, logit)) }]
+  })
+}
+
+/** In words that can be shown: counts only, no names. */
+function describe(joints: readonly LabelledJoint[], rows: readonly JointLabel[]): string {
+  const groups = new Set(joints.map(({ group }) => group)).size
+  const swollen = joints.filter((joint) => joint.swollen).length
+  return `${joints.length} joints (${swollen} swollen) of ${groups} ${rows[0]?.patient === undefined ? 'photos' : 'patients'} of this site`
+}
+
+/** Written, then read back the way the service reads it. */
+async function writeCalibration(out: string, modelDigest: string, { calibration, groups }: FittedCalibration): Promise<void> {
+  try {
+    await writeFile(out, `${JSON.stringify({ modelDigest, calibration: { ...calibration, patients: groups } }, null, 2)}\n`)
+  } catch (cause) {
+    throw new ScreeningError('ERR_USAGE', `Expected to write the calibration to "${out}" but it cannot be written`, { cause })
+  }
+  readCalibrationFile(out, modelDigest)
+}
+
+function report({ calibration, intervalFromModel }: FittedCalibration, labelled: number, out: string): string[] {
+  const { data, temperature, bias, thresholds, interval } = calibration
+  return [
+    `Calibrated with ${data}; ${labelled} joints were labelled, those that could not be read are left out.`,
+    `temperature ${temperature.toFixed(3)}, bias ${bias.toFixed(3)}`,
+    `a joint counts from ${percent(thresholds.f1)}, look first from ${percent(thresholds.sensitivity90)}`,
+    intervalFromModel
+      ? `interval factor ${interval.factor.toFixed(3)} from the model: a site's own needs at least 9 patients`
+      : `interval factor ${interval.factor.toFixed(3)} at ${percent(interval.level)}`,
+    `Written to ${out}. It belongs to this model only.`
+  ]
+}
+
+const percent = (share: number) => `${Math.round(share * 100)} %`
+
+async function readText(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8')
+  } catch (cause) {
+    throw new ScreeningError('ERR_USAGE', `Expected a table of labels (CSV) at "${path}" but it cannot be read`, { cause })
+  }
+}
+
+/** A bar on a terminal, JSON lines on stderr elsewhere. */
+function openProgress(total: number): { step(): void; stop(): void } {
+  let done = 0
+  if (!process.stderr.isTTY) return { step: () => void process.stderr.write(`${JSON.stringify({ done: ++done, total })}\n`), stop: () => undefined }
+  const bar = new SingleBar({ format: '{bar} {value}/{total} photos, {eta_formatted} left' }, Presets.shades_grey)
+  bar.start(total, 0)
+  return { step: () => bar.increment(), stop: () => bar.stop() }
+}
