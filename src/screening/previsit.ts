@@ -1,0 +1,103 @@
+import type { Appointment } from 'fhir/r4.js'
+import type { TenantConfig } from '../config.ts'
+import type { FhirSession } from '../fhir/session.ts'
+import type { HandJointCount } from '../joints/hand-joint-count.ts'
+import type { ScreeningService, ScreeningStatus } from './screening.ts'
+
+/** One line of the morning's list: who has results, who needs a better photo and why, who has none. */
+export interface WorklistRow {
+  readonly patientId: string
+  /** ISO 8601 with zone, as the record gives it. */
+  readonly appointment: string
+  readonly status: 'results' | 'needs-photo' | 'no-photo' | 'failed'
+  /** A not-assessed reason, `no-photos`, or an error code. */
+  readonly reason?: string
+  readonly count?: HandJointCount
+  readonly photoTime?: string
+}
+
+export interface PrevisitOptions {
+  readonly service: ScreeningService
+  sessionFor(tenant: TenantConfig): FhirSession
+  readonly tenant: TenantConfig
+  /** YYYY-MM-DD in the tenant's time zone. */
+  readonly date: string
+  readonly onProgress?: (done: number, total: number) => void
+  readonly timeoutMs?: number
+}
+
+const COMING = new Set<string>(['proposed', 'pending', 'booked', 'arrived', 'checked-in', 'waitlist'])
+
+/** Screens everyone with an appointment on the date, each once, and says what came of it. Throws ERR_EHR_* when the list cannot be read. */
+export async function previsit({ service, sessionFor, tenant, date, onProgress, timeoutMs = 300_000 }: PrevisitOptions): Promise<readonly WorklistRow[]> {
+  const [from, until] = dayIn(tenant.timeZone, date)
+  const appointments = (await sessionFor(tenant).search('Appointment', { date: `ge${from.toISOString()}`, _count: 100 }))
+    .filter((one) => COMING.has(one.status) && startsWithin(one, from, until))
+  const first = new Map<string, string>()
+  for (const one of [...appointments].sort((a, b) => (a.start ?? '').localeCompare(b.start ?? '')))
+    for (const patientId of patientsOf(one)) if (!first.has(patientId)) first.set(patientId, one.start ?? '')
+
+  for (const patientId of first.keys()) await service.request(tenant.id, patientId, 'previsit')
+  const rows: WorklistRow[] = []
+  onProgress?.(0, first.size)
+  for (const [patientId, appointment] of first) {
+    const status = await service.settled(tenant.id, patientId, { timeoutMs })
+    rows.push({ patientId, appointment, ...judge(status) })
+    onProgress?.(rows.length, first.size)
+  }
+  return rows
+}
+
+function judge({ latest, failure, pending }: ScreeningStatus): Omit<WorklistRow, 'patientId' | 'appointment'> {
+  if (failure?.code === 'no-photos') return { status: 'no-photo', reason: 'no-photos' }
+  if (failure?.code.startsWith('ERR_PHOTO_')) return { status: 'needs-photo', reason: failure.code }
+  if (!latest) return { status: 'failed', reason: failure?.code ?? (pending ? 'still-running' : 'ERR_INTERNAL') }
+  const { count, photoTime, findings } = latest
+  if (count.assessable > 0) return { status: 'results', count, photoTime }
+  const [reason] = findings.flatMap((one) => one.kind === 'not-assessed' && one.reason !== 'no-photo' ? [one.reason] : [])
+  return { status: 'needs-photo', reason: reason ?? 'no-photo', photoTime }
+}
+
+/** CSV (RFC 4180); cells a spreadsheet would run as a formula are quoted with an apostrophe. */
+export function worklistCsv(rows: readonly WorklistRow[]): string {
+  const header = ['appointment', 'patient', 'status', 'reason', 'swollen', 'assessable', 'low', 'high', 'photo']
+  const lines = rows.map(({ appointment, patientId, status, reason, count, photoTime }) =>
+    [appointment, patientId, status, reason ?? '', count?.swollen ?? '', count?.assessable ?? '', count?.low ?? '', count?.high ?? '', photoTime ?? ''])
+  return [header, ...lines].map((cells) => cells.map((cell) => csvCell(String(cell))).join(',')).join('\r\n') + '\r\n'
+}
+
+function csvCell(text: string): string {
+  const safe = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text
+  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe
+}
+
+function patientsOf({ participant }: Appointment): string[] {
+  return participant.flatMap(({ actor }) => /(?:^|\/)Patient\/([A-Za-z0-9\-.]{1,64})$/.exec(actor?.reference ?? '')?.[1] ?? [])
+}
+
+function startsWithin({ start }: Appointment, from: Date, until: Date): boolean {
+  const time = Date.parse(start ?? '')
+  return time >= from.getTime() && time < until.getTime()
+}
+
+/** Beginning and end of a calendar day in a time zone; a day of 23 or 25 hours too. */
+export function dayIn(timeZone: string, date: string): readonly [Date, Date] {
+  const next = new Date(Date.parse(`${date}T00:00:00Z`) + 86_400_000).toISOString().slice(0, 10)
+  return [midnight(timeZone, date), midnight(timeZone, next)]
+}
+
+function midnight(timeZone: string, date: string): Date {
+  const target = Date.parse(`${date}T00:00:00Z`)
+  let guess = target
+  for (let step = 0; step < 3; step++) guess += target - wallClock(timeZone, guess)
+  return new Date(guess)
+}
+
+/** What a clock on the wall shows, read as if it were UTC; milliseconds. */
+function wallClock(timeZone: string, time: number): number {
+  const parts = new Intl.DateTimeFormat('en-US', {
+    timeZone, hourCycle: 'h23', year: 'numeric', month: '2-digit', day: '2-digit', hour: '2-digit', minute: '2-digit', second: '2-digit'
+  }).formatToParts(time)
+  const of = (type: string) => Number(parts.find((part) => part.type === type)?.value)
+  return Date.UTC(of('year'), of('month') - 1, of('day'), of('hour'), of('minute'), of('second'))
+}

@@ -1,0 +1,50 @@
+import type { Store } from './open-store.ts'
+
+/** What a card that was sent was about, for its feedback. */
+export interface CardRecord {
+  readonly uuid: string
+  readonly tenant: string
+  readonly serviceId: string
+  readonly patientId: string
+  readonly screeningId?: string
+  readonly modelDigest?: string
+  readonly suggestions: readonly string[]
+  /** ISO 8601. */
+  readonly createdAt: string
+}
+
+export interface CardStore {
+  put(record: CardRecord): Promise<void>
+  get(tenant: string, uuid: string): Promise<CardRecord | undefined>
+}
+
+interface CardRow extends Readonly<Record<string, unknown>> {
+  readonly uuid: string
+  readonly tenant: string
+  readonly service_id: string
+  readonly patient_id: string
+  readonly screening_id: string | null
+  readonly model_digest: string | null
+  readonly suggestions: readonly string[]
+  readonly created_at: Date
+}
+
+export function openCardStore(store: Store): CardStore {
+  return {
+    async put({ tenant, uuid, serviceId, patientId, screeningId, modelDigest, suggestions, createdAt }) {
+      await store.query(
+        `insert into card (tenant, uuid, service_id, patient_id, screening_id, model_digest, suggestions, created_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict do nothing`,
+        [tenant, uuid, serviceId, patientId, screeningId ?? null, modelDigest ?? null, JSON.stringify(suggestions), createdAt])
+    },
+    async get(tenant, uuid) {
+      const [row] = await store.query<CardRow>('select * from card where tenant = $1 and uuid = $2', [tenant, uuid])
+      return row && {
+        uuid: row.uuid, tenant: row.tenant, serviceId: row.service_id, patientId: row.patient_id, suggestions: row.suggestions,
+        createdAt: row.created_at.toISOString(),
+        ...(row.screening_id ? { screeningId: row.screening_id } : {}),
+        ...(row.model_digest ? { modelDigest: row.model_digest } : {})
+      }
+    }
+  }
+}

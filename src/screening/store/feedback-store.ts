@@ -1,0 +1,76 @@
+import type { Store } from './open-store.ts'
+
+/** What a clinician did with a card, as the EHR reports it. */
+export interface FeedbackEntry {
+  readonly tenant: string
+  readonly serviceId: string
+  readonly cardUuid: string
+  readonly outcome: 'accepted' | 'overridden'
+  /** uuids of accepted suggestions. */
+  readonly acceptedSuggestions: readonly string[]
+  readonly overrideReason?: { readonly code?: string; readonly system?: string; readonly display?: string }
+  readonly userComment?: string
+  /** ISO 8601 with zone. */
+  readonly outcomeTimestamp: string
+}
+
+export interface FeedbackRate {
+  readonly serviceId: string
+  readonly modelDigest?: string
+  /** First day of the month, `2026-11-01`. */
+  readonly month: string
+  readonly accepted: number
+  readonly overridden: number
+  /** Count by reason code. */
+  readonly reasons: Readonly<Record<string, number>>
+}
+
+export interface FeedbackStore {
+  record(entry: FeedbackEntry): Promise<'stored' | 'already'>
+  rates(tenant: string): Promise<readonly FeedbackRate[]>
+}
+
+interface CountRow extends Readonly<Record<string, unknown>> {
+  readonly service_id: string
+  readonly model_digest: string | null
+  readonly month: string
+  readonly outcome: string
+  readonly reason: string | null
+  readonly count: number
+}
+
+export function openFeedbackStore(store: Store): FeedbackStore {
+  return {
+    async record({ tenant, cardUuid, outcome, outcomeTimestamp, serviceId, acceptedSuggestions, overrideReason, userComment }) {
+      const added = await store.query(
+        `insert into feedback (tenant, card_uuid, outcome, outcome_at, service_id, accepted, override_reason, user_comment)
+         values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict do nothing returning 1`,
+        [tenant, cardUuid, outcome, outcomeTimestamp, serviceId, JSON.stringify(acceptedSuggestions),
+          overrideReason ? JSON.stringify(overrideReason) : null, userComment ?? null])
+      return added.length === 1 ? 'stored' : 'already'
+    },
+
+    async rates(tenant) {
+      const rows = await store.query<CountRow>(
+        `select f.service_id, c.model_digest, to_char(date_trunc('month', f.outcome_at at time zone 'UTC'), 'YYYY-MM-DD') as month,
+                f.outcome, f.override_reason ->> 'code' as reason, count(*)::int as count
+         from feedback f left join card c on c.tenant = f.tenant and c.uuid = f.card_uuid
+         where f.tenant = $1 group by 1, 2, 3, 4, 5 order by 3 desc, 1`, [tenant])
+      const groups = Map.groupBy(rows, (row) => JSON.stringify([row.service_id, row.model_digest, row.month]))
+      return [...groups.values()].map(rateOf)
+    }
+  }
+}
+
+function rateOf(rows: readonly CountRow[]): FeedbackRate {
+  const sum = (outcome: string) => rows.filter((row) => row.outcome === outcome).reduce((total, { count }) => total + count, 0)
+  const [first] = rows
+  return {
+    serviceId: first?.service_id ?? '',
+    ...(first?.model_digest ? { modelDigest: first.model_digest } : {}),
+    month: first?.month ?? '',
+    accepted: sum('accepted'),
+    overridden: sum('overridden'),
+    reasons: Object.fromEntries(rows.flatMap(({ reason, count }) => (reason ? [[reason, count]] : [])))
+  }
+}

@@ -1,0 +1,110 @@
+import type { Store } from './open-store.ts'
+
+/** Each runs once, in order, and is never changed after a release: new tables come as new entries. */
+const MIGRATIONS: readonly string[] = [
+  `create table job (
+     id uuid primary key,
+     tenant text not null,
+     patient_id text not null,
+     reason text not null,
+     state text not null,
+     attempts integer not null default 0,
+     run_after timestamptz not null default now(),
+     lease_owner text,
+     lease_until timestamptz,
+     fence bigint not null default 0,
+     failure_code text,
+     failed_at timestamptz,
+     created_at timestamptz not null default now(),
+     updated_at timestamptz not null default now()
+   );
+   create unique index job_open on job (tenant, patient_id) where state in ('accepted', 'leased', 'parked');
+   create index job_due on job (run_after) where state in ('accepted', 'leased', 'parked');
+   create index job_of_patient on job (tenant, patient_id, created_at desc);
+   create table screening (
+     id uuid primary key,
+     tenant text not null,
+     patient_id text not null,
+     photo_set text not null,
+     photo_time timestamptz not null,
+     data jsonb not null,
+     written jsonb not null default '[]',
+     completed_at timestamptz not null default now(),
+     unique (tenant, patient_id, photo_set)
+   );
+   create index screening_newest on screening (tenant, patient_id, photo_time desc, completed_at desc);
+   create table assessment (
+     tenant text not null,
+     photo_sha256 text not null,
+     reader text not null,
+     data jsonb not null,
+     made_at timestamptz not null default now(),
+     primary key (tenant, photo_sha256, reader)
+   );
+   create table ledger (
+     tenant text not null,
+     identifier text not null,
+     reference text not null,
+     patient_id text not null,
+     recorded_at timestamptz not null default now(),
+     primary key (tenant, identifier)
+   );
+   create table jti (
+     tenant text not null,
+     issuer text not null,
+     jti text not null,
+     expires_at timestamptz not null,
+     primary key (tenant, issuer, jti)
+   );
+   create index jti_old on jti (expires_at);
+   create table card (
+     tenant text not null,
+     uuid uuid not null,
+     service_id text not null,
+     patient_id text not null,
+     screening_id uuid,
+     model_digest text,
+     suggestions jsonb not null,
+     created_at timestamptz not null,
+     primary key (tenant, uuid)
+   );
+   create table feedback (
+     tenant text not null,
+     card_uuid uuid not null,
+     outcome text not null,
+     outcome_at timestamptz not null,
+     service_id text not null,
+     accepted jsonb not null,
+     override_reason jsonb,
+     user_comment text,
+     received_at timestamptz not null default now(),
+     primary key (tenant, card_uuid, outcome, outcome_at)
+   );
+   create table session (
+     id text primary key,
+     data jsonb not null,
+     expires_at timestamptz not null
+   );
+   create index session_old on session (expires_at);
+   create table audit (
+     seq bigint primary key,
+     event jsonb not null,
+     previous text not null,
+     hash text not null
+   );`
+]
+
+/** Several processes may start at once: one runs what is missing, the others wait for it. */
+export async function migrate(store: Store): Promise<void> {
+  if (store.kind === 'server') await store.query('select 1')
+  await store.transaction(async ({ query }) => {
+    if (store.kind === 'server') await query('select pg_advisory_xact_lock(724511)')
+    await query('create table if not exists migration (number integer primary key, run_at timestamptz not null default now())')
+    const done = new Set((await query<{ number: number }>('select number from migration')).map(({ number }) => number))
+    for (const [number, sql] of MIGRATIONS.entries()) {
+      if (done.has(number)) continue
+      for (const statement of sql.split(';').map((one) => one.trim()).filter(Boolean)) await query(statement)
+      await query('insert into migration (number) values ($1)', [number])
+    }
+  })
+}

@@ -1,0 +1,134 @@
+import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { PGlite, types } from '@electric-sql/pglite'
+import pg from 'pg'
+import { ScreeningError } from '../../errors.ts'
+import { migrate } from './migrations.ts'
+
+export type Row = Readonly<Record<string, unknown>>
+
+/** SQL with `$1` parameters. */
+export interface Queries {
+  query<R extends Row = Row>(sql: string, parameters?: readonly unknown[]): Promise<readonly R[]>
+}
+
+/** PostgreSQL, or PGlite embedded: the same SQL. Times are the database's, so that no machine's clock decides a lease. */
+export interface Store extends Queries {
+  readonly kind: 'embedded' | 'server'
+  transaction<T>(work: (queries: Queries) => Promise<T>): Promise<T>
+  close(): Promise<void>
+}
+
+export type StorePlace = { readonly dataDir: string } | { readonly databaseUrl: string } | { readonly memory: true }
+
+/** Opens the store and brings its tables up to date. Throws ERR_STORE_LOCKED when another process owns the folder, ERR_STORE. */
+export async function openStore(place: StorePlace): Promise<Store> {
+  const store = 'databaseUrl' in place ? openServer(place.databaseUrl) : await openEmbedded(place)
+  try {
+    await migrate(store)
+    return store
+  } catch (cause) {
+    await store.close()
+    throw new ScreeningError('ERR_STORE', 'Expected a store that can be opened and brought up to date', { cause })
+  }
+}
+
+function openServer(databaseUrl: string): Store {
+  const pool = new pg.Pool({ connectionString: databaseUrl, max: 10, connectionTimeoutMillis: 5_000, statement_timeout: 30_000 })
+  // A connection that dies while idle is replaced at the next query; without a listener it would end the process.
+  pool.on('error', () => undefined)
+  return {
+    kind: 'server',
+    query: (sql, parameters = []) => rowsOf(pool.query(sql, [...parameters])),
+    async transaction(work) {
+      const client = await pool.connect()
+      try {
+        await client.query('begin')
+        const result = await work({ query: (sql, parameters = []) => rowsOf(client.query(sql, [...parameters])) })
+        await client.query('commit')
+        return result
+      } catch (error) {
+        await client.query('rollback').catch(() => undefined)
+        throw error
+      } finally {
+        client.release()
+      }
+    },
+    close: () => pool.end()
+  }
+}
+
+async function openEmbedded(place: { readonly dataDir: string } | { readonly memory: true }): Promise<Store> {
+  const lock = 'dataDir' in place ? lockFolder(place.dataDir) : undefined
+  // int8 as a number, as far as numbers go: our counters never reach 2^53.
+  const parsers = { [types.INT8]: (value: string) => Number(value) }
+  let db: PGlite
+  try {
+    db = await PGlite.create('dataDir' in place ? join(place.dataDir, 'pglite') : 'memory://', { parsers })
+  } catch (cause) {
+    lock?.release()
+    throw new ScreeningError('ERR_STORE', 'Expected an embedded store that can be opened', { cause })
+  }
+  return {
+    kind: 'embedded',
+    query: (sql, parameters = []) => rowsOf(db.query(sql, [...parameters])),
+    transaction: (work) => db.transaction((tx) => work({ query: (sql, parameters = []) => rowsOf(tx.query(sql, [...parameters])) })),
+    async close() {
+      await db.close()
+      lock?.release()
+    }
+  }
+}
+
+pg.types.setTypeParser(pg.types.builtins.INT8, Number)
+
+async function rowsOf<R extends Row>(answer: Promise<{ rows: unknown[] }>): Promise<readonly R[]> {
+  return (await answer).rows as R[]
+}
+
+/** Folders that this process owns now. Our own id in a lock file alone means little: a container starts again under the same one. */
+const ownedHere = new Set<string>()
+
+/** PGlite takes no lock of its own: two owners would destroy the folder. The file holds the owner's process id. */
+function lockFolder(dataDir: string): { release(): void } {
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+  const path = resolve(dataDir, 'owner.pid')
+  for (let attempt = 0; attempt < 2; attempt++) {
+    try {
+      const file = openSync(path, 'wx', 0o600)
+      writeSync(file, String(process.pid))
+      closeSync(file)
+      ownedHere.add(path)
+      return {
+        release() {
+          ownedHere.delete(path)
+          rmSync(path, { force: true })
+        }
+      }
+    } catch (cause) {
+      const owner = Number(readOwner(path))
+      if (owner === process.pid ? ownedHere.has(path) : isRunning(owner))
+        throw new ScreeningError('ERR_STORE_LOCKED', `Expected to own the store's folder but process ${owner} owns it; use DATABASE_URL for several processes`, { cause })
+      rmSync(path, { force: true })
+    }
+  }
+  throw new ScreeningError('ERR_STORE_LOCKED', "Expected to own the store's folder but its lock cannot be written")
+}
+
+function readOwner(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return ''
+  }
+}
+
+function isRunning(processId: number): boolean {
+  if (!Number.isInteger(processId) || processId <= 0) return false
+  try {
+    process.kill(processId, 0)
+    return true
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'EPERM'
+  }
+}
