@@ -19,21 +19,21 @@ def normalise(planes):
 
 def light(whole, local, generator=None, strength=1.0):
     """
-    One light and one camera per hand: exposure, gamma, white balance, saturation; the crops follow the whole picture.
+    One light and one camera per hand: exposure, tone curve, white balance, saturation; the crops follow the whole picture.
     whole [B,3,S,S], local [B,11,3,h,h] in 0..1; both returned in 0..1.
     """
     b = len(whole)
     draw = lambda *shape: (torch.rand(*shape, generator=generator) * 2 - 1) * strength
     gain = torch.exp(0.25 * draw(b, 1, 1, 1) + 0.05 * draw(b, 3, 1, 1))
-    gamma = torch.exp(0.2 * draw(b, 1, 1, 1))
+    bend = 0.4 * draw(b, 1, 1, 1)  # of the tone curve x + bend x (1 - x), a gamma that costs no powers
     saturation = 1 + 0.2 * draw(b, 1, 1, 1)
 
-    def shine(x, gain, gamma, saturation):
-        x = (x.clamp(1e-4, 1) ** gamma) * gain
-        grey = x.mean(-3, keepdim=True)
-        return (grey + (x - grey) * saturation).clamp(0, 1)
+    def shine(x, gain, bend, saturation):
+        x = x * (1 + bend - bend * x)
+        grey = x.mean(-3, keepdim=True).mul_(1 - saturation)
+        return x.mul_(saturation).add_(grey).mul_(gain).clamp_(0, 1)
 
-    return shine(whole, gain, gamma, saturation), shine(local, gain[:, None], gamma[:, None], saturation[:, None])
+    return shine(whole, gain, bend, saturation), shine(local, gain[:, None], bend[:, None], saturation[:, None])
 
 
 def move(pictures, generator=None, shift=0.05, scale=0.1, turn=12.0, flip=0.0):
