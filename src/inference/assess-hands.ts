@@ -16,6 +16,8 @@ import type { ModelBundle, ModelManifest } from './model-bundle.ts'
 /** Photo → findings with everything loaded. Belongs to one thread; runs one photo at a time. */
 export interface HandAssessor {
   readonly executionProvider: string
+  /** What the model learned from. */
+  readonly evidence: ModelManifest['evidence']
   /** `photo` has passed guardPhoto. */
   assess(photo: Uint8Array, calibration?: Calibration): Promise<PhotoAssessment>
   close(): Promise<void>
@@ -40,6 +42,7 @@ export async function openHandAssessor(bundle: ModelBundle, { device = 'auto' }:
   const locator = await openHandLocator()
   return {
     executionProvider: model.executionProvider,
+    evidence: bundle.manifest.evidence,
     assess: (bytes, calibration = bundle.calibration) => assessHands(bytes, { bundle, model, locator, calibration }),
     async close() {
       await model.close()
@@ -56,8 +59,9 @@ interface Tools {
 }
 
 /**
- * decode → locate → gate → crop → network → calibrate. A hand or joint that fails a gate gets a reason and never reaches
- * the network, so it can have no probability. All readable hands of the photo go through the network in one run.
+ * decode → locate → gate → crop → network → calibrate. A hand that fails a gate never reaches the network; of a joint that
+ * fails one the number is never read: both get a reason and can have no probability. All readable hands of the photo go
+ * through the network in one run.
  */
 export async function assessHands(bytes: Uint8Array, { bundle, model, locator, calibration }: Tools): Promise<PhotoAssessment> {
   const photo = await decodePhoto(bytes)
@@ -86,9 +90,10 @@ function readHand(photo: Photo, hand: LocatedHand, manifest: ModelManifest): Rea
 
 /**
  * The most useful thing to say about a hand that cannot be read: what to change when the photo is taken again. Brightness
- * comes before sharpness because a dark hand also measures as blurred.
+ * comes before sharpness because a dark hand also measures as blurred. In a picture whose file says that it is mirrored nobody
+ * can tell left from right.
  */
-export function handGate(photo: Pick<Photo, 'uprightWidth' | 'uprightHeight'>, hand: Pick<LocatedHand, 'view' | 'sideConfidence'>, quality: HandQuality, gates: Gates): NotAssessedReason | undefined {
+export function handGate(photo: Pick<Photo, 'uprightWidth' | 'uprightHeight' | 'mirrored'>, hand: Pick<LocatedHand, 'view' | 'sideConfidence'>, quality: HandQuality, gates: Gates): NotAssessedReason | undefined {
   if (quality.presence < gates.handPresence) return 'not-located'
   if (hand.view === 'palmar') return 'palmar-view'
   if (hand.view === 'oblique') return 'oblique-view'
@@ -96,7 +101,7 @@ export function handGate(photo: Pick<Photo, 'uprightWidth' | 'uprightHeight'>, h
   if (quality.brightness < gates.minBrightness) return 'too-dark'
   if (quality.brightness > gates.maxBrightness) return 'too-bright'
   if (quality.sharpness < gates.minSharpness) return 'blurred'
-  if (hand.sideConfidence < gates.minSideConfidence) return 'uncertain-side'
+  if (photo.mirrored || hand.sideConfidence < gates.minSideConfidence) return 'uncertain-side'
   return undefined
 }
 

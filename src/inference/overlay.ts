@@ -1,131 +1,192 @@
-import sharp, { type OverlayOptions } from 'sharp'
-import type { HandAssessment, JointFinding, PhotoAssessment, PhotoPoint, PhotoRegion } from '../joints/finding.ts'
+import { createHash } from 'node:crypto'
+import sharp from 'sharp'
+import { ScreeningError } from '../errors.ts'
+import type { HandAssessment, JointFinding, NotAssessedReason, PhotoAssessment, PhotoPoint, PhotoRegion, PhotoRefusal } from '../joints/finding.ts'
 import { jointLabel } from '../joints/hand-joint.ts'
+import { palmLength } from './hand-landmarks/hand-geometry.ts'
+import { jointSquare } from './joint-crops.ts'
+import { drawLeader, drawMark, openCanvas, type Canvas, type Mark, type MarkKind } from './overlay-marks.ts'
+import { placePlate, within, writeWords, type Box, type Plate } from './overlay-words.ts'
 import { renderPhoto } from './render-photo.ts'
 
-const LONGEST_PX = 1600
-const FLAGGED: Colour = [255, 154, 82]
-const PLAIN: Colour = [159, 211, 234]
-const UNREAD: Colour = [225, 225, 225]
-type Colour = readonly [number, number, number]
+export type Evidence = 'synthetic' | 'proxy' | 'clinical'
+
+/** Small photos are enlarged so that words can be read, large ones reduced. Pixels of the longer side. */
+const SIDE_PX = { least: 1000, most: 1600 }
 
 /**
- * Upright JPEG with every joint marked. Shape carries the meaning and colour only repeats it: double ring = looks inflamed,
- * single ring = not flagged, dashed ring with a cross = not assessable. A dark casing keeps marks legible on any skin. Marks
- * are drawn here, not as SVG: the SVG decoder stays blocked.
+ * Upright JPEG with every joint marked and, below the photo, what the marks mean and what model spoke. Joints that look
+ * inflamed carry name and probability, joints that cannot be assessed their reason. Throws ERR_REQUEST_INVALID when the
+ * assessment is of another photo, and ERR_PHOTO_*. Everything is drawn here: the SVG decoder stays blocked.
  */
-export async function renderOverlay(bytes: Uint8Array, assessment: PhotoAssessment): Promise<Uint8Array> {
-  const picture = await renderPhoto(bytes, { maxSidePx: LONGEST_PX })
-  const { width, height } = await sharp(picture).metadata()
-  const canvas = { width, height, data: Buffer.alloc(width * height * 4) }
-  const scale = width / assessment.width
-  const radius = Math.max(7, Math.max(width, height) / 70)
-  const captions = assessment.hands.flatMap((hand) => drawHand(canvas, hand, scale, radius))
-  const footer = `Research use. Model ${assessment.model.name} ${assessment.model.version}, learned from computer-made hands. Not a diagnosis.`
-  const texts = await Promise.all([
-    ...captions.map((caption) => label(caption, canvas)),
-    label({ words: footer, x: 0, y: height, sizePx: Math.max(11, width / 62) }, canvas)
-  ])
-  return sharp(picture)
-    .composite([{ input: canvas.data, raw: { width, height, channels: 4 } }, ...texts.flatMap((one) => one ?? [])])
+export async function renderOverlay(bytes: Uint8Array, assessment: PhotoAssessment, { evidence = 'synthetic' }: { evidence?: Evidence } = {}): Promise<Uint8Array> {
+  const sha256 = createHash('sha256').update(bytes).digest('hex')
+  if (sha256 !== assessment.photoSha256)
+    throw new ScreeningError('ERR_REQUEST_INVALID', `Expected the photo ${assessment.photoSha256} that was assessed but received ${sha256}`)
+  const { width, height } = overlaySize(assessment)
+  const upright = await renderPhoto(bytes, { maxSidePx: SIDE_PX.most })
+  const canvas = openCanvas(width, height)
+  const plates = await drawHands(canvas, assessment)
+  const footer = await drawFooter(width, footerWords(assessment, evidence))
+  return sharp(upright)
+    .resize({ width, height, fit: 'fill' })
+    .extend({ bottom: footer.height, background: '#ffffff' })
+    .composite([
+      { input: canvas.data, raw: { width, height, channels: 4 }, left: 0, top: 0 },
+      ...plates.map(({ png, x, y }) => ({ input: png, left: x, top: y })),
+      { input: footer.data, raw: { width, height: footer.height, channels: 4 }, left: 0, top: height },
+      ...footer.plates.map(({ png, x, y }) => ({ input: png, left: x, top: height + y }))
+    ])
     .jpeg({ quality: 88 })
     .toBuffer()
 }
 
-interface Canvas {
-  readonly width: number
-  readonly height: number
-  /** RGBA. */
-  readonly data: Buffer
+function overlaySize({ width, height }: PhotoAssessment): { width: number; height: number } {
+  const longer = Math.max(width, height)
+  const scale = Math.min(SIDE_PX.most, Math.max(SIDE_PX.least, longer)) / longer
+  return { width: Math.max(1, Math.round(width * scale)), height: Math.max(1, Math.round(height * scale)) }
 }
 
-/** Words beside a point, in pixels of the picture. */
-interface Caption extends PhotoPoint {
-  readonly words: string
-  readonly sizePx: number
+type PlacedPlate = Plate & Box
+
+interface MarkedJoint {
+  readonly finding: JointFinding
+  readonly mark: Mark
+  readonly middle: PhotoPoint
 }
 
-function drawHand(canvas: Canvas, hand: HandAssessment, scale: number, radius: number): Caption[] {
-  const captions = hand.joints.flatMap((finding, index): Caption[] => {
-    const region = hand.regions[index]
-    if (!region) return []
-    const at = centre(region, scale)
-    drawJoint(canvas, finding, at, radius)
-    if (finding.kind === 'not-assessed' || !finding.inflamed) return []
-    const words = `${jointLabel(finding.joint)} · ${Math.round(finding.probability * 100)} %`
-    return [{ words, x: at.x + radius * 1.7, y: at.y + radius * 0.7, sizePx: radius * 1.15 }]
+/** Draws the marks of all hands, then finds room for their words. */
+async function drawHands(canvas: Canvas, assessment: PhotoAssessment): Promise<readonly PlacedPlate[]> {
+  const scale = canvas.width / assessment.width
+  const sizePx = Math.max(canvas.width, canvas.height) / 58
+  const joints = assessment.hands.flatMap((hand) => markedJoints(hand, assessment, scale))
+  const taken: Box[] = joints.map(({ mark: { x, y, radius } }) => ({ x: x - radius, y: y - radius, width: 2 * radius, height: 2 * radius }))
+  const placed: PlacedPlate[] = []
+  const place = async (words: string, at: PhotoPoint & { radius: number }, middle: PhotoPoint, leader: boolean) => {
+    const plate = await writeWords(words, { sizePx, maxWidth: canvas.width })
+    if (!plate) return
+    const box = placePlate(plate, at, canvas, taken, middle)
+    taken.push(box)
+    placed.push({ ...plate, ...box })
+    if (leader) drawLeader(canvas, edgeOf(at, box), nearest(box, at), Math.max(1.5, sizePx / 14))
+  }
+  for (const hand of assessment.hands) {
+    const wrist = scaled(hand.landmarks[0] ?? { x: 0, y: 0 }, scale)
+    await place(handWords(hand), { ...inside(wrist, canvas, sizePx), radius: sizePx }, scaled(middleOf(hand), scale), false)
+  }
+  for (const { finding, mark, middle } of joints) {
+    const words = jointWords(finding, reasonOfAll(assessment.hands.find(({ joints: own }) => own.includes(finding))))
+    if (words) await place(words, mark, middle, true)
+  }
+  for (const { mark } of joints) drawMark(canvas, mark)
+  return placed
+}
+
+function markedJoints(hand: HandAssessment, photo: PhotoAssessment, scale: number): MarkedJoint[] {
+  const palm = palmLength(hand.landmarks) * scale
+  const longer = Math.max(photo.width, photo.height) * scale
+  const radius = Math.min(longer / 36, Math.max(longer / 110, palm * 0.12))
+  return hand.joints.map((finding, index) => {
+    const square = jointSquare(finding.joint, { points: hand.landmarks, side: hand.side }, JOINT_ITSELF)
+    const center = regionCenter(hand.regions[index], photo) ?? { x: square.cx, y: square.cy }
+    const at = inside(scaled(center, scale), { width: photo.width * scale, height: photo.height * scale }, radius)
+    return { finding, mark: { ...at, radius, rotation: square.rotation, kind: kindOf(finding) }, middle: scaled(middleOf(hand), scale) }
   })
-  const wrist = hand.landmarks[0]
-  if (!wrist) return captions
-  const words = `${hand.side} hand${hand.view === 'dorsal' ? '' : `, ${hand.view} view`}`
-  return [...captions, { words, x: wrist.x * scale - radius * 3, y: wrist.y * scale + radius * 4.2, sizePx: radius * 1.2 }]
 }
 
-function centre({ x, y, width, height }: PhotoRegion, scale: number): PhotoPoint {
-  return { x: (x + width / 2) * scale, y: (y + height / 2) * scale }
+const JOINT_ITSELF = { globalSizePx: 1, localSizePx: 1, globalMargin: 0, scales: { wrist: 1, mcp: 1, pip: 1 }, mcpProximalShift: 0 }
+
+function kindOf(finding: JointFinding): MarkKind {
+  if (finding.kind === 'not-assessed') return 'not-assessed'
+  return finding.inflamed ? 'inflamed' : 'not-inflamed'
 }
 
-function drawJoint(canvas: Canvas, finding: JointFinding, at: PhotoPoint, radius: number): void {
-  const line = Math.max(2, radius / 7)
-  if (finding.kind === 'not-assessed') {
-    drawRing(canvas, at, radius, line, UNREAD, 8)
-    drawCross(canvas, at, radius * 0.55, line, UNREAD)
-  } else if (finding.inflamed) {
-    drawRing(canvas, at, radius * 0.8, line * 1.4, FLAGGED)
-    drawRing(canvas, at, radius * 1.4, line * 1.4, FLAGGED)
-  } else {
-    drawRing(canvas, at, radius * 0.8, line, PLAIN)
+/** The middle of what was read; undefined where the photo's edge has cut it. */
+function regionCenter(region: PhotoRegion | undefined, photo: PhotoAssessment): PhotoPoint | undefined {
+  if (!region || region.x <= 0 || region.y <= 0 || region.x + region.width >= photo.width || region.y + region.height >= photo.height) return undefined
+  return { x: region.x + region.width / 2, y: region.y + region.height / 2 }
+}
+
+function middleOf({ landmarks }: HandAssessment): PhotoPoint {
+  const sum = landmarks.reduce((total, { x, y }) => ({ x: total.x + x, y: total.y + y }), { x: 0, y: 0 })
+  return { x: sum.x / landmarks.length, y: sum.y / landmarks.length }
+}
+
+const scaled = ({ x, y }: PhotoPoint, scale: number): PhotoPoint => ({ x: x * scale, y: y * scale })
+
+/** The nearest place where a mark can still be seen whole. */
+function inside({ x, y }: PhotoPoint, frame: { width: number; height: number }, radius: number): PhotoPoint {
+  return { x: Math.max(radius, Math.min(frame.width - radius, x)), y: Math.max(radius, Math.min(frame.height - radius, y)) }
+}
+
+function nearest({ x, y, width, height }: Box, to: PhotoPoint): PhotoPoint {
+  return { x: Math.max(x, Math.min(x + width, to.x)), y: Math.max(y, Math.min(y + height, to.y)) }
+}
+
+function edgeOf(mark: PhotoPoint & { radius: number }, box: Box): PhotoPoint {
+  const to = nearest(box, mark)
+  const distance = Math.hypot(to.x - mark.x, to.y - mark.y) || 1
+  return { x: mark.x + (to.x - mark.x) / distance * mark.radius, y: mark.y + (to.y - mark.y) / distance * mark.radius }
+}
+
+/** The reason that all joints of a hand share. */
+function reasonOfAll(hand: HandAssessment | undefined): NotAssessedReason | undefined {
+  const reasons = new Set(hand?.joints.map((finding) => finding.kind === 'not-assessed' ? finding.reason : undefined))
+  return reasons.size === 1 ? [...reasons][0] : undefined
+}
+
+function handWords(hand: HandAssessment): string {
+  const name = hand.side === 'left' ? 'Left hand' : 'Right hand'
+  const reason = reasonOfAll(hand)
+  return reason ? `${name} · not assessed: ${REASON_WORDS[reason]}` : name
+}
+
+/** What is written at a joint; nothing where its mark says enough or the hand's own words say it. */
+function jointWords(finding: JointFinding, said: NotAssessedReason | undefined): string | undefined {
+  if (finding.kind === 'assessed') return finding.inflamed ? `${jointLabel(finding.joint)} · ${Math.round(finding.probability * 100)} %` : undefined
+  return finding.reason === said ? undefined : `${jointLabel(finding.joint)} · ${REASON_WORDS[finding.reason]}`
+}
+
+function footerWords({ model, hands, refusal }: PhotoAssessment, evidence: Evidence): readonly string[] {
+  const research = `Research use · model ${model.name} ${model.version} ${EVIDENCE_WORDS[evidence]}`
+  return hands.length === 0 ? [`No joint assessed: ${REFUSAL_WORDS[refusal ?? 'no-hand']}`, research] : [research]
+}
+
+const LEGEND: readonly (readonly [MarkKind, string])[] = [
+  ['inflamed', 'looks inflamed'], ['not-inflamed', 'not flagged'], ['not-assessed', 'not assessed']
+]
+
+/** White band: what the three marks mean, then lines of words. As high as it is without fonts, too. */
+async function drawFooter(width: number, lines: readonly string[]): Promise<Canvas & { plates: readonly PlacedPlate[] }> {
+  const sizePx = Math.min(26, Math.max(9, width / 46))
+  const row = Math.round(sizePx * 2)
+  const canvas = openCanvas(width, row * (lines.length + 1))
+  const plates: PlacedPlate[] = []
+  const column = width / LEGEND.length
+  const radius = sizePx * 0.65
+  for (const [index, [kind, words]] of LEGEND.entries()) {
+    const x = column * index + radius * 2
+    drawMark(canvas, { x, y: row / 2, radius, rotation: 0, kind })
+    const plate = await writeWords(words, { sizePx, maxWidth: Math.max(1, Math.floor(column - radius * 4)) })
+    if (plate) plates.push({ ...plate, ...within({ x: x + radius * 1.5, y: (row - plate.height) / 2, width: plate.width, height: plate.height }, canvas) })
   }
-}
-
-/** `dashes` gaps around the ring; none for an unbroken one. */
-function drawRing(canvas: Canvas, at: PhotoPoint, radius: number, line: number, colour: Colour, dashes = 0): void {
-  paint(canvas, at, radius + line * 2, line, colour, (x, y) => {
-    const gap = dashes > 0 && Math.sin(Math.atan2(y, x) * dashes) > 0.2
-    return gap ? Infinity : Math.abs(Math.hypot(x, y) - radius)
-  })
-}
-
-function drawCross(canvas: Canvas, at: PhotoPoint, reach: number, line: number, colour: Colour): void {
-  paint(canvas, at, reach + line * 2, line, colour, (x, y) =>
-    Math.max(Math.abs(x), Math.abs(y)) > reach ? Infinity : Math.min(Math.abs(x - y), Math.abs(x + y)) / Math.SQRT2)
-}
-
-/** A line of the given width where `distance` (pixels from the line's middle) is small, on a dark casing one pixel and a half wider. */
-function paint(
-  { width, height, data }: Canvas, at: PhotoPoint, reach: number, line: number, colour: Colour, distance: (x: number, y: number) => number
-): void {
-  for (let y = Math.max(0, Math.floor(at.y - reach)); y <= Math.min(height - 1, Math.ceil(at.y + reach)); y++) {
-    for (let x = Math.max(0, Math.floor(at.x - reach)); x <= Math.min(width - 1, Math.ceil(at.x + reach)); x++) {
-      const off = distance(x - at.x, y - at.y)
-      const inner = coverage(line / 2 - off)
-      const casing = coverage(line / 2 + 1.5 - off) * 0.65
-      const alpha = Math.max(inner, casing)
-      if (alpha <= 0) continue
-      const place = (y * width + x) * 4
-      for (const [channel, value] of colour.entries()) data[place + channel] = value * inner / alpha
-      data[place + 3] = Math.max(data[place + 3] ?? 0, alpha * 255)
-    }
+  for (const [index, words] of lines.entries()) {
+    const plate = await writeWords(words, { sizePx, maxWidth: width })
+    if (plate) plates.push({ ...plate, ...within({ x: 0, y: row * (index + 1) + (row - plate.height) / 2, width: plate.width, height: plate.height }, canvas) })
   }
+  return { ...canvas, plates }
 }
 
-const coverage = (inside: number) => Math.min(1, Math.max(0, inside + 0.5))
-
-/** White words on a dark plate whose lower left corner is at (x, y), kept inside the picture. undefined where the machine has no font. */
-async function label({ words, x, y, sizePx }: Caption, { width, height }: Canvas): Promise<OverlayOptions[] | undefined> {
-  const markup = `<span foreground="white" background="#000000b0">\u00a0${escape(words)}\u00a0</span>`
-  try {
-    const { data, info } = await sharp({ text: { text: markup, font: 'DejaVu Sans, Arial, sans-serif', dpi: Math.round(sizePx * 5.2), rgba: true } })
-      .png().toBuffer({ resolveWithObject: true })
-    const fitted = info.width > width ? await sharp(data).resize({ width }).toBuffer({ resolveWithObject: true }) : { data, info }
-    const left = Math.round(Math.max(0, Math.min(width - fitted.info.width, x)))
-    const top = Math.round(Math.max(0, Math.min(height - fitted.info.height, y - fitted.info.height)))
-    return [{ input: fitted.data, left, top }]
-  } catch {
-    return undefined
-  }
+const EVIDENCE_WORDS: Readonly<Record<Evidence, string>> = {
+  synthetic: 'trained on synthetic hands', proxy: 'trained on stand-in data', clinical: 'trained on clinical photos'
 }
 
-function escape(text: string): string {
-  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
+const REFUSAL_WORDS: Readonly<Record<PhotoRefusal, string>> = {
+  'no-hand': 'no hand found', 'too-small': 'photo too small', 'too-dark': 'photo too dark', blurred: 'photo blurred'
+}
+
+const REASON_WORDS: Readonly<Record<NotAssessedReason, string>> = {
+  'no-photo': 'no photo', 'not-located': 'hand not located', 'outside-frame': 'outside the photo', 'low-detail': 'too little detail',
+  occluded: 'covered', 'palmar-view': 'palm shown', 'oblique-view': 'hand turned', blurred: 'blurred', 'too-dark': 'too dark',
+  'too-bright': 'too bright', 'too-small': 'hand too small', 'uncertain-side': 'left or right uncertain'
 }

@@ -1,7 +1,9 @@
 import sharp, { type Metadata } from 'sharp'
 import { ScreeningError } from '../errors.ts'
 import type { PhotoRegion } from '../joints/finding.ts'
-import { guardPhoto } from './photo-guard.ts'
+// Also blocks every decoder but those for JPEG, PNG and WebP.
+import './decode-photo.ts'
+import { guardPhoto, PHOTO_LIMITS } from './photo-guard.ts'
 
 /**
  * Upright JPEG of a photo or of a region of it (upright pixels), at most `maxSidePx` on its longer side, never enlarged.
@@ -13,7 +15,7 @@ export async function renderPhoto(bytes: Uint8Array, { maxSidePx, region }: { ma
     throw new ScreeningError('ERR_REQUEST_INVALID', `Expected a positive maxSidePx but received ${maxSidePx}`)
   guardPhoto(bytes)
   const side = Math.min(8192, Math.floor(maxSidePx))
-  const options = { failOn: 'error', pages: 1, limitInputPixels: 60_000_000 } as const
+  const options = { failOn: 'error', pages: 1, limitInputPixels: PHOTO_LIMITS.pixels } as const
   try {
     let picture = sharp(bytes, options).autoOrient()
     if (region) picture = picture.extract(clip(region, await sharp(bytes, options).metadata()))

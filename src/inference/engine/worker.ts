@@ -11,7 +11,7 @@ import { toFailure, type WorkerAnswer, type WorkerResults, type WorkerSettings, 
  * fails it answers every photo with the reason and never with a finding.
  */
 async function openWorker() {
-  const settings = settingsOf(workerData)
+  const settings = workerData as WorkerSettings
   const opened = await open(settings).catch((error: unknown) => toFailure(error))
   return async (task: WorkerTask): Promise<WorkerAnswer<WorkerResults[WorkerTask['kind']]>> => {
     task.started?.postMessage('started')
@@ -38,13 +38,8 @@ function perform(task: WorkerTask, assessor: HandAssessor): Promise<WorkerResult
     case 'warm-up': return { executionProvider: assessor.executionProvider }
     case 'assess': return assessor.assess(task.photo, task.calibration)
     case 'photo': return renderPhoto(task.photo, task)
-    case 'overlay': return renderOverlay(task.photo, task.assessment)
+    case 'overlay': return renderOverlay(task.photo, task.assessment, { evidence: assessor.evidence })
   }
-}
-
-/** piscina wraps workerData as [piscinaData, ours] in some versions. */
-function settingsOf(data: unknown): WorkerSettings {
-  return data as WorkerSettings
 }
 
 export default openWorker()
