@@ -1,0 +1,118 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer, type AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import AxeBuilder from '@axe-core/playwright'
+import { chromium, type Browser, type Page } from 'playwright-core'
+import { flows, type Site } from './flows.ts'
+
+/**
+ * Drives the demo in the system's Chromium: every flow of flows.ts against the real processes that `npm start` runs, with an
+ * accessibility check of each page at three widths. The last line is a JSON object; `--pictures` also renews docs/images.
+ */
+const CHROMIUM = [process.env['CHROMIUM'], '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) => path && existsSync(path))
+const PICTURES = process.argv.includes('--pictures') ? 'docs/images' : undefined
+const only = process.argv.find((argument) => argument.startsWith('--only='))?.slice('--only='.length)
+
+if (!CHROMIUM) {
+  process.stdout.write('No Chromium found: install it (Debian: apt-get install chromium) or name it in CHROMIUM.\n')
+  process.stdout.write(`${JSON.stringify({ pages: 0, axeViolations: 0, flows: 0, failed: 1 })}\n`)
+  process.exit(1)
+}
+
+const data = mkdtempSync(join(tmpdir(), 'jointlens-browser-'))
+const { site, child } = await startDemo()
+const browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu'] })
+const checked = { pages: 0, axeViolations: 0 }
+const failures: string[] = []
+const wanted = flows.filter(({ name }) => !only || name.includes(only))
+for (const flow of wanted) {
+  const began = performance.now()
+  try {
+    await inContext(browser, (page) => flow.run({ page, site, check: (name) => checkPage(page, name), newPage: () => page.context().newPage(), picture: (name) => picture(page, name) }))
+    process.stdout.write(`ok    ${flow.name} (${Math.round(performance.now() - began)} ms)\n`)
+  } catch (error) {
+    failures.push(flow.name)
+    process.stdout.write(`FAIL  ${flow.name}\n      ${error instanceof Error ? (error.stack ?? error.message).split('\n').slice(0, 12).join('\n      ') : String(error)}\n`)
+  }
+}
+await browser.close()
+await stop(child)
+rmSync(data, { recursive: true, force: true })
+
+mkdirSync('test-results', { recursive: true })
+const failed = failures.length + (checked.axeViolations > 0 ? 1 : 0)
+writeFileSync('test-results/browser.json', JSON.stringify({ passed: wanted.length - failures.length, failed, skipped: 0 }))
+process.stdout.write(`${JSON.stringify({ ...checked, flows: wanted.length, failed })}\n`)
+process.exit(failed === 0 ? 0 : 1)
+
+async function inContext(from: Browser, work: (page: Page) => Promise<void>): Promise<void> {
+  const context = await from.newContext({ viewport: { width: 1440, height: 1000 } })
+  const page = await context.newPage()
+  try {
+    await work(page)
+  } finally {
+    await context.close()
+  }
+}
+
+/** WCAG 2.2 AA by axe, no sideways scrolling, at phone, tablet and desk width, in light and dark. */
+async function checkPage(page: Page, name: string): Promise<void> {
+  for (const [width, scheme] of [[320, 'light'], [768, 'dark'], [1440, 'light']] as const) {
+    await page.emulateMedia({ colorScheme: scheme })
+    await page.setViewportSize({ width, height: 1000 })
+    const { violations } = await new AxeBuilder({ page }).withTags(['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']).analyze()
+    checked.pages++
+    checked.axeViolations += violations.length
+    for (const { id, nodes } of violations) process.stdout.write(`axe   ${name} at ${width} ${scheme}: ${id} (${nodes.map(({ target }) => target.join(' ')).slice(0, 3).join('; ')})\n`)
+    const sideways = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
+    if (sideways > 1) throw new Error(`${name} scrolls sideways by ${sideways} px at ${width} px`)
+    if (process.env['SHOTS']) {
+      mkdirSync(process.env['SHOTS'], { recursive: true })
+      await page.screenshot({ path: join(process.env['SHOTS'], `${name}-${width}.png`), fullPage: true })
+    }
+  }
+  await page.emulateMedia({ colorScheme: 'light' })
+  await page.setViewportSize({ width: 1440, height: 1000 })
+}
+
+async function picture(page: Page, name: string): Promise<void> {
+  if (!PICTURES) return
+  mkdirSync(PICTURES, { recursive: true })
+  await page.screenshot({ path: join(PICTURES, name), ...(name.endsWith('.jpg') ? { type: 'jpeg' as const, quality: 85 } : {}) })
+}
+
+/** `npm start`'s own program on free ports, with a store of its own. */
+async function startDemo(): Promise<{ site: Site; child: ChildProcess }> {
+  const [port, demoPort] = [await freePort(), await freePort()]
+  const started = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', 'demo/start.ts'], {
+    env: { ...process.env, PORT: String(port), DEMO_PORT: String(demoPort), JOINTLENS_DATA: data, LOG_LEVEL: 'error' },
+    stdio: ['ignore', 'pipe', 'inherit']
+  })
+  const line = await new Promise<string>((resolve, reject) => {
+    let text = ''
+    started.stdout.on('data', (chunk: Buffer) => {
+      text += chunk.toString()
+      const ready = /^JointLens ready.*$/m.exec(text)
+      if (ready) resolve(ready[0])
+    })
+    started.on('exit', (code) => reject(new Error(`The demo ended with ${code} before it was ready`)))
+  })
+  const [jointlens = '', ehr = ''] = line.match(/http:\/\/[\d.:]+/g) ?? []
+  return { site: { jointlens, ehr }, child: started }
+}
+
+async function stop(started: ChildProcess): Promise<void> {
+  const ended = new Promise((resolve) => started.once('exit', resolve))
+  started.kill('SIGTERM')
+  await ended
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  await new Promise((resolve) => server.close(resolve))
+  return port
+}

@@ -1,0 +1,83 @@
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
+import { fixedToken } from '../../src/fhir/backend-auth.ts'
+import { egressForTenant, type Egress } from '../../src/fhir/egress.ts'
+import { openFhirSession } from '../../src/fhir/session.ts'
+import type { InferenceEngine } from '../../src/inference/engine/inference-engine.ts'
+import { dayIn, previsit, worklistCsv } from '../../src/screening/previsit.ts'
+import { reconcile } from '../../src/screening/reconcile.ts'
+import { openHouse, openTestEngine, type ScreeningHouse } from '../support/screening-house.ts'
+
+let engine: InferenceEngine
+let house: ScreeningHouse
+let egress: Egress
+
+beforeAll(async () => { engine = await openTestEngine() })
+afterAll(() => engine.close())
+afterEach(async () => {
+  await egress.close()
+  await house.close()
+})
+
+async function open(settings: Parameters<typeof openHouse>[1] = {}) {
+  house = await openHouse(engine, settings)
+  egress = egressForTenant(house.tenant)
+  return () => openFhirSession({ tenant: house.tenant, egress, tokens: fixedToken('t') })
+}
+
+const appointment = (patientId: string, start: string, status = 'booked') => house.ehr.repository.createResource({
+  resourceType: 'Appointment', status: status as 'booked', start, participant: [{ actor: { reference: `Patient/${patientId}` }, status: 'accepted' }]
+})
+
+describe('screening before the visit', () => {
+  test('makes a list of who has results, who needs a better photo and who has none', async () => {
+    const sessionFor = await open({ timeZone: 'Europe/Berlin' })
+    await house.addPhoto('pat-1', 'demo-1-left')
+    await house.addPhoto('pat-3', 'demo-1-left', { bodySite: { text: 'Right hand' } })
+    // 00:30 in Berlin is still the day before in UTC
+    await appointment('pat-1', '2026-11-24T23:30:00Z')
+    await appointment('pat-3', '2026-11-25T09:00:00Z')
+    await appointment('pat-4', '2026-11-25T10:00:00Z')
+    await appointment('pat-5', '2026-11-25T11:00:00Z', 'cancelled')
+    await appointment('pat-6', '2026-11-25T23:30:00Z')
+    house.service.start()
+    const seen: number[] = []
+    const rows = await previsit({ service: house.service, sessionFor, tenant: house.tenant, date: '2026-11-25', onProgress: (done) => seen.push(done) })
+    expect(rows.map(({ patientId, status, reason }) => [patientId, status, reason])).toEqual([
+      ['pat-1', 'results', undefined], ['pat-3', 'needs-photo', 'uncertain-side'], ['pat-4', 'no-photo', 'no-photos']
+    ])
+    expect(seen).toEqual([0, 1, 2, 3])
+  })
+
+  test('reports what disappeared from the record or was withdrawn there', async () => {
+    const sessionFor = await open({ mode: 'assist', write: 'preliminary', calibrationFile: 'site.json' })
+    await house.addPhoto('pat-1', 'demo-1-left')
+    await house.service.request('clinic', 'pat-1', 'command')
+    await house.service.runOnce()
+    const { latest } = await house.service.status('clinic', 'pat-1')
+    const [gone = '', withdrawn = ''] = latest?.written.filter((one) => one.startsWith('Observation/')) ?? []
+    await house.ehr.repository.deleteResource('Observation', gone.split('/')[1] ?? '')
+    const resource = await house.ehr.repository.readResource('Observation', withdrawn.split('/')[1] ?? '')
+    await house.ehr.repository.updateResource({ ...resource, status: 'entered-in-error' } as typeof resource)
+    const report = await reconcile({ store: house.store, sessionFor, tenant: house.tenant })
+    expect(report.missing).toEqual([gone])
+    expect(report.changed).toEqual([{ reference: withdrawn, what: 'status entered-in-error' }])
+    expect(report.checked).toBe(latest?.written.length)
+  })
+})
+
+test.each([
+  ['Europe/Berlin', '2026-03-29', '2026-03-28T23:00:00.000Z', 23],
+  ['Europe/Berlin', '2026-10-25', '2026-10-24T22:00:00.000Z', 25],
+  ['America/Los_Angeles', '2026-11-24', '2026-11-24T08:00:00.000Z', 24],
+  ['Asia/Kolkata', '2026-11-24', '2026-11-23T18:30:00.000Z', 24]
+])('a day in %s on %s begins at %s and has %d hours', async (timeZone, date, start, hours) => {
+  await open()
+  const [from, until] = dayIn(timeZone, date)
+  expect([from.toISOString(), (until.getTime() - from.getTime()) / 3_600_000]).toEqual([start, hours])
+})
+
+test('no cell of the worklist becomes a formula in a spreadsheet', async () => {
+  await open()
+  expect(worklistCsv([{ patientId: '=1+1', appointment: '2026-11-25T09:00:00Z', status: 'failed', reason: 'a "b", c' }]).split('\r\n')[1])
+    .toBe('2026-11-25T09:00:00Z,\'=1+1,failed,"a ""b"", c",,,,,')
+})

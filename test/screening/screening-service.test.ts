@@ -1,0 +1,166 @@
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
+import type { Observation } from '@medplum/fhirtypes'
+import type { InferenceEngine } from '../../src/inference/engine/inference-engine.ts'
+import { openHouse, openTestEngine, type ScreeningHouse } from '../support/screening-house.ts'
+
+let engine: InferenceEngine
+let house: ScreeningHouse
+
+beforeAll(async () => { engine = await openTestEngine() })
+afterAll(() => engine.close())
+afterEach(() => house.close())
+
+const writing = { mode: 'assist', write: 'preliminary', calibrationFile: 'site.json' } as const
+const observations = async () => (await house.ehr.repository.searchResources<Observation>({ resourceType: 'Observation', count: 1000 }))
+
+async function screen(patientId: string) {
+  await house.service.request('clinic', patientId, 'command')
+  while (await house.service.runOnce());
+  return house.service.status('clinic', patientId)
+}
+
+describe('a screening', () => {
+  test('reads both hands, stores 22 findings and writes nothing where the site has not decided so', async () => {
+    house = await openHouse(engine)
+    await house.addPhoto('pat-1', 'demo-1-left')
+    await house.addPhoto('pat-1', 'demo-1-right')
+    const { latest, pending } = await screen('pat-1')
+    expect(pending).toBe(false)
+    expect(latest?.findings).toHaveLength(22)
+    expect(latest?.count).toMatchObject({ of: 22, assessable: 22 })
+    expect(latest?.photos.map(({ assessment }) => assessment.hands[0]?.side).sort()).toEqual(['left', 'right'])
+    expect(await observations()).toHaveLength(0)
+  })
+
+  test('that was asked for three times is done once, and photos are not read again', async () => {
+    house = await openHouse(engine)
+    await house.addPhoto('pat-1', 'demo-1-left')
+    for (let time = 0; time < 3; time++) await house.service.request('clinic', 'pat-1', 'hook')
+    expect(await house.service.runOnce()).toBe(true)
+    expect(await house.service.runOnce()).toBe(false)
+    await screen('pat-1')
+    expect(await house.service.history('clinic', 'pat-1')).toHaveLength(1)
+    expect(house.ehr.seen.filter(({ path }) => path.startsWith('/Binary/'))).toHaveLength(1)
+  })
+
+  test('writes preliminary Observations once where the site decided so, however often it runs', async () => {
+    house = await openHouse(engine, writing)
+    await house.addPhoto('pat-1', 'demo-1-left')
+    const first = await screen('pat-1')
+    expect(first.latest?.written.length).toBeGreaterThan(20)
+    const before = await observations()
+    await screen('pat-1')
+    expect(await observations()).toHaveLength(before.length)
+    expect(before.every(({ status }) => status === 'preliminary')).toBe(true)
+  })
+
+  test('of a patient without photos says so and keeps nothing', async () => {
+    house = await openHouse(engine)
+    expect(await screen('pat-1')).toMatchObject({ pending: false, failure: { code: 'no-photos' } })
+  })
+
+  test('gives a hand without a photo its reason and no probability', async () => {
+    house = await openHouse(engine)
+    await house.addPhoto('pat-1', 'demo-1-left')
+    const { latest } = await screen('pat-1')
+    const right = latest?.findings.filter(({ side }) => side === 'right') ?? []
+    expect(right).toHaveLength(11)
+    expect(right.every((one) => one.kind === 'not-assessed' && one.reason === 'no-photo')).toBe(true)
+  })
+
+  test('calls no joint of a photo whose hand is not the side the record says', async () => {
+    house = await openHouse(engine)
+    await house.addPhoto('pat-1', 'demo-1-left', { bodySite: { text: 'Right hand' } })
+    const { latest } = await screen('pat-1')
+    expect(latest?.count.assessable).toBe(0)
+    expect(latest?.findings.some((one) => one.kind === 'not-assessed' && one.reason === 'uncertain-side')).toBe(true)
+  })
+
+  test('keeps one result for each visit, newest first, for the trend', async () => {
+    house = await openHouse(engine)
+    await house.addPhoto('pat-5', 'demo-5-2026-06-left', { createdDateTime: '2026-06-10T08:00:00Z' })
+    await house.addPhoto('pat-5', 'demo-5-2026-11-left', { createdDateTime: '2026-11-10T08:00:00Z' })
+    await screen('pat-5')
+    const history = await house.service.history('clinic', 'pat-5')
+    expect(history.map(({ photoTime }) => photoTime.slice(0, 7))).toEqual(['2026-11', '2026-06'])
+  })
+
+  test('never reads a photo of another patient, and tenants never see each other', async () => {
+    house = await openHouse(engine)
+    await house.addPhoto('pat-1', 'demo-1-left')
+    expect((await screen('pat-2')).latest).toBeUndefined()
+    await screen('pat-1')
+    expect((await house.service.status('another', 'pat-1')).latest).toBeUndefined()
+  })
+
+  test('after which a file that is no photo is refused with its code, and is not tried again', async () => {
+    house = await openHouse(engine)
+    const binary = await house.ehr.repository.createResource({ resourceType: 'Binary', contentType: 'image/jpeg', data: Buffer.from('GIF89a, not a photo').toString('base64') })
+    await house.addPhoto('pat-1', 'demo-1-left', { content: { contentType: 'image/jpeg', url: `${house.ehr.base}/Binary/${binary.id}` } })
+    expect(await screen('pat-1')).toMatchObject({ pending: false, failure: { code: 'ERR_PHOTO_FORMAT' } })
+    expect(await house.service.runOnce()).toBe(false)
+  })
+})
+
+describe('when something fails', () => {
+  test('an EHR that is down parks the screening, which completes when asked again', async () => {
+    house = await openHouse(engine, writing)
+    await house.addPhoto('pat-1', 'demo-1-left')
+    house.ehr.fault = () => '500-before-commit'
+    expect((await screen('pat-1')).failure?.code).toMatch(/^ERR_EHR_/)
+    house.ehr.fault = () => undefined
+    await house.store.query("update job set run_after = now() where state = 'parked'")
+    expect((await screen('pat-1')).latest?.written.length).toBeGreaterThan(20)
+  })
+
+  test.each(['inferred', 'stored'])('a crash at "%s" loses nothing and doubles nothing', async (place) => {
+    let crashes = 1
+    house = await openHouse(engine, writing, {
+      failpoint: (name) => {
+        if (name === place && crashes-- > 0) throw new Error('killed here')
+      }
+    })
+    await house.addPhoto('pat-1', 'demo-1-left')
+    await screen('pat-1')
+    await house.store.query("update job set run_after = now() where state = 'parked'")
+    const { latest } = await screen('pat-1')
+    expect(latest?.written.length).toBeGreaterThan(20)
+    expect(await house.service.history('clinic', 'pat-1')).toHaveLength(1)
+    const joints = (await observations()).map(({ bodySite }) => bodySite?.coding?.[0]?.code).filter(Boolean)
+    expect(new Set(joints).size).toBe(joints.length)
+  })
+
+  test('a lease that ran out is taken over, and the late worker can no longer write', async () => {
+    let stalled = true
+    house = await openHouse(engine, writing, {
+      failpoint: async (name) => {
+        if (name !== 'stored' || !stalled) return
+        stalled = false
+        await house.store.query("update job set lease_until = now() - interval '1 second'")
+        await house.service.runOnce()
+      }
+    })
+    await house.addPhoto('pat-1', 'demo-1-left')
+    await screen('pat-1')
+    const joints = (await observations()).filter(({ bodySite }) => bodySite).length
+    expect(joints).toBe(22)
+    expect(await house.audit.verify()).toBe(true)
+  })
+
+  test('a job whose workers keep dying is put aside instead of being tried for ever', async () => {
+    house = await openHouse(engine)
+    await house.service.request('clinic', 'pat-1', 'hook')
+    await house.store.query("update job set attempts = 8")
+    await house.service.runOnce()
+    expect((await house.store.query<{ state: string }>('select state from job'))[0]?.state).toBe('dead-letter')
+  })
+
+  test('erasing a patient removes everything that was derived from the photos', async () => {
+    house = await openHouse(engine)
+    await house.addPhoto('pat-1', 'demo-1-left')
+    await screen('pat-1')
+    await house.service.erase('clinic', 'pat-1')
+    expect(await house.service.history('clinic', 'pat-1')).toEqual([])
+    expect(await house.store.query('select 1 from assessment')).toEqual([])
+  })
+})

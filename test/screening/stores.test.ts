@@ -1,0 +1,104 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
+import { openAudit } from '../../src/audit.ts'
+import { openQueue } from '../../src/screening/queue.ts'
+import { openCardStore } from '../../src/screening/store/card-store.ts'
+import { openFeedbackStore, type FeedbackEntry } from '../../src/screening/store/feedback-store.ts'
+import { openJtiStore } from '../../src/screening/store/jti-store.ts'
+import { openStore, type Store } from '../../src/screening/store/open-store.ts'
+import { openSessionStore } from '../../src/screening/store/session-store.ts'
+
+let store: Store
+beforeEach(async () => { store = await openStore({ memory: true }) })
+afterEach(() => store.close())
+
+describe('the embedded store', () => {
+  test('has one owner: a second process is refused, a dead owner is not', async () => {
+    const dataDir = mkdtempSync(join(tmpdir(), 'jointlens-store-'))
+    const owner = await openStore({ dataDir })
+    await expect(openStore({ dataDir })).rejects.toMatchObject({ code: 'ERR_STORE_LOCKED' })
+    await owner.query("insert into session (id, data, expires_at) values ('kept', '1', now() + interval '1 hour')")
+    await owner.close()
+    writeFileSync(join(dataDir, 'owner.pid'), '4194303')
+    const again = await openStore({ dataDir })
+    expect(await again.query('select id from session')).toEqual([{ id: 'kept' }])
+    await again.close()
+    rmSync(dataDir, { recursive: true })
+  })
+
+  test('keeps nothing of a transaction that failed', async () => {
+    await expect(store.transaction(async ({ query }) => {
+      await query("insert into session (id, data, expires_at) values ('x', '1', now())")
+      throw new Error('no')
+    })).rejects.toThrow('no')
+    expect(await store.query('select 1 from session')).toEqual([])
+  })
+})
+
+test('a token id works once, and another client may use the same one', async () => {
+  const jti = openJtiStore(store)
+  const soon = Date.now() + 60_000
+  expect(await jti.use('clinic', 'ehr', 'a', soon)).toBe(true)
+  expect(await jti.use('clinic', 'ehr', 'a', soon)).toBe(false)
+  expect(await jti.use('clinic', 'other', 'a', soon)).toBe(true)
+})
+
+test('feedback is stored once each and counted by service, model and month', async () => {
+  const cards = openCardStore(store)
+  const feedback = openFeedbackStore(store)
+  const uuid = '3fa85f64-5717-4562-b3fc-2c963f66afa6'
+  await cards.put({ uuid, tenant: 'clinic', serviceId: 'hand-joints', patientId: 'pat-1', modelDigest: 'ab', suggestions: ['s'], createdAt: '2026-11-20T08:00:00Z' })
+  expect(await cards.get('clinic', uuid)).toMatchObject({ patientId: 'pat-1', suggestions: ['s'] })
+  expect(await cards.get('another', uuid)).toBeUndefined()
+  const entry: FeedbackEntry = { tenant: 'clinic', serviceId: 'hand-joints', cardUuid: uuid, outcome: 'accepted', acceptedSuggestions: ['s'], outcomeTimestamp: '2026-11-20T08:05:00Z' }
+  expect(await feedback.record(entry)).toBe('stored')
+  expect(await feedback.record(entry)).toBe('already')
+  await feedback.record({ ...entry, outcome: 'overridden', acceptedSuggestions: [], overrideReason: { code: 'photo-quality' } })
+  expect(await feedback.rates('clinic')).toEqual([
+    { serviceId: 'hand-joints', modelDigest: 'ab', month: '2026-11-01', accepted: 1, overridden: 1, reasons: { 'photo-quality': 1 } }
+  ])
+  expect(await feedback.rates('another')).toEqual([])
+})
+
+test('a session is gone when its time is over', async () => {
+  const sessions = openSessionStore(store)
+  await sessions.put('a', { x: 1 }, 60)
+  expect(await sessions.get('a')).toEqual({ x: 1 })
+  await sessions.put('a', { x: 2 }, -1)
+  expect(await sessions.get('a')).toBeUndefined()
+})
+
+test('the audit chain shows a row that was changed, and one that was removed', async () => {
+  const audit = openAudit(store)
+  for (const action of ['launch', 'sign', 'write']) await audit.record({ tenant: 'clinic', action, actor: 'Practitioner/1', outcome: 'success' })
+  expect(await audit.verify()).toBe(true)
+  await store.query(`update audit set event = jsonb_set(event, '{action}', '"read"') where seq = 2`)
+  expect(await audit.verify()).toBe(false)
+  await store.query(`update audit set event = jsonb_set(event, '{action}', '"sign"') where seq = 2`)
+  expect(await audit.verify()).toBe(true)
+  await store.query('delete from audit where seq = 2')
+  expect(await audit.verify()).toBe(false)
+})
+
+describe('the queue', () => {
+  test('gives one job to one worker, and the fence turns with each lease', async () => {
+    const [one, two] = [openQueue(store, 'one'), openQueue(store, 'two')]
+    await one.add('clinic', 'pat-1', 'hook')
+    const job = await one.claim(['clinic'])
+    expect(await two.claim(['clinic'])).toBeUndefined()
+    await store.query("update job set lease_until = now() - interval '1 second'")
+    const taken = await two.claim(['clinic'])
+    expect(taken?.fence).toBe((job?.fence ?? 0) + 1)
+    await expect(job && one.hold(job)).rejects.toMatchObject({ code: 'ERR_LEASE_LOST' })
+    if (job) await one.end(job, 'done')
+    expect(await two.outcome('clinic', 'pat-1')).toMatchObject({ pending: true })
+  })
+
+  test('does not touch jobs of tenants it was not given', async () => {
+    const queue = openQueue(store)
+    await queue.add('another', 'pat-1', 'hook')
+    expect(await queue.claim(['clinic'])).toBeUndefined()
+  })
+})
