@@ -85,7 +85,8 @@ def train(knobs):
             torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
             optimiser.step()
             schedule.step()
-            follow(mean, model, knobs.ema)
+            step = schedule.last_epoch
+            follow(mean, model, min(knobs.ema, (1 + step) / (10 + step)))  # the first weights are soon forgotten
             losses.append(loss.item())
         z = predict(mean, crops, watched)
         y, m = crops.labels[watched], crops.mask[watched]
