@@ -1,0 +1,203 @@
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Resource } from '@medplum/fhirtypes'
+import type { CodeableConcept, FhirResource, Reference } from 'fhir/r4.js'
+import type { Laterality } from '../src/joints/hand-joint.ts'
+import type { DemoRecord } from './record.ts'
+
+export const CLINICIAN = { id: 'demo-clinician', name: 'Dr Demo Rheumatologist (synthetic)' } as const
+
+export interface DemoPatient {
+  readonly id: string
+  readonly family: string
+  readonly gender: 'male' | 'female'
+  readonly age: number
+  /** One entry a visit at which photos were taken, oldest first. */
+  readonly visits: readonly Visit[]
+  readonly methotrexate?: boolean
+}
+
+interface Visit {
+  readonly taken: (now: Date) => Date
+  readonly photos: readonly { readonly file: string; readonly side: Laterality }[]
+}
+
+const bothHands = (name: string) => (['left', 'right'] as const).map((side) => ({ file: `${name}-${side}.jpg`, side }))
+
+/** Ages and sexes are those the hands were made with (photos/labels.json). */
+export const DEMO_PATIENTS: readonly DemoPatient[] = [
+  { id: 'demo-1', family: 'One', gender: 'male', age: 58, visits: [{ taken: yesterday, photos: bothHands('demo-1') }] },
+  { id: 'demo-2', family: 'Two', gender: 'female', age: 41, visits: [{ taken: thisMorning, photos: bothHands('demo-2') }] },
+  { id: 'demo-3', family: 'Three', gender: 'female', age: 66, visits: [{ taken: yesterday, photos: [{ file: 'demo-3-left.jpg', side: 'left' }] }] },
+  { id: 'demo-4', family: 'Four', gender: 'male', age: 47, visits: [] },
+  {
+    id: 'demo-5', family: 'Five', gender: 'female', age: 52, methotrexate: true,
+    visits: [{ taken: fiveMonthsAgo, photos: bothHands('demo-5-2026-06') }, { taken: yesterday, photos: bothHands('demo-5-2026-11') }]
+  }
+]
+
+export const encounterOf = (patientId: string) => `${patientId}-encounter`
+export const proposedAppointmentOf = (patientId: string) => `${patientId}-tomorrow`
+
+/** Puts the demo patients into an empty record. Throws, naming the file, when a photo is missing. */
+export async function fillRecord(record: DemoRecord, { fhirBase, photoDir, now }: { fhirBase: string; photoDir: string; now: Date }): Promise<void> {
+  const resources = [clinician(), ...DEMO_PATIENTS.flatMap((patient, index) => [
+    ...chartOf(patient, index, now),
+    ...patient.visits.flatMap((visit) => visit.photos.flatMap((photo, at) => photoOf(patient, photo, {
+      taken: new Date(visit.taken(now).getTime() + at * 30_000), bytes: readPhoto(photoDir, photo.file), fhirBase
+    })))
+  ])]
+  for (const one of resources) await record.createResource(one as Resource, { assignedId: true })
+}
+
+function readPhoto(photoDir: string, file: string): Buffer {
+  const path = join(photoDir, file)
+  try {
+    return readFileSync(path)
+  } catch (cause) {
+    throw new Error(`Expected the demo photo ${file} in ${photoDir} but it cannot be read; restore demo/photos and start again`, { cause })
+  }
+}
+
+function clinician(): FhirResource {
+  return {
+    resourceType: 'Practitioner', id: CLINICIAN.id, active: true,
+    name: [{ text: CLINICIAN.name, family: 'Rheumatologist (synthetic)', given: ['Demo'], prefix: ['Dr'] }]
+  }
+}
+
+function chartOf(patient: DemoPatient, index: number, now: Date): FhirResource[] {
+  const { id, family, gender, age, methotrexate } = patient
+  const subject = { reference: `Patient/${id}`, display: nameOf(patient) }
+  return [
+    {
+      resourceType: 'Patient', id, active: true, gender,
+      identifier: [{ system: 'urn:oid:2.999.8081', value: id }],
+      name: [{ use: 'official', text: nameOf(patient), family: `${family} (synthetic)`, given: ['Demo'] }],
+      birthDate: day(shifted(now, { years: -age, days: -40 }))
+    },
+    {
+      resourceType: 'Condition', id: `${id}-ra`, subject,
+      clinicalStatus: { coding: [{ system: 'http://terminology.hl7.org/CodeSystem/condition-clinical', code: 'active', display: 'Active' }] },
+      verificationStatus: { coding: [{ system: 'http://terminology.hl7.org/CodeSystem/condition-ver-status', code: 'confirmed', display: 'Confirmed' }] },
+      category: [{ coding: [{ system: 'http://terminology.hl7.org/CodeSystem/condition-category', code: 'problem-list-item', display: 'Problem List Item' }] }],
+      code: {
+        text: 'Rheumatoid arthritis with rheumatoid factor of multiple sites',
+        coding: [
+          { system: 'http://hl7.org/fhir/sid/icd-10-cm', code: 'M05.79', display: 'Rheumatoid arthritis with rheumatoid factor of multiple sites without organ or systems involvement' },
+          { system: 'http://snomed.info/sct', code: '69896004', display: 'Rheumatoid arthritis' }
+        ]
+      },
+      onsetDateTime: day(shifted(now, { years: -3 })),
+      recordedDate: day(shifted(now, { years: -3 }))
+    },
+    {
+      resourceType: 'Encounter', id: encounterOf(id), status: 'in-progress', subject,
+      class: { system: 'http://terminology.hl7.org/CodeSystem/v3-ActCode', code: 'AMB', display: 'ambulatory' },
+      participant: [{ individual: { reference: `Practitioner/${CLINICIAN.id}`, display: CLINICIAN.name } }],
+      period: { start: shifted(now, { minutes: -10 }).toISOString() }
+    },
+    appointment(`${id}-today`, subject, 'Nurse-led joint check', at(now, 0, 9, index * 30)),
+    appointment(proposedAppointmentOf(id), subject, 'Rheumatology consultation', at(now, 1, 9, index * 30)),
+    ...(methotrexate ? [methotrexateFor(id, subject, day(fiveMonthsAgo(now)))] : [])
+  ]
+}
+
+function appointment(id: string, subject: Reference, description: string, start: Date): FhirResource {
+  return {
+    resourceType: 'Appointment', id, status: 'booked', description,
+    start: start.toISOString(), end: shifted(start, { minutes: 30 }).toISOString(), minutesDuration: 30,
+    participant: [
+      { actor: subject, status: 'accepted' },
+      { actor: { reference: `Practitioner/${CLINICIAN.id}`, display: CLINICIAN.name }, status: 'accepted' }
+    ]
+  }
+}
+
+function methotrexateFor(id: string, subject: Reference, authoredOn: string): FhirResource {
+  return {
+    resourceType: 'MedicationRequest', id: `${id}-methotrexate`, status: 'active', intent: 'order', subject, authoredOn,
+    requester: { reference: `Practitioner/${CLINICIAN.id}`, display: CLINICIAN.name },
+    medicationCodeableConcept: METHOTREXATE,
+    dosageInstruction: [{ text: '15 mg by mouth once a week' }]
+  }
+}
+
+export const METHOTREXATE: CodeableConcept = {
+  text: 'Methotrexate',
+  coding: [
+    { system: 'http://www.nlm.nih.gov/research/umls/rxnorm', code: '6851', display: 'methotrexate' },
+    { system: 'http://www.whocc.no/atc', code: 'L04AX03', display: 'methotrexate' }
+  ]
+}
+
+const DORSUM = {
+  left: { system: 'http://snomed.info/sct', code: '789218009', display: 'Structure of dorsum of left hand' },
+  right: { system: 'http://snomed.info/sct', code: '789219001', display: 'Structure of dorsum of right hand' }
+} as const
+
+function photoOf(
+  patient: DemoPatient, { file, side }: Visit['photos'][0], { taken, bytes, fhirBase }: { taken: Date; bytes: Buffer; fhirBase: string }
+): FhirResource[] {
+  const id = file.replace(/\.jpg$/, '')
+  const subject = { reference: `Patient/${patient.id}`, display: nameOf(patient) }
+  return [
+    { resourceType: 'Binary', id, contentType: 'image/jpeg', securityContext: { reference: `Patient/${patient.id}` }, data: bytes.toString('base64') },
+    {
+      resourceType: 'Media', id, status: 'completed', subject,
+      type: { coding: [{ system: 'http://terminology.hl7.org/CodeSystem/media-type', code: 'image', display: 'Image' }] },
+      modality: { coding: [{ system: 'http://dicom.nema.org/resources/ontology/DCM', code: 'XC', display: 'External-camera Photography' }] },
+      view: { coding: [{ system: 'https://jointlens.dev/fhir/CodeSystem/hand-photo-view', code: 'dorsal', display: 'Dorsal view, fingers extended' }] },
+      bodySite: { coding: [DORSUM[side]], text: `Back of the ${side} hand` },
+      createdDateTime: taken.toISOString(),
+      issued: taken.toISOString(),
+      operator: subject,
+      content: {
+        contentType: 'image/jpeg', url: `${fhirBase}/Binary/${id}`, size: bytes.length,
+        hash: createHash('sha1').update(bytes).digest('base64'), title: `Synthetic ${side} hand`, creation: taken.toISOString()
+      }
+    }
+  ]
+}
+
+export function nameOf({ family }: DemoPatient): string {
+  return `Demo ${family} (synthetic)`
+}
+
+function yesterday(now: Date): Date {
+  return at(now, -1, 17, 40)
+}
+
+/** Today, but never in the future. */
+function thisMorning(now: Date): Date {
+  return new Date(Math.min(at(now, 0, 7, 30).getTime(), now.getTime() - 120_000))
+}
+
+function fiveMonthsAgo(now: Date): Date {
+  const then = at(now, 0, 9, 15)
+  const day = then.getDate()
+  then.setDate(1)
+  then.setMonth(then.getMonth() - 5)
+  then.setDate(Math.min(day, 28))
+  return then
+}
+
+function at(now: Date, days: number, hour: number, minute: number): Date {
+  const then = new Date(now)
+  then.setDate(then.getDate() + days)
+  then.setHours(hour, minute, 0, 0)
+  return then
+}
+
+function shifted(now: Date, { years = 0, days = 0, minutes = 0 }: { years?: number; days?: number; minutes?: number }): Date {
+  const then = new Date(now)
+  then.setFullYear(then.getFullYear() + years)
+  then.setDate(then.getDate() + days)
+  then.setMinutes(then.getMinutes() + minutes)
+  return then
+}
+
+function day(date: Date): string {
+  return date.toISOString().slice(0, 10)
+}

