@@ -20,6 +20,7 @@ export const ERROR_CODES = {
   ERR_PHOTO_HEIC: { status: 415, exit: 3, meaning: 'HEIC photos cannot be read; send JPEG.' },
   ERR_PHOTO_CORRUPT: { status: 422, exit: 3, meaning: 'The photo is damaged or built to be expensive to decode.' },
   ERR_PHOTO_TIMEOUT: { status: 422, exit: 3, meaning: 'Reading the photo took too long and was stopped.' },
+  ERR_PHOTO_UNDATED: { status: 422, exit: 3, meaning: 'The record does not say when the photo was taken.' },
   ERR_PHOTO_UNREACHABLE: { status: 502, exit: 4, meaning: 'The photo could not be fetched from the record.' },
   ERR_CALIBRATION_DATA: { status: 422, exit: 3, meaning: 'The labels are too few, faulty or do not fit the scores; nothing was calibrated.' },
   ERR_MODEL_INVALID: { status: 503, exit: 5, meaning: 'The model bundle is damaged or does not match its manifest.' },

@@ -1,103 +1,172 @@
 import { randomUUID } from 'node:crypto'
 import { ScreeningError, type ErrorCode } from '../errors.ts'
-import type { Row, Store } from './store/open-store.ts'
+import type { ScreeningService } from './screening.ts'
+import type { Queries, Row, Store } from './store/open-store.ts'
 
-/**
- * Jobs: one open job per tenant and patient.
- *
- *   accepted → leased → done | refused (a fact about the photos) | dead-letter
- *                 ↘ parked (EHR or token trouble) → leased again later
- *
- * A lease ends by itself when its worker dies; the next claim raises the fence, and what the old worker still tries is refused.
- * Times are the database's.
- */
+export type RequestReason = Parameters<ScreeningService['request']>[2]
 export type JobState = 'accepted' | 'leased' | 'parked' | 'done' | 'refused' | 'dead-letter'
 
+/** One patient's work, held by one worker. The fence only grows: whoever holds an old number is refused everywhere. */
 export interface Job {
   readonly id: string
   readonly tenant: string
   readonly patientId: string
-  readonly attempts: number
+  readonly reason: RequestReason
   readonly fence: number
+  /** This try included; three at most. */
+  readonly attempts: number
+  /** How often it was parked before. */
+  readonly parked: number
 }
+
+/** How a try ended. `failed` is tried again at once, three times; `parked` waits longer each time. */
+export type JobEnd =
+  | { readonly kind: 'done' }
+  | { readonly kind: 'refused' | 'parked' | 'failed'; readonly code: ErrorCode | 'no-photos' }
 
 export interface JobOutcome {
   readonly pending: boolean
-  /** Of the last job that ended, or of the parked one. */
+  /** Of the last try, when it ended without a result. */
   readonly failure?: { readonly code: string; readonly at: string }
 }
 
-export const LEASE_SECONDS = 60
-/** A job whose worker died this often, or that was parked this often, is put aside for a person. */
-export const MAX_ATTEMPTS = 8
+export interface QueueOptions {
+  readonly leaseMs?: number
+  /** Wait before a parked job is tried again, by how often it was parked. */
+  readonly parkMs?: (parked: number) => number
+  /** Wait before a failed try is repeated. */
+  readonly retryMs?: (attempts: number) => number
+  /** Open jobs of one tenant. */
+  readonly limit?: number
+}
+
+export type Queue = ReturnType<typeof openQueue>
+
+export const MAX_ATTEMPTS = 3
+/** About a day of waiting for a server before a person has to look. */
+const MAX_PARKED = 100
+const LIMIT = 10_000
+/** A clinician who waits comes before a notification, and the night's batch comes last. */
+const PRIORITY: Readonly<Record<RequestReason, number>> = { app: 0, command: 1, hook: 1, notification: 2, previsit: 3 }
+const OPEN = "('accepted', 'leased', 'parked')"
+
+/** Tells a lease of this process from one that a dead process left behind. */
+const HERE = randomUUID()
 
 interface JobRow extends Row {
   readonly id: string
   readonly tenant: string
   readonly patient_id: string
+  readonly reason: RequestReason
   readonly state: JobState
-  readonly attempts: number
   readonly fence: number
+  readonly attempts: number
+  readonly parked: number
   readonly failure_code: string | null
   readonly failed_at: Date | null
 }
 
-export type Queue = ReturnType<typeof openQueue>
+/**
+ * The screenings that were asked for. A job is accepted → leased → done, or refused (a fact about photo, patient or consent),
+ * or parked (token or server; comes back by itself), or dead-letter (three tries that ended in a crash or a fault of ours).
+ * One job per patient is open at a time, so a patient is never screened twice at once. Every arrow is one commit, and each one
+ * after the lease carries the fencing token. Leases are timed by the store, one clock for all workers.
+ */
+export function openQueue(store: Store, { leaseMs = 10_000, parkMs = parkTime, retryMs = retryTime, limit = LIMIT }: QueueOptions = {}) {
+  let recovered = store.kind === 'server'
 
-export function openQueue(store: Store, worker = randomUUID()) {
+  /** An embedded store has one owner: leases of any other process are of a dead one. */
+  async function recover(): Promise<void> {
+    if (recovered) return
+    await store.query("update job set lease_until = clock_timestamp() - interval '1 second' where state = 'leased' and lease_owner <> $1", [HERE])
+    recovered = true
+  }
+
   return {
-    /** Accepts the work, unless it is accepted already. Durable when it returns. */
-    async add(tenant: string, patientId: string, reason: string): Promise<void> {
-      await store.query(
-        `insert into job (id, tenant, patient_id, reason, state) values ($1, $2, $3, $4, 'accepted')
-         on conflict (tenant, patient_id) where state in ('accepted', 'leased', 'parked')
-         do update set run_after = least(job.run_after, case when job.state = 'parked' then now() + interval '1 second' else job.run_after end)`,
-        [randomUUID(), tenant, patientId, reason])
+    /** One open job per patient: a second request finds the first. While that one runs, it makes it look again afterwards. */
+    async add(tenant: string, patientId: string, reason: RequestReason): Promise<void> {
+      await store.transaction(async ({ query }) => {
+        const added = await query(
+          `insert into job (id, tenant, patient_id, reason, priority, state) values ($1, $2, $3, $4, $5, 'accepted')
+           on conflict (tenant, patient_id) where state in ${OPEN} do update set
+             asked_again = job.asked_again or job.state = 'leased',
+             priority = least(job.priority, excluded.priority),
+             run_after = case when job.state = 'parked' then least(job.run_after, job.failed_at + interval '30 seconds') else job.run_after end
+           returning (xmax = 0) as added`, [randomUUID(), tenant, patientId, reason, PRIORITY[reason]])
+        if (added[0]?.['added'] !== true) return
+        const [{ open } = { open: 0 }] = await query<{ open: number }>(
+          `select count(*)::int as open from job where tenant = $1 and state in ${OPEN}`, [tenant])
+        if (open > limit) throw new ScreeningError('ERR_RATE_LIMITED', `Expected at most ${limit} open screenings but there are more; try again later`)
+        await query("delete from job where tenant = $1 and patient_id = $2 and state in ('done', 'refused')", [tenant, patientId])
+      })
     },
 
-    /** The next due job of these tenants, leased to this worker; undefined when there is none. */
+    /** The most urgent job that is due and that no living worker holds; of equal ones the tenant that was served longest ago. */
     async claim(tenants: readonly string[]): Promise<Job | undefined> {
+      await recover()
+      await buryPoison(store)
       const [row] = await store.query<JobRow>(
-        `update job set state = 'leased', lease_owner = $1, lease_until = now() + make_interval(secs => $2), fence = fence + 1,
-                attempts = attempts + 1, updated_at = now()
+        `update job set state = 'leased', fence = fence + 1, attempts = attempts + 1, asked_again = false, lease_owner = $1,
+           leased_at = clock_timestamp(), lease_until = clock_timestamp() + make_interval(secs => $2), updated_at = clock_timestamp()
          where id = (
-           select id from job
-           where tenant = any($3) and ((state in ('accepted', 'parked') and run_after <= now()) or (state = 'leased' and lease_until < now()))
-           order by run_after limit 1 for update skip locked)
-         returning *`, [worker, LEASE_SECONDS, tenants])
-      return row && { id: row.id, tenant: row.tenant, patientId: row.patient_id, attempts: row.attempts, fence: row.fence }
+           select id from job as due
+           where tenant in (select jsonb_array_elements_text($3::jsonb))
+             and ((state in ('accepted', 'parked') and run_after <= clock_timestamp()) or (state = 'leased' and ${ABANDONED}))
+           order by priority, (select max(leased_at) from job as served where served.tenant = due.tenant) nulls first, created_at
+           limit 1 for update skip locked)
+         returning *`, [HERE, leaseMs / 1000, JSON.stringify(tenants)])
+      return row && {
+        id: row.id, tenant: row.tenant, patientId: row.patient_id, reason: row.reason, fence: row.fence, attempts: row.attempts, parked: row.parked
+      }
     },
 
-    /** Extends the lease, or throws ERR_LEASE_LOST: called as heartbeat and immediately before each write. */
-    async hold({ id, fence }: Job): Promise<void> {
-      const held = await store.query(
-        `update job set lease_until = now() + make_interval(secs => $3), updated_at = now()
-         where id = $1 and fence = $2 and state = 'leased' and lease_until > now() returning 1`, [id, fence, LEASE_SECONDS])
-      if (held.length === 0) throw new ScreeningError('ERR_LEASE_LOST', 'Expected to hold this screening but another worker took it over')
+    /** Heartbeat, and the check before each write: still ours, and for another lease time. Throws ERR_LEASE_LOST. */
+    async hold(job: Job): Promise<void> {
+      held(await store.query(
+        `update job set lease_until = clock_timestamp() + make_interval(secs => $3)
+         where id = $1 and fence = $2 and state = 'leased' returning 1`, [job.id, job.fence, leaseMs / 1000]))
     },
 
-    /** Ends the job. A worker that no longer holds it changes nothing. */
-    async end({ id, fence }: Job, state: 'done' | 'refused' | 'dead-letter', code?: string): Promise<void> {
+    /** Runs in the transaction of a step that must not be taken with an old fence. Throws ERR_LEASE_LOST. */
+    async guard({ query }: Queries, job: Job): Promise<void> {
+      held(await query("select 1 from job where id = $1 and fence = $2 and state = 'leased' for update", [job.id, job.fence]))
+    },
+
+    /** Throws ERR_LEASE_LOST. Resolves with the state it is in now. */
+    async end(job: Job, end: JobEnd): Promise<JobState> {
+      const { state, waitMs } = after(job, end, parkMs, retryMs)
+      const code = end.kind === 'done' ? null : end.code
+      const [row] = held(await store.query<JobRow>(
+        `update job set
+           state = case when asked_again and $3 = 'done' then 'accepted' else $3 end,
+           attempts = case when $3 in ('parked', 'done') then 0 else attempts end,
+           parked = case when $3 = 'parked' then parked + 1 else parked end,
+           run_after = clock_timestamp() + make_interval(secs => $4), asked_again = false, lease_owner = null, lease_until = null,
+           failure_code = $5, failed_at = case when $5::text is null then null else clock_timestamp() end, updated_at = clock_timestamp()
+         where id = $1 and fence = $2 and state = 'leased' returning *`,
+        [job.id, job.fence, state, waitMs / 1000, code]))
+      return row?.state ?? state
+    },
+
+    /** Given back untried, at shutdown: the number grows, so that whatever still runs is refused. */
+    async release(job: Job): Promise<void> {
       await store.query(
-        `update job set state = $3, lease_until = null, failure_code = $4, failed_at = case when $4::text is null then null else now() end, updated_at = now()
-         where id = $1 and fence = $2 and state = 'leased'`, [id, fence, state, code ?? null])
+        `update job set state = 'accepted', fence = fence + 1, attempts = attempts - 1, lease_owner = null, lease_until = null,
+           updated_at = clock_timestamp()
+         where id = $1 and fence = $2 and state = 'leased'`, [job.id, job.fence])
     },
 
-    /** Tries again later: 5 s, 10 s, 20 s … at most an hour; put aside after MAX_ATTEMPTS. */
-    async park(job: Job, code: ErrorCode): Promise<void> {
-      if (job.attempts >= MAX_ATTEMPTS) return this.end(job, 'dead-letter', code)
-      const seconds = Math.min(3600, 5 * 2 ** (job.attempts - 1))
-      await store.query(
-        `update job set state = 'parked', lease_until = null, run_after = now() + make_interval(secs => $3), failure_code = $4, failed_at = now(), updated_at = now()
-         where id = $1 and fence = $2 and state = 'leased'`, [job.id, job.fence, seconds, code])
-    },
-
+    /** The patient's newest job. */
     async outcome(tenant: string, patientId: string): Promise<JobOutcome> {
       const [row] = await store.query<JobRow>(
-        'select * from job where tenant = $1 and patient_id = $2 order by created_at desc, state limit 1', [tenant, patientId])
+        `select state, failure_code, failed_at from job where tenant = $1 and patient_id = $2
+         order by state in ${OPEN} desc, created_at desc limit 1`, [tenant, patientId])
       if (!row) return { pending: false }
-      const failure = row.failure_code && row.failed_at ? { failure: { code: row.failure_code, at: row.failed_at.toISOString() } } : {}
-      return { pending: row.state === 'accepted' || row.state === 'leased', ...failure }
+      return {
+        // Parked is not pending: nobody should wait for a server that may be gone until tomorrow.
+        pending: row.state === 'accepted' || row.state === 'leased',
+        ...(row.failure_code && row.failed_at ? { failure: { code: row.failure_code, at: row.failed_at.toISOString() } } : {})
+      }
     },
 
     /** Numbers by state, for metrics. */
@@ -106,4 +175,39 @@ export function openQueue(store: Store, worker = randomUUID()) {
       return Object.fromEntries(rows.map(({ state, count }) => [state, count]))
     }
   }
+}
+
+/** Overdue; or, after a clock was set back, due later than any lease can be. */
+const ABANDONED = "(lease_until < clock_timestamp() or lease_until > clock_timestamp() + interval '10 minutes')"
+
+/** A job whose worker died each time is not given to a fourth. */
+async function buryPoison(store: Store): Promise<void> {
+  await store.query(
+    `update job set state = 'dead-letter', failure_code = 'ERR_INTERNAL', failed_at = clock_timestamp(), fence = fence + 1,
+       lease_owner = null, lease_until = null, updated_at = clock_timestamp()
+     where state = 'leased' and ${ABANDONED} and attempts >= $1`, [MAX_ATTEMPTS])
+}
+
+function after(
+  job: Job, end: JobEnd, parkMs: (parked: number) => number, retryMs: (attempts: number) => number
+): { readonly state: JobState; readonly waitMs: number } {
+  if (end.kind === 'done' || end.kind === 'refused') return { state: end.kind, waitMs: 0 }
+  if (end.kind === 'parked')
+    return job.parked >= MAX_PARKED ? { state: 'dead-letter', waitMs: 0 } : { state: 'parked', waitMs: parkMs(job.parked) }
+  return job.attempts >= MAX_ATTEMPTS ? { state: 'dead-letter', waitMs: 0 } : { state: 'accepted', waitMs: retryMs(job.attempts) }
+}
+
+function held<R>(rows: readonly R[]): readonly R[] {
+  if (rows.length === 0) throw new ScreeningError('ERR_LEASE_LOST', 'Expected to hold this screening but another worker took it over')
+  return rows
+}
+
+/** 5 s, half of it by chance, doubling up to 15 min. */
+function parkTime(parked: number): number {
+  const ceiling = Math.min(900_000, 5_000 * 2 ** Math.min(parked, 10))
+  return ceiling / 2 + Math.random() * ceiling / 2
+}
+
+function retryTime(attempts: number): number {
+  return 500 * 2 ** attempts
 }

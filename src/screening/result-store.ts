@@ -1,65 +1,109 @@
-import { createHash } from 'node:crypto'
-import type { PhotoAssessment } from '../joints/finding.ts'
 import type { WriteLedger } from '../fhir/record-writer.ts'
+import type { PhotoAssessment } from '../joints/finding.ts'
 import type { Screening } from './screening.ts'
-import type { Row, Store } from './store/open-store.ts'
+import type { Queries, Store } from './store/open-store.ts'
 
-interface ScreeningRow extends Row {
-  readonly id: string
-  readonly data: Omit<Screening, 'written'>
-  readonly written: readonly string[]
+/** A result as it is stored; its state and what was written of it change, the rest never. */
+export type Result = Omit<Screening, 'state' | 'written'>
+
+/** Where a screening belongs among the patient's: at most one result per day speaks, the newest. */
+export interface ResultPlace {
+  readonly day: string
+  /** What decided the result: photos, model, calibration. */
+  readonly photoSet: string
 }
+
+/** Asks, inside a step's transaction, whether the job is still ours. */
+export type Guard = (queries: Queries) => Promise<void>
 
 export type ResultStore = ReturnType<typeof openResultStore>
 
-/** Finished screenings, findings of single photos, and the ledger of what we wrote. Every row belongs to one tenant. */
-export function openResultStore(store: Store) {
-  const screeningOf = ({ data, written }: ScreeningRow): Screening => ({ ...data, written })
-  return {
-    async history(tenant: string, patientId: string): Promise<readonly Screening[]> {
-      const rows = await store.query<ScreeningRow>(
-        `select id, data, written from screening where tenant = $1 and patient_id = $2
-         order by photo_time desc, completed_at desc limit 50`, [tenant, patientId])
-      return rows.map(screeningOf)
-    },
+interface ScreeningRow extends Readonly<Record<string, unknown>> {
+  readonly state: Screening['state']
+  readonly data: Result
+  readonly written: readonly string[]
+}
 
-    async ofPhotoSet(tenant: string, patientId: string, photoSet: string): Promise<Screening | undefined> {
+const COLUMNS = 'state, data, written'
+const SPEAKS = 'not superseded and withdrawn_code is null'
+
+/** Screenings, readings of single photos, and the ledger of what was written to the record. Tenants never meet. */
+export function openResultStore(store: Store) {
+  return {
+    /** The newest visit's result. */
+    async latest(tenant: string, patientId: string): Promise<Screening | undefined> {
       const [row] = await store.query<ScreeningRow>(
-        'select id, data, written from screening where tenant = $1 and patient_id = $2 and photo_set = $3', [tenant, patientId, photoSet])
+        `select ${COLUMNS} from screening where tenant = $1 and patient_id = $2 and ${SPEAKS}
+         order by photo_time desc, completed_at desc limit 1`, [tenant, patientId])
       return row && screeningOf(row)
     },
 
-    /** Stored once per set of photos, model and calibration; a second result of the same set is dropped. */
-    async add(screening: Screening, photoSet: string): Promise<void> {
-      const { written, ...data } = screening
-      await store.query(
-        `insert into screening (id, tenant, patient_id, photo_set, photo_time, data, written) values ($1, $2, $3, $4, $5, $6, $7)
-         on conflict (tenant, patient_id, photo_set) do nothing`,
-        [screening.id, screening.tenant, screening.patientId, photoSet, screening.photoTime, JSON.stringify(data), JSON.stringify(written)])
+    /** One result per visit, newest photo first. */
+    async history(tenant: string, patientId: string): Promise<readonly Screening[]> {
+      const rows = await store.query<ScreeningRow>(
+        `select ${COLUMNS} from screening where tenant = $1 and patient_id = $2 and ${SPEAKS}
+         order by photo_time desc, completed_at desc limit 200`, [tenant, patientId])
+      return rows.map(screeningOf)
     },
 
-    async wrote(screeningId: string, written: readonly string[]): Promise<void> {
-      await store.query('update screening set written = $2 where id = $1', [screeningId, JSON.stringify(written)])
+    /** The result that already speaks for this photo set. */
+    async find(tenant: string, patientId: string, { photoSet }: ResultPlace): Promise<Screening | undefined> {
+      const [row] = await store.query<ScreeningRow>(
+        `select ${COLUMNS} from screening where tenant = $1 and patient_id = $2 and photo_set = $3 and ${SPEAKS}`, [tenant, patientId, photoSet])
+      return row && screeningOf(row)
     },
 
-    /** Findings of one photo by one reader (model and calibration), so that no photo is read twice. */
-    async assessment(tenant: string, photoSha256: string, reader: string): Promise<PhotoAssessment | undefined> {
+    /** Stored before anything is written; the first result of a photo set stays. It replaces the day's earlier one. */
+    async save(result: Result, { day, photoSet }: ResultPlace, state: 'inferred' | 'done', guard: Guard): Promise<Screening> {
+      return store.transaction(async (queries) => {
+        await guard(queries)
+        await queries.query(
+          'update screening set superseded = true where tenant = $1 and patient_id = $2 and day = $3 and photo_set <> $4',
+          [result.tenant, result.patientId, day, photoSet])
+        const [row] = await queries.query<ScreeningRow>(
+          `insert into screening (id, tenant, patient_id, day, photo_set, photo_time, state, data, completed_at)
+           values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+           on conflict (tenant, patient_id, photo_set) do update set superseded = false, withdrawn_code = null
+           returning ${COLUMNS}`,
+          [result.id, result.tenant, result.patientId, day, photoSet, result.photoTime, state, JSON.stringify(result), result.completedAt])
+        if (!row) throw new Error('Expected the row that was just stored')
+        return screeningOf(row)
+      })
+    },
+
+    async mark(tenant: string, id: string, change: { readonly state: Screening['state']; readonly written?: readonly string[] }, guard: Guard): Promise<void> {
+      await store.transaction(async (queries) => {
+        await guard(queries)
+        await queries.query('update screening set state = $3, written = coalesce($4::jsonb, written) where tenant = $1 and id = $2',
+          [tenant, id, change.state, change.written ? JSON.stringify(change.written) : null])
+      })
+    },
+
+    /** The photo was not, or is no longer, this patient's: the result is shown to nobody. */
+    async withdraw(tenant: string, id: string, code: string, guard: Guard): Promise<void> {
+      await store.transaction(async (queries) => {
+        await guard(queries)
+        await queries.query("update screening set state = 'refused', withdrawn_code = $3 where tenant = $1 and id = $2", [tenant, id, code])
+      })
+    },
+
+    /** One photo as one model with one calibration read it before. */
+    async reading(tenant: string, photoSha256: string, reader: string): Promise<PhotoAssessment | undefined> {
       const [row] = await store.query<{ data: PhotoAssessment }>(
         'select data from assessment where tenant = $1 and photo_sha256 = $2 and reader = $3', [tenant, photoSha256, reader])
       return row?.data
     },
 
-    async keep(tenant: string, assessment: PhotoAssessment, reader: string): Promise<void> {
-      await store.query(
-        'insert into assessment (tenant, photo_sha256, reader, data) values ($1, $2, $3, $4) on conflict do nothing',
+    async keepReading(tenant: string, reader: string, assessment: PhotoAssessment): Promise<void> {
+      await store.query('insert into assessment (tenant, photo_sha256, reader, data) values ($1, $2, $3, $4) on conflict do nothing',
         [tenant, assessment.photoSha256, reader, JSON.stringify(assessment)])
     },
 
+    /** What a write did is a fact, so it is kept even if the lease was lost meanwhile. */
     ledger(tenant: string, patientId: string): WriteLedger {
       return {
         async has(identifier) {
-          const [row] = await store.query<{ reference: string }>(
-            'select reference from ledger where tenant = $1 and identifier = $2', [tenant, identifier])
+          const [row] = await store.query<{ reference: string }>('select reference from ledger where tenant = $1 and identifier = $2', [tenant, identifier])
           return row?.reference
         },
         async record(identifier, reference) {
@@ -73,10 +117,10 @@ export function openResultStore(store: Store) {
     /** Removes everything derived from one patient's photos; what the record holds is the record's. */
     async erase(tenant: string, patientId: string): Promise<void> {
       await store.transaction(async ({ query }) => {
-        const photos = await query<{ sha: string }>(
-          `select distinct photo ->> 'sha256' as sha from screening, jsonb_array_elements(data -> 'photos') photo where tenant = $1 and patient_id = $2`,
+        await query(
+          `delete from assessment where tenant = $1 and photo_sha256 in (
+             select photo ->> 'sha256' from screening, jsonb_array_elements(data -> 'photos') photo where tenant = $1 and patient_id = $2)`,
           [tenant, patientId])
-        await query('delete from assessment where tenant = $1 and photo_sha256 = any($2)', [tenant, photos.map(({ sha }) => sha)])
         for (const table of ['screening', 'job', 'ledger', 'card'])
           await query(`delete from ${table} where tenant = $1 and patient_id = $2`, [tenant, patientId])
       })
@@ -84,7 +128,6 @@ export function openResultStore(store: Store) {
   }
 }
 
-/** SHA-256 over a value's JSON, hex. */
-export function digestOf(value: unknown): string {
-  return createHash('sha256').update(JSON.stringify(value)).digest('hex')
+function screeningOf({ state, data, written }: ScreeningRow): Screening {
+  return { ...data, state, written }
 }

@@ -1,170 +1,196 @@
-import { createHash, randomUUID } from 'node:crypto'
+import type { Audit, AuditedEvent } from '../audit.ts'
 import { isScreeningError, ScreeningError, type ErrorCode } from '../errors.ts'
-import { findHandPhotos, readPhotoBytes, type HandPhoto } from '../fhir/photo-sources.ts'
+import { findHandPhotos, isOf, type HandPhoto } from '../fhir/photo-sources.ts'
 import { writeScreening } from '../fhir/record-writer.ts'
 import { screeningResources } from '../fhir/resources/screening-resources.ts'
 import type { FhirSession } from '../fhir/session.ts'
 import type { Calibration, InferenceEngine } from '../inference/engine/inference-engine.ts'
-import type { HandAssessment, JointFinding, NotAssessedReason, PhotoAssessment, PhotoRefusal } from '../joints/finding.ts'
-import { handJointCount, visitFindings } from '../joints/hand-joint-count.ts'
-import { LATERALITIES, type Laterality } from '../joints/hand-joint.ts'
-import { digestOf, type ResultStore } from './result-store.ts'
+import { handJointCount } from '../joints/hand-joint-count.ts'
+import type { Failpoint } from './failpoint.ts'
+import { MAX_ATTEMPTS, type Job, type Queue } from './queue.ts'
+import { readVisit } from './read-visit.ts'
+import type { Guard, ResultPlace, ResultStore } from './result-store.ts'
 import { screeningInput } from './screening-input.ts'
-import type { ScreenedPhoto, Screening } from './screening.ts'
+import type { PhotoReference, Screening } from './screening.ts'
+import { screeningId, visitKey, visitsOf, type Visit } from './visits.ts'
 
-/** Photos of one day; older visits are read once for the trend. */
-const MAX_VISITS = 6
-const MAX_PHOTOS_PER_VISIT = 8
-/** The picture itself is at fault: said once, not tried again. */
-const PHOTO_FAULTS: readonly ErrorCode[] = ['ERR_PHOTO_TOO_LARGE', 'ERR_PHOTO_FORMAT', 'ERR_PHOTO_HEIC', 'ERR_PHOTO_CORRUPT', 'ERR_PHOTO_TIMEOUT']
+export type ScreenOutcome = { readonly kind: 'done' } | { readonly kind: 'refused'; readonly code: ErrorCode | 'no-photos' }
 
-export interface ScreenTools {
+/** One leased patient and everything it takes. */
+export interface Work {
+  readonly job: Job
+  readonly queue: Queue
   readonly session: FhirSession
   readonly engine: InferenceEngine
-  /** The site's own calibration; the model's otherwise, and then nothing is written. */
-  readonly calibration?: Calibration
+  /** The site's own; without it nothing is written. */
+  readonly calibration: Calibration | undefined
   readonly results: ResultStore
-  /** Throws ERR_LEASE_LOST when another worker took over. */
-  fence(): Promise<void>
-  readonly failpoint?: (name: string) => void | Promise<void>
+  readonly audit: Audit
+  /** Aborted when the lease is lost or the process stops. */
+  readonly signal: AbortSignal
+  readonly now: () => Date
+  readonly failpoint: Failpoint
+  readonly readBackDelaysMs?: readonly number[]
 }
 
-export type ScreenOutcome = { readonly kind: 'screened'; readonly made: number; readonly written: number } | { readonly kind: 'refused'; readonly code: string }
+/** A patient who comes weekly for years does not make the first screening long. */
+const MAX_VISITS = 6
 
 /**
- * One patient's photos → findings → stored result → (where the site decided so) preliminary record. The result is stored
- * before anything is written; each step looks first whether it was done, so that running it again after any crash completes it.
+ * Photos in the record → visits → one stored result per visit that has none yet → the newest written to the record where the
+ * site allows it. Repeating it, at any point, continues where it stopped and makes nothing twice.
+ *
+ * An earlier visit whose photo cannot be fetched does not keep the others from being read; the failure is raised at the end.
+ * Throws ERR_WRONG_PATIENT, ERR_PHOTO_UNDATED, ERR_PHOTO_UNREACHABLE, ERR_LEASE_LOST, ERR_EHR_*, ERR_MODEL_*, ERR_ENGINE_BUSY,
+ * ERR_WRITE_AMBIGUOUS, ERR_STORE.
  */
-export async function screenPatient(patientId: string, tools: ScreenTools): Promise<ScreenOutcome> {
-  const { session, results } = tools
-  const photos = await findHandPhotos(session, patientId)
+export async function screenPatient(work: Work): Promise<ScreenOutcome> {
+  const photos = await findHandPhotos(work.session, work.job.patientId)
+  await work.failpoint('photos-found')
+  await withdrawOrphans(work, photos)
   if (photos.length === 0) return { kind: 'refused', code: 'no-photos' }
-  const visits = visitsOf(photos)
-  let made = 0
-  let fault: string | undefined
-  for (const [index, visit] of visits.entries()) {
-    const known = await results.ofPhotoSet(session.tenant.id, patientId, photoSetOf(visit, tools))
-    if (known) continue
-    await tools.fence()
-    const outcome = await screenVisit(patientId, visit, tools)
-    if (typeof outcome !== 'string') made++
-    else if (index === 0) fault = outcome
-  }
-  if (fault) return { kind: 'refused', code: fault }
-  return { kind: 'screened', made, written: await writeNewest(patientId, visits[0] ?? [], tools) }
-}
+  const visits = visitsOf(photos, work.session.tenant.timeZone)
+  if (visits.length === 0)
+    throw new ScreeningError('ERR_PHOTO_UNDATED', `Expected a date on at least one of ${photos.length} photos but there is none`)
 
-/** Groups by the calendar day the record gives, newest first; photos without a date are one group of their own, the oldest. */
-export function visitsOf(photos: readonly HandPhoto[]): readonly (readonly HandPhoto[])[] {
-  const days = Map.groupBy(photos, ({ created }) => created?.slice(0, 10) ?? '')
-  return [...days].sort(([a], [b]) => (a < b ? 1 : -1)).slice(0, MAX_VISITS).map(([, day]) => day.slice(0, MAX_PHOTOS_PER_VISIT))
-}
-
-/** Names the photos with their versions, the model and the calibration: any change makes a new screening. */
-function photoSetOf(visit: readonly HandPhoto[], { engine, calibration }: ScreenTools): string {
-  const names = visit.map(({ resourceType, id, versionId, created }) => [resourceType, id, versionId ?? created ?? ''].join('/')).sort()
-  return digestOf([names, engine.model.digest, calibration ?? null])
-}
-
-/** Reads the photos of one day and stores the result; the code of the fault when none of them could be read. */
-async function screenVisit(patientId: string, visit: readonly HandPhoto[], tools: ScreenTools): Promise<Screening | string> {
-  const { session, engine, results } = tools
-  const calibration = tools.calibration ?? engine.calibration
-  const read: { photo: HandPhoto; screened: ScreenedPhoto }[] = []
-  let fault: string | undefined
-  for (const photo of visit) {
+  let newest: Screening | undefined
+  let unreachable: ScreeningError | undefined
+  for (const [index, visit] of visits.slice(0, MAX_VISITS).entries()) {
     try {
-      const assessment = await assess(photo, tools)
-      const { resourceType, id, versionId, created } = photo
-      read.push({
-        photo,
-        screened: {
-          resourceType, id, ...(versionId ? { versionId } : {}), ...(created ? { created } : {}),
-          sha256: assessment.photoSha256,
-          assessment: photo.side ? withRecordedSide(assessment, photo.side) : assessment
-        }
-      })
+      const screening = await screenVisit(work, visit)
+      if (index > 0) continue
+      newest = screening
+      await write(work, screening)
     } catch (error) {
-      if (!isScreeningError(error) || !PHOTO_FAULTS.includes(error.code)) throw error
-      fault = error.code
+      if (!isScreeningError(error) || error.code !== 'ERR_PHOTO_UNREACHABLE') throw error
+      unreachable ??= error
     }
   }
-  if (read.length === 0) return fault ?? 'ERR_PHOTO_UNREACHABLE'
-  await tools.failpoint?.('inferred')
+  if (unreachable) throw unreachable
+  const fault = newest && faultOf(newest)
+  return fault ? { kind: 'refused', code: fault } : { kind: 'done' }
+}
 
-  const findings = findingsOf(read)
-  const now = new Date().toISOString()
-  const screening: Screening = {
-    id: randomUUID(),
-    tenant: session.tenant.id,
-    patientId,
-    state: 'done',
-    photos: read.map(({ screened }) => screened),
-    findings,
+/** Why no photo of a visit could be decoded: the patient has to send others. Its result is stored all the same, without a finding. */
+function faultOf({ photos }: Screening): ErrorCode | undefined {
+  return photos.every(({ refused }) => refused !== undefined) ? photos[0]?.refused : undefined
+}
+
+/** The stored result of this photo set, or a new one. */
+async function screenVisit(work: Work, visit: Visit): Promise<Screening> {
+  const { engine, results, job } = work
+  const calibration = work.calibration ?? engine.calibration
+  const place: ResultPlace = { day: visit.day, photoSet: visitKey(visit, engine.model, calibration) }
+  const known = await results.find(job.tenant, job.patientId, place)
+  if (known) return known
+
+  const { photos, findings } = await readVisit(visit, {
+    ...work, calibration, lastTry: job.attempts >= MAX_ATTEMPTS,
+    photoWasRead: (photo, code) => record(work, 'read-photo', referenceOf(photo), code)
+  })
+  await work.failpoint('inferred')
+  const id = screeningId(job.tenant, job.patientId, place.photoSet)
+  const screening = await results.save({
+    id, tenant: job.tenant, patientId: job.patientId, photos, findings,
     count: handJointCount(findings, calibration.interval),
     model: engine.model,
-    photoTime: newestTime(visit) ?? now,
-    completedAt: now,
-    written: []
-  }
-  await results.add(screening, photoSetOf(visit, tools))
-  await tools.failpoint?.('stored')
+    photoTime: timeOf(visit),
+    completedAt: work.now().toISOString()
+  }, place, writesAllowed(work) ? 'inferred' : 'done', guardOf(work))
+  await work.failpoint('stored')
+  await record(work, 'screen', `Screening/${id}`)
   return screening
 }
 
-async function assess(photo: HandPhoto, { session, engine, calibration, results }: ScreenTools): Promise<PhotoAssessment> {
-  const bytes = await readPhotoBytes(session, photo)
-  const sha256 = createHash('sha256').update(bytes).digest('hex')
-  const reader = digestOf([engine.model.digest, calibration ?? null])
-  const known = await results.assessment(session.tenant.id, sha256, reader)
-  if (known) return known
-  const assessment = await engine.assess(bytes, calibration ? { calibration } : {})
-  await results.keep(session.tenant.id, assessment, reader)
-  return assessment
+/** Our own preliminary results, only where the site decided so and calibrated the model for its photos. */
+async function write(work: Work, screening: Screening): Promise<void> {
+  const { session, results, job, queue, calibration, failpoint } = work
+  if (!calibration || !writesAllowed(work) || faultOf(screening) || (screening.state === 'done' && screening.written.length > 0)) return
+  const guard = guardOf(work)
+  await results.mark(job.tenant, screening.id, { state: 'writing' }, guard)
+
+  const ledger = results.ledger(job.tenant, job.patientId)
+  const places = new Map<string, string>()
+  const keep = (id: string, reference: string | undefined) => {
+    if (reference) places.set(id, reference)
+    return reference
+  }
+  try {
+    await writeScreening(session, screeningResources(screeningInput(screening, calibration)), {
+      ledger: {
+        has: async (id) => keep(id, await ledger.has(id)),
+        async record(id, reference) {
+          await failpoint('before-ledger')
+          await ledger.record(id, reference)
+          keep(id, reference)
+        }
+      },
+      fence: () => queue.hold(job),
+      failpoint,
+      ...(work.readBackDelaysMs ? { readBackDelaysMs: work.readBackDelaysMs } : {})
+    })
+  } catch (error) {
+    if (isScreeningError(error) && error.code === 'ERR_WRONG_PATIENT')
+      await results.withdraw(job.tenant, screening.id, error.code, guard)
+    throw error
+  }
+  await failpoint('written')
+  await results.mark(job.tenant, screening.id, { state: 'done', written: [...places.values()] }, guard)
+  await record(work, 'write', `Screening/${screening.id}`)
 }
 
 /**
- * The record says which hand a photo shows. Where one hand is seen and it looks like the other one (a mirrored or mislabelled
- * photo), nobody's joints are called: a finding on the wrong side is worse than none.
+ * Results whose photo has left the patient's record (deleted, entered in error, given to another patient) are withdrawn, after
+ * the photo itself was asked for: a search that finds too little proves nothing.
  */
-export function withRecordedSide(assessment: PhotoAssessment, side: Laterality): PhotoAssessment {
-  const [hand] = assessment.hands
-  if (assessment.hands.length !== 1 || !hand || hand.side === side) return assessment
-  const joints = hand.joints.map(({ joint }): JointFinding => ({ joint, side, kind: 'not-assessed', reason: 'uncertain-side' }))
-  return { ...assessment, hands: [{ ...hand, side, joints }] }
+async function withdrawOrphans(work: Work, photos: readonly HandPhoto[]): Promise<void> {
+  const { results, job } = work
+  const listed = new Set(photos.map(referenceOf))
+  for (const { id, photos: sources } of await results.history(job.tenant, job.patientId)) {
+    const unlisted = sources.filter((photo) => !listed.has(referenceOf(photo)))
+    for (const photo of unlisted) {
+      if (await isStillOf(work, photo)) continue
+      await results.withdraw(job.tenant, id, 'ERR_PHOTO_UNREACHABLE', guardOf(work))
+      await record(work, 'withdraw', `Screening/${id}`)
+      break
+    }
+  }
 }
 
-/** 22 findings; a side without a located hand says why, as far as its photo tells. */
-function findingsOf(read: readonly { photo: HandPhoto; screened: ScreenedPhoto }[]): readonly JointFinding[] {
-  const hands: readonly HandAssessment[] = read.flatMap(({ screened }) => screened.assessment.hands)
-  return LATERALITIES.flatMap((side) => {
-    const refused = read.find(({ photo, screened }) => photo.side === side && screened.assessment.refusal)?.screened.assessment.refusal
-    return visitFindings(hands, refused ? REFUSED_HAND[refused] : 'no-photo').filter((finding) => finding.side === side)
+async function isStillOf({ session, job }: Work, { resourceType, id }: PhotoReference): Promise<boolean> {
+  try {
+    const photo = await session.read(resourceType, id)
+    return photo.status !== 'entered-in-error' && isOf(photo.subject?.reference, job.patientId)
+  } catch (error) {
+    if (isScreeningError(error) && error.code === 'ERR_NOT_FOUND') return false
+    throw error
+  }
+}
+
+/** For the store's own steps: refused when the job went to another worker. */
+function guardOf({ queue, job }: Work): Guard {
+  return (queries) => queue.guard(queries, job)
+}
+
+function writesAllowed({ session, calibration }: Work): boolean {
+  const { mode, write: how } = session.tenant
+  return mode === 'assist' && how === 'preliminary' && calibration !== undefined
+}
+
+/** Photos are sorted newest first by what the record says; the effective time of the result is the newest. */
+function timeOf({ photos }: Visit): string {
+  const [first] = photos
+  if (!first) throw new Error('Expected a visit to have a photo')
+  return first.created
+}
+
+function referenceOf({ resourceType, id }: Pick<PhotoReference, 'resourceType' | 'id'>): string {
+  return `${resourceType}/${id}`
+}
+
+function record({ audit, job }: Work, action: string, entity: string, code?: AuditedEvent['code']): Promise<void> {
+  return audit.record({
+    tenant: job.tenant, action, actor: 'system', patientId: job.patientId, entity,
+    outcome: code ? 'failure' : 'success', ...(code ? { code } : {})
   })
-}
-
-const REFUSED_HAND: Readonly<Record<PhotoRefusal, NotAssessedReason>> = {
-  'no-hand': 'not-located', 'too-small': 'too-small', 'too-dark': 'too-dark', blurred: 'blurred'
-}
-
-function newestTime(visit: readonly HandPhoto[]): string | undefined {
-  const times = visit.flatMap(({ created }) => (created ? [created] : [])).sort((a, b) => Date.parse(b) - Date.parse(a))
-  return times[0]
-}
-
-/** Preliminary Observations of the newest visit, where the site writes them without waiting for an accepted suggestion. */
-async function writeNewest(patientId: string, visit: readonly HandPhoto[], tools: ScreenTools): Promise<number> {
-  const { session, results, calibration } = tools
-  const { id: tenant, mode, write } = session.tenant
-  if (mode !== 'assist' || write !== 'preliminary') return 0
-  if (!calibration) throw new ScreeningError('ERR_CONFIG', `Expected a calibration for tenant ${tenant} before anything is written`)
-  const screening = await results.ofPhotoSet(tenant, patientId, photoSetOf(visit, tools))
-  if (!screening || screening.count.assessable === 0) return 0
-  const { written } = await writeScreening(session, screeningResources(screeningInput(screening, calibration)), {
-    ledger: results.ledger(tenant, patientId),
-    fence: tools.fence,
-    ...(tools.failpoint ? { failpoint: tools.failpoint } : {})
-  })
-  if (written.length > 0) await results.wrote(screening.id, [...screening.written, ...written])
-  return written.length
 }

@@ -1,152 +1,212 @@
-import { setTimeout as wait } from 'node:timers/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import type { Audit } from '../audit.ts'
 import type { TenantConfig } from '../config.ts'
-import { isScreeningError, type ErrorCode } from '../errors.ts'
-import type { FhirSession } from '../fhir/session.ts'
+import { isScreeningError, ScreeningError, type ErrorCode } from '../errors.ts'
+import { checkedId, type FhirSession } from '../fhir/session.ts'
 import type { Calibration, InferenceEngine } from '../inference/engine/inference-engine.ts'
-import { LEASE_SECONDS, MAX_ATTEMPTS, openQueue, type Job } from './queue.ts'
+import { failpoint as failpointOfProcess, type Failpoint } from './failpoint.ts'
+import { openQueue, type Job, type JobEnd, type QueueOptions } from './queue.ts'
 import { openResultStore } from './result-store.ts'
 import { screenPatient } from './screen-patient.ts'
-import type { Screening, ScreeningService, ScreeningStatus } from './screening.ts'
+import type { ScreeningService, ScreeningStatus } from './screening.ts'
 import type { Store } from './store/open-store.ts'
 
 export interface ScreeningDeps {
   readonly store: Store
   readonly engine: InferenceEngine
   readonly tenants: readonly TenantConfig[]
-  /** By tenant id. */
+  /** By tenant; a tenant without one is read with the bundle's and nothing is written for it. */
   readonly calibrations: ReadonlyMap<string, Calibration>
-  sessionFor(tenant: TenantConfig): FhirSession
+  readonly sessionFor: (tenant: TenantConfig) => FhirSession | Promise<FhirSession>
   readonly audit: Audit
+  /** Codes and ids of ours, never a patient. */
   readonly log: Logger
-  /** Named places for crash tests. */
-  readonly failpoint?: (name: string) => void | Promise<void>
+  /** Named places for crash tests; JOINTLENS_FAILPOINT otherwise. */
+  readonly failpoint?: Failpoint
+  readonly now?: () => Date
+  readonly queue?: QueueOptions
+  readonly heartbeatMs?: number
+  /** How often an idle worker looks whether another process accepted something. */
+  readonly pollMs?: number
+  /** How long stop() lets the screening that runs come to its end. */
+  readonly drainMs?: number
+  readonly readBackDelaysMs?: readonly number[]
 }
 
-/** The service with its worker. `start` begins to lease jobs; `stop` waits for the job under way. */
+/** The service with its worker. */
 export interface RunningScreening extends ScreeningService {
+  /** Leases and works, one patient at a time, until stop(). */
   start(): void
+  /** Takes no new work, lets the running one end or gives it back, and stops. */
   stop(): Promise<void>
-  /** Does one due job; false when there was none. */
+  /** Leases and works one patient; false when nothing was due. */
   runOnce(): Promise<boolean>
   /** Removes what was derived from one patient's photos. */
   erase(tenant: string, patientId: string): Promise<void>
 }
 
-const IDLE_POLL_MS = 1_000
-/** Worth another try: the EHR or the network, not the photos. */
-const PASSING: readonly ErrorCode[] = [
-  'ERR_EHR_UNREACHABLE', 'ERR_EHR_UNAUTHORIZED', 'ERR_EHR_ANSWER', 'ERR_EHR_REFUSED', 'ERR_WRITE_AMBIGUOUS', 'ERR_ENGINE_BUSY',
-  'ERR_PHOTO_UNREACHABLE', 'ERR_STORE', 'ERR_INTERNAL', 'ERR_RATE_LIMITED', 'ERR_CONFLICT'
+/** Token, server, network or model bundle: comes back when that is mended. */
+const PARKED: readonly ErrorCode[] = [
+  'ERR_CONFIG', 'ERR_EGRESS_REFUSED', 'ERR_EHR_ANSWER', 'ERR_EHR_REFUSED', 'ERR_EHR_UNAUTHORIZED', 'ERR_EHR_UNREACHABLE',
+  'ERR_ENGINE_BUSY', 'ERR_MODEL_INVALID', 'ERR_NOT_READY', 'ERR_PHOTO_UNREACHABLE', 'ERR_RATE_LIMITED', 'ERR_WRITE_AMBIGUOUS'
 ]
+/** A fact about photo, patient or consent, which another try would not change. */
+const REFUSED: readonly ErrorCode[] = ['ERR_FORBIDDEN', 'ERR_NOT_FOUND', 'ERR_PHOTO_UNDATED', 'ERR_REQUEST_INVALID', 'ERR_WRONG_PATIENT']
 
+/** Accepts screenings durably, and works on them where start() or runOnce() is called. */
 export function openScreeningService(deps: ScreeningDeps): RunningScreening {
-  const { store, tenants, audit, log } = deps
-  const queue = openQueue(store)
+  const { store, log, failpoint = failpointOfProcess, heartbeatMs = 2_000, pollMs = 1_000, drainMs = 10_000, now = () => new Date() } = deps
+  const tenants = new Map(deps.tenants.map((tenant) => [tenant.id, tenant]))
+  const queue = openQueue(store, deps.queue)
   const results = openResultStore(store)
-  const tenantIds = tenants.map(({ id }) => id)
-  let stopping: AbortController | undefined
-  let loop: Promise<void> = Promise.resolve()
-  let wake = () => {}
-
-  async function status(tenant: string, patientId: string): Promise<ScreeningStatus> {
-    const [outcome, [latest]] = await Promise.all([queue.outcome(tenant, patientId), results.history(tenant, patientId)])
-    return { ...(latest ? { latest } : {}), ...outcome }
-  }
+  const news = openBell()
+  let worker: Promise<void> | undefined
+  let stopping = false
+  const running = new Map<Job, AbortController>()
 
   async function runOnce(): Promise<boolean> {
-    const job = await queue.claim(tenantIds)
+    const job = await queue.claim([...tenants.keys()])
     if (!job) return false
-    const tenant = tenants.find(({ id }) => id === job.tenant)
-    if (job.attempts > MAX_ATTEMPTS || !tenant) {
-      await queue.end(job, 'dead-letter', 'ERR_INTERNAL')
-      return true
+    await failpoint('leased')
+    const abort = new AbortController()
+    running.set(job, abort)
+    const heartbeat = setInterval(() => void queue.hold(job).catch((error: unknown) => {
+      if (codeOf(error) === 'ERR_LEASE_LOST') abort.abort(error)
+    }), heartbeatMs)
+    try {
+      await settle(job, await attempt(job, abort.signal))
+    } finally {
+      clearInterval(heartbeat)
+      running.delete(job)
+      news.ring()
     }
-    await doJob(job, tenant)
     return true
   }
 
-  async function doJob(job: Job, tenant: TenantConfig): Promise<void> {
-    const began = performance.now()
-    const heartbeat = setInterval(() => void queue.hold(job).catch(() => undefined), (LEASE_SECONDS * 1000) / 4)
-    heartbeat.unref()
-    const calibration = deps.calibrations.get(tenant.id)
-    const event = { tenant: tenant.id, action: 'screen', actor: 'system', patientId: job.patientId, entity: job.id }
+  async function attempt(job: Job, signal: AbortSignal): Promise<JobEnd | undefined> {
     try {
-      const outcome = await screenPatient(job.patientId, {
-        session: deps.sessionFor(tenant),
-        engine: deps.engine,
-        ...(calibration ? { calibration } : {}),
-        results,
-        fence: () => queue.hold(job),
-        ...(deps.failpoint ? { failpoint: deps.failpoint } : {})
+      const tenant = known(job.tenant)
+      const { audit, engine, calibrations, readBackDelaysMs } = deps
+      const session = await deps.sessionFor(tenant)
+      return await screenPatient({
+        job, queue, failpoint, session, engine, calibration: calibrations.get(tenant.id), results, audit, signal, now,
+        ...(readBackDelaysMs ? { readBackDelaysMs } : {})
       })
-      if (outcome.kind === 'refused') await queue.end(job, 'refused', outcome.code)
-      else await queue.end(job, 'done')
-      await audit.record({ ...event, outcome: 'success', ...(outcome.kind === 'refused' ? { code: outcome.code } : {}) })
-      log.info({ job: job.id, tenant: tenant.id, outcome: outcome.kind, ms: Math.round(performance.now() - began) }, 'screened')
     } catch (error) {
-      await fail(job, error)
-      await audit.record({ ...event, outcome: 'failure', code: codeOf(error) })
-    } finally {
-      clearInterval(heartbeat)
+      // Whatever it failed with after that, it is no longer ours to judge.
+      const code = signal.aborted ? 'ERR_LEASE_LOST' : codeOf(error)
+      if (code === 'ERR_LEASE_LOST') return undefined
+      if (code === 'ERR_INTERNAL') log.error({ code, kind: error instanceof Error ? error.name : typeof error }, 'screening failed')
+      return { kind: REFUSED.includes(code) ? 'refused' : PARKED.includes(code) ? 'parked' : 'failed', code }
     }
   }
 
-  async function fail(job: Job, error: unknown): Promise<void> {
-    const code = codeOf(error)
-    log.warn({ job: job.id, tenant: job.tenant, code, attempt: job.attempts }, 'screening failed')
-    if (code === 'ERR_LEASE_LOST') return
-    if (PASSING.includes(code)) await queue.park(job, code)
-    else await queue.end(job, 'dead-letter', code)
+  async function settle(job: Job, end: JobEnd | undefined): Promise<void> {
+    if (!end) return log.warn({ tenant: job.tenant, job: job.id }, 'screening was taken over')
+    try {
+      await failpoint('before-end')
+      const state = await queue.end(job, end)
+      const fields = { tenant: job.tenant, job: job.id, state, ...(end.kind === 'done' ? {} : { code: end.code }) }
+      if (end.kind === 'done') return log.info(fields, 'screening done')
+      if (state === 'parked' || state === 'dead-letter') log.error(fields, 'screening needs attention')
+      else log.warn(fields, 'screening ended without a result')
+      await deps.audit.record({
+        tenant: job.tenant, action: 'screen', actor: 'system', patientId: job.patientId, outcome: 'failure', code: end.code
+      })
+    } catch (error) {
+      // The lease runs out by itself, and the next worker continues.
+      log.error({ tenant: job.tenant, job: job.id, code: codeOf(error) }, 'screening could not be closed')
+    }
   }
 
-  async function work(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      const found = await runOnce().catch((error: unknown) => {
-        log.error({ code: codeOf(error) }, 'the store could not be asked for work')
+  async function work(): Promise<void> {
+    while (!stopping) {
+      const worked = await runOnce().catch((error: unknown) => {
+        log.error({ code: codeOf(error) }, 'no screening could be leased')
         return false
       })
-      if (!found && !signal.aborted) await Promise.race([wait(IDLE_POLL_MS, undefined, { ref: false }), new Promise<void>((resolve) => { wake = resolve })])
+      if (!worked && !stopping) await news.wait(pollMs)
     }
+  }
+
+  async function status(tenant: string, patientId: string): Promise<ScreeningStatus> {
+    const [outcome, latest] = await Promise.all([queue.outcome(tenant, patientId), results.latest(tenant, patientId)])
+    return { ...(latest ? { latest } : {}), ...outcome }
+  }
+
+  function known(tenant: string): TenantConfig {
+    const found = tenants.get(tenant)
+    if (!found) throw new ScreeningError('ERR_REQUEST_INVALID', 'Expected a configured tenant but received another')
+    return found
   }
 
   return {
     status,
+    history: (tenant, patientId) => results.history(tenant, patientId),
     runOnce,
-    history: (tenant: string, patientId: string): Promise<readonly Screening[]> => results.history(tenant, patientId),
     erase: (tenant, patientId) => results.erase(tenant, patientId),
 
     async request(tenant, patientId, reason) {
-      await queue.add(tenant, patientId, reason)
-      wake()
+      await queue.add(known(tenant).id, checkedId(patientId), reason)
+      await failpoint('accepted')
+      news.ring()
     },
 
     async settled(tenant, patientId, { timeoutMs = 120_000 } = {}) {
       const until = performance.now() + timeoutMs
       for (;;) {
-        const now = await status(tenant, patientId)
-        if (!now.pending || performance.now() > until) return now
-        await wait(100)
+        const found = await status(tenant, patientId)
+        const left = until - performance.now()
+        if (!found.pending || left <= 0) return found
+        await news.wait(Math.min(250, left))
       }
     },
 
     start() {
-      if (stopping) return
-      stopping = new AbortController()
-      loop = work(stopping.signal)
+      stopping = false
+      worker ??= work()
     },
 
     async stop() {
-      stopping?.abort()
-      wake()
-      await loop
-      stopping = undefined
+      stopping = true
+      news.ring()
+      const ended = worker?.finally(() => { worker = undefined })
+      if (!ended || await within(ended, drainMs)) return
+      for (const [job, abort] of running) {
+        await queue.release(job).catch(() => undefined)
+        abort.abort(new ScreeningError('ERR_LEASE_LOST', 'Expected time to end but the process stops'))
+      }
+      await within(ended, 2_000)
     }
   }
 }
 
 function codeOf(error: unknown): ErrorCode {
   return isScreeningError(error) ? error.code : 'ERR_INTERNAL'
+}
+
+/** Wakes everyone in this process who waits. */
+function openBell() {
+  let waiting: (() => void)[] = []
+  return {
+    ring() {
+      for (const wake of waiting.splice(0)) wake()
+    },
+    async wait(ms: number): Promise<void> {
+      const timer = new AbortController()
+      const rung = new Promise<void>((resolve) => waiting.push(resolve))
+      await Promise.race([rung, sleep(ms, undefined, { signal: timer.signal }).catch(() => undefined)])
+      timer.abort()
+      waiting = waiting.slice(-1_000)
+    }
+  }
+}
+
+async function within(work: Promise<unknown>, ms: number): Promise<boolean> {
+  const timer = new AbortController()
+  const late = sleep(ms, false, { signal: timer.signal }).catch(() => false)
+  const done = await Promise.race([work.then(() => true), late])
+  timer.abort()
+  return done
 }

@@ -1,3 +1,4 @@
+import type { ErrorCode } from '../errors.ts'
 import type { JointFinding, ModelIdentity, PhotoAssessment } from '../joints/finding.ts'
 import type { HandJointCount } from '../joints/hand-joint-count.ts'
 
@@ -17,8 +18,11 @@ export interface PhotoReference {
 }
 
 export interface ScreenedPhoto extends PhotoReference {
+  /** Of the bytes; of its reference when the record's copy could not be read at all. */
   readonly sha256: string
   readonly assessment: PhotoAssessment
+  /** The file could not be decoded, and why: ERR_PHOTO_*. Its assessment then has no size and no hands. */
+  readonly refused?: ErrorCode
 }
 
 /** One screening = one patient's newest hand photos, read by one model. */

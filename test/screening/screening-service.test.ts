@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
 import type { Observation } from '@medplum/fhirtypes'
 import type { InferenceEngine } from '../../src/inference/engine/inference-engine.ts'
+import { openQueue } from '../../src/screening/queue.ts'
 import { openHouse, openTestEngine, type ScreeningHouse } from '../support/screening-house.ts'
 
 let engine: InferenceEngine
@@ -122,7 +123,7 @@ describe('when something fails', () => {
     })
     await house.addPhoto('pat-1', 'demo-1-left')
     await screen('pat-1')
-    await house.store.query("update job set run_after = now() where state = 'parked'")
+    await house.store.query('update job set run_after = now()')
     const { latest } = await screen('pat-1')
     expect(latest?.written.length).toBeGreaterThan(20)
     expect(await house.service.history('clinic', 'pat-1')).toHaveLength(1)
@@ -150,9 +151,14 @@ describe('when something fails', () => {
   test('a job whose workers keep dying is put aside instead of being tried for ever', async () => {
     house = await openHouse(engine)
     await house.service.request('clinic', 'pat-1', 'hook')
-    await house.store.query("update job set attempts = 8")
-    await house.service.runOnce()
+    const queue = openQueue(house.store)
+    for (let time = 0; time < 3; time++) {
+      expect(await queue.claim(['clinic'])).toMatchObject({ attempts: time + 1 })
+      await house.store.query("update job set lease_until = now() - interval '1 second'")
+    }
+    expect(await house.service.runOnce()).toBe(false)
     expect((await house.store.query<{ state: string }>('select state from job'))[0]?.state).toBe('dead-letter')
+    expect(await house.service.status('clinic', 'pat-1')).toMatchObject({ pending: false, failure: { code: 'ERR_INTERNAL' } })
   })
 
   test('erasing a patient removes everything that was derived from the photos', async () => {

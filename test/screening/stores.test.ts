@@ -84,7 +84,7 @@ test('the audit chain shows a row that was changed, and one that was removed', a
 
 describe('the queue', () => {
   test('gives one job to one worker, and the fence turns with each lease', async () => {
-    const [one, two] = [openQueue(store, 'one'), openQueue(store, 'two')]
+    const [one, two] = [openQueue(store), openQueue(store)]
     await one.add('clinic', 'pat-1', 'hook')
     const job = await one.claim(['clinic'])
     expect(await two.claim(['clinic'])).toBeUndefined()
@@ -92,7 +92,7 @@ describe('the queue', () => {
     const taken = await two.claim(['clinic'])
     expect(taken?.fence).toBe((job?.fence ?? 0) + 1)
     await expect(job && one.hold(job)).rejects.toMatchObject({ code: 'ERR_LEASE_LOST' })
-    if (job) await one.end(job, 'done')
+    await expect(job && one.end(job, { kind: 'done' })).rejects.toMatchObject({ code: 'ERR_LEASE_LOST' })
     expect(await two.outcome('clinic', 'pat-1')).toMatchObject({ pending: true })
   })
 

@@ -7,32 +7,42 @@ const MIGRATIONS: readonly string[] = [
      tenant text not null,
      patient_id text not null,
      reason text not null,
+     priority integer not null,
      state text not null,
      attempts integer not null default 0,
-     run_after timestamptz not null default now(),
+     parked integer not null default 0,
+     asked_again boolean not null default false,
+     run_after timestamptz not null default clock_timestamp(),
      lease_owner text,
+     leased_at timestamptz,
      lease_until timestamptz,
      fence bigint not null default 0,
      failure_code text,
      failed_at timestamptz,
-     created_at timestamptz not null default now(),
-     updated_at timestamptz not null default now()
+     created_at timestamptz not null default clock_timestamp(),
+     updated_at timestamptz not null default clock_timestamp()
    );
    create unique index job_open on job (tenant, patient_id) where state in ('accepted', 'leased', 'parked');
-   create index job_due on job (run_after) where state in ('accepted', 'leased', 'parked');
+   create index job_due on job (priority, run_after) where state in ('accepted', 'leased', 'parked');
+   create index job_served on job (tenant, leased_at desc);
    create index job_of_patient on job (tenant, patient_id, created_at desc);
    create table screening (
      id uuid primary key,
      tenant text not null,
      patient_id text not null,
+     day text not null,
      photo_set text not null,
      photo_time timestamptz not null,
+     state text not null,
      data jsonb not null,
      written jsonb not null default '[]',
-     completed_at timestamptz not null default now(),
+     superseded boolean not null default false,
+     withdrawn_code text,
+     completed_at timestamptz not null,
      unique (tenant, patient_id, photo_set)
    );
-   create index screening_newest on screening (tenant, patient_id, photo_time desc, completed_at desc);
+   create index screening_newest on screening (tenant, patient_id, photo_time desc, completed_at desc)
+     where not superseded and withdrawn_code is null;
    create table assessment (
      tenant text not null,
      photo_sha256 text not null,
@@ -50,19 +60,16 @@ const MIGRATIONS: readonly string[] = [
      primary key (tenant, identifier)
    );
    create table jti (
-     tenant text not null,
-     issuer text not null,
-     jti text not null,
-     expires_at timestamptz not null,
-     primary key (tenant, issuer, jti)
+     digest text primary key,
+     expires_at timestamptz not null
    );
    create index jti_old on jti (expires_at);
    create table card (
      tenant text not null,
-     uuid uuid not null,
+     uuid text not null,
      service_id text not null,
      patient_id text not null,
-     screening_id uuid,
+     screening_id text,
      model_digest text,
      suggestions jsonb not null,
      created_at timestamptz not null,
@@ -70,7 +77,7 @@ const MIGRATIONS: readonly string[] = [
    );
    create table feedback (
      tenant text not null,
-     card_uuid uuid not null,
+     card_uuid text not null,
      outcome text not null,
      outcome_at timestamptz not null,
      service_id text not null,
@@ -96,7 +103,6 @@ const MIGRATIONS: readonly string[] = [
 
 /** Several processes may start at once: one runs what is missing, the others wait for it. */
 export async function migrate(store: Store): Promise<void> {
-  if (store.kind === 'server') await store.query('select 1')
   await store.transaction(async ({ query }) => {
     if (store.kind === 'server') await query('select pg_advisory_xact_lock(724511)')
     await query('create table if not exists migration (number integer primary key, run_at timestamptz not null default now())')

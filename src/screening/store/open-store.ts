@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, linkSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, statSync, writeSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { PGlite, types } from '@electric-sql/pglite'
 import pg from 'pg'
@@ -9,7 +9,7 @@ export type Row = Readonly<Record<string, unknown>>
 
 /** SQL with `$1` parameters. */
 export interface Queries {
-  query<R extends Row = Row>(sql: string, parameters?: readonly unknown[]): Promise<readonly R[]>
+  query: <R extends Row = Row>(sql: string, parameters?: readonly unknown[]) => Promise<readonly R[]>
 }
 
 /** PostgreSQL, or PGlite embedded: the same SQL. Times are the database's, so that no machine's clock decides a lease. */
@@ -41,7 +41,7 @@ function openServer(databaseUrl: string): Store {
     kind: 'server',
     query: (sql, parameters = []) => rowsOf(pool.query(sql, [...parameters])),
     async transaction(work) {
-      const client = await pool.connect()
+      const client = await pool.connect().catch((error: unknown) => { throw storeError(error) })
       try {
         await client.query('begin')
         const result = await work({ query: (sql, parameters = []) => rowsOf(client.query(sql, [...parameters])) })
@@ -82,8 +82,15 @@ async function openEmbedded(place: { readonly dataDir: string } | { readonly mem
 
 pg.types.setTypeParser(pg.types.builtins.INT8, Number)
 
+/** The driver's own error holds the statement and its parameters, which may name a patient: only the SQLSTATE goes on. */
 async function rowsOf<R extends Row>(answer: Promise<{ rows: unknown[] }>): Promise<readonly R[]> {
-  return (await answer).rows as R[]
+  const { rows } = await answer.catch((error: unknown) => { throw storeError(error) })
+  return rows as R[]
+}
+
+function storeError(error: unknown): ScreeningError {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : 'no code'
+  return new ScreeningError('ERR_STORE', `Expected the store to answer but received an error (${code})`)
 }
 
 /** Folders that this process owns now. Our own id in a lock file alone means little: a container starts again under the same one. */
@@ -107,12 +114,32 @@ function lockFolder(dataDir: string): { release(): void } {
       }
     } catch (cause) {
       const owner = Number(readOwner(path))
+      if (!owner && isYoung(path))
+        throw new ScreeningError('ERR_STORE_LOCKED', "Expected to own the store's folder but another process is taking it", { cause })
       if (owner === process.pid ? ownedHere.has(path) : isRunning(owner))
         throw new ScreeningError('ERR_STORE_LOCKED', `Expected to own the store's folder but process ${owner} owns it; use DATABASE_URL for several processes`, { cause })
-      rmSync(path, { force: true })
+      takeAway(path, readOwner(path))
     }
   }
   throw new ScreeningError('ERR_STORE_LOCKED', "Expected to own the store's folder but its lock cannot be written")
+}
+
+/** Of two processes that find the same dead owner only one moves its file away; one that moved a live owner's puts it back. */
+function takeAway(path: string, expected: string): void {
+  const aside = `${path}.${process.pid}`
+  try {
+    renameSync(path, aside)
+    if (readOwner(aside) !== expected) linkSync(aside, path)
+  } catch {
+    // Someone else moved it, or took the place: the next try to create the file tells.
+  }
+  rmSync(aside, { force: true })
+}
+
+/** Its owner may not have written its id yet. */
+function isYoung(path: string): boolean {
+  const made = statSync(path, { throwIfNoEntry: false })?.mtimeMs
+  return made !== undefined && Date.now() - made < 2_000
 }
 
 function readOwner(path: string): string {

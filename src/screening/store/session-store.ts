@@ -1,6 +1,9 @@
 import type { Store } from './open-store.ts'
 
-/** Launches and sessions of the SMART app. They hold EHR tokens: protect the store's disk; nothing of it is ever logged. */
+/**
+ * Launches and sessions of the SMART app, each until its time is over. They hold EHR tokens as they are, not yet encrypted:
+ * protect the store's disk. Nothing of them is ever logged.
+ */
 export function openSessionStore(store: Store) {
   let writes = 0
   return {

@@ -1,0 +1,111 @@
+import { createHash } from 'node:crypto'
+import { isScreeningError, type ErrorCode } from '../errors.ts'
+import { readPhotoBytes } from '../fhir/photo-sources.ts'
+import type { FhirSession } from '../fhir/session.ts'
+import type { Calibration, InferenceEngine } from '../inference/engine/inference-engine.ts'
+import type { HandAssessment, JointFinding, ModelIdentity, NotAssessedReason, PhotoAssessment } from '../joints/finding.ts'
+import { visitFindings } from '../joints/hand-joint-count.ts'
+import { LATERALITIES, type Laterality } from '../joints/hand-joint.ts'
+import type { ScreenedPhoto } from './screening.ts'
+import type { ResultStore } from './result-store.ts'
+import { digest, type DatedPhoto, type Visit } from './visits.ts'
+
+export interface VisitReader {
+  readonly session: FhirSession
+  readonly engine: InferenceEngine
+  readonly calibration: Calibration
+  readonly results: ResultStore
+  readonly signal: AbortSignal
+  /** The last try: what could not be read in time now never will. */
+  readonly lastTry: boolean
+  photoWasRead(photo: DatedPhoto, code?: ErrorCode): Promise<void>
+}
+
+export interface ReadVisit {
+  readonly photos: readonly ScreenedPhoto[]
+  /** 22, left then right, HAND_JOINTS order. */
+  readonly findings: readonly JointFinding[]
+}
+
+/** The file itself cannot be read: a fact about the photo, which another try would not change. */
+const FILE_FAULTS: readonly ErrorCode[] = ['ERR_PHOTO_TOO_LARGE', 'ERR_PHOTO_FORMAT', 'ERR_PHOTO_HEIC', 'ERR_PHOTO_CORRUPT']
+
+/**
+ * Reads every photo of a visit. A photo that cannot be decoded, or that shows no hand, leaves its joints not assessed; the
+ * same picture twice is read and counted once. Throws what the record or the model fails with: ERR_EHR_*, ERR_PHOTO_UNREACHABLE,
+ * ERR_ENGINE_BUSY, ERR_MODEL_*.
+ */
+export async function readVisit(visit: Visit, reader: VisitReader): Promise<ReadVisit> {
+  const read = new Map<string, { readonly photo: DatedPhoto; readonly screened: ScreenedPhoto }>()
+  for (const photo of visit.photos) {
+    const screened = await readPhoto(photo, reader)
+    if (!read.has(screened.sha256)) read.set(screened.sha256, { photo, screened })
+  }
+  const photos = [...read.values()]
+  return { photos: photos.map(({ screened }) => screened), findings: findingsOf(photos) }
+}
+
+async function readPhoto(photo: DatedPhoto, reader: VisitReader): Promise<ScreenedPhoto> {
+  const { resourceType, id, versionId, created } = photo
+  const named = { resourceType, id, ...(versionId ? { versionId } : {}), created }
+  let sha256 = digest(['unread', named])
+  try {
+    const bytes = await readPhotoBytes(reader.session, photo)
+    sha256 = createHash('sha256').update(bytes).digest('hex')
+    const assessment = await assess(bytes, sha256, reader)
+    await reader.photoWasRead(photo)
+    return { ...named, sha256, assessment: { ...assessment, hands: assessment.hands.map((hand) => onRecordedSide(hand, photo.side, assessment)) } }
+  } catch (error) {
+    const code = fileFault(error, reader.lastTry)
+    if (!code) throw error
+    await reader.photoWasRead(photo, code)
+    return { ...named, sha256, refused: code, assessment: unreadable(sha256, reader.engine.model) }
+  }
+}
+
+async function assess(bytes: Uint8Array, sha256: string, { engine, calibration, results, session, signal }: VisitReader): Promise<PhotoAssessment> {
+  const tenant = session.tenant.id
+  const key = digest([engine.model.digest, calibration])
+  const known = await results.reading(tenant, sha256, key)
+  if (known) return known
+  const assessment = await engine.assess(bytes, { calibration, signal })
+  if (assessment.photoSha256 !== sha256) throw new Error('Expected the reading of the photo that was given')
+  await results.keepReading(tenant, key, assessment)
+  return assessment
+}
+
+/**
+ * The record says left and the model sees only a right hand (a mirrored selfie, a wrong body site): nobody can tell which
+ * joint it is, so none is called.
+ */
+function onRecordedSide(hand: HandAssessment, recorded: Laterality | undefined, { hands }: PhotoAssessment): HandAssessment {
+  if (!recorded || hands.some(({ side }) => side === recorded)) return hand
+  const joints = hand.joints.map(({ joint }): JointFinding => ({ joint, side: recorded, kind: 'not-assessed', reason: 'uncertain-side' }))
+  return { ...hand, side: recorded, joints }
+}
+
+function findingsOf(photos: readonly { readonly photo: DatedPhoto; readonly screened: ScreenedPhoto }[]): readonly JointFinding[] {
+  const hands = photos.flatMap(({ screened }) => screened.assessment.hands)
+  return LATERALITIES.flatMap((side) => {
+    const meant = photos.filter(({ photo }) => photo.side === side || photo.side === undefined)
+    const reason = meant.map(({ screened }) => reasonOf(screened)).find(Boolean) ?? 'no-photo'
+    return visitFindings(hands, reason).filter((finding) => finding.side === side)
+  })
+}
+
+/** Why a photo without a hand shows none; undefined when it shows one. */
+function reasonOf({ assessment }: ScreenedPhoto): NotAssessedReason | undefined {
+  if (assessment.hands.length > 0) return undefined
+  return assessment.refusal && assessment.refusal !== 'no-hand' ? assessment.refusal : 'not-located'
+}
+
+function fileFault(error: unknown, lastTry: boolean): ErrorCode | undefined {
+  if (!isScreeningError(error)) return undefined
+  if (error.code === 'ERR_PHOTO_TIMEOUT') return lastTry ? error.code : undefined
+  return FILE_FAULTS.find((code) => code === error.code)
+}
+
+/** No pixel was seen: no size and no hand. */
+function unreadable(photoSha256: string, model: ModelIdentity): PhotoAssessment {
+  return { photoSha256, width: 0, height: 0, model, hands: [] }
+}

@@ -1,0 +1,57 @@
+import { createHash } from 'node:crypto'
+import { OWN_BASE } from '../fhir/codes.ts'
+import type { HandPhoto } from '../fhir/photo-sources.ts'
+import { URL_NAMESPACE, uuidV5 } from '../fhir/resources/uuid-v5.ts'
+import type { Calibration } from '../inference/engine/inference-engine.ts'
+import type { ModelIdentity } from '../joints/finding.ts'
+import type { Laterality } from '../joints/hand-joint.ts'
+
+/** The hand photos of one day at the site, and those of them that are read. */
+export interface Visit {
+  /** `2026-11-20` in the site's time zone. */
+  readonly day: string
+  /** Newest first: the newest that the record calls left, the newest it calls right, and those without a side. */
+  readonly photos: readonly DatedPhoto[]
+}
+
+export type DatedPhoto = HandPhoto & { readonly created: string }
+
+/** Photos without a side that are read of one day; a visit takes two, sometimes twice. */
+const MAX_UNSIDED = 4
+
+/** Photos, newest first, as visits, newest first. A photo without a readable date belongs to no visit. */
+export function visitsOf(photos: readonly HandPhoto[], timeZone: string): readonly Visit[] {
+  const dated = photos.filter((photo): photo is DatedPhoto => !Number.isNaN(Date.parse(photo.created ?? '')))
+  const byDay = Map.groupBy(dated, ({ created }) => dayOf(created, timeZone))
+  return [...byDay].map(([day, all]) => ({ day, photos: speaking(all) })).sort((a, b) => b.day.localeCompare(a.day))
+}
+
+/** The day at the site. A date without a time is that day, wherever the site is. */
+export function dayOf(dateTime: string, timeZone: string): string {
+  if (!dateTime.includes('T')) return dateTime
+  // The Swedish way to write a date is ISO 8601.
+  return new Intl.DateTimeFormat('sv-SE', { timeZone, dateStyle: 'short' }).format(Date.parse(dateTime))
+}
+
+function speaking(photos: readonly DatedPhoto[]): readonly DatedPhoto[] {
+  const newest = (side: Laterality) => photos.find((photo) => photo.side === side)
+  const unsided = photos.filter(({ side }) => side === undefined).slice(0, MAX_UNSIDED)
+  const chosen = new Set([newest('left'), newest('right'), ...unsided])
+  return photos.filter((photo) => chosen.has(photo))
+}
+
+/** Everything that decides a result: other photos, another version of one, another model or calibration give another key. */
+export function visitKey({ photos }: Visit, model: ModelIdentity, calibration: Calibration): string {
+  const sources = photos.map(({ resourceType, id, versionId, created }) => `${resourceType}/${id}/${versionId ?? created}`).sort()
+  return digest([sources, model.digest, digest(calibration)])
+}
+
+/** The screening's id is computed, so that a run that is repeated after a crash makes no second one. */
+export function screeningId(tenant: string, patientId: string, key: string): string {
+  return uuidV5(uuidV5(URL_NAMESPACE, `${OWN_BASE}/screening`), JSON.stringify([tenant, patientId, key]))
+}
+
+/** SHA-256, hex, of a value of plain JSON. */
+export function digest(value: unknown): string {
+  return createHash('sha256').update(JSON.stringify(value)).digest('hex')
+}
