@@ -18,7 +18,7 @@ export interface WorklistRow {
 
 export interface PrevisitOptions {
   readonly service: ScreeningService
-  sessionFor(tenant: TenantConfig): FhirSession
+  readonly sessionFor: (tenant: TenantConfig) => FhirSession
   readonly tenant: TenantConfig
   /** YYYY-MM-DD in the tenant's time zone. */
   readonly date: string
@@ -30,9 +30,7 @@ const COMING = new Set<string>(['proposed', 'pending', 'booked', 'arrived', 'che
 
 /** Screens everyone with an appointment on the date, each once, and says what came of it. Throws ERR_EHR_* when the list cannot be read. */
 export async function previsit({ service, sessionFor, tenant, date, onProgress, timeoutMs = 300_000 }: PrevisitOptions): Promise<readonly WorklistRow[]> {
-  const [from, until] = dayIn(tenant.timeZone, date)
-  const appointments = (await sessionFor(tenant).search('Appointment', { date: `ge${from.toISOString()}`, _count: 100 }))
-    .filter((one) => COMING.has(one.status) && startsWithin(one, from, until))
+  const appointments = await appointmentsOn(sessionFor(tenant), tenant.timeZone, date)
   const first = new Map<string, string>()
   for (const one of [...appointments].sort((a, b) => (a.start ?? '').localeCompare(b.start ?? '')))
     for (const patientId of patientsOf(one)) if (!first.has(patientId)) first.set(patientId, one.start ?? '')
@@ -46,6 +44,19 @@ export async function previsit({ service, sessionFor, tenant, date, onProgress, 
     onProgress?.(rows.length, first.size)
   }
   return rows
+}
+
+/**
+ * A server reads a date without time in a time zone of its own, and a session asks for one date at a time: the days around are
+ * asked for too, and what does not begin on this day at the site is dropped.
+ */
+async function appointmentsOn(session: FhirSession, timeZone: string, date: string): Promise<readonly Appointment[]> {
+  const [from, until] = dayIn(timeZone, date)
+  const found = new Map<string, Appointment>()
+  for (const day of [-1, 0, 1].map((days) => plusDays(date, days)))
+    for (const one of await session.search('Appointment', { date: day, _count: 100 }))
+      if (COMING.has(one.status) && startsWithin(one, from, until)) found.set(one.id ?? '', one)
+  return [...found.values()]
 }
 
 function judge({ latest, failure, pending }: ScreeningStatus): Omit<WorklistRow, 'patientId' | 'appointment'> {
@@ -82,8 +93,11 @@ function startsWithin({ start }: Appointment, from: Date, until: Date): boolean 
 
 /** Beginning and end of a calendar day in a time zone; a day of 23 or 25 hours too. */
 export function dayIn(timeZone: string, date: string): readonly [Date, Date] {
-  const next = new Date(Date.parse(`${date}T00:00:00Z`) + 86_400_000).toISOString().slice(0, 10)
-  return [midnight(timeZone, date), midnight(timeZone, next)]
+  return [midnight(timeZone, date), midnight(timeZone, plusDays(date, 1))]
+}
+
+function plusDays(date: string, days: number): string {
+  return new Date(Date.parse(`${date}T00:00:00Z`) + days * 86_400_000).toISOString().slice(0, 10)
 }
 
 function midnight(timeZone: string, date: string): Date {

@@ -19,7 +19,7 @@ interface LedgerRow extends Row {
 
 /** Compares what we wrote with what the record holds now and reports differences; it changes nothing. Throws ERR_EHR_*. */
 export async function reconcile({ store, sessionFor, tenant }: {
-  store: Store; sessionFor(tenant: TenantConfig): FhirSession; tenant: TenantConfig
+  store: Store; sessionFor: (tenant: TenantConfig) => FhirSession; tenant: TenantConfig
 }): Promise<ReconcileReport> {
   const session = sessionFor(tenant)
   const rows = await store.query<LedgerRow>('select reference, patient_id from ledger where tenant = $1 order by recorded_at', [tenant.id])
@@ -41,6 +41,6 @@ export async function reconcile({ store, sessionFor, tenant }: {
 function difference(resource: FhirResource, patientId: string): string | undefined {
   const subject = 'subject' in resource ? (resource.subject as { reference?: string } | undefined)?.reference : undefined
   if (subject !== undefined && !subject.endsWith(`Patient/${patientId}`)) return 'another patient'
-  const status = 'status' in resource ? String(resource.status) : undefined
+  const { status } = resource as { status?: unknown }
   return status === 'entered-in-error' || status === 'cancelled' ? `status ${status}` : undefined
 }

@@ -5,27 +5,36 @@ import { openFhirSession } from '../../src/fhir/session.ts'
 import type { InferenceEngine } from '../../src/inference/engine/inference-engine.ts'
 import { dayIn, previsit, worklistCsv } from '../../src/screening/previsit.ts'
 import { reconcile } from '../../src/screening/reconcile.ts'
-import { openHouse, openTestEngine, type ScreeningHouse } from '../support/screening-house.ts'
+import { openStore, type Store } from '../../src/screening/store/open-store.ts'
+import { emptyStore, openHouse, openTestEngine, type ScreeningHouse } from '../support/screening-house.ts'
 
 let engine: InferenceEngine
+let store: Store
 let house: ScreeningHouse
 let egress: Egress
 
-beforeAll(async () => { engine = await openTestEngine() })
-afterAll(() => engine.close())
+beforeAll(async () => {
+  engine = await openTestEngine()
+  store = await openStore({ memory: true })
+})
+afterAll(async () => {
+  await engine.close()
+  await store.close()
+})
 afterEach(async () => {
   await egress.close()
   await house.close()
+  await emptyStore(store)
 })
 
 async function open(settings: Parameters<typeof openHouse>[1] = {}) {
-  house = await openHouse(engine, settings)
+  house = await openHouse(engine, settings, { store })
   egress = egressForTenant(house.tenant)
   return () => openFhirSession({ tenant: house.tenant, egress, tokens: fixedToken('t') })
 }
 
 const appointment = (patientId: string, start: string, status = 'booked') => house.ehr.repository.createResource({
-  resourceType: 'Appointment', status: status as 'booked', start, participant: [{ actor: { reference: `Patient/${patientId}` }, status: 'accepted' }]
+  resourceType: 'Appointment', status: status as 'booked', start, end: new Date(Date.parse(start) + 900_000).toISOString(), participant: [{ actor: { reference: `Patient/${patientId}` }, status: 'accepted' }]
 })
 
 describe('screening before the visit', () => {

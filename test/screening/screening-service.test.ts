@@ -2,14 +2,25 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/gl
 import type { Observation } from '@medplum/fhirtypes'
 import type { InferenceEngine } from '../../src/inference/engine/inference-engine.ts'
 import { openQueue } from '../../src/screening/queue.ts'
-import { openHouse, openTestEngine, type ScreeningHouse } from '../support/screening-house.ts'
+import { openStore, type Store } from '../../src/screening/store/open-store.ts'
+import { emptyStore, openHouse, openTestEngine, type ScreeningHouse } from '../support/screening-house.ts'
 
 let engine: InferenceEngine
+let store: Store
 let house: ScreeningHouse
 
-beforeAll(async () => { engine = await openTestEngine() })
-afterAll(() => engine.close())
-afterEach(() => house.close())
+beforeAll(async () => {
+  engine = await openTestEngine()
+  store = await openStore({ memory: true })
+})
+afterAll(async () => {
+  await engine.close()
+  await store.close()
+})
+afterEach(async () => {
+  await house.close()
+  await emptyStore(store)
+})
 
 const writing = { mode: 'assist', write: 'preliminary', calibrationFile: 'site.json' } as const
 const observations = async () => (await house.ehr.repository.searchResources<Observation>({ resourceType: 'Observation', count: 1000 }))
@@ -22,7 +33,7 @@ async function screen(patientId: string) {
 
 describe('a screening', () => {
   test('reads both hands, stores 22 findings and writes nothing where the site has not decided so', async () => {
-    house = await openHouse(engine)
+    house = await openHouse(engine, {}, { store })
     await house.addPhoto('pat-1', 'demo-1-left')
     await house.addPhoto('pat-1', 'demo-1-right')
     const { latest, pending } = await screen('pat-1')
@@ -34,7 +45,7 @@ describe('a screening', () => {
   })
 
   test('that was asked for three times is done once, and photos are not read again', async () => {
-    house = await openHouse(engine)
+    house = await openHouse(engine, {}, { store })
     await house.addPhoto('pat-1', 'demo-1-left')
     for (let time = 0; time < 3; time++) await house.service.request('clinic', 'pat-1', 'hook')
     expect(await house.service.runOnce()).toBe(true)
@@ -45,7 +56,7 @@ describe('a screening', () => {
   })
 
   test('writes preliminary Observations once where the site decided so, however often it runs', async () => {
-    house = await openHouse(engine, writing)
+    house = await openHouse(engine, writing, { store })
     await house.addPhoto('pat-1', 'demo-1-left')
     const first = await screen('pat-1')
     expect(first.latest?.written.length).toBeGreaterThan(20)
@@ -56,12 +67,12 @@ describe('a screening', () => {
   })
 
   test('of a patient without photos says so and keeps nothing', async () => {
-    house = await openHouse(engine)
+    house = await openHouse(engine, {}, { store })
     expect(await screen('pat-1')).toMatchObject({ pending: false, failure: { code: 'no-photos' } })
   })
 
   test('gives a hand without a photo its reason and no probability', async () => {
-    house = await openHouse(engine)
+    house = await openHouse(engine, {}, { store })
     await house.addPhoto('pat-1', 'demo-1-left')
     const { latest } = await screen('pat-1')
     const right = latest?.findings.filter(({ side }) => side === 'right') ?? []
@@ -70,7 +81,7 @@ describe('a screening', () => {
   })
 
   test('calls no joint of a photo whose hand is not the side the record says', async () => {
-    house = await openHouse(engine)
+    house = await openHouse(engine, {}, { store })
     await house.addPhoto('pat-1', 'demo-1-left', { bodySite: { text: 'Right hand' } })
     const { latest } = await screen('pat-1')
     expect(latest?.count.assessable).toBe(0)
@@ -78,7 +89,7 @@ describe('a screening', () => {
   })
 
   test('keeps one result for each visit, newest first, for the trend', async () => {
-    house = await openHouse(engine)
+    house = await openHouse(engine, {}, { store })
     await house.addPhoto('pat-5', 'demo-5-2026-06-left', { createdDateTime: '2026-06-10T08:00:00Z' })
     await house.addPhoto('pat-5', 'demo-5-2026-11-left', { createdDateTime: '2026-11-10T08:00:00Z' })
     await screen('pat-5')
@@ -87,7 +98,7 @@ describe('a screening', () => {
   })
 
   test('never reads a photo of another patient, and tenants never see each other', async () => {
-    house = await openHouse(engine)
+    house = await openHouse(engine, {}, { store })
     await house.addPhoto('pat-1', 'demo-1-left')
     expect((await screen('pat-2')).latest).toBeUndefined()
     await screen('pat-1')
@@ -95,7 +106,7 @@ describe('a screening', () => {
   })
 
   test('after which a file that is no photo is refused with its code, and is not tried again', async () => {
-    house = await openHouse(engine)
+    house = await openHouse(engine, {}, { store })
     const binary = await house.ehr.repository.createResource({ resourceType: 'Binary', contentType: 'image/jpeg', data: Buffer.from('GIF89a, not a photo').toString('base64') })
     await house.addPhoto('pat-1', 'demo-1-left', { content: { contentType: 'image/jpeg', url: `${house.ehr.base}/Binary/${binary.id}` } })
     expect(await screen('pat-1')).toMatchObject({ pending: false, failure: { code: 'ERR_PHOTO_FORMAT' } })
@@ -105,7 +116,7 @@ describe('a screening', () => {
 
 describe('when something fails', () => {
   test('an EHR that is down parks the screening, which completes when asked again', async () => {
-    house = await openHouse(engine, writing)
+    house = await openHouse(engine, writing, { store })
     await house.addPhoto('pat-1', 'demo-1-left')
     house.ehr.fault = () => '500-before-commit'
     expect((await screen('pat-1')).failure?.code).toMatch(/^ERR_EHR_/)
@@ -117,6 +128,7 @@ describe('when something fails', () => {
   test.each(['inferred', 'stored'])('a crash at "%s" loses nothing and doubles nothing', async (place) => {
     let crashes = 1
     house = await openHouse(engine, writing, {
+      store,
       failpoint: (name) => {
         if (name === place && crashes-- > 0) throw new Error('killed here')
       }
@@ -134,6 +146,7 @@ describe('when something fails', () => {
   test('a lease that ran out is taken over, and the late worker can no longer write', async () => {
     let stalled = true
     house = await openHouse(engine, writing, {
+      store,
       failpoint: async (name) => {
         if (name !== 'stored' || !stalled) return
         stalled = false
@@ -149,7 +162,7 @@ describe('when something fails', () => {
   })
 
   test('a job whose workers keep dying is put aside instead of being tried for ever', async () => {
-    house = await openHouse(engine)
+    house = await openHouse(engine, {}, { store })
     await house.service.request('clinic', 'pat-1', 'hook')
     const queue = openQueue(house.store)
     for (let time = 0; time < 3; time++) {
@@ -162,7 +175,7 @@ describe('when something fails', () => {
   })
 
   test('erasing a patient removes everything that was derived from the photos', async () => {
-    house = await openHouse(engine)
+    house = await openHouse(engine, {}, { store })
     await house.addPhoto('pat-1', 'demo-1-left')
     await screen('pat-1')
     await house.service.erase('clinic', 'pat-1')

@@ -5,7 +5,7 @@ import type { Bundle, SearchParameter, StructureDefinition } from '@medplum/fhir
 
 const TYPES = new Set([
   'Resource', 'DomainResource', 'Observation', 'DiagnosticReport', 'Provenance', 'Device', 'Media', 'DocumentReference', 'Binary',
-  'Patient', 'Bundle', 'Encounter', 'OperationOutcome'
+  'Patient', 'Appointment', 'Bundle', 'Encounter', 'OperationOutcome'
 ])
 let indexed = false
 

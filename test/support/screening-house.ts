@@ -26,6 +26,11 @@ export async function openTestEngine(): Promise<InferenceEngine> {
   return { ...engine, close: async () => { await engine.close(); await rm(dir, { recursive: true }) } }
 }
 
+/** Between tests that share a store: opening one takes longer than most tests. */
+export async function emptyStore(store: Store): Promise<void> {
+  await store.query('truncate job, screening, assessment, ledger, jti, card, feedback, session, audit')
+}
+
 /** A record, a store and the service between them. */
 export interface ScreeningHouse {
   readonly ehr: TestFhirServer
