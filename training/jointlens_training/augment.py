@@ -1,4 +1,4 @@
-"""What differs between two photographs of the same hand, on tensors. Folds and redness are the signal: blur and hue stay weak."""
+"""What differs between two photographs of the same hand, on tensors. Folds and redness are the signal: blur, noise and hue stay weak."""
 import math
 
 import torch
@@ -24,7 +24,7 @@ def light(whole, local, generator=None, strength=1.0):
     """
     b = len(whole)
     draw = lambda *shape: (torch.rand(*shape, generator=generator) * 2 - 1) * strength
-    gain = torch.exp(0.25 * draw(b, 1, 1, 1) + 0.05 * draw(b, 3, 1, 1))
+    gain = torch.exp(0.2 * draw(b, 1, 1, 1) + 0.04 * draw(b, 3, 1, 1))
     bend = 0.4 * draw(b, 1, 1, 1)  # of the tone curve x + bend x (1 - x), a gamma that costs no powers
     saturation = 1 + 0.2 * draw(b, 1, 1, 1)
 
@@ -36,7 +36,7 @@ def light(whole, local, generator=None, strength=1.0):
     return shine(whole, gain, bend, saturation), shine(local, gain[:, None], bend[:, None], saturation[:, None])
 
 
-def move(pictures, generator=None, shift=0.05, scale=0.1, turn=12.0, flip=0.0):
+def move(pictures, generator=None, shift=0.03, scale=0.05, turn=8.0, flip=0.0):
     """
     Landmarks are never exact: shift (share of the side), scale and turn (degrees) each picture, edges replicated.
     pictures [M,3,h,h] in 0..1; `flip` is the chance of a mirror image.
@@ -51,7 +51,7 @@ def move(pictures, generator=None, shift=0.05, scale=0.1, turn=12.0, flip=0.0):
     return F.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
 
 
-def soften(pictures, generator=None, chance=0.2):
+def soften(pictures, generator=None, chance=0.1):
     """A slight 3x3 blur on some pictures [M,3,h,h]: a lens a little out of focus."""
     chosen = torch.rand(len(pictures), generator=generator) < chance
     if chosen.any():
@@ -60,13 +60,13 @@ def soften(pictures, generator=None, chance=0.2):
     return pictures
 
 
-def grain(pictures, generator=None, most=0.03):
+def grain(pictures, generator=None, most=0.01):
     """Sensor noise, as strong as `most` at most (standard deviation, 0..1)."""
     sigma = most * torch.rand(len(pictures), 1, 1, 1, generator=generator)
     return pictures + sigma * torch.randn(pictures.shape, generator=generator)
 
 
-def erase(pictures, generator=None, chance=0.25, side=0.25):
+def erase(pictures, generator=None, chance=0.1, side=0.2):
     """A grey square (a ring, a hair, a plaster) on some pictures [M,3,h,h]."""
     m, h = len(pictures), pictures.shape[-1]
     size = (side * h * torch.rand(m, generator=generator)).clamp(min=2)
@@ -83,5 +83,5 @@ def augment(whole, local, generator=None, flip=0.5):
     crops = local.flatten(0, 1)
     crops = move(crops, generator, flip=flip)
     crops = erase(grain(soften(crops, generator), generator), generator)
-    whole = grain(move(whole, generator, shift=0.03, turn=8), generator)
+    whole = grain(move(whole, generator, shift=0.03), generator)
     return whole, crops.view_as(local)

@@ -24,8 +24,8 @@ class Knobs:
     loss: str = "logit-adjusted"  # see losses.py
     sampler: str = "patient"  # patient: every patient equally often; hand: every hand once
     epochs: int = 20
-    batch: int = 16  # hands; each is one whole picture and 11 crops
-    lr: float = 2e-3  # AdamW, cosine with a short warm-up
+    batch: int = 8  # hands; each is one whole picture and 11 crops
+    lr: float = 3e-3  # AdamW, cosine with a short warm-up
     encoder_lr: float = 1.0  # share of lr for the encoders
     weight_decay: float = 0.02
     ema: float = 0.995  # weights that are kept are a running mean; 0: off
