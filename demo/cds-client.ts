@@ -43,7 +43,10 @@ export type CdsService = z.infer<typeof discovery>['services'][number]
 const HOOK_TOKEN_SECONDS = 300
 const JWT_SECONDS = 240
 const WAIT_MS = 10_000
-const READABLE = ['Patient', 'Condition', 'Encounter', 'Appointment', 'Media', 'DocumentReference', 'Binary', 'Observation', 'DiagnosticReport', 'MedicationRequest', 'Device', 'Provenance']
+const READABLE = [
+  'Patient', 'Condition', 'Encounter', 'Appointment', 'Media', 'DocumentReference', 'Binary', 'Observation', 'DiagnosticReport',
+  'MedicationRequest', 'Device', 'Provenance', 'Practitioner'
+]
 /** CDS Hooks 2.0 writes scopes of SMART version 1. */
 const HOOK_SCOPE = READABLE.map((type) => `patient/${type}.read`).join(' ')
 

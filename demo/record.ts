@@ -26,9 +26,10 @@ export class DemoRecord extends MemoryRepository {
     return FhirRepository.prototype.conditionalCreate.apply(this, call) as Promise<{ resource: WithId<T>; outcome: OperationOutcome }>
   }
 
+  /** The engine replaces resources and never changes one, so what must be kept are the lists of them. */
   override async withTransaction<R>(callback: (record: this) => Promise<R>): Promise<R> {
-    const inner = this as unknown as { resources: unknown; history: unknown }
-    const before = structuredClone({ resources: inner.resources, history: inner.history })
+    const inner = this as unknown as { resources: ByType<Resource>; history: ByType<Resource[]> }
+    const before = { resources: copied(inner.resources, (one) => one), history: copied(inner.history, (versions) => [...versions]) }
     try {
       return await callback(this)
     } catch (error) {
@@ -36,4 +37,10 @@ export class DemoRecord extends MemoryRepository {
       throw error
     }
   }
+}
+
+type ByType<T> = Map<string, Map<string, T>>
+
+function copied<T>(types: ByType<T>, copy: (one: T) => T): ByType<T> {
+  return new Map([...types].map(([type, byId]) => [type, new Map([...byId].map(([id, one]) => [id, copy(one)]))]))
 }

@@ -77,9 +77,9 @@ async function advise() {
   }
 }
 
-/** A card without anything to record may be one whose photos are still being read; its source's topic says so. */
-function isPending({ source }) {
-  return /pending|being-read|reading/.test(source?.topic?.code ?? '')
+/** Photos still being read: the topic of the card's source says so, and so do its words. */
+function isPending({ source, summary }) {
+  return /pending|being-read/.test(source?.topic?.code ?? '') || /being read/i.test(summary)
 }
 
 function drawCards(cards, calls) {

@@ -10,6 +10,7 @@ interface RegistryTerm {
   readonly display: string
   readonly use: string
   readonly side?: 'L' | 'R'
+  readonly cohort?: 'include' | 'optional' | 'exclude'
 }
 interface RegistryJoint {
   readonly code: string
@@ -117,3 +118,10 @@ function withoutTag(display: string): string {
 }
 
 const letter = (side: Laterality) => (side === 'left' ? 'L' : 'R')
+
+const cohortCodes = new Set(registry.codes.filter((one) => one.group === 'cohort-ra' && one.cohort === 'include').map((one) => `${one.system}|${one.code}`))
+
+/** True for a code of the rheumatoid arthritis cohort (terminology section 2, cohort: include); exact codes only. */
+export function inCohort(system: string | undefined, code: string | undefined): boolean {
+  return system !== undefined && code !== undefined && cohortCodes.has(`${system}|${code}`)
+}

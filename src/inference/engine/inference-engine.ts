@@ -22,7 +22,7 @@ export interface EngineHealth {
 }
 
 /**
- * Photo bytes in, findings out. Decoding and inference run in killable worker threads; the calling thread never blocks.
+ * Photo bytes in, findings out. Decoding and inference run in killable worker processes; the calling thread never blocks.
  * Errors: ERR_PHOTO_* (refused input), ERR_ENGINE_BUSY (bounded queue), ERR_MODEL_* (never an invented probability).
  */
 export interface InferenceEngine {

@@ -10,51 +10,45 @@ export interface EngineOptions {
   /** Folder of a model bundle. */
   readonly modelDir: string
   readonly device?: Device
-  /** Worker threads with one session each; by default one core stays free for HTTP. */
+  /** Worker processes with one session each; by default one core stays free for HTTP. */
   readonly workers?: number
-  /** Photos that may wait for a thread; one more is ERR_ENGINE_BUSY. */
+  /** Photos that may wait for a worker; one more is ERR_ENGINE_BUSY. */
   readonly maxQueue?: number
-  /** Working time of one photo, waiting not counted; past it the thread is killed and the photo answered ERR_PHOTO_TIMEOUT. */
+  /** Working time of one photo, waiting not counted; past it the worker is killed and the photo answered ERR_PHOTO_TIMEOUT. */
   readonly photoTimeoutMs?: number
 }
 
 /**
- * Verifies the bundle, starts the worker threads and waits until each has verified it too and run the golden hands. Throws
+ * Verifies the bundle, starts the worker processes and waits until each has verified it too and run the golden hands. Throws
  * ERR_MODEL_INVALID or ERR_MODEL_OUTPUT, and then nothing is left running.
  */
-export async function openEngine({ modelDir, device = 'auto', workers, maxQueue = 64, photoTimeoutMs = 20_000 }: EngineOptions): Promise<InferenceEngine> {
-  const threads = workers ?? Math.max(1, availableParallelism() - 1)
-  checkLimits({ threads, maxQueue, photoTimeoutMs })
+export async function openEngine({ modelDir, device = 'auto', workers = Math.max(1, availableParallelism() - 1), maxQueue = 64, photoTimeoutMs = 20_000 }: EngineOptions): Promise<InferenceEngine> {
+  checkLimits({ workers, maxQueue, photoTimeoutMs })
   const { identity, calibration } = await readModelBundle(modelDir)
-  const pool = await openWorkerPool({ settings: { modelDir, device, modelDigest: identity.digest }, threads, maxQueue, photoTimeoutMs })
+  const pool = await openWorkerPool({ settings: { modelDir, device, modelDigest: identity.digest }, workers, maxQueue, photoTimeoutMs })
   return {
     model: identity,
     calibration,
     async assess(photo, { calibration: own, signal } = {}) {
       guardPhoto(photo)
-      return pool.run('assess', { kind: 'assess', photo: copied(photo), ...(own ? { calibration: own } : {}) }, signal)
+      return pool.run({ kind: 'assess', photo, ...(own ? { calibration: own } : {}) }, signal)
     },
     async renderPhoto(photo, { maxSidePx, region }) {
       guardPhoto(photo)
-      return pool.run('photo', { kind: 'photo', photo: copied(photo), maxSidePx, ...(region ? { region } : {}) })
+      return pool.run({ kind: 'photo', photo, maxSidePx, ...(region ? { region } : {}) })
     },
     async renderOverlay(photo, assessment) {
       guardPhoto(photo)
-      return pool.run('overlay', { kind: 'overlay', photo: copied(photo), assessment })
+      return pool.run({ kind: 'overlay', photo, assessment })
     },
     health: () => ({ ready: pool.isReady(), model: identity, executionProvider: pool.executionProvider, queued: pool.queued() }),
     close: () => pool.close()
   }
 }
 
-function checkLimits(limits: Readonly<Record<'threads' | 'maxQueue' | 'photoTimeoutMs', number>>): void {
+function checkLimits(limits: Readonly<Record<'workers' | 'maxQueue' | 'photoTimeoutMs', number>>): void {
   for (const [name, value] of Object.entries(limits)) {
     if (!Number.isInteger(value) || value < (name === 'maxQueue' ? 0 : 1))
       throw new ScreeningError('ERR_CONFIG', `Expected a positive whole number of ${name} but received ${value}`)
   }
-}
-
-/** Exactly the photo's bytes, ours to give away: a Buffer may be a window on a much larger one, and all of that would be copied. */
-function copied(photo: Uint8Array): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(photo)
 }

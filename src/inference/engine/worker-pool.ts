@@ -1,151 +1,170 @@
-import { once } from 'node:events'
-import { MessageChannel, type Worker } from 'node:worker_threads'
-import { Piscina } from 'piscina'
-import { isScreeningError, ScreeningError } from '../../errors.ts'
+import { ScreeningError } from '../../errors.ts'
+import { startWorker, type WorkerProcess } from './worker-process.ts'
 import { fromAnswer, type WorkerAnswer, type WorkerResults, type WorkerSettings, type WorkerTask } from './worker-protocol.ts'
-
-type Kind = keyof WorkerResults
-type TaskOf<K extends Kind> = Extract<WorkerTask, { kind: K }> & { readonly photo?: Uint8Array<ArrayBuffer> }
 
 export interface WorkerPool {
   readonly executionProvider: string
   /** Throws what the worker answered, ERR_ENGINE_BUSY, ERR_PHOTO_TIMEOUT, ERR_NOT_READY, or the signal's own reason. */
-  run<K extends Kind>(kind: K, task: TaskOf<K>, signal?: AbortSignal): Promise<WorkerResults[K]>
+  run<Task extends WorkerTask>(task: Task, signal?: AbortSignal): Promise<WorkerResults[Task['kind']]>
   isReady(): boolean
-  /** Tasks that wait for a thread. */
+  /** Tasks that wait for a worker. */
   queued(): number
-  /** Ends every thread, running photos included, and waits until they are gone. */
+  /** Ends every worker, in the middle of a photo too, and waits until they are gone. */
   close(): Promise<void>
 }
 
 export interface PoolOptions {
   readonly settings: WorkerSettings
-  readonly threads: number
+  readonly workers: number
   readonly maxQueue: number
   readonly photoTimeoutMs: number
 }
 
+interface Job {
+  readonly task: WorkerTask
+  settle(answer: WorkerAnswer<never>): void
+  fail(error: unknown): void
+}
+
+/** A worker opens, is idle, works on one job, is idle again …; it is dropped when it is killed or ends by itself. */
+interface Worker {
+  readonly process: WorkerProcess
+  state: 'opening' | 'idle' | { readonly job: Job; readonly deadline: NodeJS.Timeout }
+}
+
 /** Reading the bundle and converting the landmark networks takes a second or two; a loaded machine needs patience. */
-const START_MS = 120_000
+const OPEN_MS = 120_000
 
 /**
- * Threads that can be killed. A task waits, then works, then is done; its working time begins with the thread's own word that
- * it has started. Past `photoTimeoutMs` the thread is killed and another started. A caller who gives up while the photo waits
- * frees its place at once; while it is being read the caller is answered at once and the thread finishes for itself, so that
- * impatient callers cannot make threads load the model over and over.
+ * Worker processes and the jobs that wait for them. A job's working time begins when a worker takes it; past `photoTimeoutMs`
+ * the worker is killed and another started. A caller who gives up while the job waits frees its place at once; while it is
+ * being worked on the caller is answered at once and the worker finishes for itself, so that impatient callers cannot make
+ * workers load the model over and over. A worker that ends while it opens is started again when the next job comes.
  */
-export async function openWorkerPool({ settings, threads, maxQueue, photoTimeoutMs }: PoolOptions): Promise<WorkerPool> {
-  const piscina = new Piscina({
-    filename: new URL('worker.ts', import.meta.url).href,
-    workerData: settings,
-    minThreads: threads,
-    maxThreads: threads,
-    concurrentTasksPerWorker: 1,
-    // Waiting with Atomics would hold back what sharp and the runtime finish in the thread between two photos.
-    atomics: 'disabled',
-    execArgv: ['--disable-warning=ExperimentalWarning'],
-    recordTiming: false
-  })
-  const dying = new Set<Promise<unknown>>()
-  const pending = new Set<AbortController>()
-  let modelFails = false
-  let lost: unknown
+export async function openWorkerPool({ settings, workers: size, maxQueue, photoTimeoutMs }: PoolOptions): Promise<WorkerPool> {
+  const workers = new Set<Worker>()
+  const waiting: Job[] = []
+  const dying = new Set<Promise<void>>()
   let closed = false
+  let modelFails = false
 
-  /** Aborting a running task kills its thread; remember it until it is gone. */
-  const kill = (task: AbortController) => {
-    const before = new Set<Worker>(piscina.threads)
-    task.abort()
-    for (const thread of before) {
-      if (piscina.threads.includes(thread)) continue
-      const exit = once(thread, 'exit').finally(() => dying.delete(exit))
-      dying.add(exit)
+  function start(): Promise<string> {
+    const { promise, resolve, reject } = Promise.withResolvers<string>()
+    promise.catch(() => undefined)
+    const opening = setTimeout(() => {
+      drop(worker)
+      reject(notReady(`Expected a worker that opens within ${OPEN_MS / 1000} s but it took longer`))
+      failIfNobodyIsLeft()
+    }, OPEN_MS)
+    const worker: Worker = {
+      state: 'opening',
+      process: startWorker(settings, {
+        opened(answer) {
+          clearTimeout(opening)
+          worker.state = 'idle'
+          if ('failure' in answer) reject(new ScreeningError(answer.failure.code, answer.failure.message))
+          else resolve(answer.result.executionProvider)
+          dispatch()
+        },
+        answered(answer) {
+          const job = free(worker)
+          modelFails = 'failure' in answer && answer.failure.code.startsWith('ERR_MODEL_')
+          job?.settle(answer)
+          dispatch()
+        },
+        ended(how) {
+          clearTimeout(opening)
+          const wasOpening = worker.state === 'opening'
+          const job = drop(worker)
+          reject(notReady(`Expected a worker that opens but it ended (${how})`))
+          job?.fail(new ScreeningError('ERR_PHOTO_CORRUPT', `Expected to read the photo but its process ended (${how}); the photo is not tried again`))
+          if (!wasOpening) fill()
+          failIfNobodyIsLeft()
+        }
+      })
+    }
+    workers.add(worker)
+    return promise
+  }
+
+  const fill = () => {
+    while (!closed && workers.size < size) void start()
+  }
+
+  /** Takes the job from a worker. */
+  function free(worker: Worker): Job | undefined {
+    if (typeof worker.state === 'string') return undefined
+    const { job, deadline } = worker.state
+    clearTimeout(deadline)
+    worker.state = 'idle'
+    return job
+  }
+
+  function drop(worker: Worker): Job | undefined {
+    const job = free(worker)
+    workers.delete(worker)
+    const gone = worker.process.kill().finally(() => dying.delete(gone))
+    dying.add(gone)
+    return job
+  }
+
+  function dispatch(): void {
+    for (const worker of workers) {
+      if (worker.state !== 'idle') continue
+      const job = waiting.shift()
+      if (!job) return
+      const deadline = setTimeout(() => {
+        drop(worker)
+        job.fail(new ScreeningError('ERR_PHOTO_TIMEOUT', `Expected to read the photo within ${photoTimeoutMs} ms but its worker had to be stopped`))
+        fill()
+      }, photoTimeoutMs)
+      worker.state = { job, deadline }
+      worker.process.send(job.task)
     }
   }
 
-  // A thread that dies while it starts is not replaced: its tasks would wait for ever.
-  piscina.on('error', (error: unknown) => {
-    if (piscina.threads.length > 0) return
-    lost = error
-    for (const task of pending) task.abort()
-  })
-
-  async function work<K extends Kind>(task: TaskOf<K>, signal?: AbortSignal): Promise<WorkerResults[K]> {
-    const abort = new AbortController()
-    const { port1, port2 } = new MessageChannel()
-    let timer: NodeJS.Timeout | undefined
-    let timedOut = false
-    port1.once('message', () => {
-      signal?.removeEventListener('abort', giveUp)
-      timer = setTimeout(() => {
-        timedOut = true
-        kill(abort)
-      }, photoTimeoutMs)
-    })
-    const giveUp = () => kill(abort)
-    signal?.addEventListener('abort', giveUp, { once: true })
-    pending.add(abort)
-    try {
-      const answer = await piscina.run({ ...task, started: port2 }, {
-        signal: abort.signal, transferList: task.photo ? [port2, task.photo.buffer] : [port2]
-      }) as WorkerAnswer<WorkerResults[K]>
-      modelFails = 'failure' in answer && answer.failure.code.startsWith('ERR_MODEL_')
-      return fromAnswer(answer)
-    } catch (error) {
-      if (isScreeningError(error)) throw error
-      if (timedOut) throw new ScreeningError('ERR_PHOTO_TIMEOUT', `Expected to read the photo within ${photoTimeoutMs} ms but its thread had to be stopped`)
-      signal?.throwIfAborted()
-      if (closed) throw notReady('Expected a running engine but it was closed')
-      if (lost) throw new ScreeningError('ERR_NOT_READY', 'Expected inference threads that start but they end at once', { cause: lost })
-      throw new ScreeningError('ERR_PHOTO_CORRUPT', 'Expected to read the photo but its thread ended; the photo is not tried again', { cause: error })
-    } finally {
-      pending.delete(abort)
-      clearTimeout(timer)
-      port1.close()
-      signal?.removeEventListener('abort', giveUp)
-    }
+  const failIfNobodyIsLeft = () => {
+    if (workers.size > 0) return
+    for (const job of waiting.splice(0)) job.fail(notReady('Expected workers that open but none does'))
   }
 
   const close = async () => {
     closed = true
-    await piscina.destroy()
+    const jobs = [...waiting.splice(0), ...[...workers].flatMap((worker) => drop(worker) ?? [])]
+    for (const job of jobs) job.fail(notReady('Expected a running engine but it was closed'))
     await Promise.all(dying)
   }
 
-  try {
-    const warm = await Promise.all(Array.from({ length: threads }, () => work<'warm-up'>({ kind: 'warm-up' }, AbortSignal.timeout(START_MS))))
-    return {
-      executionProvider: warm[0]?.executionProvider ?? '',
-      async run(_kind, task, signal) {
-        signal?.throwIfAborted()
-        if (closed) throw notReady('Expected a running engine but it was closed')
-        if (pending.size >= threads + maxQueue)
-          throw new ScreeningError('ERR_ENGINE_BUSY', `Expected at most ${maxQueue} photos waiting but the queue is full; try again later`)
-        return answeredOrGivenUp(work(task, signal), signal)
-      },
-      isReady: () => !closed && !modelFails && lost === undefined,
-      queued: () => Math.max(0, pending.size - threads),
-      close
+  const isBusy = () => [...workers].filter(({ state }) => state === 'idle').length === 0 && waiting.length >= maxQueue
+
+  async function run<Task extends WorkerTask>(task: Task, signal?: AbortSignal): Promise<WorkerResults[Task['kind']]> {
+    signal?.throwIfAborted()
+    if (closed) throw notReady('Expected a running engine but it was closed')
+    if (isBusy()) throw new ScreeningError('ERR_ENGINE_BUSY', `Expected at most ${maxQueue} photos waiting but the queue is full; try again later`)
+    const { promise, resolve, reject } = Promise.withResolvers<WorkerAnswer<never>>()
+    const job: Job = { task, settle: resolve, fail: reject }
+    const giveUp = () => {
+      const place = waiting.indexOf(job)
+      if (place >= 0) waiting.splice(place, 1)
+      reject(signal?.reason as Error)
     }
+    signal?.addEventListener('abort', giveUp, { once: true })
+    waiting.push(job)
+    fill()
+    dispatch()
+    try {
+      return fromAnswer(await promise)
+    } finally {
+      signal?.removeEventListener('abort', giveUp)
+    }
+  }
+
+  try {
+    const [executionProvider = ''] = await Promise.all(Array.from({ length: size }, () => start()))
+    return { executionProvider, run, isReady: () => !closed && !modelFails && workers.size > 0, queued: () => waiting.length, close }
   } catch (error) {
     await close()
-    if (error instanceof Error && error.name === 'TimeoutError')
-      throw new ScreeningError('ERR_NOT_READY', `Expected inference threads that start within ${START_MS / 1000} s but they took longer`, { cause: error })
     throw error
-  }
-}
-
-/** The answer, or the signal's reason as soon as the caller gives up. */
-async function answeredOrGivenUp<Result>(answer: Promise<Result>, signal: AbortSignal | undefined): Promise<Result> {
-  if (!signal) return answer
-  const { promise: givenUp, reject } = Promise.withResolvers<never>()
-  const listen = () => reject(signal.reason as Error)
-  signal.addEventListener('abort', listen, { once: true })
-  answer.catch(() => undefined)
-  try {
-    return await Promise.race([answer, givenUp])
-  } finally {
-    signal.removeEventListener('abort', listen)
   }
 }
 

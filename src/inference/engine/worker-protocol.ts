@@ -1,10 +1,9 @@
-import type { MessagePort } from 'node:worker_threads'
 import { isScreeningError, ScreeningError, type ErrorCode } from '../../errors.ts'
 import type { PhotoAssessment, PhotoRegion } from '../../joints/finding.ts'
 import type { Device } from '../joint-model.ts'
 import type { Calibration } from './inference-engine.ts'
 
-/** What a worker thread is given when it starts. */
+/** The first message to a worker: what it opens. Answered with an `Opened`. */
 export interface WorkerSettings {
   readonly modelDir: string
   readonly device: Device
@@ -12,22 +11,21 @@ export interface WorkerSettings {
   readonly modelDigest: string
 }
 
-/** One task; `started` is told when work on the photo begins, so that waiting does not count as working. */
-export type WorkerTask = { readonly started?: MessagePort } & (
-  | { readonly kind: 'warm-up' }
+export interface Opened { readonly executionProvider: string }
+
+/** Every further message: one task, answered before the next is sent. */
+export type WorkerTask =
   | { readonly kind: 'assess'; readonly photo: Uint8Array; readonly calibration?: Calibration }
   | { readonly kind: 'photo'; readonly photo: Uint8Array; readonly maxSidePx: number; readonly region?: PhotoRegion }
   | { readonly kind: 'overlay'; readonly photo: Uint8Array; readonly assessment: PhotoAssessment }
-)
 
 export interface WorkerResults {
-  readonly 'warm-up': { readonly executionProvider: string }
   readonly assess: PhotoAssessment
   readonly photo: Uint8Array
   readonly overlay: Uint8Array
 }
 
-/** Errors lose their class between threads (structured clone), so they travel as code and message. */
+/** Errors lose their class on the way between processes, so they travel as code and message. */
 export type WorkerAnswer<Result> =
   | { readonly result: Result }
   | { readonly failure: { readonly code: ErrorCode; readonly message: string } }

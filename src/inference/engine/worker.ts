@@ -1,29 +1,25 @@
-import { workerData } from 'node:worker_threads'
 import { ScreeningError } from '../../errors.ts'
 import { openHandAssessor, type HandAssessor } from '../assess-hands.ts'
 import { readModelBundle } from '../model-bundle.ts'
 import { renderOverlay } from '../overlay.ts'
 import { renderPhoto } from '../render-photo.ts'
-import { toFailure, type WorkerAnswer, type WorkerResults, type WorkerSettings, type WorkerTask } from './worker-protocol.ts'
+import { fromAnswer, toFailure, type WorkerAnswer, type WorkerResults, type WorkerSettings, type WorkerTask } from './worker-protocol.ts'
 
 /**
- * One worker thread of the engine. It verifies the bundle and its golden outputs itself before its first task; when that
- * fails it answers every photo with the reason and never with a finding.
+ * One worker process of the engine. It verifies the bundle and its golden outputs itself before its first photo; when that
+ * fails it answers every photo with the reason and never with a finding. It ends when the engine kills it or goes away.
  */
-async function openWorker() {
-  const settings = workerData as WorkerSettings
-  const opened = await open(settings).catch((error: unknown) => toFailure(error))
-  return async (task: WorkerTask): Promise<WorkerAnswer<WorkerResults[WorkerTask['kind']]>> => {
-    task.started?.postMessage('started')
-    task.started?.close()
-    if ('failure' in opened) return opened
-    if ('result' in opened) throw new Error('Expected an assessor')
-    try {
-      return { result: await perform(task, opened) }
-    } catch (error) {
-      return toFailure(error)
-    }
-  }
+process.once('message', (settings: WorkerSettings) => {
+  const opening = open(settings).then((result): WorkerAnswer<HandAssessor> => ({ result }), toFailure)
+  process.on('message', (task: WorkerTask) => void opening.then((opened) => perform(task, opened)).then(answer))
+  void opening.then((opened) => answer('failure' in opened ? opened : { result: { executionProvider: opened.result.executionProvider } }))
+})
+process.on('disconnect', () => process.exit())
+// A terminal sends its interrupt to all of us; the engine decides when we end.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => undefined)
+
+function answer(message: WorkerAnswer<unknown>): void {
+  process.send?.(message)
 }
 
 async function open({ modelDir, device, modelDigest }: WorkerSettings): Promise<HandAssessor> {
@@ -33,13 +29,15 @@ async function open({ modelDir, device, modelDigest }: WorkerSettings): Promise<
   return openHandAssessor(bundle, { device })
 }
 
-function perform(task: WorkerTask, assessor: HandAssessor): Promise<WorkerResults[WorkerTask['kind']]> | WorkerResults['warm-up'] {
-  switch (task.kind) {
-    case 'warm-up': return { executionProvider: assessor.executionProvider }
-    case 'assess': return assessor.assess(task.photo, task.calibration)
-    case 'photo': return renderPhoto(task.photo, task)
-    case 'overlay': return renderOverlay(task.photo, task.assessment, { evidence: assessor.evidence })
+async function perform(task: WorkerTask, opened: WorkerAnswer<HandAssessor>): Promise<WorkerAnswer<WorkerResults[WorkerTask['kind']]>> {
+  try {
+    const assessor = fromAnswer(opened)
+    switch (task.kind) {
+      case 'assess': return { result: await assessor.assess(task.photo, task.calibration) }
+      case 'photo': return { result: await renderPhoto(task.photo, task) }
+      case 'overlay': return { result: await renderOverlay(task.photo, task.assessment, { evidence: assessor.evidence }) }
+    }
+  } catch (error) {
+    return toFailure(error)
   }
 }
-
-export default openWorker()
