@@ -117,7 +117,7 @@ function httpApp(config: Config, parts: Parts): Express {
   const now = () => Date.now()
 
   const verifier = openClientVerifier({
-    tenants: config.tenants, publicUrl: config.publicUrl, fetchKeys: parts.doors.clientKeys, jti: parts.jti, clock: now
+    tenants: config.tenants, fetchKeys: parts.doors.clientKeys, jti: parts.jti, clock: now
   })
   app.use('/cds-services', createCdsRouter({
     publicUrl: config.publicUrl,
@@ -127,7 +127,8 @@ function httpApp(config: Config, parts: Parts): Express {
     cards: parts.cards,
     feedback: parts.feedback,
     resourcesFor: parts.doors.suggestionResources(parts.calibrations, parts.engine),
-    photosFor: parts.doors.photosWithRequestToken,
+    recordFor: parts.doors.hookRecord,
+    calibrationOf: ({ id }) => parts.calibrations.get(id)?.data,
     audit: parts.audit,
     clock: now,
     newId: randomUUID,

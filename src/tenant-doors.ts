@@ -1,7 +1,10 @@
 import type { FhirResource } from 'fhir/r4.js'
 import type { JSONWebKeySet, JWK } from 'jose'
+import { z } from 'zod'
+import type { HookRequest } from './cds-hooks/protocol.ts'
+import type { HookRecord } from './cds-hooks/services/answer.ts'
 import type { Config, TenantConfig } from './config.ts'
-import { ScreeningError } from './errors.ts'
+import { isScreeningError, ScreeningError } from './errors.ts'
 import { fixedToken, openBackendTokens, type TokenSource } from './fhir/backend-auth.ts'
 import { egressForTenant, type Egress } from './fhir/egress.ts'
 import { findHandPhotos, photosFromBundle, readPhotoBytes, type HandPhoto } from './fhir/photo-sources.ts'
@@ -60,19 +63,19 @@ export function openTenantDoors(config: Config, now: () => number = Date.now) {
     },
 
     /**
-     * The patient's hand photos as this hook call lets us see them: prefetched, read with the call's own token, or by our
-     * backend registration. undefined when there is no way to know.
+     * Photos and conditions as this hook call lets us see them: prefetched, read with the call's own token (used for this
+     * call only), or by our backend registration. What cannot be had is undefined.
      */
-    async photosWithRequestToken(
-      tenant: TenantConfig,
-      request: { readonly fhirAuthorization?: { readonly access_token: string }; readonly prefetch: Readonly<Record<string, unknown>> },
-      patientId: string
-    ): Promise<readonly HandPhoto[] | undefined> {
-      const prefetched = request.prefetch['photos']
-      if (isCompleteBundle(prefetched)) return photosFromBundle(prefetched, patientId)
-      if (request.fhirAuthorization)
-        return findHandPhotos(sessionWith(tenant, fixedToken(request.fhirAuthorization.access_token)), patientId)
-      return tenant.backend ? findHandPhotos(sessionWith(tenant, doorOf(tenant).backend), patientId) : undefined
+    async hookRecord(tenant: TenantConfig, request: HookRequest, needs: { conditions: boolean }): Promise<HookRecord> {
+      const { patientId } = request.context
+      const token = request.fhirAuthorization?.access_token
+      const tokens = token ? fixedToken(token) : tenant.backend ? doorOf(tenant).backend : undefined
+      const session = tokens && openFhirSession({ tenant, egress: doorOf(tenant).egress, tokens, signal: AbortSignal.timeout(HOOK_READ_MS) })
+      const [photos, conditions] = await Promise.all([
+        hookPhotos(request.prefetch['photos'], patientId, session),
+        needs.conditions ? hookConditions(request.prefetch['conditions'], patientId, session) : undefined
+      ])
+      return { photos, conditions: conditions?.found, conditionsComplete: conditions?.complete ?? false }
     },
 
     discover: (tenant: TenantConfig) => readSmartConfiguration(tenant, doorOf(tenant).egress),
@@ -128,12 +131,47 @@ function reviewInput(session: AppSession, screening: Screening, { decisions, act
   }
 }
 
-/** A searchset that is not one page of several. */
-function isCompleteBundle(value: unknown): boolean {
-  if (typeof value !== 'object' || value === null || !('resourceType' in value) || value.resourceType !== 'Bundle') return false
-  const links: unknown = 'link' in value ? value.link : []
-  return !(Array.isArray(links) && links.some((link: unknown) => typeof link === 'object' && link !== null && 'relation' in link && link.relation === 'next'))
+/** The hook answers within half a second or not at all. */
+const HOOK_READ_MS = 2_000
+
+async function hookPhotos(prefetched: unknown, patientId: string, session: FhirSession | undefined): Promise<readonly HandPhoto[] | undefined> {
+  const bundle = bundleOf(prefetched)
+  const found = bundle && photosFromBundle(prefetched, patientId)
+  // Newest first: a first page shows the newest, and that is all a hook needs. An empty Media list may hide photos kept as documents.
+  if (found && found.length > 0) return found
+  const read = session && await findHandPhotos(session, patientId).catch(nothingToRead)
+  return read ?? (bundle?.complete ? found : undefined)
 }
+
+async function hookConditions(
+  prefetched: unknown, patientId: string, session: FhirSession | undefined
+): Promise<{ found: readonly unknown[]; complete: boolean } | undefined> {
+  const bundle = bundleOf(prefetched)
+  if (bundle?.complete) return { found: bundle.resources, complete: true }
+  const read = session && await session.search('Condition', { patient: patientId }).catch(nothingToRead)
+  if (read) return { found: read, complete: true }
+  return bundle && { found: bundle.resources, complete: false }
+}
+
+/** An EHR that does not let us read, or is too slow, is the same to a hook as one that gave no token. */
+function nothingToRead(error: unknown): undefined {
+  if (!isScreeningError(error)) throw error
+}
+
+/** A prefetched searchset with what it holds; undefined for null, OperationOutcome and everything else. */
+function bundleOf(value: unknown): { readonly resources: readonly unknown[]; readonly complete: boolean } | undefined {
+  const bundle = prefetchedBundle.safeParse(value).data
+  return bundle && {
+    resources: (bundle.entry ?? []).map(({ resource }) => resource),
+    complete: !bundle.link?.some(({ relation }) => relation === 'next')
+  }
+}
+
+const prefetchedBundle = z.object({
+  resourceType: z.literal('Bundle'),
+  link: z.array(z.object({ relation: z.string() })).optional(),
+  entry: z.array(z.object({ resource: z.unknown() })).optional()
+})
 
 function publicPart(key: JWK): JWK {
   const { kty, kid, alg, crv, x, y, n, e } = key

@@ -1,0 +1,197 @@
+import type { FhirResource } from 'fhir/r4.js'
+import type { TenantConfig } from '../config.ts'
+import { OWN_BASE } from '../fhir/codes.ts'
+import type { JointFinding } from '../joints/finding.ts'
+import { HAND_JOINTS, LATERALITIES } from '../joints/hand-joint.ts'
+import type { Screening } from '../screening/screening.ts'
+import { escaped, list, table } from './markdown.ts'
+import { SUMMARY_LIMIT, type Card, type Indicator, type OverrideReason, type Suggestion } from './protocol.ts'
+import { dayIn, type Wording } from './wording.ts'
+
+/** What every card of one answer shares. */
+export interface CardContext {
+  readonly tenant: TenantConfig
+  readonly wording: Wording
+  readonly publicUrl: string
+  readonly now: number
+  newId(): string
+}
+
+const OVERRIDE_SYSTEM = `${OWN_BASE}/CodeSystem/override-reason`
+const TOPIC_SYSTEM = `${OWN_BASE}/CodeSystem/card-topic`
+
+export interface ResultCardInput {
+  readonly screening: Screening
+  /** The visit before, for the change. */
+  readonly before?: Screening
+  /** What the suggestion would create; none where there is nothing to record. */
+  readonly resources: readonly FhirResource[]
+  /** A newer photo is being read. */
+  readonly newer: boolean
+  /** What the calibration was made from. */
+  readonly calibration?: string
+}
+
+/** The newest stored result: count with denominator and interval, the joints, the change, what could not be assessed, one suggestion. */
+export function resultCard(input: ResultCardInput, context: CardContext): Card {
+  const { screening } = input
+  if (screening.count.assessable === 0) return unreadCard(screening, input.newer, context)
+  const { wording, tenant, now } = context
+  const { swollen, assessable, of, low, high } = screening.count
+  const day = dayIn(wording, screening.photoTime, tenant.timeZone, now)
+  const old = ageInDays(screening.photoTime, now) > tenant.currentPhotoDays
+  const variants = old ? wording.oldSummary(day, swollen, assessable, low, high) : wording.summary(day, swollen, assessable, low, high, of - assessable)
+  const suggestion = suggestionOf(input.resources, context)
+  return card(context, {
+    summary: fitting(variants),
+    detail: resultDetail(input, context),
+    indicator: !old && low > 0 ? 'warning' : 'info',
+    appContext: screening.id,
+    ...(suggestion ? { suggestion } : {})
+  })
+}
+
+/** The photos are there, but no joint can be called from them: what to change, and nothing to record. */
+function unreadCard(screening: Screening, newer: boolean, context: CardContext): Card {
+  const { wording, tenant, now } = context
+  const parts = [missingList(screening.findings, wording), newer ? wording.newer : '', wording.retake, wording.research]
+  return card(context, {
+    summary: fitting(wording.unreadSummary(dayIn(wording, screening.photoTime, tenant.timeZone, now))),
+    detail: paragraphs(parts), indicator: 'info', appContext: screening.id
+  })
+}
+
+/** Accepted, not yet read: the hook never waits. */
+export function pendingCard(context: CardContext): Card {
+  const { wording } = context
+  return card(context, { summary: fitting(wording.pendingSummary), detail: paragraphs([wording.pendingDetail, wording.research]), indicator: 'info', appContext: 'newest' })
+}
+
+/** The last attempt ended without a result because of the photos. */
+export function failedCard(context: CardContext): Card {
+  const { wording } = context
+  return card(context, { summary: fitting(wording.failedSummary), detail: paragraphs([wording.failedDetail, wording.retake]), indicator: 'info', appContext: 'newest' })
+}
+
+/** Before a visit: no current photo, so ask for one. */
+export function askForPhotoCard(newestPhoto: string | undefined, request: FhirResource, context: CardContext): Card {
+  const { wording, tenant, now } = context
+  const age = newestPhoto ? wording.last(dayIn(wording, newestPhoto, tenant.timeZone, now)) : wording.never
+  return card(context, {
+    summary: fitting(wording.askSummary(age)), detail: paragraphs([wording.retake]), indicator: 'info', appContext: 'newest',
+    suggestion: { label: wording.askLabel, uuid: context.newId(), actions: [{ type: 'create', description: wording.askAction, resource: request }] }
+  })
+}
+
+interface CardParts {
+  readonly summary: string
+  readonly detail: string
+  readonly indicator: Indicator
+  /** Reveals nothing: an id of ours, or `newest`. */
+  readonly appContext: string
+  readonly suggestion?: Suggestion
+}
+
+function card({ publicUrl, wording, newId }: CardContext, { summary, detail, indicator, appContext, suggestion }: CardParts): Card {
+  return {
+    uuid: newId(),
+    summary,
+    detail,
+    indicator,
+    source: {
+      label: 'JointLens (research)', url: `${publicUrl}/models/current`,
+      topic: { system: TOPIC_SYSTEM, code: 'hand-joints', display: wording.topic }
+    },
+    ...(suggestion ? { suggestions: [suggestion], selectionBehavior: 'at-most-one' as const } : {}),
+    overrideReasons: overrideReasons(wording),
+    links: [{ label: wording.review, url: `${publicUrl}/smart/launch`, type: 'smart', appContext }]
+  }
+}
+
+function overrideReasons({ override }: Wording): readonly OverrideReason[] {
+  return Object.entries(override).map(([code, display]) => ({ code, system: OVERRIDE_SYSTEM, display }))
+}
+
+/** One suggestion is one decision: the whole set, which the EHR applies as one. */
+function suggestionOf(resources: readonly FhirResource[], { wording, newId }: CardContext): Suggestion | undefined {
+  if (resources.length === 0) return undefined
+  const describe = (resource: FhirResource) => {
+    if (resource.resourceType !== 'Observation') return wording.action[resource.resourceType as 'DiagnosticReport' | 'Provenance'] ?? resource.resourceType
+    return resource.bodySite?.text ? `${wording.action.Observation}: ${resource.bodySite.text}` : wording.action.count
+  }
+  return {
+    label: wording.record(resources.length), uuid: newId(),
+    actions: resources.map((resource) => ({ type: 'create', description: describe(resource), resource }))
+  }
+}
+
+function resultDetail({ screening, before, newer, calibration }: ResultCardInput, { wording, tenant, now }: CardContext): string {
+  const day = dayIn(wording, screening.photoTime, tenant.timeZone, now)
+  const flagged = screening.findings.some((one) => one.kind === 'assessed' && one.inflamed)
+  return paragraphs([
+    wording.taken(day, wording.age(Math.floor(ageInDays(screening.photoTime, now)))),
+    flagged ? jointTable(screening.findings, wording) : wording.nothingFlagged(screening.count.assessable),
+    before ? change(before, screening, wording, dayIn(wording, before.photoTime, tenant.timeZone, now)) : '',
+    missingList(screening.findings, wording),
+    newer ? `**${wording.newer}**` : '',
+    wording.caution,
+    wording.research,
+    calibration ? `${wording.calibration}: ${escaped(calibration)}` : ''
+  ])
+}
+
+/** Only rows where something is flagged: a small table is read. */
+function jointTable(findings: readonly JointFinding[], wording: Wording): string {
+  const of = (side: string, joint: string) => findings.find((one) => one.side === side && one.joint === joint)
+  const rows = HAND_JOINTS.flatMap((joint) => {
+    const pair = LATERALITIES.map((side) => of(side, joint))
+    if (!pair.some((one) => one?.kind === 'assessed' && one.inflamed)) return []
+    return [[escaped(wording.joint(joint)), ...pair.map((one) => escaped(cell(one, wording)))]]
+  })
+  return table(wording.columns, rows)
+}
+
+function cell(finding: JointFinding | undefined, wording: Wording): string {
+  if (finding?.kind !== 'assessed') return wording.notAssessable
+  return finding.inflamed ? wording.flagged(Math.round(finding.probability * 100)) : wording.notFlagged
+}
+
+/** `Not assessable: right hand (no photo); left thumb IP (too little detail)`; a whole hand is named once. */
+function missingList(findings: readonly JointFinding[], wording: Wording): string {
+  const named = LATERALITIES.flatMap((side) => {
+    const ofSide = findings.filter((one) => one.side === side)
+    const unread = ofSide.flatMap((one) => (one.kind === 'not-assessed' ? [one] : []))
+    const reasons = new Set(unread.map(({ reason }) => reason))
+    const [only] = reasons
+    if (unread.length === ofSide.length && reasons.size === 1 && only) return [`${wording.side[side]} (${wording.reason[only]})`]
+    return unread.map(({ joint, reason }) => `${wording.side[side]} ${wording.joint(joint)} (${wording.reason[reason]})`)
+  })
+  return named.length > 0 ? `${wording.missing}: ${escaped(named.join('; '))}` : ''
+}
+
+function change(before: Screening, now: Screening, wording: Wording, day: string): string {
+  const flagged = ({ findings }: Screening) => new Map(findings.flatMap((one) =>
+    one.kind === 'assessed' ? [[`${wording.side[one.side]} ${wording.joint(one.joint)}`, one.inflamed] as const] : []))
+  const [then, today] = [flagged(before), flagged(now)]
+  const turned = (to: boolean) => [...today].flatMap(([name, is]) => (is === to && then.get(name) === !to ? [name] : []))
+  const [newly, gone] = [turned(true), turned(false)]
+  return [
+    wording.since(day, before.count.swollen, now.count.swollen),
+    list([
+      ...(newly.length > 0 ? [`${wording.newly}: ${escaped(newly.join(', '))}`] : []),
+      ...(gone.length > 0 ? [`${wording.gone}: ${escaped(gone.join(', '))}`] : [])
+    ])
+  ].filter(Boolean).join('\n\n')
+}
+
+function ageInDays(iso: string, now: number): number {
+  return Math.max(0, (now - Date.parse(iso)) / 86_400_000)
+}
+
+function fitting(variants: readonly string[]): string {
+  const found = variants.find((one) => one.length <= SUMMARY_LIMIT)
+  if (found === undefined) throw new Error(`Expected a summary of at most ${SUMMARY_LIMIT} characters`)
+  return found
+}
+
+const paragraphs = (parts: readonly string[]) => parts.filter(Boolean).join('\n\n')

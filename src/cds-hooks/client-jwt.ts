@@ -1,0 +1,179 @@
+import { createLocalJWKSet, jwtVerify, type JSONWebKeySet } from 'jose'
+import type { CdsClientConfig, TenantConfig } from '../config.ts'
+import { ScreeningError } from '../errors.ts'
+import { openRateLimit } from './rate-limit.ts'
+
+/** Who is calling: a configured client of one tenant. */
+export interface VerifiedClient {
+  readonly tenant: TenantConfig
+  readonly issuer: string
+}
+
+export interface ClientVerifier {
+  /**
+   * `calledUrl` is the address of this call under our public address (never from a Host header). Throws ERR_UNAUTHORIZED, the
+   * same for every cause, ERR_RATE_LIMITED, or ERR_STORE when token ids cannot be remembered.
+   */
+  verify(authorization: string | undefined, calledUrl: string): Promise<VerifiedClient>
+}
+
+export interface VerifierDeps {
+  readonly tenants: readonly TenantConfig[]
+  fetchKeys(tenant: TenantConfig, jku: string): Promise<JSONWebKeySet>
+  readonly jti: { use(tenant: string, issuer: string, jti: string, expiresAtMs: number): Promise<boolean> }
+  readonly clock: () => number
+  /** Calls one issuer may make in a second, sustained; three times as many at once. */
+  readonly callsPerSecond?: number
+}
+
+const TOKEN_MAX_CHARACTERS = 16_384
+const HEADER_MAX_CHARACTERS = 2_048
+/** Epic's documented tokens live 900 s. */
+const MAX_AGE_SECONDS = 900
+const TOLERANCE_SECONDS = 30
+
+interface Registration { readonly tenant: TenantConfig; readonly client: CdsClientConfig }
+interface Claims { readonly issuer: string; readonly tenant: unknown }
+
+/**
+ * Verifies the signed JWT of a CDS client (CDS Hooks 2.0.1, trusting CDS clients; specs: security section 3). Cheap checks come
+ * first: size, header, known issuer, expiry, rate; only then key, signature, claims and, last, the token id's single use.
+ */
+export function openClientVerifier({ tenants, fetchKeys, jti, clock, callsPerSecond = 1_000 }: VerifierDeps): ClientVerifier {
+  const registered = tenants.flatMap((tenant) => tenant.cdsClients.map((client): Registration => ({ tenant, client })))
+  const rate = openRateLimit(callsPerSecond, clock)
+  const keys = openKeyCache(fetchKeys, clock)
+
+  return {
+    async verify(authorization, calledUrl) {
+      const token = /^Bearer ([\w-]+\.[\w-]+\.[\w-]+)$/i.exec(authorization ?? '')?.[1]
+      if (!token || token.length > TOKEN_MAX_CHARACTERS) throw unauthorized()
+      const header = checkedHeader(token)
+      const claims = unverifiedClaims(token, clock())
+      const { tenant, client } = registrationOf(registered, claims)
+      if (header.jku !== undefined && header.jku !== client.jku) throw unauthorized()
+      if (!client.algorithms.some((algorithm) => algorithm === header.alg)) throw unauthorized()
+      if (!rate.allow(`${tenant.id} ${client.issuer}`)) throw new ScreeningError('ERR_RATE_LIMITED', 'Expected fewer calls a second from this client')
+      const keySet = await keys.of(tenant, client, header.kid)
+      const payload = await verified(token, keySet, client, calledUrl, clock())
+      const expiresAt = (payload.iat + MAX_AGE_SECONDS + TOLERANCE_SECONDS) * 1000
+      if (!(await jti.use(tenant.id, client.issuer, payload.jti, expiresAt))) throw unauthorized()
+      return { tenant, issuer: client.issuer }
+    }
+  }
+}
+
+interface CheckedHeader { readonly alg: string; readonly kid: string; readonly jku?: string }
+
+/** jose would take the last of two `alg` members and any kid; we take neither. */
+function checkedHeader(token: string): CheckedHeader {
+  const [encoded = ''] = token.split('.')
+  if (encoded.length > HEADER_MAX_CHARACTERS) throw unauthorized()
+  const text = Buffer.from(encoded, 'base64url').toString()
+  const header = parsed(text)
+  const names = [...text.matchAll(/"((?:[^"\\]|\\.)*)"\s*:/g)].map(([, name]) => name)
+  const { alg, kid, typ, jku } = header
+  const sound = new Set(names).size === names.length && !('crit' in header) && !('b64' in header)
+  if (!sound || typ !== 'JWT' || (alg !== 'RS384' && alg !== 'ES384')) throw unauthorized()
+  if (typeof kid !== 'string' || !/^[\w.\-=]{1,200}$/.test(kid)) throw unauthorized()
+  if (jku !== undefined && typeof jku !== 'string') throw unauthorized()
+  return { alg, kid, ...(jku === undefined ? {} : { jku }) }
+}
+
+/** Issuer and tenant, to look up who may be meant; nothing of it is believed before the signature. */
+function unverifiedClaims(token: string, now: number): Claims {
+  const { iss, exp, tenant } = parsed(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString())
+  if (typeof iss !== 'string' || typeof exp !== 'number') throw unauthorized()
+  if (exp * 1000 < now - TOLERANCE_SECONDS * 1000) throw unauthorized()
+  return { issuer: iss, tenant }
+}
+
+/** An issuer that calls for several tenants names one in its `tenant` claim. */
+function registrationOf(registered: readonly Registration[], { issuer, tenant }: Claims): Registration {
+  const candidates = registered.filter(({ client }) => client.issuer === issuer)
+  const chosen = candidates.length > 1 ? candidates.filter((one) => one.tenant.id === tenant) : candidates
+  const [only] = chosen
+  if (chosen.length !== 1 || !only) throw unauthorized()
+  return only
+}
+
+async function verified(token: string, keySet: JSONWebKeySet, client: CdsClientConfig, calledUrl: string, now: number): Promise<{ iat: number; jti: string }> {
+  let payload
+  try {
+    ({ payload } = await jwtVerify(token, createLocalJWKSet(keySet), {
+      algorithms: [...client.algorithms],
+      issuer: client.issuer,
+      audience: [calledUrl, ...client.audiences],
+      requiredClaims: ['iss', 'aud', 'exp', 'iat', 'jti'],
+      maxTokenAge: MAX_AGE_SECONDS,
+      clockTolerance: TOLERANCE_SECONDS,
+      typ: 'JWT',
+      currentDate: new Date(now)
+    }))
+  } catch {
+    throw unauthorized()
+  }
+  const { iat, jti } = payload
+  if (typeof iat !== 'number' || typeof jti !== 'string' || jti.length < 1 || jti.length > 200) throw unauthorized()
+  return { iat, jti }
+}
+
+const KEYS_MS = 10 * 60_000
+const REFETCH_MS = 30_000
+/** An outage of the client's key set does not stop its clinicians: known keys stay good for a day. */
+const STALE_MS = 24 * 3_600_000
+
+interface CachedKeys { readonly keys: JSONWebKeySet; readonly fetchedAt: number }
+
+/** Key sets by address. A kid that is not known asks again, at most every 30 seconds however many such tokens come. */
+function openKeyCache(fetchKeys: VerifierDeps['fetchKeys'], clock: () => number) {
+  const cached = new Map<string, CachedKeys>()
+  const asking = new Map<string, Promise<CachedKeys>>()
+  const askedAt = new Map<string, number>()
+
+  async function ask(tenant: TenantConfig, jku: string, name: string): Promise<CachedKeys> {
+    askedAt.set(name, clock())
+    const fetched = { keys: await fetchKeys(tenant, jku), fetchedAt: clock() }
+    cached.set(name, fetched)
+    return fetched
+  }
+
+  return {
+    async of(tenant: TenantConfig, client: CdsClientConfig, kid: string): Promise<JSONWebKeySet> {
+      if (client.keys) return { keys: [...client.keys] }
+      const { jku } = client
+      if (!jku) throw unauthorized()
+      const name = `${tenant.id} ${jku}`
+      const known = cached.get(name)
+      const has = known?.keys.keys.some((key) => key.kid === kid) ?? false
+      if (known && has && clock() - known.fetchedAt < KEYS_MS) return known.keys
+      const usable = known && clock() - known.fetchedAt < STALE_MS ? known.keys : undefined
+      if (clock() - (askedAt.get(name) ?? -Infinity) < REFETCH_MS && !asking.has(name)) return usable ?? fail()
+      const shared = asking.get(name) ?? ask(tenant, jku, name).finally(() => asking.delete(name))
+      asking.set(name, shared)
+      try {
+        return (await shared).keys
+      } catch {
+        return usable ?? fail()
+      }
+    }
+  }
+}
+
+function parsed(text: string): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(text)
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>
+  } catch {
+    // Not JSON is as unauthorized as everything else here.
+  }
+  throw unauthorized()
+}
+
+function fail(): never {
+  throw unauthorized()
+}
+
+function unauthorized(): ScreeningError {
+  return new ScreeningError('ERR_UNAUTHORIZED', 'The caller could not be authenticated.')
+}

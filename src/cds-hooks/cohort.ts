@@ -1,0 +1,37 @@
+import { z } from 'zod'
+import { inCohort } from '../fhir/codes.ts'
+
+/** Whether the record says that the patient has rheumatoid arthritis. `unknown`: the conditions could not be seen completely. */
+export type Cohort = 'in' | 'out' | 'unknown'
+
+const coding = z.object({ system: z.string().optional(), code: z.string().optional() })
+const concept = z.object({ coding: z.array(coding).optional() })
+const condition = z.object({
+  resourceType: z.literal('Condition'),
+  subject: z.object({ reference: z.string() }),
+  code: concept.optional(),
+  clinicalStatus: concept.optional(),
+  verificationStatus: concept.optional()
+})
+const OVER = ['inactive', 'resolved']
+const NOT_HELD = ['refuted', 'entered-in-error']
+
+/**
+ * Reads the coded condition list: exact codes of the cohort (terminology: never a prefix), of this patient, not refuted and not
+ * resolved. Free text decides nothing.
+ */
+export function cohortOf(conditions: readonly unknown[] | undefined, complete: boolean, patientId: string): Cohort {
+  if (conditions === undefined) return 'unknown'
+  const held = conditions.some((value) => {
+    const found = condition.safeParse(value).data
+    if (!found || !found.subject.reference.endsWith(`Patient/${patientId}`)) return false
+    if (has(found.clinicalStatus, OVER) || has(found.verificationStatus, NOT_HELD)) return false
+    return found.code?.coding?.some(({ system, code }) => inCohort(system, code)) ?? false
+  })
+  if (held) return 'in'
+  return complete ? 'out' : 'unknown'
+}
+
+function has(value: z.infer<typeof concept> | undefined, codes: readonly string[]): boolean {
+  return value?.coding?.some(({ code }) => code !== undefined && codes.includes(code)) ?? false
+}

@@ -1,0 +1,223 @@
+import type { Coding, FhirResource } from 'fhir/r4.js'
+import { z } from 'zod'
+import { ScreeningError } from '../errors.ts'
+
+/** CDS Hooks 2.0.1 on the wire: what we read, what we send, and the check of what we send. No hand words here. */
+
+/** The longest nesting a FHIR resource in a prefetch needs is far below this (security.md: depth cap). */
+const DEEPEST = 60
+
+/** FHIR R4 id; `.` and `..` match that pattern but would climb in an address. */
+export const fhirId = z.string().regex(/^[A-Za-z0-9\-.]{1,64}$/).refine((id) => id !== '.' && id !== '..', 'Expected a FHIR id')
+
+const userId = z.string().regex(/^(Practitioner|PractitionerRole|Patient|RelatedPerson)\/[A-Za-z0-9\-.]{1,64}$/)
+
+/** Members every context that we read has in common. */
+const person = { userId, patientId: fhirId }
+const orderBundle = z.object({
+  resourceType: z.literal('Bundle'),
+  entry: z.array(z.object({ resource: z.looseObject({ resourceType: z.string() }).optional() })).optional()
+})
+
+/** Contexts of HL7/cds-hooks-library 1.0.1; members that we do not use are dropped. */
+export const HOOK_CONTEXTS = {
+  'patient-view': z.object({ ...person, encounterId: fhirId.optional() }),
+  'encounter-start': z.object({ ...person, encounterId: fhirId }),
+  'appointment-book': z.object({ ...person, encounterId: fhirId.optional(), appointments: orderBundle }),
+  'order-select': z.object({
+    ...person, encounterId: fhirId.optional(), selections: z.array(z.string()).optional(), draftOrders: orderBundle
+  })
+} as const
+
+export type Hook = keyof typeof HOOK_CONTEXTS
+export type HookContext<Name extends Hook> = z.infer<(typeof HOOK_CONTEXTS)[Name]>
+
+const fhirAuthorization = z.object({
+  access_token: z.string().min(1).max(16_384),
+  token_type: z.string().regex(/^bearer$/i),
+  expires_in: z.number(),
+  scope: z.string(),
+  subject: z.string(),
+  patient: fhirId.optional()
+})
+export type FhirAuthorization = z.infer<typeof fhirAuthorization>
+
+const envelope = z.object({
+  hook: z.string(),
+  hookInstance: z.guid(),
+  fhirServer: z.url({ protocol: /^https?$/ }).optional(),
+  fhirAuthorization: fhirAuthorization.optional(),
+  context: z.unknown(),
+  prefetch: z.record(z.string(), z.unknown()).nullish()
+}).refine((request) => !request.fhirAuthorization || request.fhirServer !== undefined, {
+  path: ['fhirServer'], message: 'Expected fhirServer beside fhirAuthorization'
+})
+
+export interface HookRequest<Name extends Hook = Hook> {
+  readonly hook: Name
+  readonly hookInstance: string
+  readonly fhirServer?: string
+  readonly fhirAuthorization?: FhirAuthorization
+  readonly context: HookContext<Name>
+  /** Values as they came, to be checked where they are read; a missing key was not supplied. */
+  readonly prefetch: Readonly<Record<string, unknown>>
+}
+
+/** Reads a hook call into a fresh object. Throws ERR_REQUEST_INVALID naming the member, never its value. */
+export function readHookRequest<Name extends Hook>(hook: Name, body: unknown): HookRequest<Name> {
+  const request = checked(envelope, harmless(body))
+  if (request.hook !== hook) throw invalid(`hook: Expected "${hook}", the hook of this service`)
+  const context = checked(HOOK_CONTEXTS[hook], request.context, 'context') as HookContext<Name>
+  if (request.fhirAuthorization?.patient && request.fhirAuthorization.patient !== context.patientId)
+    throw invalid('fhirAuthorization.patient: Expected the patient of the context')
+  return {
+    hook,
+    hookInstance: request.hookInstance,
+    ...(request.fhirServer ? { fhirServer: request.fhirServer } : {}),
+    ...(request.fhirAuthorization ? { fhirAuthorization: request.fhirAuthorization } : {}),
+    context,
+    prefetch: request.prefetch ?? {}
+  }
+}
+
+const feedbackEvent = z.object({
+  card: z.guid(),
+  outcome: z.enum(['accepted', 'overridden']),
+  acceptedSuggestions: z.array(z.object({ id: z.string().min(1).max(200) })).max(50).optional(),
+  overrideReason: z.object({
+    reason: z.object({ code: z.string().min(1).max(200), system: z.string().max(500).optional(), display: z.string().max(500).optional() }).optional(),
+    userComment: z.string().max(4_000).optional()
+  }).optional(),
+  outcomeTimestamp: z.iso.datetime({ offset: true })
+}).refine((event) => event.outcome !== 'accepted' || (event.acceptedSuggestions?.length ?? 0) > 0, {
+  path: ['acceptedSuggestions'], message: 'Expected the accepted suggestions beside outcome "accepted"'
+})
+
+export type FeedbackEvent = z.infer<typeof feedbackEvent>
+
+const feedbackBody = z.object({ feedback: z.array(feedbackEvent).min(1).max(200) })
+
+/** Reads a feedback call. Throws ERR_REQUEST_INVALID. */
+export function readFeedback(body: unknown): readonly FeedbackEvent[] {
+  return checked(feedbackBody, harmless(body)).feedback
+}
+
+/**
+ * Parsed JSON without `__proto__` members and not deeper than 60; iterative, since 20,000-deep arrays parse
+ * and then crash recursive code. Throws ERR_REQUEST_INVALID.
+ */
+export function harmless(value: unknown): unknown {
+  const open: { value: unknown; depth: number }[] = [{ value, depth: 0 }]
+  for (let next = open.pop(); next; next = open.pop()) {
+    if (typeof next.value !== 'object' || next.value === null) continue
+    if (next.depth >= DEEPEST) throw invalid(`Expected at most ${DEEPEST} levels of nesting`)
+    if (Object.hasOwn(next.value, '__proto__')) throw invalid('Expected no member named __proto__')
+    for (const inner of Object.values(next.value)) open.push({ value: inner, depth: next.depth + 1 })
+  }
+  return value
+}
+
+/** A value in the shape asked for, as a fresh object. Throws ERR_REQUEST_INVALID naming members, never values. */
+export function checked<Schema extends z.ZodType>(schema: Schema, value: unknown, where = ''): z.infer<Schema> {
+  const result = schema.safeParse(value)
+  if (result.success) return result.data
+  const faults = result.error.issues.slice(0, 5).map((issue) => {
+    const path = [where, ...issue.path.map(String)].filter(Boolean).join('.').replace(/[^\w.\-]/g, '?').slice(0, 80)
+    return `${path || 'body'}: ${expectation(issue)}`
+  })
+  throw invalid(faults.join('; '))
+}
+
+/** zod's own messages can repeat values (record keys, literals): only what was expected is said. */
+function expectation(issue: z.core.$ZodIssue): string {
+  if (issue.code === 'custom') return issue.message
+  if (issue.code === 'invalid_type') return `Expected ${issue.expected}`
+  if (issue.code === 'invalid_value') return `Expected ${issue.values.map(String).join(' or ')}`
+  if (issue.code === 'invalid_format') return `Expected ${issue.format === 'regex' ? 'another form' : issue.format}`
+  if (issue.code === 'too_big') return `Expected at most ${String(issue.maximum)}`
+  if (issue.code === 'too_small') return `Expected at least ${String(issue.minimum)}`
+  return 'Expected another form'
+}
+
+function invalid(message: string): ScreeningError {
+  return new ScreeningError('ERR_REQUEST_INVALID', message)
+}
+
+// ---- what we send
+
+export type Indicator = 'info' | 'warning' | 'critical'
+
+export interface Action {
+  readonly type: 'create'
+  readonly description: string
+  readonly resource: FhirResource
+}
+
+export interface Suggestion {
+  readonly label: string
+  readonly uuid: string
+  readonly actions: readonly Action[]
+}
+
+export type Link =
+  | { readonly label: string; readonly url: string; readonly type: 'absolute' }
+  | { readonly label: string; readonly url: string; readonly type: 'smart'; readonly appContext: string }
+
+export interface OverrideReason { readonly code: string; readonly system: string; readonly display: string }
+
+export interface Card {
+  readonly uuid: string
+  readonly summary: string
+  readonly detail: string
+  readonly indicator: Indicator
+  readonly source: { readonly label: string; readonly url: string; readonly topic: Coding }
+  readonly suggestions?: readonly Suggestion[]
+  readonly selectionBehavior?: 'at-most-one'
+  readonly overrideReasons?: readonly OverrideReason[]
+  readonly links: readonly Link[]
+}
+
+export interface ServiceDefinition<Name extends Hook = Hook> {
+  readonly hook: Name
+  readonly id: string
+  readonly title: string
+  readonly description: string
+  readonly prefetch: Readonly<Record<string, string>>
+}
+
+/** Under 140 characters (CDS Hooks, card attributes). */
+export const SUMMARY_LIMIT = 139
+
+/**
+ * What is wrong with an answer of ours, as paths: members that are null or empty (`cards` and `services` themselves may be),
+ * and the card rules cds-resp-1..7 and of the link and action tables. An empty list is a good answer.
+ */
+export function checkResponse(answer: unknown): readonly string[] {
+  const cards = Object(answer) === answer && 'cards' in (answer as object) ? (answer as { cards: unknown }).cards : []
+  return [...emptyMembers(answer), ...(Array.isArray(cards) ? cards.flatMap((card, at) => cardFaults(card as Card, `cards.${at}`)) : ['cards'])]
+}
+
+function emptyMembers(value: unknown, path = ''): readonly string[] {
+  if (value === null || value === undefined || value === '' || (typeof value === 'number' && !Number.isFinite(value))) return [path || 'answer']
+  if (typeof value !== 'object') return []
+  const members = Object.entries(value)
+  if (members.length === 0) return path === 'cards' || path === 'services' ? [] : [path || 'answer']
+  return members.flatMap(([name, inner]) => emptyMembers(inner, path ? `${path}.${name}` : name))
+}
+
+function cardFaults(card: Card, path: string): readonly string[] {
+  const suggestions = card.suggestions ?? []
+  const faults = {
+    summary: [...card.summary].length > SUMMARY_LIMIT || card.summary.length > SUMMARY_LIMIT,
+    indicator: !['info', 'warning', 'critical'].includes(card.indicator),
+    'source.label': !card.source?.label,
+    selectionBehavior: (suggestions.length > 0) !== (card.selectionBehavior !== undefined),
+    actionSelectionBehavior: suggestions.some((one) => 'actionSelectionBehavior' in one),
+    isRecommended: suggestions.filter((one) => 'isRecommended' in one && one.isRecommended).length > 1,
+    uuid: !card.uuid || new Set([card.uuid, ...suggestions.map(({ uuid }) => uuid)]).size !== suggestions.length + 1,
+    actions: suggestions.some(({ actions }) => actions.some((action) => !action.description || !action.resource)),
+    links: card.links?.some((link) => !URL.canParse(link.url) || (link.type === 'smart') !== ('appContext' in link)) ?? false,
+    overrideReasons: card.overrideReasons?.some(({ code, system, display }) => !code || !system || !display) ?? false
+  }
+  return Object.entries(faults).filter(([, wrong]) => wrong).map(([name]) => `${path}.${name}`)
+}

@@ -1,0 +1,147 @@
+import express, { type Request, type RequestHandler, type Response, type Router } from 'express'
+import type { Logger } from 'pino'
+import type { Audit } from '../audit.ts'
+import type { TenantConfig } from '../config.ts'
+import { ScreeningError } from '../errors.ts'
+import type { CardStore } from '../screening/store/card-store.ts'
+import type { FeedbackStore } from '../screening/store/feedback-store.ts'
+import type { CardContext } from './cards.ts'
+import type { ClientVerifier, VerifiedClient } from './client-jwt.ts'
+import { checkResponse, readFeedback, readHookRequest, type Card, type FeedbackEvent, type ServiceDefinition } from './protocol.ts'
+import { openRateLimit } from './rate-limit.ts'
+import { answer, type Answer, type AnswerDeps } from './services/answer.ts'
+import { SERVICES } from './services/definitions.ts'
+import { wordingFor } from './wording.ts'
+
+export interface CdsDeps extends AnswerDeps {
+  readonly publicUrl: string
+  readonly tenants: readonly TenantConfig[]
+  readonly verifier: ClientVerifier
+  readonly cards: CardStore
+  readonly feedback: FeedbackStore
+  readonly audit: Audit
+  readonly clock: () => number
+  newId(): string
+  readonly log: Logger
+  /** Calls one address may make in a second, before anything else is looked at. */
+  readonly callsPerAddress?: number
+}
+
+const BODY_LIMIT = '2mb'
+
+/** CDS Hooks 2.0.1, mounted at `/cds-services`: discovery, services, feedback. Errors are for the app's last resort. */
+export function createCdsRouter(deps: CdsDeps): Router {
+  const router = express.Router()
+  const services = new Map(SERVICES.map((service) => [service.id, service]))
+  const body: RequestHandler = express.json({ limit: BODY_LIMIT, type: 'application/json' })
+  const rate = openRateLimit(deps.callsPerAddress ?? 2_000, deps.clock)
+  const discoveryNeedsJwt = deps.tenants.some((tenant) => tenant.discoveryNeedsJwt)
+
+  router.use(crossOrigin(deps.tenants))
+  router.use((request, _response, next) => {
+    if (!rate.allow(request.ip ?? '')) throw new ScreeningError('ERR_RATE_LIMITED', 'Expected fewer calls a second from this address')
+    next()
+  })
+
+  router.get('/', async (request, response) => {
+    if (discoveryNeedsJwt) await deps.verifier.verify(request.headers.authorization, `${deps.publicUrl}/cds-services`)
+    response.json({ services: SERVICES })
+  })
+
+  router.post('/:id', async (request, response) => {
+    const service = serviceOf(services, request)
+    const caller = await authenticated(deps, request, `/${service.id}`)
+    await parsed(body, request, response)
+    response.json({ cards: await cardsFor(deps, service, caller, request) })
+  })
+
+  router.post('/:id/feedback', async (request, response) => {
+    const service = serviceOf(services, request)
+    const caller = await authenticated(deps, request, `/${service.id}/feedback`)
+    await parsed(body, request, response)
+    for (const event of readFeedback(request.body)) await keepFeedback(deps, service.id, caller, event)
+    response.status(200).end()
+  })
+
+  router.all(['/', '/:id', '/:id/feedback'], (request, response) => {
+    response.set('Allow', request.path === '/' ? 'GET, OPTIONS' : 'POST, OPTIONS')
+    throw new ScreeningError('ERR_METHOD_NOT_ALLOWED', `Expected ${request.path === '/' ? 'GET' : 'POST'} here but received ${request.method}`)
+  })
+  return router
+}
+
+/** Who calls comes before what they send: nobody unknown gets a body parsed. */
+async function authenticated(deps: CdsDeps, request: Request, path: string): Promise<VerifiedClient> {
+  if (!request.is('application/json')) throw new ScreeningError('ERR_MEDIA_TYPE', 'Expected application/json')
+  return deps.verifier.verify(request.headers.authorization, `${deps.publicUrl}/cds-services${path}`)
+}
+
+function parsed(body: RequestHandler, request: Request, response: Response): Promise<void> {
+  return new Promise((resolve, reject) => {
+    void body(request, response, (error?: unknown) => (error === undefined ? resolve() : reject(error instanceof Error ? error : new Error('body'))))
+  })
+}
+
+function serviceOf(services: ReadonlyMap<string, ServiceDefinition>, request: Request): ServiceDefinition {
+  const service = services.get(String(request.params['id']))
+  if (!service) throw new ScreeningError('ERR_NOT_FOUND', 'Expected the id of a service that discovery lists')
+  return service
+}
+
+async function cardsFor(deps: CdsDeps, service: ServiceDefinition, { tenant }: VerifiedClient, request: Request): Promise<readonly Card[]> {
+  const call = readHookRequest(service.hook, request.body)
+  if (call.fhirServer !== undefined && call.fhirServer.replace(/\/+$/, '') !== tenant.fhirBase)
+    throw new ScreeningError('ERR_REQUEST_INVALID', 'fhirServer: Expected the FHIR server that this client is registered with')
+  const context: CardContext = {
+    tenant, publicUrl: deps.publicUrl, now: deps.clock(), newId: deps.newId,
+    wording: wordingFor(request.headers['accept-language'], tenant.language)
+  }
+  const result = await answer(call, context, deps)
+  const faults = checkResponse({ cards: result.cards })
+  if (faults.length > 0) throw new Error(`Expected cards that keep CDS Hooks 2.0.1 but ${faults.join(', ')}`)
+  await remember(deps, service.id, tenant, call.context.patientId, result)
+  return result.cards
+}
+
+/** Cards are remembered by their uuid, so that feedback can be counted by service and model. */
+async function remember({ cards, clock }: CdsDeps, serviceId: string, tenant: TenantConfig, patientId: string, result: Answer): Promise<void> {
+  for (const { uuid, suggestions } of result.cards)
+    await cards.put({
+      uuid, tenant: tenant.id, serviceId, patientId, suggestions: (suggestions ?? []).map((one) => one.uuid),
+      createdAt: new Date(clock()).toISOString(),
+      ...(result.screening ? { screeningId: result.screening.id, modelDigest: result.screening.model.digest } : {})
+    })
+}
+
+/** Each distinct event once. Acceptance reported here never causes a write: the EHR applied the suggestion itself. */
+async function keepFeedback(deps: CdsDeps, serviceId: string, { tenant, issuer }: VerifiedClient, event: FeedbackEvent): Promise<void> {
+  const { reason } = event.overrideReason ?? {}
+  const stored = await deps.feedback.record({
+    tenant: tenant.id, serviceId, cardUuid: event.card, outcome: event.outcome, outcomeTimestamp: event.outcomeTimestamp,
+    acceptedSuggestions: (event.acceptedSuggestions ?? []).map(({ id }) => id),
+    ...(reason ? { overrideReason: { code: reason.code, ...(reason.system ? { system: reason.system } : {}), ...(reason.display ? { display: reason.display } : {}) } } : {}),
+    ...(event.overrideReason?.userComment ? { userComment: event.overrideReason.userComment } : {})
+  })
+  if (stored === 'already') return
+  const card = await deps.cards.get(tenant.id, event.card)
+  await deps.audit.record({
+    tenant: tenant.id, action: `feedback-${event.outcome}`, actor: issuer, entity: event.card, outcome: 'success',
+    ...(card ? { patientId: card.patientId } : {})
+  })
+}
+
+/** Browser clients: preflight answered for configured origins only. */
+function crossOrigin(tenants: readonly TenantConfig[]): RequestHandler {
+  const allowed = new Set(tenants.flatMap(({ allowedOrigins }) => allowedOrigins))
+  return (request, response, next) => {
+    const { origin } = request.headers
+    response.vary('Origin')
+    if (origin !== undefined && allowed.has(origin))
+      response.set({
+        'Access-Control-Allow-Origin': origin, 'Access-Control-Allow-Methods': 'GET, POST, OPTIONS',
+        'Access-Control-Allow-Headers': 'authorization, content-type, accept-language', 'Access-Control-Max-Age': '600'
+      })
+    if (request.method === 'OPTIONS') return void response.status(204).end()
+    next()
+  }
+}

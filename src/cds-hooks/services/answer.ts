@@ -1,0 +1,115 @@
+import type { FhirResource } from 'fhir/r4.js'
+import type { TenantConfig } from '../../config.ts'
+import { ScreeningError } from '../../errors.ts'
+import type { HandPhoto } from '../../fhir/photo-sources.ts'
+import type { Screening, ScreeningService, ScreeningStatus } from '../../screening/screening.ts'
+import { visitsOf } from '../../screening/visits.ts'
+import { askForPhotoCard, failedCard, pendingCard, resultCard, type CardContext } from '../cards.ts'
+import { cohortOf, type Cohort } from '../cohort.ts'
+import type { Card, HookContext, HookRequest } from '../protocol.ts'
+import { isJointOrder } from './orders.ts'
+import { appointmentStart, photoRequest } from './photo-request.ts'
+
+/** The record as this call lets us see it. `undefined`: there is no way to know. */
+export interface HookRecord {
+  readonly photos: readonly HandPhoto[] | undefined
+  readonly conditions: readonly unknown[] | undefined
+  /** All conditions were seen, not only a first page. */
+  readonly conditionsComplete: boolean
+}
+
+export interface AnswerDeps {
+  readonly screenings: ScreeningService
+  /** What a suggestion would create. */
+  resourcesFor(tenant: TenantConfig, screening: Screening, context: { encounterId?: string | undefined }): readonly FhirResource[]
+  recordFor(tenant: TenantConfig, request: HookRequest, needs: { conditions: boolean }): Promise<HookRecord>
+  /** What a tenant's calibration was made from. */
+  calibrationOf(tenant: TenantConfig): string | undefined
+}
+
+export interface Answer {
+  readonly cards: readonly Card[]
+  readonly screening?: Screening
+}
+
+const NOTHING: Answer = { cards: [] }
+/** A photo set that could not be read is tried again after this long, not at every look at the chart. */
+const RETRY_MS = 10 * 60_000
+
+/**
+ * One hook call → cards. Silence is a feature: no diagnosis, no photo, shadow mode or another kind of order gives none. Work that
+ * is missing is started, never waited for. Throws ERR_PREFETCH_UNAVAILABLE (412) when required data cannot be had.
+ */
+export async function answer(request: HookRequest, context: CardContext, deps: AnswerDeps): Promise<Answer> {
+  const { tenant } = context
+  const { patientId } = request.context
+  if (request.hook === 'order-select' && !isJointOrder(request.context as HookContext<'order-select'>)) return NOTHING
+  const booking = request.hook === 'appointment-book' ? appointmentStart(request.context as HookContext<'appointment-book'>) : undefined
+  if (request.hook === 'appointment-book' && !booking) return NOTHING
+
+  const [record, status] = await Promise.all([
+    deps.recordFor(tenant, request, { conditions: tenant.requireDiagnosis }),
+    deps.screenings.status(tenant.id, patientId)
+  ])
+  const cohort: Cohort = tenant.requireDiagnosis ? cohortOf(record.conditions, record.conditionsComplete, patientId) : 'in'
+  if (cohort === 'out') return NOTHING
+  if (cohort === 'unknown') throw unavailable('the conditions of the patient')
+  if (booking) return askForPhoto(record, booking.start, request, context)
+  return showResult(request, record, status, context, deps)
+}
+
+function askForPhoto({ photos }: HookRecord, start: string | undefined, { context: { patientId } }: HookRequest, context: CardContext): Answer {
+  if (photos === undefined) throw unavailable('the hand photos of the patient')
+  if (context.tenant.mode === 'shadow') return NOTHING
+  const newest = photos[0]?.created
+  const days = newest === undefined ? Infinity : (context.now - Date.parse(newest)) / 86_400_000
+  if (days <= context.tenant.currentPhotoDays) return NOTHING
+  return { cards: [askForPhotoCard(newest, photoRequest(patientId, start, context.wording, context.now), context)] }
+}
+
+async function showResult(request: HookRequest, { photos }: HookRecord, status: ScreeningStatus, context: CardContext, deps: AnswerDeps): Promise<Answer> {
+  const { tenant } = context
+  const { patientId } = request.context
+  if (photos === undefined && !status.latest) throw unavailable('the hand photos of the patient')
+  const covered = photos === undefined || isCovered(photos, status.latest, tenant.timeZone)
+  const failed = status.failure !== undefined && context.now - Date.parse(status.failure.at) < RETRY_MS
+  const wanted = !covered && !status.pending && !failed
+  if (wanted) await deps.screenings.request(tenant.id, patientId, 'hook')
+  if (tenant.mode === 'shadow') return NOTHING
+
+  const newer = !covered && (status.pending || wanted)
+  if (status.latest && (photos === undefined || photos.length > 0)) return showLatest(request, status.latest, newer, context, deps)
+  if (photos?.length === 0) return NOTHING
+  if (newer) return { cards: [pendingCard(context)] }
+  return failed ? { cards: [failedCard(context)] } : NOTHING
+}
+
+async function showLatest(request: HookRequest, latest: Screening, newer: boolean, context: CardContext, deps: AnswerDeps): Promise<Answer> {
+  const { tenant } = context
+  const history = await deps.screenings.history(tenant.id, request.context.patientId)
+  const before = history.find(({ id, photoTime, count }) => id !== latest.id && count.assessable > 0 && Date.parse(photoTime) < Date.parse(latest.photoTime))
+  const { encounterId } = request.context
+  const suggest = request.hook !== 'order-select' && latest.written.length === 0 && latest.count.assessable > 0
+  const calibration = deps.calibrationOf(tenant)
+  const card = resultCard({
+    screening: latest,
+    ...(before ? { before } : {}),
+    resources: suggest ? deps.resourcesFor(tenant, latest, { encounterId }) : [],
+    newer,
+    ...(calibration ? { calibration } : {})
+  }, context)
+  return { cards: [card], screening: latest }
+}
+
+/** Every photo of the newest day was read, in the version the record has now. No photos: nothing to read. */
+export function isCovered(photos: readonly HandPhoto[], latest: Screening | undefined, timeZone: string): boolean {
+  const [newest] = visitsOf(photos, timeZone)
+  if (!newest) return true
+  return newest.photos.every((photo) => latest?.photos.some((read) =>
+    read.resourceType === photo.resourceType && read.id === photo.id && (photo.versionId === undefined || read.versionId === undefined || read.versionId === photo.versionId)))
+}
+
+function unavailable(what: string): ScreeningError {
+  return new ScreeningError('ERR_PREFETCH_UNAVAILABLE', `Expected ${what} as prefetch, or a token to read it, but received neither`)
+}
+

@@ -1,0 +1,134 @@
+import type { NotAssessedReason } from '../joints/finding.ts'
+import { jointLabel, type HandJoint, type Laterality } from '../joints/hand-joint.ts'
+
+export type Language = 'en' | 'de'
+
+/** Everything a card says (method/clinical.md section 7: a suggestion, never a diagnosis; never a lone number). */
+const english = {
+  locale: 'en-GB',
+  joint: jointLabel,
+  side: { left: 'left', right: 'right' } as Record<Laterality, string>,
+  columns: ['Joint', 'Left', 'Right'],
+  flagged: (percent: number) => `possible, ${percent} %`,
+  notFlagged: 'not flagged',
+  notAssessable: 'not assessable',
+  reason: {
+    'no-photo': 'no photo', 'not-located': 'hand not found', 'outside-frame': 'outside the picture', 'low-detail': 'too little detail',
+    occluded: 'covered', 'palmar-view': 'shows the palm', 'oblique-view': 'hand is turned', blurred: 'photo is blurred',
+    'too-dark': 'photo is too dark', 'too-bright': 'photo is too bright', 'too-small': 'hand is too small', 'uncertain-side': 'left or right uncertain'
+  } as Record<NotAssessedReason, string>,
+  summary: (day: string, swollen: number, assessable: number, low: number, high: number, missing: number) => [
+    `AI suggestion, photos of ${day}: ${swollen} of ${assessable} assessable hand joints swollen (90 % interval ${low}–${high})${missing > 0 ? `, ${missing} not assessable` : ''}`,
+    `AI suggestion, ${day}: ${swollen} of ${assessable} hand joints swollen (${low}–${high}), ${missing} not assessable`
+  ],
+  oldSummary: (day: string, swollen: number, assessable: number, low: number, high: number) =>
+    [`Old hand photos (${day}): AI suggested ${swollen} of ${assessable} assessable joints swollen (90 % interval ${low}–${high}); ask for new ones`],
+  unreadSummary: (day: string) => [`Hand photos of ${day} cannot be assessed; a new photo is needed`],
+  pendingSummary: ['Hand photos are being read; findings follow in a moment'],
+  failedSummary: ['The newest hand photos could not be read; a new photo is needed'],
+  askSummary: (age: string) => [`Ask for hand photos before the visit: ${age}`],
+  never: 'none in the record',
+  last: (day: string) => `the last are of ${day}`,
+  age: (days: number) => (days < 1 ? 'today' : days === 1 ? 'yesterday' : `${days} days ago`),
+  taken: (day: string, age: string) => `Photos taken ${day} (${age}).`,
+  nothingFlagged: (assessable: number) => `None of ${assessable} assessable joints was flagged by the model. That is no all-clear.`,
+  missing: 'Not assessable',
+  since: (day: string, before: number, now: number) => `Since ${day}: ${before} → ${now} suggested as swollen`,
+  newly: 'newly flagged',
+  gone: 'no longer flagged',
+  newer: 'A newer photo is being read now.',
+  pendingDetail: 'JointLens reads the newest hand photos. Look again in a few seconds, or open the app.',
+  failedDetail: 'The file could not be decoded. Ask for a JPEG of the back of each hand.',
+  retake: 'Ask for one photo of the back of each hand: flat, fingers apart, plain background, even light, the hand filling the picture.',
+  caution: 'AI suggestion, not reviewed. May under-count when many joints are swollen; osteoarthritis nodes can look like swelling; evidence on dark skin is limited. Tenderness, shoulders, elbows and knees were not assessed. Swelling may have other causes.',
+  research: 'Research software, learned from computer-made hands; it has never seen a patient. Examine the patient.',
+  calibration: 'Calibration',
+  record: (count: number) => `Record the AI suggestion as preliminary (${count} resources)`,
+  askLabel: 'Ask the patient for hand photos',
+  askAction: 'Create a request for hand photos before the visit',
+  askText: 'Please take one photo of the back of each hand before your visit: hand flat, fingers slightly apart, plain background, daylight, no flash, rings off.',
+  action: { Observation: 'Record a preliminary AI finding', count: 'Record the preliminary AI count of the hands', DiagnosticReport: 'Record the preliminary AI report', Provenance: 'Record that an AI made these results' },
+  review: 'Review photos in JointLens',
+  topic: 'Hand joint findings from photos',
+  override: {
+    'not-swollen': 'Examined: the flagged joints are not swollen', 'more-swollen': 'Examined: more joints are swollen than suggested',
+    'other-cause': 'Swelling has another cause (for example osteoarthritis)', 'poor-photo': 'The photo is not good enough',
+    'wrong-patient': 'Photo of another patient or hand', 'already-recorded': 'Already recorded', 'not-now': 'Not useful at this moment'
+  }
+}
+
+export type Wording = typeof english
+
+const german: Wording = {
+  locale: 'de-DE',
+  joint: (joint: HandJoint) => (joint === 'wrist' ? 'Handgelenk' : joint === 'ip1' ? 'Daumen-IP' : jointLabel(joint)),
+  side: { left: 'links', right: 'rechts' },
+  columns: ['Gelenk', 'Links', 'Rechts'],
+  flagged: (percent) => `möglich, ${percent} %`,
+  notFlagged: 'nicht markiert',
+  notAssessable: 'nicht beurteilbar',
+  reason: {
+    'no-photo': 'kein Foto', 'not-located': 'Hand nicht gefunden', 'outside-frame': 'außerhalb des Bildes', 'low-detail': 'zu wenig Einzelheiten',
+    occluded: 'verdeckt', 'palmar-view': 'zeigt die Handfläche', 'oblique-view': 'Hand ist gedreht', blurred: 'Foto ist unscharf',
+    'too-dark': 'Foto ist zu dunkel', 'too-bright': 'Foto ist zu hell', 'too-small': 'Hand ist zu klein', 'uncertain-side': 'links oder rechts unsicher'
+  },
+  summary: (day, swollen, assessable, low, high, missing) => [
+    `KI-Vorschlag, Fotos vom ${day}: ${swollen} von ${assessable} beurteilbaren Handgelenken geschwollen (90-%-Intervall ${low}–${high})${missing > 0 ? `, ${missing} nicht beurteilbar` : ''}`,
+    `KI-Vorschlag, ${day}: ${swollen} von ${assessable} Gelenken der Hände geschwollen (${low}–${high}), ${missing} nicht beurteilbar`
+  ],
+  oldSummary: (day, swollen, assessable, low, high) =>
+    [`Alte Handfotos (${day}): KI-Vorschlag ${swollen} von ${assessable} Gelenken geschwollen (${low}–${high}); bitte neue Fotos`],
+  unreadSummary: (day) => [`Handfotos vom ${day} sind nicht beurteilbar; ein neues Foto ist nötig`],
+  pendingSummary: ['Handfotos werden gelesen; Befunde folgen gleich'],
+  failedSummary: ['Die neuesten Handfotos konnten nicht gelesen werden; ein neues Foto ist nötig'],
+  askSummary: (age) => [`Vor dem Besuch um Handfotos bitten: ${age}`],
+  never: 'keine in der Akte',
+  last: (day) => `die letzten sind vom ${day}`,
+  age: (days) => (days < 1 ? 'heute' : days === 1 ? 'gestern' : `vor ${days} Tagen`),
+  taken: (day, age) => `Fotos vom ${day} (${age}).`,
+  nothingFlagged: (assessable) => `Keines von ${assessable} beurteilbaren Gelenken wurde vom Modell markiert. Das ist keine Entwarnung.`,
+  missing: 'Nicht beurteilbar',
+  since: (day, before, now) => `Seit ${day}: ${before} → ${now} als geschwollen vorgeschlagen`,
+  newly: 'neu markiert',
+  gone: 'nicht mehr markiert',
+  newer: 'Ein neueres Foto wird gerade gelesen.',
+  pendingDetail: 'JointLens liest die neuesten Handfotos. Schauen Sie in einigen Sekunden wieder, oder öffnen Sie die App.',
+  failedDetail: 'Die Datei konnte nicht gelesen werden. Bitten Sie um je ein JPEG der beiden Handrücken.',
+  retake: 'Bitten Sie um je ein Foto der beiden Handrücken: flach, Finger gespreizt, ruhiger Hintergrund, gleichmäßiges Licht, die Hand füllt das Bild.',
+  caution: 'KI-Vorschlag, nicht geprüft. Zählt bei vielen geschwollenen Gelenken eher zu wenig; Arthroseknoten können wie Schwellungen aussehen; wenig Evidenz für dunkle Haut. Druckschmerz, Schultern, Ellenbogen und Knie wurden nicht beurteilt. Schwellungen können andere Ursachen haben.',
+  research: 'Forschungssoftware, an computererzeugten Händen gelernt; sie hat nie einen Menschen gesehen. Untersuchen Sie die Person.',
+  calibration: 'Kalibrierung',
+  record: (count) => `KI-Vorschlag als vorläufig eintragen (${count} Ressourcen)`,
+  askLabel: 'Um Handfotos bitten',
+  askAction: 'Bitte um Handfotos vor dem Besuch anlegen',
+  askText: 'Bitte fotografieren Sie vor Ihrem Besuch je einmal beide Handrücken: Hand flach, Finger leicht gespreizt, ruhiger Hintergrund, Tageslicht, kein Blitz, ohne Ringe.',
+  action: { Observation: 'Vorläufigen KI-Befund eintragen', count: 'Vorläufige KI-Zählung der Hände eintragen', DiagnosticReport: 'Vorläufigen KI-Bericht eintragen', Provenance: 'Eintragen, dass eine KI diese Ergebnisse machte' },
+  review: 'Fotos in JointLens prüfen',
+  topic: 'Befunde an Handgelenken aus Fotos',
+  override: {
+    'not-swollen': 'Untersucht: die markierten Gelenke sind nicht geschwollen', 'more-swollen': 'Untersucht: mehr Gelenke geschwollen als vorgeschlagen',
+    'other-cause': 'Schwellung hat eine andere Ursache (zum Beispiel Arthrose)', 'poor-photo': 'Das Foto ist nicht gut genug',
+    'wrong-patient': 'Foto einer anderen Person oder Hand', 'already-recorded': 'Schon eingetragen', 'not-now': 'Im Moment nicht nützlich'
+  }
+}
+
+const WORDINGS: Readonly<Record<Language, Wording>> = { en: english, de: german }
+
+/** The first language of Accept-Language that we speak, otherwise the site's. */
+export function wordingFor(acceptLanguage: string | undefined, siteLanguage: Language): Wording {
+  const wanted = (acceptLanguage ?? '').split(',').map((part) => {
+    const [tag = '', ...parameters] = part.trim().toLowerCase().split(';')
+    const quality = parameters.map((one) => /^\s*q=([\d.]+)$/.exec(one)?.[1]).find((one) => one !== undefined)
+    return { language: tag.split('-')[0] ?? '', quality: quality === undefined ? 1 : Number(quality) }
+  }).filter(({ language, quality }) => language in WORDINGS && quality > 0).sort((a, b) => b.quality - a.quality)
+  return WORDINGS[(wanted[0]?.language as Language | undefined) ?? siteLanguage]
+}
+
+/** `21 Nov`, with the year when it is another one. */
+export function dayIn(wording: Wording, iso: string, timeZone: string, now: number): string {
+  const year = (time: number) => new Intl.DateTimeFormat('en-GB', { timeZone, year: 'numeric' }).format(time)
+  const time = Date.parse(iso)
+  return new Intl.DateTimeFormat(wording.locale, {
+    timeZone, day: 'numeric', month: 'short', ...(year(time) === year(now) ? {} : { year: 'numeric' })
+  }).format(time)
+}
