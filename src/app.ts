@@ -4,16 +4,17 @@ import { readFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import express, { type ErrorRequestHandler, type Express } from 'express'
+import express, { type Express } from 'express'
 import pino, { type Logger } from 'pino'
 import { openAudit } from './audit.ts'
 import { openClientVerifier } from './cds-hooks/client-jwt.ts'
 import { createCdsRouter } from './cds-hooks/router.ts'
 import type { Config } from './config.ts'
-import { isScreeningError, operationOutcome, ScreeningError, type ErrorCode } from './errors.ts'
+import { ScreeningError } from './errors.ts'
 import type { Calibration, InferenceEngine } from './inference/engine/inference-engine.ts'
 import { openEngine } from './inference/engine/open-engine.ts'
 import { readCalibrationFile } from './inference/calibrate.ts'
+import { lastResort } from './last-resort.ts'
 import { openMetrics, type Metrics } from './metrics.ts'
 import { describeApi } from './openapi.ts'
 import { openCardStore } from './screening/store/card-store.ts'
@@ -48,7 +49,7 @@ export async function startJointLens(config: Config, roles: readonly Role[] = ['
   try {
     if (roles.includes('worker')) parts.screenings.start()
     if (!roles.includes('http')) return { close: parts.close }
-    const server = createServer({ headersTimeout: 5_000, requestTimeout: 15_000 }, httpApp(config, parts))
+    const server = createServer({ headersTimeout: 5_000, requestTimeout: 15_000, maxHeaderSize: 32_768 }, httpApp(config, parts))
     server.maxConnections = 1_000
     server.listen(config.port, config.host)
     await once(server, 'listening')
@@ -208,31 +209,6 @@ function measure(metrics: Metrics, log: Logger): express.RequestHandler {
     })
     next()
   }
-}
-
-/** Codes become HTTP status and OperationOutcome here and nowhere else; express's own handler would log request bodies. */
-function lastResort(log: Logger): ErrorRequestHandler {
-  return (error: unknown, _request, response, next) => {
-    if (response.headersSent) return next(error)
-    const code = codeOf(error)
-    const known = isScreeningError(error)
-    if (code === 'ERR_INTERNAL') log.error({ code, kind: error instanceof Error ? error.name : typeof error }, 'unexpected')
-    const shown = known && error.status < 500 ? error.message : undefined
-    response.status(known ? error.status : statusOf(code)).type('application/fhir+json').json(operationOutcome(code, shown))
-  }
-}
-
-function codeOf(error: unknown): ErrorCode {
-  if (isScreeningError(error)) return error.code
-  const type = error instanceof Error && 'type' in error ? error.type : undefined
-  if (type === 'entity.too.large') return 'ERR_BODY_TOO_LARGE'
-  if (type === 'entity.parse.failed' || type === 'request.aborted' || type === 'charset.unsupported') return 'ERR_REQUEST_INVALID'
-  if (error instanceof URIError) return 'ERR_REQUEST_INVALID'
-  return 'ERR_INTERNAL'
-}
-
-function statusOf(code: ErrorCode): number {
-  return new ScreeningError(code, '').status
 }
 
 async function stopListening(server: Server): Promise<void> {

@@ -63,7 +63,7 @@ export class ScreeningError extends Error {
   }
 }
 
-/** Also true for errors that crossed a worker thread, where the class is lost. */
+/** Also true for errors that crossed a process, where the class is lost. */
 export function isScreeningError(error: unknown): error is ScreeningError {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' && error.code in ERROR_CODES
 }

@@ -146,7 +146,7 @@ function jointTable(findings: readonly JointFinding[], wording: Wording): string
   const rows = HAND_JOINTS.flatMap((joint) => {
     const pair = LATERALITIES.map((side) => of(side, joint))
     if (!pair.some((one) => one?.kind === 'assessed' && one.inflamed)) return []
-    return [[escaped(wording.joint(joint)), ...pair.map((one) => escaped(cell(one, wording)))]]
+    return [[wording.joint(joint), ...pair.map((one) => cell(one, wording))]]
   })
   return table(wording.columns, rows)
 }
@@ -166,7 +166,7 @@ function missingList(findings: readonly JointFinding[], wording: Wording): strin
     if (unread.length === ofSide.length && reasons.size === 1 && only) return [`${wording.side[side]} (${wording.reason[only]})`]
     return unread.map(({ joint, reason }) => `${wording.side[side]} ${wording.joint(joint)} (${wording.reason[reason]})`)
   })
-  return named.length > 0 ? `${wording.missing}: ${escaped(named.join('; '))}` : ''
+  return named.length > 0 ? `${wording.missing}: ${named.join('; ')}` : ''
 }
 
 function change(before: Screening, now: Screening, wording: Wording, day: string): string {
@@ -178,8 +178,8 @@ function change(before: Screening, now: Screening, wording: Wording, day: string
   return [
     wording.since(day, before.count.swollen, now.count.swollen),
     list([
-      ...(newly.length > 0 ? [`${wording.newly}: ${escaped(newly.join(', '))}`] : []),
-      ...(gone.length > 0 ? [`${wording.gone}: ${escaped(gone.join(', '))}`] : [])
+      ...(newly.length > 0 ? [`${wording.newly}: ${newly.join(', ')}`] : []),
+      ...(gone.length > 0 ? [`${wording.gone}: ${gone.join(', ')}`] : [])
     ])
   ].filter(Boolean).join('\n\n')
 }

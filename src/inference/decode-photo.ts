@@ -22,7 +22,7 @@ export interface Photo {
 
 /** A hand that fills a 12 megapixel frame keeps twice the pixels its joint crops need, at a sixth of the memory. */
 const WORKING_SIDE_PX = 2048
-/** Only ends the steps after the decoder (packages.md, sharp); the worker thread's deadline ends the decoder. */
+/** Only ends the steps after the decoder (packages.md, sharp); the worker's deadline ends the decoder. */
 const PIPELINE_TIMEOUT_SECONDS = 20
 
 sharp.cache(false)

@@ -57,7 +57,7 @@ async function openSession(onnx: Uint8Array, device: Device) {
   return { session: await createSession(onnx, 'cpu'), executionProvider: 'cpu' }
 }
 
-/** One thread, no spinning: the engine runs one session per worker thread (stack.md, onnxruntime-node). */
+/** One thread, no spinning: the engine runs one session per worker (stack.md, onnxruntime-node). */
 async function createSession(onnx: Uint8Array, provider: string): Promise<ort.InferenceSession> {
   try {
     return await ort.InferenceSession.create(onnx, {

@@ -24,12 +24,11 @@ const COMMON = ['src/errors.ts', 'src/config.ts', 'src/audit.ts']
 const DOORS: Record<string, RegExp> = {
   'onnxruntime-node': /^src\/inference\//,
   sharp: /^(src\/inference|training\/synthetic|demo)\//,
-  piscina: /^src\/inference\/engine\//,
   'fhir-kit-client': /^src\/fhir\//,
   undici: /^(src\/fhir\/|src\/inference\/kserve\/|src\/(main|worker|cli)\.ts|demo\/start\.ts)/,
   '@electric-sql/pglite': /^src\/screening\/store\//,
   pg: /^src\/screening\/store\//,
-  express: /^(src\/cds-hooks\/|src\/app\.ts|src\/http\/|src\/screening\/notifications|smart-launch\/server\/|demo\/)/,
+  express: /^(src\/cds-hooks\/|src\/(app|last-resort)\.ts|src\/screening\/notifications|smart-launch\/server\/|demo\/)/,
   '@medplum/fhir-router': /^demo\//,
   'oidc-provider': /^demo\//
 }

@@ -182,7 +182,7 @@ interface Network {
   close(): Promise<void>
 }
 
-/** One thread, no spinning: the engine runs one locator per worker thread. */
+/** One thread, no spinning: the engine runs one locator per worker. */
 async function openNetwork(onnx: Uint8Array, side: number): Promise<Network> {
   const session = await createSession(onnx)
   return {

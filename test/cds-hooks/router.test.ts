@@ -1,0 +1,296 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
+import type { Observation } from 'fhir/r4.js'
+import { handJointCount } from '../../src/joints/hand-joint-count.ts'
+import type { JointFinding } from '../../src/joints/finding.ts'
+import { openStore, type Store } from '../../src/screening/store/open-store.ts'
+import { NOW, openCdsHouse, PATIENT_WITH_RA, patientView, signed, storedScreening } from '../support/cds-house.ts'
+import { LEFT_PHOTO, RIGHT_PHOTO, sampleFindings } from '../support/screening-sample.ts'
+
+let store: Store
+let cds: Awaited<ReturnType<typeof openCdsHouse>>
+
+beforeAll(async () => { store = await openStore({ memory: true }) })
+afterAll(() => store.close())
+beforeEach(async () => { cds = await openCdsHouse(store) })
+afterEach(() => cds.close())
+
+const photos = [LEFT_PHOTO, RIGHT_PHOTO].map((photo) => ({ ...photo, attachment: {} }))
+
+function withResult(change: Parameters<typeof storedScreening>[0] = {}) {
+  const latest = storedScreening(change)
+  cds.house.status = { latest, pending: false }
+  cds.house.history = [latest]
+  cds.house.record = { ...cds.house.record, photos }
+  return latest
+}
+
+describe('discovery', () => {
+  test('lists the four services with prefetch in the recommended subset, and nothing beside', async () => {
+    const { services } = await (await fetch(`${cds.publicUrl}/cds-services`)).json() as { services: Record<string, unknown>[] }
+    expect(services.map(({ id, hook }) => [id, hook])).toEqual([
+      ['hand-joints', 'patient-view'], ['hand-joints-encounter-start', 'encounter-start'],
+      ['hand-photo-request', 'appointment-book'], ['hand-joints-order', 'order-select']
+    ])
+    for (const service of services) {
+      expect(Object.keys(service).sort()).toEqual(['description', 'hook', 'id', 'prefetch', 'title'])
+      for (const query of Object.values(service['prefetch'] as Record<string, string>))
+        expect(query).toMatch(/^[A-Z]\w+\?patient=\{\{context\.patientId\}\}(&_(sort|count)=[-\w]+)*$/)
+    }
+  })
+
+  test('answers browsers of configured origins only', async () => {
+    const preflight = async (origin: string) => (await fetch(`${cds.publicUrl}/cds-services/hand-joints`, { method: 'OPTIONS', headers: { origin } })).headers.get('access-control-allow-origin')
+    expect(await preflight('https://chart.example')).toBe('https://chart.example')
+    expect(await preflight('https://evil.example')).toBeNull()
+  })
+})
+
+describe('the card of a stored result', () => {
+  test('says count, denominator and interval in under 140 characters, with table, suggestion, reasons and link', async () => {
+    const latest = withResult()
+    const [card] = await cds.call('hand-joints')
+    expect(card?.summary).toBe('AI suggestion, photos of 22 Nov: 1 of 21 assessable hand joints swollen (90 % interval 0–6), 1 not assessable')
+    expect(card?.detail).toContain('| MCP 2 | possible, 83 % | not flagged |')
+    expect(card?.detail).toContain('Not assessable: left thumb IP')
+    expect(card?.detail).toContain('never seen a patient')
+    expect(card?.source).toMatchObject({ url: `${cds.publicUrl}/models/current`, topic: { code: 'hand-joints' } })
+    expect(card?.selectionBehavior).toBe('at-most-one')
+    expect(card?.overrideReasons?.map(({ code }) => code)).toContain('other-cause')
+    expect(card?.links).toEqual([{ label: 'Review photos in JointLens', url: `${cds.publicUrl}/smart/launch`, type: 'smart', appContext: latest.id }])
+  })
+
+  test('suggests creating preliminary Observations of this patient that say an AI made them', async () => {
+    withResult()
+    const [card] = await cds.call('hand-joints')
+    const resources = card?.suggestions?.[0]?.actions.map(({ resource }) => resource) ?? []
+    const observations = resources.filter((one): one is Observation => one.resourceType === 'Observation')
+    expect(observations).toHaveLength(23)
+    expect(observations.every(({ status, subject, performer, meta }) =>
+      status === 'preliminary' && subject?.reference === 'Patient/pat-1' && !performer && meta?.security?.[0]?.code === 'AIAST')).toBe(true)
+  })
+
+  test.each([[0, 'info'], [1, 'warning']])('warns only when the interval begins above zero: %d is %s', async (low, indicator) => {
+    withResult({ count: { swollen: 3, assessable: 20, of: 22, low, high: 6 } })
+    expect((await cds.call('hand-joints'))[0]?.indicator).toBe(indicator)
+  })
+
+  test('is never called an all-clear when nothing was flagged', async () => {
+    const findings = sampleFindings().map((one): JointFinding => (one.kind === 'assessed' ? { ...one, probability: 0.1, inflamed: false } : one))
+    withResult({ findings, count: handJointCount(findings, { factor: 1.6, level: 0.9 }) })
+    const [card] = await cds.call('hand-joints')
+    expect(card?.indicator).toBe('info')
+    expect(card?.detail).toContain('That is no all-clear')
+    expect(JSON.stringify(card)).not.toMatch(/\b(normal|healthy|remission)\b/i)
+  })
+
+  test('names what changed since the visit before', async () => {
+    const latest = withResult()
+    const findings = sampleFindings().map((one): JointFinding => one.kind === 'assessed' ? { ...one, inflamed: one.side === 'right' && one.joint === 'pip3' } : one)
+    cds.house.history = [latest, storedScreening({ id: '99999999-2222-4333-8444-555555555555', photoTime: '2026-06-10T08:00:00Z', findings, count: handJointCount(findings, { factor: 1.6, level: 0.9 }) })]
+    const [card] = await cds.call('hand-joints')
+    expect(card?.detail).toContain('Since 10 Jun: 1 → 1 suggested as swollen')
+    expect(card?.detail).toContain('newly flagged: left MCP 2')
+    expect(card?.detail).toContain('no longer flagged: right PIP 3')
+  })
+
+  test('of old photos says so first and does not warn', async () => {
+    withResult({ photoTime: '2026-06-01T08:00:00Z' })
+    const [card] = await cds.call('hand-joints')
+    expect(card?.summary).toMatch(/^Old hand photos \(1 Jun\)/)
+    expect(card?.indicator).toBe('info')
+  })
+
+  test('with nothing assessable asks for another photo and suggests nothing', async () => {
+    const findings = sampleFindings().map(({ side, joint }): JointFinding => ({ side, joint, kind: 'not-assessed', reason: 'blurred' }))
+    withResult({ findings, count: handJointCount(findings, { factor: 1.6, level: 0.9 }) })
+    const [card] = await cds.call('hand-joints')
+    expect(card?.summary).toBe('Hand photos of 22 Nov cannot be assessed; a new photo is needed')
+    expect(card?.detail).toContain('left (photo is blurred); right (photo is blurred)')
+    expect(card?.suggestions).toBeUndefined()
+  })
+
+  test('that our own writer has recorded suggests nothing more', async () => {
+    withResult({ written: ['Observation/1'] })
+    expect((await cds.call('hand-joints'))[0]?.suggestions).toBeUndefined()
+  })
+
+  test.each([['de', 'KI-Vorschlag, Fotos vom 22. Nov.'], ['de-CH, en;q=0.5', 'KI-Vorschlag'], ['fr, en;q=0.2', 'AI suggestion'], ['', 'AI suggestion']])(
+    'speaks the language asked for: %s', async (language, words) => {
+      withResult()
+      const [card] = await cds.call('hand-joints', patientView(), { 'accept-language': language })
+      expect(card?.summary).toContain(words)
+    })
+
+  test('shows nothing of the record that could be markup', async () => {
+    withResult()
+    const all = JSON.stringify(await cds.call('hand-joints'))
+    expect(all).not.toMatch(/<(script|img|a)\b|javascript:/i)
+  })
+})
+
+describe('the hook never waits', () => {
+  test('a photo that was not read is accepted and the card says that it is being read', async () => {
+    cds.house.record = { ...cds.house.record, photos }
+    const [card] = await cds.call('hand-joints')
+    expect(card?.summary).toBe('Hand photos are being read; findings follow in a moment')
+    expect(cds.house.requested).toEqual(['pat-1'])
+  })
+
+  test('a newer photo leaves the stored result and says that a newer one is being read', async () => {
+    withResult()
+    cds.house.record = { ...cds.house.record, photos: [{ ...LEFT_PHOTO, id: 'left-2', created: '2026-11-24T07:00:00Z', attachment: {} }, ...photos] }
+    const [card] = await cds.call('hand-joints')
+    expect(card?.detail).toContain('A newer photo is being read now')
+    expect(cds.house.requested).toEqual(['pat-1'])
+  })
+
+  test('a pending screening is not asked for again', async () => {
+    cds.house.record = { ...cds.house.record, photos }
+    cds.house.status = { pending: true }
+    expect((await cds.call('hand-joints'))[0]?.summary).toContain('being read')
+    expect(cds.house.requested).toEqual([])
+  })
+
+  test('photos that just failed are not tried at every look, and the card says what to do', async () => {
+    cds.house.record = { ...cds.house.record, photos }
+    cds.house.status = { pending: false, failure: { code: 'ERR_PHOTO_CORRUPT', at: new Date(NOW - 60_000).toISOString() } }
+    expect((await cds.call('hand-joints'))[0]?.summary).toContain('could not be read')
+    expect(cds.house.requested).toEqual([])
+  })
+})
+
+describe('silence is a feature', () => {
+  test('no photos, no card', async () => {
+    expect(await cds.call('hand-joints')).toEqual([])
+  })
+
+  test.each([
+    ['no diagnosis', []],
+    ['a refuted one', [{ ...PATIENT_WITH_RA, verificationStatus: { coding: [{ code: 'refuted' }] } }]],
+    ['a resolved one', [{ ...PATIENT_WITH_RA, clinicalStatus: { coding: [{ code: 'resolved' }] } }]],
+    ['another patient’s', [{ ...PATIENT_WITH_RA, subject: { reference: 'Patient/pat-2' } }]],
+    ['inflammatory polyarthropathy (M06.4)', [{ ...PATIENT_WITH_RA, code: { coding: [{ system: 'http://hl7.org/fhir/sid/icd-10-cm', code: 'M06.4' }] } }]],
+    ['only words', [{ ...PATIENT_WITH_RA, code: { text: 'Rheumatoid arthritis' } }]]
+  ])('%s, no card and no screening', async (_name, conditions) => {
+    withResult()
+    cds.house.record = { ...cds.house.record, conditions }
+    expect(await cds.call('hand-joints')).toEqual([])
+    expect(cds.house.requested).toEqual([])
+  })
+
+  test('a site that asks for no diagnosis gets its cards', async () => {
+    await cds.close()
+    cds = await openCdsHouse(store, { requireDiagnosis: false })
+    withResult()
+    cds.house.record = { ...cds.house.record, conditions: undefined }
+    expect(await cds.call('hand-joints')).toHaveLength(1)
+  })
+
+  test('shadow mode screens and shows nothing', async () => {
+    await cds.close()
+    cds = await openCdsHouse(store, { mode: 'shadow' })
+    cds.house.record = { ...cds.house.record, photos }
+    expect(await cds.call('hand-joints')).toEqual([])
+    expect(cds.house.requested).toEqual(['pat-1'])
+  })
+})
+
+describe('required data that cannot be had is 412 with an OperationOutcome', () => {
+  test.each([
+    ['conditions', { photos, conditions: undefined, conditionsComplete: false }],
+    ['all conditions, of which one page came without the diagnosis', { photos, conditions: [], conditionsComplete: false }],
+    ['photos', { photos: undefined, conditions: [PATIENT_WITH_RA], conditionsComplete: true }]
+  ])('%s', async (_name, record) => {
+    cds.house.record = record
+    const { status, body } = await cds.post('/hand-joints', patientView())
+    expect([status, body]).toEqual([412, expect.objectContaining({ resourceType: 'OperationOutcome' })])
+  })
+})
+
+describe('what is not a hook call is refused with its status', () => {
+  test.each([
+    ['an unknown service', '/nothing', patientView(), 404], ['another hook', '/hand-joints', patientView({ hook: 'order-sign' }), 400],
+    ['no JSON', '/hand-joints', '{', 400], ['no context', '/hand-joints', patientView({ context: undefined }), 400],
+    ['no UUID', '/hand-joints', patientView({ hookInstance: '1' }), 400],
+    ['a patient id that climbs', '/hand-joints', patientView({ context: { userId: 'Practitioner/1', patientId: '..' } }), 400],
+    ['another FHIR server', '/hand-joints', patientView({ fhirServer: 'https://evil.example/fhir' }), 400],
+    ['a token for another patient', '/hand-joints', patientView({ fhirAuthorization: { access_token: 'x', token_type: 'Bearer', expires_in: 300, scope: 'patient/*.read', subject: 's', patient: 'pat-2' } }), 400],
+    ['three megabytes', '/hand-joints', patientView({ prefetch: { x: 'y'.repeat(3_000_000) } }), 413]
+  ])('%s', async (_name, path, body, expected) => {
+    const { status, text } = await cds.post(path, body)
+    expect(status).toBe(expected)
+    expect(text).not.toContain('pat-2')
+  })
+
+  test('another content type is 415, another method 405 with what is allowed', async () => {
+    expect((await cds.post('/hand-joints', '{}', { headers: { 'content-type': 'text/plain' } })).status).toBe(415)
+    const response = await fetch(`${cds.publicUrl}/cds-services/hand-joints`, { method: 'PUT' })
+    expect([response.status, response.headers.get('allow')]).toEqual([405, 'POST, OPTIONS'])
+  })
+})
+
+describe('the other services', () => {
+  const booking = (start: string) => ({
+    ...patientView({ hook: 'appointment-book' }),
+    context: { userId: 'Practitioner/1', patientId: 'pat-1', appointments: { resourceType: 'Bundle', entry: [{ resource: { resourceType: 'Appointment', status: 'proposed', start, participant: [{ actor: { reference: 'Patient/pat-1' }, status: 'accepted' }] } }] } }
+  })
+  const order = (resource: object, selections: string[] = []) => ({
+    ...patientView({ hook: 'order-select' }),
+    context: { userId: 'Practitioner/1', patientId: 'pat-1', selections, draftOrders: { resourceType: 'Bundle', entry: [{ resource }] } }
+  })
+
+  test('a booking without a current photo suggests asking for one, as a draft due before the visit', async () => {
+    const [card] = await cds.call('hand-photo-request', booking('2026-12-01T10:00:00Z'))
+    expect(card?.summary).toBe('Ask for hand photos before the visit: none in the record')
+    expect(card?.suggestions?.[0]?.actions[0]?.resource).toMatchObject({ resourceType: 'CommunicationRequest', status: 'draft', subject: { reference: 'Patient/pat-1' }, occurrenceDateTime: '2026-11-30T10:00:00.000Z' })
+  })
+
+  test('a booking with a current photo is left alone', async () => {
+    cds.house.record = { ...cds.house.record, photos }
+    expect(await cds.call('hand-photo-request', booking('2026-12-01T10:00:00Z'))).toEqual([])
+  })
+
+  test.each([
+    [{ resourceType: 'MedicationRequest', id: 'a', medicationCodeableConcept: { text: 'Methotrexate 15 mg' } }, 1],
+    [{ resourceType: 'MedicationRequest', id: 'a', medicationCodeableConcept: { coding: [{ display: 'Prednisolon 5 mg' }] } }, 1],
+    [{ resourceType: 'ServiceRequest', id: 'a', code: { text: 'Ultrasound of the hand joints' } }, 1],
+    [{ resourceType: 'ServiceRequest', id: 'a', code: { text: 'Ultrasound of the liver' } }, 0],
+    [{ resourceType: 'MedicationRequest', id: 'a', medicationCodeableConcept: { text: 'Amoxicillin' } }, 0]
+  ])('an order of %j shows %d cards, without a suggestion', async (resource, cards) => {
+    withResult()
+    const found = await cds.call('hand-joints-order', order(resource))
+    expect(found).toHaveLength(cards)
+    expect(found[0]?.suggestions).toBeUndefined()
+  })
+
+  test('the encounter shows the same card earlier', async () => {
+    withResult()
+    const request = { ...patientView({ hook: 'encounter-start' }), context: { userId: 'Practitioner/1', patientId: 'pat-1', encounterId: 'e-1' } }
+    expect((await cds.call('hand-joints-encounter-start', request))[0]?.suggestions).toHaveLength(1)
+  })
+})
+
+describe('feedback', () => {
+  test('is stored once each, counted by model, and audited', async () => {
+    withResult()
+    const [card] = await cds.call('hand-joints')
+    const accepted = { card: card?.uuid, outcome: 'accepted', acceptedSuggestions: [{ id: card?.suggestions?.[0]?.uuid }], outcomeTimestamp: '2026-11-24T09:05:00Z' }
+    const send = async (...feedback: object[]) => (await cds.post('/hand-joints/feedback', { feedback })).status
+    expect([await send(accepted), await send(accepted, accepted)]).toEqual([200, 200])
+    const [rate] = (await cds.feedback.rates('clinic')).filter(({ month }) => month === '2026-11-01')
+    expect(rate).toMatchObject({ serviceId: 'hand-joints', accepted: 1, modelDigest: 'ab'.repeat(32) })
+    expect(await cds.audit.verify()).toBe(true)
+  })
+
+  test.each([
+    [{ outcome: 'accepted' }], [{ outcome: 'maybe' }], [{ outcomeTimestamp: 'yesterday', outcome: 'overridden' }], [{ card: '1', outcome: 'overridden' }]
+  ])('that the specification does not allow is refused: %j', async (change) => {
+    const event = { card: 'd1577c69-dfbe-44ad-ba6d-3e05e953b2ea', outcomeTimestamp: '2026-11-24T09:05:00Z', ...change }
+    expect((await cds.post('/hand-joints/feedback', { feedback: [event] })).status).toBe(400)
+  })
+
+  test('needs a token for its own address', async () => {
+    const token = await signed(`${cds.publicUrl}/cds-services/hand-joints`)
+    expect((await cds.post('/hand-joints/feedback', { feedback: [] }, { token })).status).toBe(401)
+  })
+})
