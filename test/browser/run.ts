@@ -30,7 +30,9 @@ const wanted = flows.filter(({ name }) => !only || name.includes(only))
 for (const flow of wanted) {
   const began = performance.now()
   try {
-    await inContext(browser, (page) => flow.run({ page, site, check: (name) => checkPage(page, name), newPage: () => page.context().newPage(), picture: (name) => picture(page, name) }))
+    await inContext(browser, (page) => flow.run({
+      page, site, check: (name, of = page) => checkPage(of, name), picture: (name, of = page) => picture(of, name)
+    }))
     process.stdout.write(`ok    ${flow.name} (${Math.round(performance.now() - began)} ms)\n`)
   } catch (error) {
     failures.push(flow.name)

@@ -1,0 +1,202 @@
+import type { Page } from 'playwright-core'
+
+export interface Site {
+  readonly jointlens: string
+  readonly ehr: string
+}
+
+export interface FlowTools {
+  readonly page: Page
+  readonly site: Site
+  /** Accessibility and width of a page (the flow's own unless told) as it stands. */
+  check(name: string, of?: Page): Promise<void>
+  /** A picture for the documents; only with --pictures. */
+  picture(name: string, of?: Page): Promise<void>
+}
+
+export interface Flow {
+  readonly name: string
+  run(tools: FlowTools): Promise<void>
+}
+
+/** What people do, from the chart of the EHR into the app and back, in the order of a visit. */
+export const flows: readonly Flow[] = [
+  {
+    name: 'the list of patients leads to a chart',
+    async run({ page, site, check }) {
+      await page.goto(site.ehr)
+      await page.getByRole('link', { name: /demo-1|Demo/ }).first().waitFor()
+      await check('patients')
+    }
+  },
+  {
+    name: 'a chart shows a card that is pending first and becomes the result; recording it writes once',
+    async run({ page, site, check, picture }) {
+      await openChart(page, site, 'demo-1')
+      await card(page, /assessable hand joints swollen/)
+      await check('chart')
+      await picture('chart-card.png')
+      const record = page.getByRole('button', { name: /^Record the AI suggestion/ })
+      await record.click()
+      await page.getByText(/Written to the record/).waitFor()
+      expectEqual(await observationsOf(page, site, 'demo-1'), 23, 'Observations after the first acceptance')
+      await page.getByRole('button', { name: 'Ask again' }).click()
+      await card(page, /assessable hand joints swollen/)
+      await page.getByRole('button', { name: /^Record the AI suggestion/ }).click()
+      await page.getByText(/Already in the record/).waitFor()
+      expectEqual(await observationsOf(page, site, 'demo-1'), 23, 'Observations after the second acceptance')
+    }
+  },
+  {
+    name: 'hands without findings are shown without an all-clear, and the card can be set aside with a reason',
+    async run({ page, site }) {
+      await openChart(page, site, 'demo-2')
+      const article = await card(page, /assessable hand joints swollen/)
+      await article.getByText('Set this card aside').click()
+      await article.getByLabel('Reason').selectOption('other-cause')
+      await article.getByRole('button', { name: 'Set aside' }).click()
+      await article.getByText(/Set aside. JointLens was told why/).waitFor()
+    }
+  },
+  {
+    name: 'a photo that cannot be assessed says why and suggests nothing',
+    async run({ page, site, check }) {
+      await openChart(page, site, 'demo-3')
+      const article = await card(page, /cannot be assessed/)
+      expectEqual(await article.getByRole('button', { name: /^Record/ }).count(), 0, 'record buttons')
+      await check('chart-unassessable')
+    }
+  },
+  {
+    name: 'a patient without photos gets no card',
+    async run({ page, site }) {
+      await openChart(page, site, 'demo-4')
+      await page.getByText('JointLens has nothing to say about this patient now.').waitFor()
+    }
+  },
+  {
+    name: 'from the card into the app: joint by joint with the keyboard, preview, sign',
+    async run({ page, site, check, picture }) {
+      await openChart(page, site, 'demo-1')
+      const article = await card(page, /assessable hand joints swollen/)
+      const app = await opened(page, () => article.getByRole('link', { name: /Review photos/ }).click())
+      await app.getByText(/assessable hand joints suggested as swollen/).waitFor()
+      await app.locator('.joint-panel img').waitFor()
+      await app.keyboard.press('s')
+      await app.keyboard.press('ArrowRight')
+      await app.keyboard.press('n')
+      await app.keyboard.press('ArrowRight')
+      await app.keyboard.press('t')
+      await app.getByText('2 of 22 joints decided.').waitFor()
+      await app.setViewportSize({ width: 1440, height: 1000 })
+      await app.waitForFunction(() => [...document.images].every((image) => image.complete && image.naturalWidth > 0))
+      await picture('review-page.png', app)
+      await check('review', app)
+      await app.getByRole('button', { name: 'Preview' }).click()
+      await app.getByText(/Exactly this will be written \(3 resources\)/).waitFor()
+      await app.getByRole('button', { name: 'Sign and record' }).click()
+      await app.getByText(/3 resources are in the record/).waitFor()
+    }
+  },
+  {
+    name: 'activity scores appear when their inputs are complete, and name what is missing',
+    async run({ page, site }) {
+      const app = await launched(page, site, 'demo-2')
+      await app.getByLabel(/I examined all 28 joints/).check()
+      await app.getByLabel('Right knee').first().or(app.locator('.activity input[type=checkbox]').first()).check()
+      await app.getByLabel('Patient global, 0–10').fill('3')
+      await app.getByText(/needs: Physician global/).first().waitFor()
+      await app.getByLabel('Physician global, 0–10').fill('2')
+      await app.locator('.scores li', { hasText: 'CDAI' }).getByText(/6 · low/).waitFor()
+      await app.getByLabel('Patient global, 0–10').fill('33')
+      await app.getByText('Outside the possible range').waitFor()
+    }
+  },
+  {
+    name: 'two visits are shown over time',
+    async run({ page, site, check, picture }) {
+      const app = await launched(page, site, 'demo-5')
+      await app.getByRole('heading', { name: 'Over time' }).waitFor({ timeout: 60_000 })
+      expectEqual(await app.locator('.history tbody tr').count(), 2, 'visits')
+      await check('review-trend', app)
+      await picture('review-trend.png', app)
+    }
+  },
+  {
+    name: 'two launches for two patients in one browser never mix',
+    async run({ page, site }) {
+      const one = await launched(page, site, 'demo-1')
+      const two = await launched(page, site, 'demo-2')
+      await one.reload()
+      await one.locator('.count').waitFor()
+      const names = [await one.locator('h1').innerText(), await two.locator('h1').innerText()]
+      if (names[0] === names[1] && names[0] !== 'Hand photo review') throw new Error(`Expected two patients but both pages show ${names[0]}`)
+      const addresses = [one.url(), two.url()]
+      if (addresses[0] === addresses[1]) throw new Error('Expected a handle of its own for each launch')
+    }
+  },
+  {
+    name: 'an address of a session that is not this browser’s opens nothing',
+    async run({ page, site, check }) {
+      const response = await page.goto(`${site.jointlens}/smart/app/${'A'.repeat(43)}`)
+      expectEqual(response?.status(), 401, 'status')
+      await page.getByText('Open JointLens again from the patient record').waitFor()
+      await check('session-ended')
+    }
+  },
+  {
+    name: 'a launch from an unknown EHR is refused before any request',
+    async run({ page, site }) {
+      const response = await page.goto(`${site.jointlens}/smart/launch?iss=https://evil.example/fhir&launch=x`)
+      expectEqual(response?.status(), 400, 'status')
+      await page.getByRole('heading', { name: 'JointLens cannot open' }).waitFor()
+    }
+  },
+  {
+    name: 'the model card can be read by a person',
+    async run({ page, site, check }) {
+      await page.goto(`${site.jointlens}/models/current`)
+      await page.getByText(/never seen a patient/i).first().waitFor()
+      await check('model-card')
+    }
+  }
+]
+
+async function openChart(page: Page, site: Site, patient: string): Promise<void> {
+  await page.goto(`${site.ehr}/patients/${patient}`)
+  await page.locator('#columns').waitFor()
+}
+
+/** The card whose summary matches; a pending one becomes the result by itself. */
+async function card(page: Page, summary: RegExp) {
+  const article = page.locator('#cards article.card').filter({ has: page.getByRole('heading', { name: summary }) })
+  await article.waitFor({ timeout: 90_000 })
+  return article
+}
+
+async function opened(page: Page, click: () => Promise<void>): Promise<Page> {
+  const [app] = await Promise.all([page.context().waitForEvent('page'), click()])
+  await app.waitForURL(/\/smart\/app\//, { timeout: 30_000 })
+  return app
+}
+
+async function launched(page: Page, site: Site, patient: string): Promise<Page> {
+  const app = await page.context().newPage()
+  await app.goto(`${site.ehr}/demo/launch?patient=${patient}`)
+  await app.waitForURL(/\/smart\/app\//, { timeout: 30_000 })
+  const read = app.getByRole('button', { name: 'Read the photos now' })
+  await app.locator('.count').or(read).or(app.getByText('The hand photos are being read')).first().waitFor()
+  if (await read.isVisible()) await read.click()
+  await app.locator('.count').waitFor({ timeout: 90_000 })
+  return app
+}
+
+async function observationsOf(page: Page, site: Site, patient: string): Promise<number> {
+  const response = await page.request.get(`${site.ehr}/demo/patients/${patient}`)
+  const { observations } = (await response.json()) as { observations: unknown[] }
+  return observations.length
+}
+
+function expectEqual(received: unknown, expected: unknown, what: string): void {
+  if (received !== expected) throw new Error(`Expected ${String(expected)} for ${what} but received ${String(received)}`)
+}
