@@ -16,6 +16,7 @@ import { openEngine } from './inference/engine/open-engine.ts'
 import { readCalibrationFile } from './inference/calibrate.ts'
 import { lastResort } from './last-resort.ts'
 import { openMetrics, type Metrics } from './metrics.ts'
+import { MODEL_CARD_POLICY, modelCardPage } from './model-card-page.ts'
 import { describeApi } from './openapi.ts'
 import { openCardStore } from './screening/store/card-store.ts'
 import { openFeedbackStore } from './screening/store/feedback-store.ts'
@@ -143,7 +144,9 @@ function httpApp(config: Config, parts: Parts): Express {
     requestToken: parts.doors.requestToken,
     openIdKeys: parts.doors.openIdKeys,
     now,
-    desk: openReviewDesk({ screenings: parts.screenings, engine: parts.engine, record: parts.doors.reviewRecord })
+    desk: openReviewDesk({
+      screenings: parts.screenings, engine: parts.engine, record: parts.doors.reviewRecord, calibrationOf: ({ id }) => parts.calibrations.get(id)
+    })
   }))
 
   app.use((request) => {
@@ -169,18 +172,12 @@ function operations(app: Express, config: Config, { engine, store, metrics, cali
   app.get('/openapi.json', (_request, response) => void response.json(describeApi(config.publicUrl)))
   app.get('/models/current', (request, response) => {
     const card = readFileSync(join(config.modelDir, 'MODEL_CARD.md'), 'utf8')
-    if (request.accepts(['json', 'html']) === 'html') return void response.type('html').send(modelCardPage(card))
+    if (request.accepts(['json', 'html']) === 'html') return void response.set('Content-Security-Policy', MODEL_CARD_POLICY).type('html').send(modelCardPage(card))
     response.json({ manifest: JSON.parse(readFileSync(join(config.modelDir, 'manifest.json'), 'utf8')) as unknown, card })
   })
   app.get('/.well-known/jwks.json', (_request, response) => {
     response.set('Cache-Control', 'public, max-age=300').json({ keys: doors.publicKeys })
   })
-}
-
-function modelCardPage(markdown: string): string {
-  const text = markdown.replaceAll('&', '&amp;').replaceAll('<', '&lt;')
-  return `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>JointLens model card</title><body><main><pre>${text}</pre></main></body></html>`
 }
 
 function securityHeaders(config: Config): express.RequestHandler {

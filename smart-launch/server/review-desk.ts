@@ -5,7 +5,7 @@ import type { ActivityInputs } from '../../src/joints/activity-scores.ts'
 import type { PhotoRegion } from '../../src/joints/finding.ts'
 import { handThatSpeaks } from '../../src/joints/hand-joint-count.ts'
 import { HAND_JOINTS, type HandJoint, type Laterality } from '../../src/joints/hand-joint.ts'
-import type { InferenceEngine } from '../../src/inference/engine/inference-engine.ts'
+import type { Calibration, InferenceEngine } from '../../src/inference/engine/inference-engine.ts'
 import type { ScreenedPhoto, Screening, ScreeningService } from '../../src/screening/screening.ts'
 import type { AppSession } from './app-session.ts'
 
@@ -26,12 +26,15 @@ export interface ReviewDeps {
   readonly screenings: ScreeningService
   readonly engine: InferenceEngine
   readonly record: ReviewRecord
+  /** A tenant's own calibration, where it has one. */
+  calibrationOf(tenant: TenantConfig): Calibration | undefined
 }
 
 /** The review page's work: show one patient's screening and turn a clinician's calls into final Observations. */
 export type ReviewDesk = ReturnType<typeof openReviewDesk>
 
-export function openReviewDesk({ screenings, engine, record }: ReviewDeps) {
+export function openReviewDesk({ screenings, engine, record, calibrationOf }: ReviewDeps) {
+  const calibrationFor = (tenant: TenantConfig) => calibrationOf(tenant) ?? engine.calibration
   return {
     async describe(session: AppSession, tenant: TenantConfig) {
       const patient = await record.patient(session, tenant)
@@ -43,7 +46,7 @@ export function openReviewDesk({ screenings, engine, record }: ReviewDeps) {
         language: tenant.language,
         mode: tenant.mode,
         model: engine.model,
-        calibration: engine.calibration.data
+        calibration: calibrationFor(tenant).data
       }
     },
 
@@ -57,7 +60,7 @@ export function openReviewDesk({ screenings, engine, record }: ReviewDeps) {
         ...(status.failure ? { failure: status.failure } : {}),
         ...(status.latest ? { latest: shown(status.latest) } : {}),
         history: history.map(({ id, photoTime, count }) => ({ id, photoTime, count })),
-        thresholds: engine.calibration.thresholds
+        thresholds: calibrationFor(tenant).thresholds
       }
     },
 
@@ -113,7 +116,7 @@ function regionOf(photo: ScreenedPhoto, { side, joint }: { side: Laterality; joi
 function shown({ id, photoTime, findings, count, model, photos, written }: Screening) {
   return {
     id, photoTime, findings, count, model, recorded: written.length > 0,
-    photos: photos.map((photo) => ({
+    photos: [...photos].sort((a, b) => sideOf(a).localeCompare(sideOf(b))).map((photo) => ({
       id: photo.id,
       ...(photo.created ? { created: photo.created } : {}),
       width: photo.assessment.width,
@@ -122,6 +125,11 @@ function shown({ id, photoTime, findings, count, model, photos, written }: Scree
       hands: photo.assessment.hands
     }))
   }
+}
+
+/** Left before right, as on the desk in front of a person. */
+function sideOf({ assessment }: ScreenedPhoto): string {
+  return assessment.hands[0]?.side ?? 'unknown'
 }
 
 function nameOf(patient: Patient): string {

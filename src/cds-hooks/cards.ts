@@ -4,6 +4,7 @@ import { OWN_BASE } from '../fhir/codes.ts'
 import type { JointFinding } from '../joints/finding.ts'
 import { HAND_JOINTS, LATERALITIES } from '../joints/hand-joint.ts'
 import type { Screening } from '../screening/screening.ts'
+import { dayOf } from '../screening/visits.ts'
 import { escaped, list, table } from './markdown.ts'
 import { SUMMARY_LIMIT, type Card, type Indicator, type OverrideReason, type Suggestion } from './protocol.ts'
 import { dayIn, type Wording } from './wording.ts'
@@ -129,7 +130,7 @@ function resultDetail({ screening, before, newer, calibration }: ResultCardInput
   const day = dayIn(wording, screening.photoTime, tenant.timeZone, now)
   const flagged = screening.findings.some((one) => one.kind === 'assessed' && one.inflamed)
   return paragraphs([
-    wording.taken(day, wording.age(Math.floor(ageInDays(screening.photoTime, now)))),
+    wording.taken(day, wording.age(calendarDays(screening.photoTime, now, tenant.timeZone))),
     flagged ? jointTable(screening.findings, wording) : wording.nothingFlagged(screening.count.assessable),
     before ? change(before, screening, wording, dayIn(wording, before.photoTime, tenant.timeZone, now)) : '',
     missingList(screening.findings, wording),
@@ -153,7 +154,7 @@ function jointTable(findings: readonly JointFinding[], wording: Wording): string
 
 function cell(finding: JointFinding | undefined, wording: Wording): string {
   if (finding?.kind !== 'assessed') return wording.notAssessable
-  return finding.inflamed ? wording.flagged(Math.round(finding.probability * 100)) : wording.notFlagged
+  return finding.inflamed ? wording.flagged(Math.min(99, Math.max(1, Math.round(finding.probability * 100)))) : wording.notFlagged
 }
 
 /** `Not assessable: right hand (no photo); left thumb IP (too little detail)`; a whole hand is named once. */
@@ -186,6 +187,12 @@ function change(before: Screening, now: Screening, wording: Wording, day: string
 
 function ageInDays(iso: string, now: number): number {
   return Math.max(0, (now - Date.parse(iso)) / 86_400_000)
+}
+
+/** Midnights between then and now at the site: yesterday evening is yesterday. */
+function calendarDays(iso: string, now: number, timeZone: string): number {
+  const midnight = (dateTime: string) => Date.parse(dayOf(dateTime, timeZone).slice(0, 10))
+  return Math.max(0, Math.round((midnight(new Date(now).toISOString()) - midnight(iso)) / 86_400_000))
 }
 
 function fitting(variants: readonly string[]): string {

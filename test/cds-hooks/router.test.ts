@@ -51,6 +51,7 @@ describe('the card of a stored result', () => {
     const [card] = await cds.call('hand-joints')
     expect(card?.summary).toBe('AI suggestion, photos of 22 Nov: 1 of 21 assessable hand joints swollen (90 % interval 0–6), 1 not assessable')
     expect(card?.detail).toContain('| MCP 2 | possible, 83 % | not flagged |')
+    expect(card?.detail).toContain('Photos taken 22 Nov (2 days ago).')
     expect(card?.detail).toContain('Not assessable: left thumb IP')
     expect(card?.detail).toContain('never seen a patient')
     expect(card?.source).toMatchObject({ url: `${cds.publicUrl}/models/current`, topic: { code: 'hand-joints' } })

@@ -12,6 +12,7 @@ export function OverTime({ history }: { history: readonly Visit[] }) {
     <section aria-label={w.overTime} className="history">
       <h2>{w.overTime}</h2>
       <Chart visits={[...history].reverse()} />
+      <div className="scroll" role="region" aria-label={w.overTime} tabIndex={0}>
       <table>
         <thead><tr>{w.columns.map((name) => <th key={name} scope="col">{name}</th>)}</tr></thead>
         <tbody>{history.map(({ id, photoTime, count }) => (
@@ -20,6 +21,7 @@ export function OverTime({ history }: { history: readonly Visit[] }) {
           </tr>
         ))}</tbody>
       </table>
+      </div>
     </section>
   )
 }
