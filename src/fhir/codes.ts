@@ -47,6 +47,11 @@ export function termFor(group: string, use: string, side?: Laterality): Coding {
   return coding(found, `${group} ${use}`)
 }
 
+/** The term with this display; for terms whose use does not tell them apart. */
+export function termShown(group: string, display: string): Coding {
+  return coding(registry.codes.find((one) => one.group === group && one.display === display), `${group} ${display}`)
+}
+
 export const observationTerm = (code: string): Coding => own('observation', code)
 export const methodTerm = (code: string): Coding => own('method', code)
 export const aiTerm = (code: string): Coding => term('ai-and-provenance', code)

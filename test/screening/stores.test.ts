@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
 import { openAudit } from '../../src/audit.ts'
 import { openQueue } from '../../src/screening/queue.ts'
 import { openCardStore } from '../../src/screening/store/card-store.ts'
@@ -11,8 +11,12 @@ import { openStore, type Store } from '../../src/screening/store/open-store.ts'
 import { openSessionStore } from '../../src/screening/store/session-store.ts'
 
 let store: Store
-beforeEach(async () => { store = await openStore({ memory: true }) })
-afterEach(() => store.close())
+beforeAll(async () => { store = await openStore({ memory: true }) })
+afterEach(async () => {
+  const tables = await store.query<{ name: string }>("select tablename as name from pg_tables where schemaname = 'public' and tablename <> 'migration'")
+  await store.query(`truncate ${tables.map(({ name }) => name).join(', ')}`)
+})
+afterAll(() => store.close())
 
 describe('the embedded store', () => {
   test('has one owner: a second process is refused, a dead owner is not', async () => {

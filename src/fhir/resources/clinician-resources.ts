@@ -1,8 +1,8 @@
-import type { CodeableConcept, FhirResource, Observation, ObservationComponent, Provenance, Reference } from 'fhir/r4.js'
+import type { CodeableConcept, Coding, FhirResource, Observation, ObservationComponent, Provenance, Reference } from 'fhir/r4.js'
 import { activityScores, type ActivityIndex, type ActivityInputs } from '../../joints/activity-scores.ts'
 import type { JointFinding, ModelIdentity } from '../../joints/finding.ts'
 import { HAND_JOINTS, type HandJoint, type Laterality } from '../../joints/hand-joint.ts'
-import { ABSENT, aiTerm, jointSite, methodTerm, observationTerm, PRESENT, RESULT_ID, statusTerm, term, UCUM } from '../codes.ts'
+import { ABSENT, aiTerm, jointSite, methodTerm, observationTerm, PRESENT, RESULT_ID, statusTerm, term, termFor, termShown, UCUM } from '../codes.ts'
 import { resultIds, type SourcePhoto } from './result-ids.ts'
 import { uuidV5 } from './uuid-v5.ts'
 
@@ -144,27 +144,33 @@ function handCount(joints: readonly Observation[], input: ClinicianInput): Obser
   }
 }
 
-const ENTERED: readonly { input: keyof ActivityInputs; group: 'count' | 'score'; code: string; unit: string; ucum: string }[] = [
-  { input: 'swollenJointCount28', group: 'count', code: '88980-8', unit: 'joints', ucum: '{#}' },
-  { input: 'tenderJointCount28', group: 'count', code: '88981-6', unit: 'joints', ucum: '{#}' },
-  { input: 'patientGlobal', group: 'score', code: '75894-6', unit: 'score', ucum: '{score}' },
-  { input: 'physicianGlobal', group: 'score', code: '75846-6', unit: 'score', ucum: '{score}' }
+const ENTERED: readonly { input: keyof ActivityInputs; code: Coding; unit: string; ucum: string }[] = [
+  { input: 'swollenJointCount28', code: termFor('count', 'swollen joint count (clinician, 28 joints)'), unit: 'joints', ucum: '{#}' },
+  { input: 'tenderJointCount28', code: termFor('count', 'tender joint count (clinician, 28 joints)'), unit: 'joints', ucum: '{#}' },
+  { input: 'patientGlobal', code: termFor('score', 'patient global assessment 0-10'), unit: 'score', ucum: '{score}' },
+  { input: 'physicianGlobal', code: termFor('score', 'physician global assessment 0-10'), unit: 'score', ucum: '{score}' }
 ]
-const SCORE_CODES: Readonly<Record<ActivityIndex, string>> = {
-  CDAI: '75847-4', SDAI: '75845-8', 'DAS28-CRP': 'das28-crp', 'DAS28-ESR': 'das28-esr'
+const SCORE_CODES: Readonly<Record<ActivityIndex, Coding>> = {
+  CDAI: termFor('score', 'CDAI total'),
+  SDAI: termFor('score', 'SDAI total'),
+  'DAS28-CRP': term('score', 'das28-crp'),
+  'DAS28-ESR': term('score', 'das28-esr')
 }
-const LABORATORY = [{ input: 'crpMgPerL', code: '1988-5', ucum: 'mg/L' }, { input: 'esrMmPerH', code: '30341-2', ucum: 'mm/h' }] as const
+const LABORATORY = [
+  { input: 'crpMgPerL', code: termFor('lab', 'CRP'), ucum: 'mg/L' },
+  { input: 'esrMmPerH', code: termShown('lab', 'Erythrocyte sedimentation rate'), ucum: 'mm/h' }
+] as const
 
 /** Counts and globals as entered (the clinician's 28-joint count may carry its LOINC code), then every score that is complete. */
 function activityObservations(input: ClinicianInput): readonly Observation[] {
   const { activity } = input
   if (!activity) return []
-  const entered = ENTERED.flatMap(({ input: name, group, code, unit, ucum }) => {
+  const entered = ENTERED.flatMap(({ input: name, code, unit, ucum }) => {
     const value = activity[name]
-    return value === undefined ? [] : [numberObservation(name, { coding: [term(group, code)] }, value, unit, ucum, input)]
+    return value === undefined ? [] : [numberObservation(name, { coding: [code] }, value, unit, ucum, input)]
   })
   const scores = activityScores(activity).flatMap((score) => score.kind === 'missing' ? [] : [{
-    ...numberObservation(score.index, { coding: [term('score', SCORE_CODES[score.index])], text: score.index }, score.value, 'score', '{score}', input),
+    ...numberObservation(score.index, { coding: [SCORE_CODES[score.index]], text: score.index }, score.value, 'score', '{score}', input),
     note: [{ text: `${score.index} = ${score.formula}: ${score.category} disease activity. From the clinician's examination; not from a photograph.` }],
     derivedFrom: entered.map((one) => ({ reference: `Observation/${one.id}` })),
     ...(score.index === 'CDAI' ? {} : laboratoryComponents(score.index, activity))
@@ -192,7 +198,7 @@ function laboratoryComponents(index: ActivityIndex, activity: ActivityInputs): {
   const used = LABORATORY.filter(({ input }) => (input === 'esrMmPerH') === (index === 'DAS28-ESR'))
   const component = used.flatMap(({ input, code, ucum }): ObservationComponent[] => {
     const value = activity[input]
-    return value === undefined ? [] : [{ code: { coding: [term('lab', code)] }, valueQuantity: { value, unit: ucum, system: UCUM, code: ucum } }]
+    return value === undefined ? [] : [{ code: { coding: [code] }, valueQuantity: { value, unit: ucum, system: UCUM, code: ucum } }]
   })
   return component.length > 0 ? { component } : {}
 }
