@@ -95,7 +95,7 @@ export class GuardedRecord extends FhirRepository {
     const reach = this.#reach(request.resourceType, 's')
     const { count, offset = 0, include: _include, revInclude: _revInclude, ...rest } = request
     const size = Math.min(count ?? PAGE, LARGEST_PAGE)
-    const all = (await this.#record.search<T>(rest as SearchRequest<T>)).entry ?? []
+    const all = (await this.#record.search<T>(rest)).entry ?? []
     const open: BundleEntry<WithId<T>>[] = []
     for (const one of all) if (one.resource && await this.#isWithin(one.resource, reach)) open.push(this.#addressed(one))
     const page: BundleEntry[] = open.slice(offset, offset + size)

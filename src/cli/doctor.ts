@@ -38,7 +38,7 @@ export async function examine(config: Config): Promise<readonly Check[]> {
     return `${bundle.identity.name} ${bundle.identity.version} on ${model.executionProvider}, golden outputs equal; learned from synthetic hands`
   }))
   for (const tenant of config.tenants) {
-    checks.push(await checked(`${tenant.id} calibration`, async () => calibrationOf(tenant, digest)))
+    checks.push(await checked(`${tenant.id} calibration`, () => calibrationOf(tenant, digest)))
     const egress = egressForTenant(tenant)
     checks.push(await checked(`${tenant.id} SMART configuration`, async () => {
       await readSmartConfiguration(tenant, egress)
@@ -62,7 +62,7 @@ function calibrationOf({ calibrationFile, mode }: TenantConfig, digest: string |
   return `calibrated with ${readCalibrationFile(calibrationFile, digest ?? '').data}, mode ${mode}`
 }
 
-async function checked(check: string, work: () => Promise<string>): Promise<Check> {
+async function checked(check: string, work: () => string | Promise<string>): Promise<Check> {
   try {
     return { check, ok: true, detail: await work() }
   } catch (error) {
