@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import express, { type Express } from 'express'
+import express, { type Express, type Response } from 'express'
 import pino, { type Logger } from 'pino'
 import { openAudit } from './audit.ts'
 import { openClientVerifier } from './cds-hooks/client-jwt.ts'
@@ -16,7 +16,9 @@ import { openEngine } from './inference/engine/open-engine.ts'
 import { readCalibrationFile } from './inference/calibrate.ts'
 import { lastResort } from './last-resort.ts'
 import { openMetrics, type Metrics } from './metrics.ts'
-import { MODEL_CARD_POLICY, modelCardPage } from './model-card-page.ts'
+import type { Page } from './plain-page.ts'
+import { feedbackPage } from './feedback-page.ts'
+import { modelCardPage } from './model-card-page.ts'
 import { describeApi } from './openapi.ts'
 import { openCardStore } from './screening/store/card-store.ts'
 import { openFeedbackStore } from './screening/store/feedback-store.ts'
@@ -156,8 +158,8 @@ function httpApp(config: Config, parts: Parts): Express {
   return app
 }
 
-/** `/livez`, `/readyz`, `/metrics`, `/openapi.json`, `/models/current`, our public keys. */
-function operations(app: Express, config: Config, { engine, store, metrics, calibrations, doors }: Parts): void {
+/** `/livez`, `/readyz`, `/metrics`, `/openapi.json`, `/models/current`, `/feedback`, our public keys. */
+function operations(app: Express, config: Config, { engine, store, metrics, calibrations, doors, feedback }: Parts): void {
   app.get('/livez', (_request, response) => void response.json({ status: 'ok' }))
   app.get('/readyz', async (_request, response) => {
     const { ready } = engine.health()
@@ -172,12 +174,21 @@ function operations(app: Express, config: Config, { engine, store, metrics, cali
   app.get('/openapi.json', (_request, response) => void response.json(describeApi(config.publicUrl)))
   app.get('/models/current', (request, response) => {
     const card = readFileSync(join(config.modelDir, 'MODEL_CARD.md'), 'utf8')
-    if (request.accepts(['json', 'html']) === 'html') return void response.set('Content-Security-Policy', MODEL_CARD_POLICY).type('html').send(modelCardPage(card))
+    if (request.accepts(['json', 'html']) === 'html') return sendPage(response, modelCardPage(card))
     response.json({ manifest: JSON.parse(readFileSync(join(config.modelDir, 'manifest.json'), 'utf8')) as unknown, card })
+  })
+  app.get('/feedback', async (request, response) => {
+    const tenants = await Promise.all(config.tenants.map(async ({ id, name }) => ({ id, name, rates: await feedback.rates(id) })))
+    if (request.accepts(['json', 'html']) === 'html') return sendPage(response, feedbackPage(tenants))
+    response.json({ tenants })
   })
   app.get('/.well-known/jwks.json', (_request, response) => {
     response.set('Cache-Control', 'public, max-age=300').json({ keys: doors.publicKeys })
   })
+}
+
+function sendPage(response: Response, { html, policy }: Page): void {
+  response.set('Content-Security-Policy', policy).type('html').send(html)
 }
 
 function securityHeaders(config: Config): express.RequestHandler {

@@ -19,6 +19,7 @@ export function describeApi(publicUrl: string) {
       '/smart/callback': { get: { summary: 'SMART redirect back', responses: { 302: { description: 'To the app' }, 400: { description: 'Refused' } } } },
       '/.well-known/jwks.json': { get: { summary: 'Our public keys', responses: { 200: json('JWK set') } } },
       '/models/current': { get: { summary: 'Model manifest and card', responses: { 200: json('Model') } } },
+      '/feedback': { get: { summary: 'Acceptance and overrides by month, service and model', responses: { 200: json('Rates') } } },
       '/livez': { get: { summary: 'Process is alive', responses: { 200: json('Alive') } } },
       '/readyz': { get: { summary: 'Model verified and store writable', responses: { 200: json('Ready'), 503: json('Not ready') } } },
       '/metrics': { get: { summary: 'Prometheus metrics', responses: { 200: { description: 'Text' } } } },

@@ -1,7 +1,7 @@
 import type { FhirResource } from 'fhir/r4.js'
 import type { TenantConfig } from '../config.ts'
 import { OWN_BASE } from '../fhir/codes.ts'
-import type { JointFinding } from '../joints/finding.ts'
+import { percentOf, type JointFinding } from '../joints/finding.ts'
 import { HAND_JOINTS, LATERALITIES } from '../joints/hand-joint.ts'
 import type { Screening } from '../screening/screening.ts'
 import { dayOf } from '../screening/visits.ts'
@@ -154,7 +154,7 @@ function jointTable(findings: readonly JointFinding[], wording: Wording): string
 
 function cell(finding: JointFinding | undefined, wording: Wording): string {
   if (finding?.kind !== 'assessed') return wording.notAssessable
-  return finding.inflamed ? wording.flagged(Math.min(99, Math.max(1, Math.round(finding.probability * 100)))) : wording.notFlagged
+  return finding.inflamed ? wording.flagged(percentOf(finding.probability)) : wording.notFlagged
 }
 
 /** `Not assessable: right hand (no photo); left thumb IP (too little detail)`; a whole hand is named once. */

@@ -1,5 +1,7 @@
 import type { Calibration } from '../inference/engine/inference-engine.ts'
-import type { HandAssessment, HandView, JointFinding, ModelIdentity, NotAssessedReason, PhotoAssessment, PhotoRefusal } from '../joints/finding.ts'
+import {
+  percentOf, type HandAssessment, type HandView, type JointFinding, type ModelIdentity, type NotAssessedReason, type PhotoAssessment, type PhotoRefusal
+} from '../joints/finding.ts'
 import { handJointCount, handThatSpeaks, visitFindings, type HandJointCount } from '../joints/hand-joint-count.ts'
 import { jointLabel, LATERALITIES, type Laterality } from '../joints/hand-joint.ts'
 
@@ -70,7 +72,7 @@ function handLines({ joints }: HandAssessment): string[] {
 
 function findingWords(finding: JointFinding): string {
   if (finding.kind === 'not-assessed') return `not assessed: ${REASON_WORDS[finding.reason]}`
-  return `${finding.inflamed ? 'looks inflamed' : 'not flagged'}, ${Math.round(finding.probability * 100)} %`
+  return `${finding.inflamed ? 'looks inflamed' : 'not flagged'}, ${percentOf(finding.probability)} %`
 }
 
 function countWords({ swollen, assessable, of, low, high }: HandJointCount, { interval }: Calibration): string {

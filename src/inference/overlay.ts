@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto'
 import sharp from 'sharp'
 import { ScreeningError } from '../errors.ts'
-import type { HandAssessment, JointFinding, NotAssessedReason, PhotoAssessment, PhotoPoint, PhotoRegion, PhotoRefusal } from '../joints/finding.ts'
+import {
+  percentOf, type HandAssessment, type JointFinding, type NotAssessedReason, type PhotoAssessment, type PhotoPoint, type PhotoRegion, type PhotoRefusal
+} from '../joints/finding.ts'
 import { jointLabel } from '../joints/hand-joint.ts'
 import { palmLength } from './hand-landmarks/hand-geometry.ts'
 import { jointSquare } from './joint-crops.ts'
@@ -143,7 +145,7 @@ function handWords(hand: HandAssessment): string {
 
 /** What is written at a joint; nothing where its mark says enough or the hand's own words say it. */
 function jointWords(finding: JointFinding, said: NotAssessedReason | undefined): string | undefined {
-  if (finding.kind === 'assessed') return finding.inflamed ? `${jointLabel(finding.joint)} · ${Math.round(finding.probability * 100)} %` : undefined
+  if (finding.kind === 'assessed') return finding.inflamed ? `${jointLabel(finding.joint)} · ${percentOf(finding.probability)} %` : undefined
   return finding.reason === said ? undefined : `${jointLabel(finding.joint)} · ${REASON_WORDS[finding.reason]}`
 }
 

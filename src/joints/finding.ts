@@ -66,3 +66,8 @@ export interface PhotoAssessment {
   readonly hands: readonly HandAssessment[]
   readonly refusal?: PhotoRefusal
 }
+
+/** Percent of a probability for people, 1 to 99: a model is never certain. */
+export function percentOf(probability: number): number {
+  return Math.min(99, Math.max(1, Math.round(probability * 100)))
+}

@@ -153,6 +153,15 @@ export const flows: readonly Flow[] = [
     }
   },
   {
+    name: 'what clinicians did with the cards is shown as rates',
+    async run({ page, site, check }) {
+      await page.goto(`${site.jointlens}/feedback`)
+      await page.getByRole('cell', { name: 'hand-joints' }).first().waitFor()
+      await page.getByText('other-cause 1').waitFor()
+      await check('feedback')
+    }
+  },
+  {
     name: 'the model card can be read by a person',
     async run({ page, site, check }) {
       await page.goto(`${site.jointlens}/models/current`)

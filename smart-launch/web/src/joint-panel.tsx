@@ -1,6 +1,7 @@
+import { percentOf } from '../../../src/joints/finding.ts'
 import type { HandJoint, Laterality } from '../../../src/joints/hand-joint.ts'
 import { closeUpUrl, type ReviewCall, type ReviewView } from './api.ts'
-import { findingWords, fullJointName, percent, useWords } from './words.ts'
+import { findingWords, fullJointName, useWords } from './words.ts'
 
 export const CALL_KEYS: Record<string, ReviewCall> = { s: 'swollen', n: 'not-swollen', x: 'not-assessable' }
 
@@ -29,7 +30,7 @@ export function JointPanel({ latest, side, joint, call, tender, onDecide, onTend
       <div>
         <h2>{name}</h2>
         <p>{findingWords(w, finding)}</p>
-        {finding.kind === 'assessed' && <p className="probability">{percent(finding.probability)} %: {w.frequency(finding.probability)}</p>}
+        {finding.kind === 'assessed' && <p className="probability">{percentOf(finding.probability)} %: {w.frequency(finding.probability)}</p>}
         <div className="calls" role="group" aria-label={w.yourCallFor(name)}>
           {Object.entries(CALL_KEYS).map(([key, value]) => (
             <button key={value} type="button" aria-pressed={call === value} onClick={() => onDecide(call === value ? undefined : value)}>

@@ -204,6 +204,3 @@ export function findingWords(w: Words, finding: JointFinding): string {
 export const fullJointName = (w: Words, side: Laterality, joint: HandJoint) => `${w.side[side]} ${w.joint(joint)}`
 
 export const dayOf = (w: Words, iso: string) => new Date(iso).toLocaleDateString(w.locale, { day: 'numeric', month: 'short', year: 'numeric' })
-
-/** Percent of a probability, never 0 or 100: the model is never certain. */
-export const percent = (probability: number) => Math.min(99, Math.max(1, Math.round(probability * 100)))
