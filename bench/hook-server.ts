@@ -48,7 +48,7 @@ process.on('message', (message) => {
     batching = true
     void (async () => {
       while (batching) await engine.assess(photo)
-    })()
+    })().catch(() => undefined)
   }
   if (message === 'stop') void stop()
 })

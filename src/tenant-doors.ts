@@ -56,10 +56,17 @@ export function openTenantDoors(config: Config, now: () => number = Date.now) {
 
     /** What a card's suggestion would create, from a stored screening. */
     suggestionResources(calibrations: ReadonlyMap<string, Calibration>, engine: InferenceEngine) {
-      return (tenant: TenantConfig, screening: Screening, context: { encounterId?: string | undefined } = {}): readonly FhirResource[] =>
-        suggestionResources(screeningResources(screeningInput(
-          screening, calibrations.get(tenant.id) ?? engine.calibration, context.encounterId
-        )))
+      const kept = new Map<string, readonly FhirResource[]>()
+      return (tenant: TenantConfig, screening: Screening, { encounterId }: { encounterId?: string | undefined } = {}): readonly FhirResource[] => {
+        const name = JSON.stringify([tenant.id, screening.id, screening.completedAt, encounterId ?? ''])
+        const known = kept.get(name)
+        if (known) return known
+        const made = suggestionResources(screeningResources(screeningInput(screening, calibrations.get(tenant.id) ?? engine.calibration, encounterId)))
+        const [oldest] = kept.size >= KEPT_SUGGESTIONS ? kept.keys() : []
+        if (oldest !== undefined) kept.delete(oldest)
+        kept.set(name, made)
+        return made
+      }
     },
 
     /**
@@ -92,6 +99,9 @@ export function openTenantDoors(config: Config, now: () => number = Date.now) {
     }
   }
 }
+
+/** A chart is looked at several times in a visit; the same screening makes the same resources. */
+const KEPT_SUGGESTIONS = 200
 
 /** The app's view of the record, always with the token of the person who launched it. */
 function reviewRecord(sessionOf: (session: AppSession, tenant: TenantConfig) => FhirSession, now: () => number): ReviewRecord {

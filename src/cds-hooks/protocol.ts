@@ -197,7 +197,17 @@ export function checkResponse(answer: unknown): readonly string[] {
   return [...emptyMembers(answer), ...(Array.isArray(cards) ? cards.flatMap((card, at) => cardFaults(card as Card, `cards.${at}`)) : ['cards'])]
 }
 
+/** Resources that were found without an empty member; the same ones are sent again and again. */
+const sound = new WeakSet<object>()
+
 function emptyMembers(value: unknown, path = ''): readonly string[] {
+  if (typeof value === 'object' && value !== null && sound.has(value)) return []
+  const found = searchEmptyMembers(value, path)
+  if (found.length === 0 && typeof value === 'object' && value !== null && 'resourceType' in value) sound.add(value)
+  return found
+}
+
+function searchEmptyMembers(value: unknown, path: string): readonly string[] {
   if (value === null || value === undefined || value === '' || (typeof value === 'number' && !Number.isFinite(value))) return [path || 'answer']
   if (typeof value !== 'object') return []
   const members = Object.entries(value)

@@ -126,9 +126,21 @@ export function wordingFor(acceptLanguage: string | undefined, siteLanguage: Lan
 
 /** `21 Nov`, with the year when it is another one. */
 export function dayIn(wording: Wording, iso: string, timeZone: string, now: number): string {
-  const year = (time: number) => new Intl.DateTimeFormat('en-GB', { timeZone, year: 'numeric' }).format(time)
+  const yearOf = (time: number) => calendar('en-GB', timeZone, 'year').format(time)
   const time = Date.parse(iso)
-  return new Intl.DateTimeFormat(wording.locale, {
-    timeZone, day: 'numeric', month: 'short', ...(year(time) === year(now) ? {} : { year: 'numeric' })
-  }).format(time)
+  return calendar(wording.locale, timeZone, yearOf(time) === yearOf(now) ? 'day' : 'day and year').format(time)
+}
+
+type DateStyle = 'year' | 'day' | 'day and year'
+const STYLES: Readonly<Record<DateStyle, Intl.DateTimeFormatOptions>> = {
+  year: { year: 'numeric' }, day: { day: 'numeric', month: 'short' }, 'day and year': { day: 'numeric', month: 'short', year: 'numeric' }
+}
+const calendars = new Map<string, Intl.DateTimeFormat>()
+
+/** Kept: making one costs a hundred times what using it does. */
+function calendar(locale: string, timeZone: string, style: DateStyle): Intl.DateTimeFormat {
+  const name = `${locale} ${timeZone} ${style}`
+  const known = calendars.get(name) ?? new Intl.DateTimeFormat(locale, { timeZone, ...STYLES[style] })
+  calendars.set(name, known)
+  return known
 }

@@ -29,8 +29,7 @@ export function visitsOf(photos: readonly HandPhoto[], timeZone: string): readon
 /** The day at the site. A date without a time is that day, wherever the site is. */
 export function dayOf(dateTime: string, timeZone: string): string {
   if (!dateTime.includes('T')) return dateTime
-  // The Swedish way to write a date is ISO 8601.
-  return new Intl.DateTimeFormat('sv-SE', { timeZone, dateStyle: 'short' }).format(Date.parse(dateTime))
+  return calendarOf(timeZone).format(Date.parse(dateTime))
 }
 
 function speaking(photos: readonly DatedPhoto[]): readonly DatedPhoto[] {
@@ -54,4 +53,13 @@ export function screeningId(tenant: string, patientId: string, key: string): str
 /** SHA-256, hex, of a value of plain JSON. */
 export function digest(value: unknown): string {
   return createHash('sha256').update(JSON.stringify(value)).digest('hex')
+}
+
+const calendars = new Map<string, Intl.DateTimeFormat>()
+
+/** Making a calendar costs a hundred times what using it does. The Swedish way to write a date is ISO 8601. */
+function calendarOf(timeZone: string): Intl.DateTimeFormat {
+  const known = calendars.get(timeZone) ?? new Intl.DateTimeFormat('sv-SE', { timeZone, dateStyle: 'short' })
+  calendars.set(timeZone, known)
+  return known
 }
