@@ -1,0 +1,254 @@
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
+import express from 'express'
+import { exportJWK, generateKeyPair, SignJWT } from 'jose'
+import pino from 'pino'
+import { makeConfig, makeTenant, type Config, type TenantConfig } from '../../src/config.ts'
+import { ScreeningError } from '../../src/errors.ts'
+import { lastResort } from '../../src/last-resort.ts'
+import type { TokenAnswer } from '../../src/fhir/token-request.ts'
+import { openSmartRouter } from '../../smart-launch/server/open-smart-router.ts'
+import type { AppSession } from '../../smart-launch/server/app-session.ts'
+import type { ReviewDesk, SignedReview } from '../../smart-launch/server/review-desk.ts'
+
+const provider = await generateKeyPair('RS384', { extractable: true })
+const foreign = await generateKeyPair('RS384')
+const jwks = { keys: [{ ...(await exportJWK(provider.publicKey)), kid: 'op', alg: 'RS384' }] }
+const FHIR = 'https://ehr.example/fhir'
+
+let server: Server
+let config: Config
+let base: string
+let now: number
+let granted: (form: Record<string, string>) => Promise<TokenAnswer>
+let requests: Record<string, string>[]
+let signed: unknown[]
+
+beforeEach(async () => {
+  now = Date.now()
+  requests = []
+  signed = []
+  const app = express()
+  server = createServer(app)
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const tenant = makeTenant({
+    id: 'clinic', name: 'Clinic', fhirBase: FHIR, allowedOrigins: ['https://chart.example'],
+    smart: { clientId: 'jointlens', key: { kty: 'EC', kid: 'k', alg: 'ES384', d: 'x' }, scope: 'launch openid fhirUser patient/*.rs' }
+  })
+  config = makeConfig({ host: '127.0.0.1', port: 0, publicUrl: base, dataDir: 'data', modelDir: 'm', device: 'cpu', profile: 'development', logLevel: 'silent', tenants: [tenant] })
+  const kept = new Map<string, unknown>()
+  granted = async () => answer({ patient: 'pat-1', id_token: await idToken() })
+  app.use('/smart', openSmartRouter({
+    config,
+    sessions: {
+      put: (id, data) => Promise.resolve(void kept.set(id, structuredClone(data))),
+      get: (id) => Promise.resolve(structuredClone(kept.get(id))),
+      delete: (id) => Promise.resolve(void kept.delete(id))
+    },
+    discover: () => Promise.resolve({ authorizationEndpoint: 'https://ehr.example/authorize', tokenEndpoint: 'https://ehr.example/token', issuer: 'https://ehr.example' }),
+    requestToken: (_tenant, _endpoint, form) => {
+      requests.push(form)
+      return granted(form)
+    },
+    openIdKeys: () => Promise.resolve({ issuer: 'https://ehr.example', keys: jwks }),
+    now: () => now,
+    desk: {
+      describe: (session: AppSession) => Promise.resolve({ patientId: session.patientId, fhirUser: session.fhirUser, token: session.accessToken.length > 0 }),
+      review: (session: AppSession) => Promise.resolve({ patientId: session.patientId }),
+      sign: (_session: AppSession, _tenant: TenantConfig, review: SignedReview) => {
+        signed.push(review)
+        return Promise.resolve({ written: [] })
+      }
+    } as unknown as ReviewDesk
+  }))
+  app.use(lastResort(pino({ level: 'silent' })))
+})
+afterEach(async () => {
+  server.closeAllConnections()
+  server.close()
+  await once(server, 'close')
+})
+
+const answer = (extra: Record<string, unknown>, more: Partial<TokenAnswer> = {}): TokenAnswer =>
+  ({ accessToken: 'secret-token', expiresInSeconds: 300, scope: 'patient/*.rs', extra, ...more })
+
+let nonce = ''
+async function idToken(change: Record<string, unknown> = {}, key: CryptoKey = provider.privateKey) {
+  const at = Math.floor(now / 1000)
+  return new SignJWT({ nonce, fhirUser: `${FHIR}/Practitioner/doc-1`, ...change }).setProtectedHeader({ alg: 'RS384', kid: 'op' })
+    .setIssuer('https://ehr.example').setAudience('jointlens').setSubject('s').setIssuedAt(at).setExpirationTime(at + 300).sign(key)
+}
+
+/** What a browser keeps between two requests. */
+function browser() {
+  const jar = new Map<string, string>()
+  return async (address: string, init: RequestInit = {}) => {
+    const cookie = [...jar].map(([name, value]) => `${name}=${value}`).join('; ')
+    const response = await fetch(address, { redirect: 'manual', ...init, headers: { ...(init.headers as Record<string, string>), ...(cookie ? { cookie } : {}) } })
+    for (const line of response.headers.getSetCookie()) {
+      const [, name = '', value = ''] = /^([^=]+)=([^;]*)/.exec(line) ?? []
+      if (value) jar.set(name, value)
+      else jar.delete(name)
+    }
+    return response
+  }
+}
+
+async function begin(go = browser(), query = `iss=${encodeURIComponent(FHIR)}&launch=abc`) {
+  const response = await go(`${base}/smart/launch?${query}`)
+  const redirect = new URL(response.headers.get('location') ?? 'about:blank')
+  nonce = redirect.searchParams.get('nonce') ?? ''
+  return { go, response, redirect, state: redirect.searchParams.get('state') ?? '' }
+}
+
+async function finish(started: Awaited<ReturnType<typeof begin>>, query = `code=c&state=${started.state}`) {
+  return started.go(`${base}/smart/callback?${query}`)
+}
+
+async function launched() {
+  const started = await begin()
+  const handle = (await finish(started)).headers.get('location')?.split('/').at(-1) ?? ''
+  const session = await (await started.go(`${base}/smart/api/${handle}/session`)).json() as { csrf: string; patientId: string }
+  return { ...started, handle, session }
+}
+
+describe('the launch', () => {
+  test('asks with PKCE S256, state, nonce and the EHR as audience', async () => {
+    const { redirect, response } = await begin()
+    const asked = Object.fromEntries(redirect.searchParams)
+    expect(asked).toMatchObject({ response_type: 'code', client_id: 'jointlens', aud: FHIR, launch: 'abc', code_challenge_method: 'S256', redirect_uri: `${base}/smart/callback` })
+    expect(asked['state']).toMatch(/^[\w-]{43}$/)
+    expect(response.headers.getSetCookie()[0]).toMatch(/^__Host-jl-launch=.*Path=\/; Secure; HttpOnly; SameSite=None; Partitioned$/)
+  })
+
+  test('standalone asks for a patient instead of handing over a launch', async () => {
+    const { redirect } = await begin(browser(), `iss=${encodeURIComponent(FHIR)}`)
+    expect(redirect.searchParams.get('scope')).toBe('launch/patient openid fhirUser patient/*.rs')
+    expect(redirect.searchParams.has('launch')).toBe(false)
+  })
+
+  test.each([
+    ['an unknown EHR', 'iss=https://evil.example/fhir&launch=x'], ['no EHR', 'launch=x'], ['two EHRs', `iss=${FHIR}&iss=https://evil.example&launch=x`],
+    ['an EHR that begins like ours', `iss=${FHIR}.evil.example&launch=x`], ['a launch with spaces', `iss=${FHIR}&launch=a%20b`]
+  ])('from %s is refused with a page and no request', async (_name, query) => {
+    const response = await browser()(`${base}/smart/launch?${query}`)
+    expect(response.status).toBe(400)
+    expect(await response.text()).not.toContain('evil')
+    expect(requests).toEqual([])
+  })
+})
+
+describe('the way back', () => {
+  test('exchanges the code with the verifier of this launch, and the page gets no token', async () => {
+    const started = await begin()
+    const response = await finish(started)
+    const [form] = requests
+    expect(createHash('sha256').update(form?.['code_verifier'] ?? '').digest('base64url')).toBe(started.redirect.searchParams.get('code_challenge'))
+    expect(form).toMatchObject({ grant_type: 'authorization_code', code: 'c', redirect_uri: `${base}/smart/callback` })
+    expect(response.headers.get('location')).toMatch(/^\/smart\/app\/[\w-]{43}$/)
+    const { session } = await launched()
+    expect(JSON.stringify(session)).not.toContain('secret-token')
+    expect(session).toMatchObject({ patientId: 'pat-1', fhirUser: 'Practitioner/doc-1' })
+  })
+
+  const hostile: Record<string, () => Promise<Response>> = {
+    'without a state': async () => finish(await begin(), 'code=c'),
+    'with a state that was never given': async () => finish(await begin(), `code=c&state=${'A'.repeat(43)}`),
+    'in another browser': async () => { const started = await begin(); return finish({ ...started, go: browser() }) },
+    'a second time': async () => { const started = await begin(); await finish(started); return finish(started) },
+    'with the error of the EHR': async () => { const started = await begin(); return finish(started, `error=access_denied&state=${started.state}`) },
+    'from another authorization server (RFC 9207)': async () => { const started = await begin(); return finish(started, `code=c&state=${started.state}&iss=https://evil.example`) },
+    'without a patient': async () => { const started = await begin(); granted = async () => answer({ id_token: await idToken() }); return finish(started) },
+    'with a patient id that climbs': async () => { const started = await begin(); granted = async () => answer({ patient: '..', id_token: await idToken() }); return finish(started) },
+    'with an identity for another launch': async () => { const started = await begin(); granted = async () => answer({ patient: 'pat-1', id_token: await idToken({ nonce: 'other' }) }); return finish(started) },
+    'with an identity signed by someone else': async () => { const started = await begin(); granted = async () => answer({ patient: 'pat-1', id_token: await idToken({}, foreign.privateKey) }); return finish(started) },
+    'with an unsigned identity': async () => {
+      const started = await begin()
+      const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url')
+      granted = () => Promise.resolve(answer({ patient: 'pat-1', id_token: `${encode({ alg: 'none' })}.${encode({ iss: 'https://ehr.example', aud: 'jointlens', nonce, exp: 9e9, iat: 1 })}.` }))
+      return finish(started)
+    }
+  }
+  test.each(Object.entries(hostile))('%s opens nothing', async (_name, act) => {
+    const response = await act()
+    expect(response.status).toBe(400)
+    expect(response.headers.get('location')).toBeNull()
+  })
+})
+
+describe('a session', () => {
+  test('belongs to the browser that launched it', async () => {
+    const { handle } = await launched()
+    expect((await browser()(`${base}/smart/api/${handle}/session`)).status).toBe(401)
+  })
+
+  test('of two launches in one browser never mixes patients', async () => {
+    const one = await launched()
+    const second = await begin(one.go)
+    granted = async () => answer({ patient: 'pat-2', id_token: await idToken() })
+    const handle = (await finish(second)).headers.get('location')?.split('/').at(-1) ?? ''
+    const patientOf = async (id: string) => (await (await one.go(`${base}/smart/api/${id}/session`)).json() as { patientId: string }).patientId
+    expect([await patientOf(one.handle), await patientOf(handle)]).toEqual(['pat-1', 'pat-2'])
+  })
+
+  test.each([
+    ['without the page’s secret', {}], ['with another one', { 'x-jointlens-csrf': 'guess' }]
+  ])('signs nothing %s', async (_name, headers) => {
+    const { go, handle } = await launched()
+    const response = await go(`${base}/smart/api/${handle}/sign`, { method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body: '{}' })
+    expect([response.status, signed]).toEqual([403, []])
+  })
+
+  test('signs nothing for a page of another origin', async () => {
+    const { go, handle, session } = await launched()
+    const response = await go(`${base}/smart/api/${handle}/sign`, {
+      method: 'POST', headers: { 'content-type': 'application/json', 'x-jointlens-csrf': session.csrf, origin: 'https://evil.example' },
+      body: JSON.stringify({ screeningId: 's', decisions: [{ side: 'left', joint: 'mcp2', call: 'swollen' }] })
+    })
+    expect([response.status, signed]).toEqual([403, []])
+  })
+
+  test('signs what the form allows and nothing else', async () => {
+    const { go, handle, session } = await launched()
+    const send = (body: unknown) => go(`${base}/smart/api/${handle}/sign`, {
+      method: 'POST', headers: { 'content-type': 'application/json', 'x-jointlens-csrf': session.csrf }, body: JSON.stringify(body)
+    })
+    const review = { screeningId: 's', decisions: [{ side: 'left', joint: 'mcp2', call: 'swollen' }], activity: { patientGlobal: 3 } }
+    expect((await send({ ...review, decisions: [{ side: 'left', joint: 'mcp9', call: 'swollen' }] })).status).toBe(400)
+    expect((await send({ ...review, patientId: 'pat-2' })).status).toBe(400)
+    expect((await send(review)).status).toBe(201)
+    expect(signed).toEqual([review])
+  })
+
+  test('renews its token once for many requests, and sends a refresh token only once', async () => {
+    granted = async () => answer({ patient: 'pat-1', id_token: await idToken() }, { refreshToken: 'r1' })
+    const { go, handle } = await launched()
+    granted = () => Promise.resolve(answer({}, { accessToken: 'new', refreshToken: 'r2' }))
+    now += 280_000
+    requests = []
+    const all = await Promise.all(Array.from({ length: 10 }, () => go(`${base}/smart/api/${handle}/review`)))
+    expect(all.map(({ status }) => status)).toEqual(Array(10).fill(200))
+    expect(requests).toEqual([{ grant_type: 'refresh_token', refresh_token: 'r1' }])
+  })
+
+  test('ends when the EHR renews no more, or names another patient', async () => {
+    granted = async () => answer({ patient: 'pat-1', id_token: await idToken() }, { refreshToken: 'r1' })
+    const { go, handle } = await launched()
+    now += 280_000
+    granted = () => Promise.resolve(answer({ patient: 'pat-2' }))
+    expect((await go(`${base}/smart/api/${handle}/review`)).status).toBe(401)
+    granted = () => Promise.reject(new ScreeningError('ERR_EHR_UNAUTHORIZED', 'no'))
+    expect((await go(`${base}/smart/api/${handle}/review`)).status).toBe(401)
+  })
+
+  test('is gone after logout', async () => {
+    const { go, handle, session } = await launched()
+    expect((await go(`${base}/smart/api/${handle}/logout`, { method: 'POST', headers: { 'x-jointlens-csrf': session.csrf } })).status).toBe(204)
+    expect((await go(`${base}/smart/api/${handle}/session`)).status).toBe(401)
+  })
+})
