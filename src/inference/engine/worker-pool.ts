@@ -1,4 +1,4 @@
-import { ScreeningError } from '../../errors.ts'
+import { ScreeningError, type ErrorCode } from '../../errors.ts'
 import { startWorker, type WorkerProcess } from './worker-process.ts'
 import { fromAnswer, type WorkerAnswer, type WorkerResults, type WorkerSettings, type WorkerTask } from './worker-protocol.ts'
 
@@ -26,10 +26,13 @@ interface Job {
   fail(error: unknown): void
 }
 
-/** A worker opens, is idle, works on one job, is idle again …; it is dropped when it is killed or ends by itself. */
+/**
+ * A worker opens, is idle, works on one job, is idle again …; it is dropped when it is killed or ends by itself. One that could
+ * not open the model answers every job with the reason, and no job's time runs meanwhile.
+ */
 interface Worker {
   readonly process: WorkerProcess
-  state: 'opening' | 'idle' | { readonly job: Job; readonly deadline: NodeJS.Timeout }
+  state: 'opening' | 'idle' | { readonly job: Job; readonly deadline: NodeJS.Timeout } | { readonly refusal: WorkerAnswer<never> }
 }
 
 /** Reading the bundle and converting the landmark networks takes a second or two; a loaded machine needs patience. */
@@ -61,14 +64,14 @@ export async function openWorkerPool({ settings, workers: size, maxQueue, photoT
       process: startWorker(settings, {
         opened(answer) {
           clearTimeout(opening)
-          worker.state = 'idle'
-          if ('failure' in answer) reject(new ScreeningError(answer.failure.code, answer.failure.message))
+          worker.state = 'failure' in answer ? { refusal: answer } : 'idle'
+          if ('failure' in answer) refuse(answer.failure, reject)
           else resolve(answer.result.executionProvider)
           dispatch()
         },
         answered(answer) {
           const job = free(worker)
-          modelFails = 'failure' in answer && answer.failure.code.startsWith('ERR_MODEL_')
+          modelFails = 'failure' in answer && isOfModel(answer.failure.code)
           job?.settle(answer)
           dispatch()
         },
@@ -87,13 +90,18 @@ export async function openWorkerPool({ settings, workers: size, maxQueue, photoT
     return promise
   }
 
+  const refuse = ({ code, message }: { readonly code: ErrorCode; readonly message: string }, reject: (error: ScreeningError) => void) => {
+    modelFails = isOfModel(code)
+    reject(new ScreeningError(code, message))
+  }
+
   const fill = () => {
     while (!closed && workers.size < size) void start()
   }
 
   /** Takes the job from a worker. */
   function free(worker: Worker): Job | undefined {
-    if (typeof worker.state === 'string') return undefined
+    if (typeof worker.state === 'string' || 'refusal' in worker.state) return undefined
     const { job, deadline } = worker.state
     clearTimeout(deadline)
     worker.state = 'idle'
@@ -110,6 +118,10 @@ export async function openWorkerPool({ settings, workers: size, maxQueue, photoT
 
   function dispatch(): void {
     for (const worker of workers) {
+      if (typeof worker.state === 'object' && 'refusal' in worker.state) {
+        for (const job of waiting.splice(0)) job.settle(worker.state.refusal)
+        return
+      }
       if (worker.state !== 'idle') continue
       const job = waiting.shift()
       if (!job) return
@@ -168,4 +180,5 @@ export async function openWorkerPool({ settings, workers: size, maxQueue, photoT
   }
 }
 
+const isOfModel = (code: ErrorCode) => code.startsWith('ERR_MODEL_')
 const notReady = (message: string) => new ScreeningError('ERR_NOT_READY', message)
