@@ -1,8 +1,8 @@
 import { closeSync, linkSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, statSync, writeSync } from 'node:fs'
-import { join, resolve } from 'node:path'
-import { PGlite, types } from '@electric-sql/pglite'
+import { resolve } from 'node:path'
 import pg from 'pg'
 import { ScreeningError } from '../../errors.ts'
+import { DatabaseFailure, openEmbeddedDatabase, type EmbeddedDatabase } from './embedded-database.ts'
 import { migrate } from './migrations.ts'
 
 export type Row = Readonly<Record<string, unknown>>
@@ -37,14 +37,17 @@ function openServer(databaseUrl: string): Store {
   const pool = new pg.Pool({ connectionString: databaseUrl, max: 10, connectionTimeoutMillis: 5_000, statement_timeout: 30_000 })
   // A connection that dies while idle is replaced at the next query; without a listener it would end the process.
   pool.on('error', () => undefined)
+  const queriesOf = (client: pg.Pool | pg.PoolClient): Queries => ({
+    query: (sql, parameters = []) => rowsOf(client.query(sql, [...parameters]).then(({ rows }) => rows as unknown[]))
+  })
   return {
     kind: 'server',
-    query: (sql, parameters = []) => rowsOf(pool.query(sql, [...parameters])),
+    ...queriesOf(pool),
     async transaction(work) {
       const client = await pool.connect().catch((error: unknown) => { throw storeError(error) })
       try {
         await client.query('begin')
-        const result = await work({ query: (sql, parameters = []) => rowsOf(client.query(sql, [...parameters])) })
+        const result = await work(queriesOf(client))
         await client.query('commit')
         return result
       } catch (error) {
@@ -60,21 +63,23 @@ function openServer(databaseUrl: string): Store {
 
 async function openEmbedded(place: { readonly dataDir: string } | { readonly memory: true }): Promise<Store> {
   const lock = 'dataDir' in place ? lockFolder(place.dataDir) : undefined
-  // int8 as a number, as far as numbers go: our counters never reach 2^53.
-  const parsers = { [types.INT8]: (value: string) => Number(value) }
-  let db: PGlite
+  let database: EmbeddedDatabase
   try {
-    db = await PGlite.create('dataDir' in place ? join(place.dataDir, 'pglite') : 'memory://', { parsers })
+    database = await openEmbeddedDatabase('dataDir' in place ? { dataDir: place.dataDir } : {})
   } catch (cause) {
     lock?.release()
     throw new ScreeningError('ERR_STORE', 'Expected an embedded store that can be opened', { cause })
   }
+  const queriesOf = (query: EmbeddedDatabase['query']): Queries => ({ query: (sql, parameters = []) => rowsOf(query(sql, parameters)) })
   return {
     kind: 'embedded',
-    query: (sql, parameters = []) => rowsOf(db.query(sql, [...parameters])),
-    transaction: (work) => db.transaction((tx) => work({ query: (sql, parameters = []) => rowsOf(tx.query(sql, [...parameters])) })),
+    ...queriesOf((sql, parameters) => database.query(sql, parameters)),
+    transaction: (work) => database.transaction((query) => work(queriesOf(query))).catch((error: unknown) => {
+      // What the work itself throws goes on as it is; a failed begin or commit is the store's.
+      throw error instanceof DatabaseFailure ? storeError(error) : error
+    }),
     async close() {
-      await db.close()
+      await database.close()
       lock?.release()
     }
   }
@@ -83,9 +88,9 @@ async function openEmbedded(place: { readonly dataDir: string } | { readonly mem
 pg.types.setTypeParser(pg.types.builtins.INT8, Number)
 
 /** The driver's own error holds the statement and its parameters, which may name a patient: only the SQLSTATE goes on. */
-async function rowsOf<R extends Row>(answer: Promise<{ rows: unknown[] }>): Promise<readonly R[]> {
-  const { rows } = await answer.catch((error: unknown) => { throw storeError(error) })
-  return rows as R[]
+async function rowsOf<R extends Row>(answer: Promise<readonly unknown[]>): Promise<readonly R[]> {
+  const rows = await answer.catch((error: unknown) => { throw storeError(error) })
+  return rows as readonly R[]
 }
 
 function storeError(error: unknown): ScreeningError {

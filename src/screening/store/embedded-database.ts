@@ -1,0 +1,93 @@
+import { Worker } from 'node:worker_threads'
+import type { ThreadAnswer, ThreadCall, ThreadPlace } from './embedded-protocol.ts'
+
+/** A failed statement, by its SQLSTATE; `no code` when the database itself is gone. */
+export class DatabaseFailure extends Error {
+  readonly code: string
+  constructor(code: string) {
+    super(`SQLSTATE ${code}`)
+    this.code = code
+  }
+}
+
+export interface EmbeddedDatabase {
+  query(sql: string, parameters: readonly unknown[]): Promise<readonly unknown[]>
+  /** Others wait until it has ended. */
+  transaction<T>(work: (query: EmbeddedDatabase['query']) => Promise<T>): Promise<T>
+  close(): Promise<void>
+}
+
+type Call = ThreadCall extends infer One ? One extends ThreadCall ? Omit<One, 'id'> : never : never
+interface Waiting { resolve(rows: readonly unknown[]): void; reject(error: DatabaseFailure): void }
+
+/** PGlite in its thread. All methods throw DatabaseFailure. */
+export async function openEmbeddedDatabase(place: ThreadPlace): Promise<EmbeddedDatabase> {
+  const thread = new Worker(new URL('embedded-thread.ts', import.meta.url), {
+    workerData: place, execArgv: ['--disable-warning=ExperimentalWarning'], env: {}
+  })
+  const waiting = new Map<number, Waiting>()
+  let calls = 0
+  let gone = false
+
+  thread.on('message', (answer: ThreadAnswer) => {
+    const call = waiting.get(answer.id)
+    waiting.delete(answer.id)
+    // A program that waits for nothing else may end.
+    if (waiting.size === 0) thread.unref()
+    if ('failed' in answer) call?.reject(new DatabaseFailure(answer.failed))
+    else call?.resolve(answer.rows)
+  })
+  const fail = () => {
+    gone = true
+    for (const { reject } of waiting.values()) reject(new DatabaseFailure('no code'))
+    waiting.clear()
+  }
+  thread.on('error', fail)
+  thread.on('exit', fail)
+
+  function answerTo(id: number, message?: ThreadCall): Promise<readonly unknown[]> {
+    const { promise, resolve, reject } = Promise.withResolvers<readonly unknown[]>()
+    if (gone) reject(new DatabaseFailure('no code'))
+    else {
+      waiting.set(id, { resolve, reject })
+      thread.ref()
+      if (message) thread.postMessage(message)
+    }
+    return promise
+  }
+
+  function call(one: Call): { readonly id: number; readonly rows: Promise<readonly unknown[]> } {
+    const id = ++calls
+    return { id, rows: answerTo(id, { ...one, id }) }
+  }
+
+  const database: EmbeddedDatabase = {
+    query: (sql, parameters) => call({ kind: 'query', sql, parameters }).rows,
+
+    async transaction(work) {
+      const { id: transaction, rows: begun } = call({ kind: 'begin' })
+      await begun
+      let result
+      try {
+        result = await work((sql, parameters) => call({ kind: 'query', sql, parameters, transaction }).rows)
+      } catch (error) {
+        await call({ kind: 'end', transaction, how: 'rollback' }).rows.catch(() => undefined)
+        throw error
+      }
+      await call({ kind: 'end', transaction, how: 'commit' }).rows
+      return result
+    },
+
+    async close() {
+      await call({ kind: 'close' }).rows.catch(() => undefined)
+      await thread.terminate()
+    }
+  }
+  try {
+    await answerTo(0)
+    return database
+  } catch (error) {
+    await thread.terminate()
+    throw error
+  }
+}

@@ -1,0 +1,13 @@
+/** Absent `dataDir`: in memory. */
+export interface ThreadPlace { readonly dataDir?: string }
+
+/** What the store asks of its PGlite thread. A transaction is named by the id of the call that began it. */
+export type ThreadCall = { readonly id: number } & (
+  | { readonly kind: 'query'; readonly sql: string; readonly parameters: readonly unknown[]; readonly transaction?: number }
+  | { readonly kind: 'begin' }
+  | { readonly kind: 'end'; readonly transaction: number; readonly how: 'commit' | 'rollback' }
+  | { readonly kind: 'close' }
+)
+
+/** `failed` is an SQLSTATE, or `no code`. */
+export type ThreadAnswer = { readonly id: number } & ({ readonly rows: readonly unknown[] } | { readonly failed: string })

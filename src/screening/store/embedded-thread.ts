@@ -1,0 +1,80 @@
+import { join } from 'node:path'
+import { parentPort, workerData } from 'node:worker_threads'
+import { PGlite, types, type Transaction } from '@electric-sql/pglite'
+import type { ThreadAnswer, ThreadCall, ThreadPlace } from './embedded-protocol.ts'
+
+/**
+ * PGlite in a thread of its own: a query of it is computation (0.5 to 1 ms), and the thread that answers hooks must not do it.
+ * Opens, answers `{ id: 0 }`, then each call by its id. A transaction stays open between its calls, as one connection's does.
+ */
+const port = parentPort
+if (!port) throw new Error('Expected to run as a thread of the store')
+
+class RolledBack extends Error {}
+
+interface OpenTransaction {
+  readonly tx: Transaction
+  end(how: 'commit' | 'rollback'): void
+  readonly ended: Promise<unknown>
+}
+
+const transactions = new Map<number, OpenTransaction>()
+const { dataDir } = workerData as ThreadPlace
+// int8 as a number, as far as numbers go: our counters never reach 2^53.
+const parsers = { [types.INT8]: (value: string) => Number(value) }
+const opening = PGlite.create(dataDir === undefined ? 'memory://' : join(dataDir, 'pglite'), { parsers })
+
+void reply(0, opening.then(() => []))
+port.on('message', (call: ThreadCall) => void reply(call.id, perform(call)))
+
+async function perform(call: ThreadCall): Promise<readonly unknown[]> {
+  const db = await opening
+  switch (call.kind) {
+    case 'query': {
+      const { rows } = await (call.transaction === undefined ? db : open(call.transaction).tx).query(call.sql, [...call.parameters])
+      return rows
+    }
+    case 'begin':
+      await begin(db, call.id)
+      return []
+    case 'end': {
+      const { end, ended } = open(call.transaction)
+      transactions.delete(call.transaction)
+      end(call.how)
+      await ended
+      return []
+    }
+    case 'close':
+      await db.close()
+      return []
+  }
+}
+
+/** Resolves once nothing else runs and the transaction is open under the id of the call. */
+function begin(db: PGlite, id: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const ended = db.transaction((tx) => new Promise<void>((commit, rollback) => {
+      transactions.set(id, { tx, ended: settled, end: (how) => how === 'commit' ? commit() : rollback(new RolledBack()) })
+      resolve()
+    }))
+    const settled = ended.catch((error: unknown) => {
+      reject(error instanceof Error ? error : new Error('transaction'))
+      if (!(error instanceof RolledBack)) throw error
+    })
+    settled.catch(() => undefined)
+  })
+}
+
+function open(id: number): OpenTransaction {
+  const found = transactions.get(id)
+  if (!found) throw new Error('Expected an open transaction')
+  return found
+}
+
+/** Of an error only its SQLSTATE goes on: its text holds the statement and its parameters, which may name a patient. */
+async function reply(id: number, work: Promise<readonly unknown[]>): Promise<void> {
+  const answer: ThreadAnswer = await work.then((rows) => ({ id, rows }), (error: unknown) => ({
+    id, failed: error instanceof Error && 'code' in error ? String(error.code) : 'no code'
+  }))
+  port?.postMessage(answer)
+}
