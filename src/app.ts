@@ -115,6 +115,8 @@ function openParts(config: Config, store: Store, engine: InferenceEngine, log: L
 function httpApp(config: Config, parts: Parts): Express {
   const app = express()
   app.disable('x-powered-by')
+  // Nothing here may be kept by a cache, so nothing needs its digest.
+  app.disable('etag')
   app.use(securityHeaders(config))
   app.use(measure(parts.metrics, parts.log))
   operations(app, config, parts)

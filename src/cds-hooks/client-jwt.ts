@@ -54,8 +54,7 @@ export function openClientVerifier({ tenants, fetchKeys, jti, clock, callsPerSec
       if (header.jku !== undefined && header.jku !== client.jku) throw unauthorized()
       if (!client.algorithms.some((algorithm) => algorithm === header.alg)) throw unauthorized()
       if (!rate.allow(`${tenant.id} ${client.issuer}`)) throw new ScreeningError('ERR_RATE_LIMITED', 'Expected fewer calls a second from this client')
-      const keySet = await keys.of(tenant, client, header.kid)
-      const payload = await verified(token, keySet, client, calledUrl, clock())
+      const payload = await verified(token, importedOnce(await keys.of(tenant, client, header.kid)), client, calledUrl, clock())
       const expiresAt = (payload.iat + MAX_AGE_SECONDS + TOLERANCE_SECONDS) * 1000
       if (!(await jti.use(tenant.id, client.issuer, payload.jti, expiresAt))) throw unauthorized()
       return { tenant, issuer: client.issuer }
@@ -97,10 +96,20 @@ function registrationOf(registered: readonly Registration[], { issuer, tenant }:
   return only
 }
 
-async function verified(token: string, keySet: JSONWebKeySet, client: CdsClientConfig, calledUrl: string, now: number): Promise<{ iat: number; jti: string }> {
+type LocalKeySet = ReturnType<typeof createLocalJWKSet>
+const importedKeys = new WeakMap<JSONWebKeySet, LocalKeySet>()
+
+/** Importing a key costs as much as a signature: each key set once, for as long as it is kept. */
+function importedOnce(keySet: JSONWebKeySet): LocalKeySet {
+  const known = importedKeys.get(keySet) ?? createLocalJWKSet(keySet)
+  importedKeys.set(keySet, known)
+  return known
+}
+
+async function verified(token: string, keySet: LocalKeySet, client: CdsClientConfig, calledUrl: string, now: number): Promise<{ iat: number; jti: string }> {
   let payload
   try {
-    ({ payload } = await jwtVerify(token, createLocalJWKSet(keySet), {
+    ({ payload } = await jwtVerify(token, keySet, {
       algorithms: [...client.algorithms],
       issuer: client.issuer,
       audience: [calledUrl, ...client.audiences],
@@ -123,6 +132,14 @@ const REFETCH_MS = 30_000
 /** An outage of the client's key set does not stop its clinicians: known keys stay good for a day. */
 const STALE_MS = 24 * 3_600_000
 
+const configuredKeys = new WeakMap<CdsClientConfig, JSONWebKeySet>()
+
+function configured(client: CdsClientConfig, keys: NonNullable<CdsClientConfig['keys']>): JSONWebKeySet {
+  const known = configuredKeys.get(client) ?? { keys: [...keys] }
+  configuredKeys.set(client, known)
+  return known
+}
+
 interface CachedKeys { readonly keys: JSONWebKeySet; readonly fetchedAt: number }
 
 /** Key sets by address. A kid that is not known asks again, at most every 30 seconds however many such tokens come. */
@@ -140,7 +157,7 @@ function openKeyCache(fetchKeys: VerifierDeps['fetchKeys'], clock: () => number)
 
   return {
     async of(tenant: TenantConfig, client: CdsClientConfig, kid: string): Promise<JSONWebKeySet> {
-      if (client.keys) return { keys: [...client.keys] }
+      if (client.keys) return configured(client, client.keys)
       const { jku } = client
       if (!jku) throw unauthorized()
       const name = `${tenant.id} ${jku}`

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { ScreeningError, type ErrorCode } from '../errors.ts'
-import type { ScreeningService } from './screening.ts'
+import type { PatientOfTenant, ScreeningService } from './screening.ts'
+import { inBatches } from './store/in-batches.ts'
 import type { Queries, Row, Store } from './store/open-store.ts'
 
 export type RequestReason = Parameters<ScreeningService['request']>[2]
@@ -74,6 +75,7 @@ interface JobRow extends Row {
  */
 export function openQueue(store: Store, { leaseMs = 10_000, parkMs = parkTime, retryMs = retryTime, limit = LIMIT }: QueueOptions = {}) {
   let recovered = store.kind === 'server'
+  const outcome = inBatches((patients: readonly PatientOfTenant[]) => outcomesOf(store, patients))
 
   /** An embedded store has one owner: leases of any other process are of a dead one. */
   async function recover(): Promise<void> {
@@ -157,17 +159,7 @@ export function openQueue(store: Store, { leaseMs = 10_000, parkMs = parkTime, r
     },
 
     /** The patient's newest job. */
-    async outcome(tenant: string, patientId: string): Promise<JobOutcome> {
-      const [row] = await store.query<JobRow>(
-        `select state, failure_code, failed_at from job where tenant = $1 and patient_id = $2
-         order by state in ${OPEN} desc, created_at desc limit 1`, [tenant, patientId])
-      if (!row) return { pending: false }
-      return {
-        // Parked is not pending: nobody should wait for a server that may be gone until tomorrow.
-        pending: row.state === 'accepted' || row.state === 'leased',
-        ...(row.failure_code && row.failed_at ? { failure: { code: row.failure_code, at: row.failed_at.toISOString() } } : {})
-      }
-    },
+    outcome: (tenant: string, patientId: string) => outcome({ tenant, patientId }),
 
     /** Numbers by state, for metrics. */
     async counts(): Promise<Readonly<Record<string, number>>> {
@@ -175,6 +167,23 @@ export function openQueue(store: Store, { leaseMs = 10_000, parkMs = parkTime, r
       return Object.fromEntries(rows.map(({ state, count }) => [state, count]))
     }
   }
+}
+
+async function outcomesOf(store: Store, patients: readonly PatientOfTenant[]): Promise<readonly JobOutcome[]> {
+  const rows = await store.query<JobRow & { readonly place: number }>(
+    `select place, newest.* from unnest($1::text[], $2::text[]) with ordinality as asked (tenant, patient_id, place)
+     cross join lateral (
+       select state, failure_code, failed_at from job where tenant = asked.tenant and patient_id = asked.patient_id
+       order by state in ${OPEN} desc, created_at desc limit 1) newest`,
+    [patients.map(({ tenant }) => tenant), patients.map(({ patientId }) => patientId)])
+  const found = patients.map((): JobOutcome => ({ pending: false }))
+  for (const { place, state, failure_code: code, failed_at: at } of rows)
+    found[place - 1] = {
+      // Parked is not pending: nobody should wait for a server that may be gone until tomorrow.
+      pending: state === 'accepted' || state === 'leased',
+      ...(code && at ? { failure: { code, at: at.toISOString() } } : {})
+    }
+  return found
 }
 
 /** Overdue; or, after a clock was set back, due later than any lease can be. */

@@ -131,8 +131,8 @@ export function openScreeningService(deps: ScreeningDeps): RunningScreening {
   }
 
   async function status(tenant: string, patientId: string): Promise<ScreeningStatus> {
-    const [outcome, latest] = await Promise.all([queue.outcome(tenant, patientId), results.latest(tenant, patientId)])
-    return { ...(latest ? { latest } : {}), ...outcome }
+    const [outcome, visits] = await Promise.all([queue.outcome(tenant, patientId), results.newest(tenant, patientId)])
+    return { ...visits, ...outcome }
   }
 
   function known(tenant: string): TenantConfig {

@@ -8,6 +8,11 @@ import type { HandJointCount } from '../joints/hand-joint-count.ts'
  */
 export type ScreeningState = 'accepted' | 'leased' | 'inferred' | 'writing' | 'done' | 'refused' | 'parked' | 'dead-letter'
 
+export interface PatientOfTenant {
+  readonly tenant: string
+  readonly patientId: string
+}
+
 /** One photo as the record names it. */
 export interface PhotoReference {
   readonly resourceType: 'Media' | 'DocumentReference'
@@ -45,6 +50,8 @@ export interface Screening {
 
 export interface ScreeningStatus {
   readonly latest?: Screening
+  /** The visit before it with a joint that could be assessed, for the change since. */
+  readonly before?: Screening
   /** A screening is accepted or running. */
   readonly pending: boolean
   /** Set when the last attempt ended without a result. */

@@ -19,7 +19,6 @@ const photos = [LEFT_PHOTO, RIGHT_PHOTO].map((photo) => ({ ...photo, attachment:
 function withResult(change: Parameters<typeof storedScreening>[0] = {}) {
   const latest = storedScreening(change)
   cds.house.status = { latest, pending: false }
-  cds.house.history = [latest]
   cds.house.record = { ...cds.house.record, photos }
   return latest
 }
@@ -87,7 +86,7 @@ describe('the card of a stored result', () => {
   test('names what changed since the visit before', async () => {
     const latest = withResult()
     const findings = sampleFindings().map((one): JointFinding => one.kind === 'assessed' ? { ...one, inflamed: one.side === 'right' && one.joint === 'pip3' } : one)
-    cds.house.history = [latest, storedScreening({ id: '99999999-2222-4333-8444-555555555555', photoTime: '2026-06-10T08:00:00Z', findings, count: handJointCount(findings, { factor: 1.6, level: 0.9 }) })]
+    cds.house.status = { ...cds.house.status, before: storedScreening({ id: '99999999-2222-4333-8444-555555555555', photoTime: '2026-06-10T08:00:00Z', findings, count: handJointCount(findings, { factor: 1.6, level: 0.9 }) }) }
     const [card] = await cds.call('hand-joints')
     expect(card?.detail).toContain('Since 10 Jun: 1 → 1 suggested as swollen')
     expect(card?.detail).toContain('newly flagged: left MCP 2')

@@ -97,6 +97,22 @@ describe('a screening', () => {
     expect(history.map(({ photoTime }) => photoTime.slice(0, 7))).toEqual(['2026-11', '2026-06'])
   })
 
+  test('compares with the visit before that had a joint that could be assessed, for each of many who are asked for at once', async () => {
+    house = await openHouse(engine, {}, { store })
+    await house.addPhoto('pat-5', 'demo-5-2026-06-left', { createdDateTime: '2026-06-10T08:00:00Z' })
+    await house.addPhoto('pat-5', 'demo-1-left', { createdDateTime: '2026-08-10T08:00:00Z', bodySite: { text: 'Right hand' } })
+    await house.addPhoto('pat-5', 'demo-5-2026-11-left', { createdDateTime: '2026-11-10T08:00:00Z' })
+    await house.addPhoto('pat-1', 'demo-1-left')
+    await screen('pat-5')
+    await screen('pat-1')
+    const asked = ['pat-5', 'pat-1', 'pat-2', 'pat-5']
+    const answers = await Promise.all(asked.map((patientId) => house.service.status('clinic', patientId)))
+    expect(answers.map(({ latest }) => latest?.patientId)).toEqual(['pat-5', 'pat-1', undefined, 'pat-5'])
+    expect(answers.map(({ latest, before }) => [latest, before].map((one) => one?.photoTime.slice(0, 7)))).toEqual([
+      ['2026-11', '2026-06'], [expect.any(String), undefined], [undefined, undefined], ['2026-11', '2026-06']
+    ])
+  })
+
   test('never reads a photo of another patient, and tenants never see each other', async () => {
     house = await openHouse(engine, {}, { store })
     await house.addPhoto('pat-1', 'demo-1-left')

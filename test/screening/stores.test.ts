@@ -49,6 +49,27 @@ test('a token id works once, and another client may use the same one', async () 
   expect(await jti.use('clinic', 'other', 'a', soon)).toBe(true)
 })
 
+test('of one token id that comes fifty times at once, among others, one is let in', async () => {
+  const jti = openJtiStore(store)
+  const until = Date.now() + 60_000
+  const uses = Array.from({ length: 150 }, (_, index) => jti.use('clinic', 'https://ehr.example', index % 3 === 0 ? 'the same' : `another ${index}`, until))
+  const letIn = await Promise.all(uses)
+  expect(letIn.filter((one, index) => one && index % 3 === 0)).toHaveLength(1)
+  expect(letIn.filter((one, index) => one && index % 3 !== 0)).toHaveLength(100)
+})
+
+test('cards that are kept at once are each found under their own tenant', async () => {
+  const cards = openCardStore(store)
+  const card = (index: number) => ({
+    uuid: `card-${index}`, tenant: index % 2 === 0 ? 'clinic' : 'another', serviceId: 'hand-joints', patientId: `pat-${index}`,
+    suggestions: [`suggestion-${index}`], createdAt: '2026-11-24T08:00:00.000Z', ...(index === 3 ? { screeningId: 'screening-3', modelDigest: 'digest' } : {})
+  })
+  await Promise.all(Array.from({ length: 20 }, (_, index) => cards.put(card(index))))
+  expect(await cards.get('another', 'card-3')).toEqual(card(3))
+  expect(await cards.get('clinic', 'card-4')).toEqual(card(4))
+  expect(await cards.get('clinic', 'card-3')).toBeUndefined()
+})
+
 test('feedback is stored once each and counted by service, model and month', async () => {
   const cards = openCardStore(store)
   const feedback = openFeedbackStore(store)

@@ -65,7 +65,6 @@ export const searchset = (...resources: object[]) => ({ resourceType: 'Bundle', 
 export async function openCdsHouse(store: Store, settings: Partial<TenantConfig> = {}) {
   const house = {
     status: { pending: false } as ScreeningStatus,
-    history: [] as Screening[],
     record: { photos: [], conditions: [PATIENT_WITH_RA], conditionsComplete: true } as HookRecord,
     requested: [] as string[],
     now: NOW,
@@ -96,7 +95,7 @@ export async function openCdsHouse(store: Store, settings: Partial<TenantConfig>
     }),
     screenings: {
       status: () => Promise.resolve(house.status),
-      history: () => Promise.resolve(house.history),
+      history: () => Promise.resolve(house.status.latest ? [house.status.latest] : []),
       request: (_tenant, patientId) => Promise.resolve(void house.requested.push(patientId)),
       settled: () => Promise.resolve(house.status)
     },

@@ -32,6 +32,11 @@ export interface Answer {
   readonly screening?: Screening
 }
 
+interface Visits {
+  readonly latest: Screening
+  readonly before?: Screening
+}
+
 const NOTHING: Answer = { cards: [] }
 /** A photo set that could not be read is tried again after this long, not at every look at the chart. */
 const RETRY_MS = 10 * 60_000
@@ -78,16 +83,14 @@ async function showResult(request: HookRequest, { photos }: HookRecord, status: 
   if (tenant.mode === 'shadow') return NOTHING
 
   const newer = !covered && (status.pending || wanted)
-  if (status.latest && (photos === undefined || photos.length > 0)) return showLatest(request, status.latest, newer, context, deps)
+  if (status.latest && (photos === undefined || photos.length > 0)) return showLatest(request, { latest: status.latest, ...(status.before ? { before: status.before } : {}) }, newer, context, deps)
   if (photos?.length === 0) return NOTHING
   if (newer) return { cards: [pendingCard(context)] }
   return failed ? { cards: [failedCard(context)] } : NOTHING
 }
 
-async function showLatest(request: HookRequest, latest: Screening, newer: boolean, context: CardContext, deps: AnswerDeps): Promise<Answer> {
+function showLatest(request: HookRequest, { latest, before }: Visits, newer: boolean, context: CardContext, deps: AnswerDeps): Answer {
   const { tenant } = context
-  const history = await deps.screenings.history(tenant.id, request.context.patientId)
-  const before = history.find(({ id, photoTime, count }) => id !== latest.id && count.assessable > 0 && Date.parse(photoTime) < Date.parse(latest.photoTime))
   const { encounterId } = request.context
   const suggest = request.hook !== 'order-select' && latest.written.length === 0 && latest.count.assessable > 0
   const calibration = deps.calibrationOf(tenant)

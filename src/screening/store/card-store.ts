@@ -1,3 +1,4 @@
+import { inBatches } from './in-batches.ts'
 import type { Store } from './open-store.ts'
 
 /** What a card that was sent was about, for its feedback. */
@@ -30,13 +31,17 @@ interface CardRow extends Readonly<Record<string, unknown>> {
 }
 
 export function openCardStore(store: Store): CardStore {
+  const put = inBatches(async (cards: readonly CardRecord[]): Promise<readonly undefined[]> => {
+    // One JSON parameter: an array of JSON values is not the same to both databases.
+    await store.query(
+      `insert into card (tenant, uuid, service_id, patient_id, screening_id, model_digest, suggestions, created_at)
+       select tenant, uuid, "serviceId", "patientId", "screeningId", "modelDigest", suggestions, "createdAt"
+       from jsonb_to_recordset($1::jsonb) as card (tenant text, uuid text, "serviceId" text, "patientId" text, "screeningId" text,
+         "modelDigest" text, suggestions jsonb, "createdAt" timestamptz) on conflict do nothing`, [JSON.stringify(cards)])
+    return cards.map(() => undefined)
+  })
   return {
-    async put({ tenant, uuid, serviceId, patientId, screeningId, modelDigest, suggestions, createdAt }) {
-      await store.query(
-        `insert into card (tenant, uuid, service_id, patient_id, screening_id, model_digest, suggestions, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict do nothing`,
-        [tenant, uuid, serviceId, patientId, screeningId ?? null, modelDigest ?? null, JSON.stringify(suggestions), createdAt])
-    },
+    put,
     async get(tenant, uuid) {
       const [row] = await store.query<CardRow>('select * from card where tenant = $1 and uuid = $2', [tenant, uuid])
       return row && {

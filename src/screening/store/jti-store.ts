@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { inBatches } from './in-batches.ts'
 import type { Store } from './open-store.ts'
 
 /** Remembers each token id until the token would have expired anyway, so that a stolen one works no second time. */
@@ -9,16 +10,26 @@ export interface JtiStore {
 
 const SWEEP_EVERY = 500
 
+interface Use { readonly digest: string; readonly expiresAt: string }
+
 /** Only a digest is kept: a token id may be of any length, and the table holds no more than the tokens that still live. */
 export function openJtiStore(store: Store): JtiStore {
   let uses = 0
+  const keep = inBatches(async (batch: readonly Use[]): Promise<readonly boolean[]> => {
+    // In one order everywhere, so that two processes never wait for each other.
+    const sorted = batch.toSorted((one, other) => one.digest < other.digest ? -1 : 1)
+    const added = await store.query<{ digest: string }>(
+      'insert into jti (digest, expires_at) select * from unnest($1::text[], $2::timestamptz[]) on conflict do nothing returning digest',
+      [sorted.map(({ digest }) => digest), sorted.map(({ expiresAt }) => expiresAt)])
+    const fresh = new Set(added.map(({ digest }) => digest))
+    // Of the same id twice in one batch the first alone is let in.
+    return batch.map(({ digest }) => fresh.delete(digest))
+  })
   return {
     async use(tenant, issuer, jti, expiresAtMs) {
       if (uses++ % SWEEP_EVERY === 0) await store.query('delete from jti where expires_at < now() - interval \'10 minutes\'')
       const digest = createHash('sha256').update(JSON.stringify([tenant, issuer, jti])).digest('hex')
-      const added = await store.query(
-        'insert into jti (digest, expires_at) values ($1, $2) on conflict do nothing returning 1', [digest, new Date(expiresAtMs).toISOString()])
-      return added.length === 1
+      return keep({ digest, expiresAt: new Date(expiresAtMs).toISOString() })
     }
   }
 }
