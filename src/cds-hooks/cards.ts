@@ -6,7 +6,7 @@ import { HAND_JOINTS, LATERALITIES } from '../joints/hand-joint.ts'
 import type { Screening } from '../screening/screening.ts'
 import { dayOf } from '../screening/visits.ts'
 import { escaped, list, table } from './markdown.ts'
-import { SUMMARY_LIMIT, type Card, type Indicator, type OverrideReason, type Suggestion } from './protocol.ts'
+import { SUMMARY_LIMIT, type Action, type Card, type Indicator, type OverrideReason, type Suggestion } from './protocol.ts'
 import { dayIn, type Wording } from './wording.ts'
 
 /** What every card of one answer shares. */
@@ -116,14 +116,22 @@ function overrideReasons({ override }: Wording): readonly OverrideReason[] {
 /** One suggestion is one decision: the whole set, which the EHR applies as one. */
 function suggestionOf(resources: readonly FhirResource[], { wording, newId }: CardContext): Suggestion | undefined {
   if (resources.length === 0) return undefined
+  return { label: wording.record(resources.length), uuid: newId(), actions: actionsOf(resources, wording) }
+}
+
+const keptActions = new WeakMap<readonly FhirResource[], Map<Wording, readonly Action[]>>()
+
+/** The same resources in the same words are the same actions, so that their text is made once too. */
+function actionsOf(resources: readonly FhirResource[], wording: Wording): readonly Action[] {
+  const known = keptActions.get(resources) ?? new Map<Wording, readonly Action[]>()
+  keptActions.set(resources, known)
   const describe = (resource: FhirResource) => {
     if (resource.resourceType !== 'Observation') return wording.action[resource.resourceType as 'DiagnosticReport' | 'Provenance'] ?? resource.resourceType
     return resource.bodySite?.text ? `${wording.action.Observation}: ${resource.bodySite.text}` : wording.action.count
   }
-  return {
-    label: wording.record(resources.length), uuid: newId(),
-    actions: resources.map((resource) => ({ type: 'create', description: describe(resource), resource }))
-  }
+  const actions = known.get(wording) ?? resources.map((resource): Action => ({ type: 'create', description: describe(resource), resource }))
+  known.set(wording, actions)
+  return actions
 }
 
 function resultDetail({ screening, before, newer, calibration }: ResultCardInput, { wording, tenant, now }: CardContext): string {

@@ -197,6 +197,29 @@ export function checkResponse(answer: unknown): readonly string[] {
   return [...emptyMembers(answer), ...(Array.isArray(cards) ? cards.flatMap((card, at) => cardFaults(card as Card, `cards.${at}`)) : ['cards'])]
 }
 
+const textOfActions = new WeakMap<readonly Action[], Buffer>()
+
+/** The body of an answer, UTF-8. Actions that were sent before are not made into text again: a suggestion is some 100 kB of them. */
+export function serialiseCards(cards: readonly Card[]): Buffer {
+  const parts: Buffer[] = []
+  const add = (text: string) => parts.push(Buffer.from(text))
+  const open = (members: object) => JSON.stringify(members).slice(0, -1)
+  add('{"cards":[')
+  for (const [at, { suggestions = [], ...card }] of cards.entries()) {
+    add(`${at > 0 ? ',' : ''}${open(card)}`)
+    for (const [place, { actions, ...suggestion }] of suggestions.entries()) {
+      add(`${place > 0 ? ',' : ',"suggestions":['}${open(suggestion)},"actions":`)
+      const text = textOfActions.get(actions) ?? Buffer.from(JSON.stringify(actions))
+      textOfActions.set(actions, text)
+      parts.push(text)
+      add('}')
+    }
+    add(suggestions.length > 0 ? ']}' : '}')
+  }
+  add(']}')
+  return Buffer.concat(parts)
+}
+
 /** Resources that were found without an empty member; the same ones are sent again and again. */
 const sound = new WeakSet<object>()
 

@@ -7,7 +7,7 @@ import type { CardStore } from '../screening/store/card-store.ts'
 import type { FeedbackStore } from '../screening/store/feedback-store.ts'
 import type { CardContext } from './cards.ts'
 import type { ClientVerifier, VerifiedClient } from './client-jwt.ts'
-import { checkResponse, readFeedback, readHookRequest, type Card, type FeedbackEvent, type ServiceDefinition } from './protocol.ts'
+import { checkResponse, readFeedback, readHookRequest, serialiseCards, type Card, type FeedbackEvent, type ServiceDefinition } from './protocol.ts'
 import { openRateLimit } from './rate-limit.ts'
 import { answer, type Answer, type AnswerDeps } from './services/answer.ts'
 import { SERVICES } from './services/definitions.ts'
@@ -52,7 +52,7 @@ export function createCdsRouter(deps: CdsDeps): Router {
     const service = serviceOf(services, request)
     const caller = await authenticated(deps, request, `/${service.id}`)
     await parsed(body, request, response)
-    response.json({ cards: await cardsFor(deps, service, caller, request) })
+    response.type('json').send(serialiseCards(await cardsFor(deps, service, caller, request)))
   })
 
   router.post('/:id/feedback', async (request, response) => {

@@ -1,11 +1,10 @@
 import type { WriteLedger } from '../fhir/record-writer.ts'
 import type { PhotoAssessment } from '../joints/finding.ts'
-import type { PatientOfTenant, Screening, ScreeningStatus } from './screening.ts'
+import { newestResults } from './newest-results.ts'
+import type { PatientOfTenant, Screening } from './screening.ts'
+import { screeningOf, SPEAKS, type Result, type ScreeningRow } from './stored-screening.ts'
 import { inBatches } from './store/in-batches.ts'
 import type { Queries, Store } from './store/open-store.ts'
-
-/** A result as it is stored; its state and what was written of it change, the rest never. */
-export type Result = Omit<Screening, 'state' | 'written'>
 
 /** Where a screening belongs among the patient's: at most one result per day speaks, the newest. */
 export interface ResultPlace {
@@ -19,20 +18,11 @@ export type Guard = (queries: Queries) => Promise<void>
 
 export type ResultStore = ReturnType<typeof openResultStore>
 
-export type NewestVisits = Pick<ScreeningStatus, 'latest' | 'before'>
-
-interface ScreeningRow extends Readonly<Record<string, unknown>> {
-  readonly state: Screening['state']
-  readonly data: Result
-  readonly written: readonly string[]
-}
-
 const COLUMNS = 'state, data, written'
-const SPEAKS = 'not superseded and withdrawn_code is null'
 
 /** Screenings, readings of single photos, and the ledger of what was written to the record. Tenants never meet. */
 export function openResultStore(store: Store) {
-  const newest = inBatches((patients: readonly PatientOfTenant[]) => newestOf(store, patients))
+  const newest = inBatches((patients: readonly PatientOfTenant[]) => newestResults(store, patients))
   return {
     /** The newest visit's result, and the one before it that has a joint that could be assessed. */
     newest: (tenant: string, patientId: string) => newest({ tenant, patientId }),
@@ -125,34 +115,4 @@ export function openResultStore(store: Store) {
       })
     }
   }
-}
-
-interface NewestRow extends ScreeningRow {
-  /** Which of the patients asked for, from 1. */
-  readonly place: number
-}
-
-async function newestOf(store: Store, patients: readonly PatientOfTenant[]): Promise<readonly NewestVisits[]> {
-  const rows = await store.query<NewestRow>(
-    `with asked as (select * from unnest($1::text[], $2::text[]) with ordinality as asked (tenant, patient_id, place)),
-       latest as (
-         select asked.*, newest.* from asked cross join lateral (
-           select photo_time, completed_at, ${COLUMNS} from screening
-           where tenant = asked.tenant and patient_id = asked.patient_id and ${SPEAKS}
-           order by photo_time desc, completed_at desc limit 1) newest)
-     select place, photo_time, ${COLUMNS} from latest
-     union all
-     select place, earlier.* from latest cross join lateral (
-       select photo_time, ${COLUMNS} from screening
-       where tenant = latest.tenant and patient_id = latest.patient_id and ${SPEAKS}
-         and photo_time < latest.photo_time and (data -> 'count' ->> 'assessable')::integer > 0
-       order by photo_time desc, completed_at desc limit 1) earlier
-     order by place, photo_time desc`, [patients.map(({ tenant }) => tenant), patients.map(({ patientId }) => patientId)])
-  const found = patients.map((): Screening[] => [])
-  for (const row of rows) found[row.place - 1]?.push(screeningOf(row))
-  return found.map(([latest, before]) => ({ ...(latest ? { latest } : {}), ...(before ? { before } : {}) }))
-}
-
-function screeningOf({ state, data, written }: ScreeningRow): Screening {
-  return { ...data, state, written }
 }

@@ -10,6 +10,7 @@ import { openQueue, type Job, type JobEnd, type QueueOptions } from './queue.ts'
 import { openResultStore } from './result-store.ts'
 import { screenPatient } from './screen-patient.ts'
 import type { ScreeningService, ScreeningStatus } from './screening.ts'
+import { keptWhileUnchanged } from './store/kept-while-unchanged.ts'
 import type { Store } from './store/open-store.ts'
 
 export interface ScreeningDeps {
@@ -130,10 +131,10 @@ export function openScreeningService(deps: ScreeningDeps): RunningScreening {
     }
   }
 
-  async function status(tenant: string, patientId: string): Promise<ScreeningStatus> {
+  const status = keptWhileUnchanged(store, async (tenant, patientId): Promise<ScreeningStatus> => {
     const [outcome, visits] = await Promise.all([queue.outcome(tenant, patientId), results.newest(tenant, patientId)])
     return { ...visits, ...outcome }
-  }
+  })
 
   function known(tenant: string): TenantConfig {
     const found = tenants.get(tenant)

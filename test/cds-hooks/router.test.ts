@@ -84,7 +84,7 @@ describe('the card of a stored result', () => {
   })
 
   test('names what changed since the visit before', async () => {
-    const latest = withResult()
+    withResult()
     const findings = sampleFindings().map((one): JointFinding => one.kind === 'assessed' ? { ...one, inflamed: one.side === 'right' && one.joint === 'pip3' } : one)
     cds.house.status = { ...cds.house.status, before: storedScreening({ id: '99999999-2222-4333-8444-555555555555', photoTime: '2026-06-10T08:00:00Z', findings, count: handJointCount(findings, { factor: 1.6, level: 0.9 }) }) }
     const [card] = await cds.call('hand-joints')

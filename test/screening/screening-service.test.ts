@@ -113,6 +113,20 @@ describe('a screening', () => {
     ])
   })
 
+  test('is answered anew once anything about it was written, however often it was asked before', async () => {
+    house = await openHouse(engine, {}, { store })
+    await house.addPhoto('pat-1', 'demo-1-left')
+    expect(await house.service.status('clinic', 'pat-1')).toEqual({ pending: false })
+    await house.service.request('clinic', 'pat-1', 'hook')
+    expect(await house.service.status('clinic', 'pat-1')).toEqual({ pending: true })
+    await house.service.runOnce()
+    const read = await house.service.status('clinic', 'pat-1')
+    expect(read).toMatchObject({ pending: false, latest: { patientId: 'pat-1' } })
+    expect(await house.service.status('clinic', 'pat-1')).toBe(read)
+    await store.query("delete from screening where patient_id = 'pat-1'")
+    expect((await house.service.status('clinic', 'pat-1')).latest).toBeUndefined()
+  })
+
   test('never reads a photo of another patient, and tenants never see each other', async () => {
     house = await openHouse(engine, {}, { store })
     await house.addPhoto('pat-1', 'demo-1-left')

@@ -15,6 +15,8 @@ export interface Queries {
 /** PostgreSQL, or PGlite embedded: the same SQL. Times are the database's, so that no machine's clock decides a lease. */
 export interface Store extends Queries {
   readonly kind: 'embedded' | 'server'
+  /** Embedded: a number that differs once anything may have been written that is not one of ASIDE. Other processes write to a server unseen. */
+  readonly changes?: () => number
   transaction<T>(work: (queries: Queries) => Promise<T>): Promise<T>
   close(): Promise<void>
 }
@@ -61,6 +63,9 @@ function openServer(databaseUrl: string): Store {
   }
 }
 
+/** Statements that change no screening: reads, and what hooks, feedback and the app keep for themselves. Everything else counts as a change. */
+const ASIDE = /^\s*(?:select\b|(?:insert into|update|delete from) (?:jti|card|feedback|session)\b)/i
+
 async function openEmbedded(place: { readonly dataDir: string } | { readonly memory: true }): Promise<Store> {
   const lock = 'dataDir' in place ? lockFolder(place.dataDir) : undefined
   let database: EmbeddedDatabase
@@ -71,10 +76,17 @@ async function openEmbedded(place: { readonly dataDir: string } | { readonly mem
     throw new ScreeningError('ERR_STORE', 'Expected an embedded store that can be opened', { cause })
   }
   const queriesOf = (query: EmbeddedDatabase['query']): Queries => ({ query: (sql, parameters = []) => rowsOf(query(sql, parameters)) })
+  let changes = 0
+  /** Counted before and after: what is read in between is not kept. */
+  const counted = <T>(work: Promise<T>): Promise<T> => {
+    changes++
+    return work.finally(() => { changes++ })
+  }
   return {
     kind: 'embedded',
-    ...queriesOf((sql, parameters) => database.query(sql, parameters)),
-    transaction: (work) => database.transaction((query) => work(queriesOf(query))).catch((error: unknown) => {
+    changes: () => changes,
+    ...queriesOf((sql, parameters) => ASIDE.test(sql) ? database.query(sql, parameters) : counted(database.query(sql, parameters))),
+    transaction: (work) => counted(database.transaction((query) => work(queriesOf(query)))).catch((error: unknown) => {
       // What the work itself throws goes on as it is; a failed begin or commit is the store's.
       throw error instanceof DatabaseFailure ? storeError(error) : error
     }),

@@ -1,0 +1,32 @@
+import { expect, test } from '@jest/globals'
+import { serialiseCards, type Action, type Card } from '../../src/cds-hooks/protocol.ts'
+
+const action: Action = {
+  type: 'create', description: 'Prüfung “left” \\ \n',
+  resource: { resourceType: 'Observation', status: 'preliminary', code: { text: 'MCP 2 – 83 %' } }
+}
+const card = (uuid: string, suggestions?: Card['suggestions']): Card => ({
+  uuid, summary: 'Foto vom 21. Nov. – 4 von 22', detail: '| a | b |\n| --- | --- |', indicator: 'info',
+  source: { label: 'JointLens', url: 'https://jointlens.example/models/current', topic: { system: 's', code: 'c', display: 'd' } },
+  ...(suggestions ? { suggestions, selectionBehavior: 'at-most-one' as const } : {}),
+  links: [{ label: 'Open', url: 'https://jointlens.example/smart/launch', type: 'smart', appContext: 'newest' }]
+})
+
+test.each([
+  ['no card', []],
+  ['a card without a suggestion', [card('a')]],
+  ['a card with an empty list of suggestions', [card('a', [])]],
+  ['several cards, some with several suggestions', [card('a', [{ label: 'One', uuid: 'b', actions: [action, action] }, { label: 'Zwei', uuid: 'c', actions: [] }]), card('d')]]
+] as const)('the body of an answer is the JSON of its cards: %s', (_name, cards) => {
+  const kept = cards.map((one) => 'suggestions' in one && one.suggestions.length === 0 ? (({ suggestions: _none, ...rest }) => rest)(one) : one)
+  expect(JSON.parse(serialiseCards(cards).toString())).toEqual({ cards: JSON.parse(JSON.stringify(kept)) as unknown })
+})
+
+test('actions that are sent again are the same text, and others are not mistaken for them', () => {
+  const actions = [action]
+  const first = serialiseCards([card('a', [{ label: 'One', uuid: 'b', actions }])]).toString()
+  const second = serialiseCards([card('c', [{ label: 'One', uuid: 'd', actions }])]).toString()
+  const other = serialiseCards([card('c', [{ label: 'One', uuid: 'd', actions: [{ ...action, description: 'another' }] }])]).toString()
+  expect(second).toBe(first.replace('"a"', '"c"').replace('"b"', '"d"'))
+  expect(other).toContain('"another"')
+})
