@@ -1,7 +1,7 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
 import { openAudit } from '../../src/audit.ts'
 import { openQueue } from '../../src/screening/queue.ts'
 import { openCardStore } from '../../src/screening/store/card-store.ts'
@@ -41,21 +41,62 @@ describe('the embedded store', () => {
   })
 })
 
-test('a token id works once, and another client may use the same one', async () => {
-  const jti = openJtiStore(store)
-  const soon = Date.now() + 60_000
-  expect(await jti.use('clinic', 'ehr', 'a', soon)).toBe(true)
-  expect(await jti.use('clinic', 'ehr', 'a', soon)).toBe(false)
-  expect(await jti.use('clinic', 'other', 'a', soon)).toBe(true)
+describe.each(['embedded', 'server'] as const)('token ids in a store of kind %s', (kind) => {
+  const jtiStore = () => openJtiStore({ ...store, kind })
+
+  test('a token id works once, and another client may use the same one', async () => {
+    const jti = jtiStore()
+    const soon = Date.now() + 60_000
+    expect(await jti.use('clinic', 'ehr', 'a', soon)).toBe(true)
+    expect(await jti.use('clinic', 'ehr', 'a', soon + 1_200_000)).toBe(false)
+    expect(await jti.use('clinic', 'other', 'a', soon)).toBe(true)
+  })
+
+  test('of one token id that comes fifty times at once, among others, one is let in', async () => {
+    const jti = jtiStore()
+    const until = Date.now() + 60_000
+    const uses = Array.from({ length: 150 }, (_, index) => jti.use('clinic', 'https://ehr.example', index % 3 === 0 ? 'the same' : `another ${index}`, until))
+    const letIn = await Promise.all(uses)
+    expect(letIn.filter((one, index) => one && index % 3 === 0)).toHaveLength(1)
+    expect(letIn.filter((one, index) => one && index % 3 !== 0)).toHaveLength(100)
+  })
 })
 
-test('of one token id that comes fifty times at once, among others, one is let in', async () => {
-  const jti = openJtiStore(store)
-  const until = Date.now() + 60_000
-  const uses = Array.from({ length: 150 }, (_, index) => jti.use('clinic', 'https://ehr.example', index % 3 === 0 ? 'the same' : `another ${index}`, until))
-  const letIn = await Promise.all(uses)
-  expect(letIn.filter((one, index) => one && index % 3 === 0)).toHaveLength(1)
-  expect(letIn.filter((one, index) => one && index % 3 !== 0)).toHaveLength(100)
+describe('token ids beside an embedded store', () => {
+  let folder: string
+  let now: number
+  const reopened = () => openJtiStore({ ...store, folder }, () => now)
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'jointlens-token-ids-'))
+    now = Date.parse('2026-11-24T08:00:00Z')
+  })
+  afterEach(() => { rmSync(folder, { recursive: true, force: true }) })
+
+  test('are known after a restart, however the process ended', async () => {
+    expect(await reopened().use('clinic', 'ehr', 'a', now + 900_000)).toBe(true)
+    const [file = ''] = readdirSync(folder)
+    appendFileSync(join(folder, file), '\n0123456789')
+    expect(await reopened().use('clinic', 'ehr', 'a', now + 900_000)).toBe(false)
+    expect(await reopened().use('clinic', 'ehr', 'b', now + 900_000)).toBe(true)
+    expect(await reopened().use('clinic', 'ehr', 'b', now + 900_000)).toBe(false)
+  })
+
+  test('are forgotten once their token has long expired, and not before', async () => {
+    const jti = reopened()
+    const started = now
+    for (let minute = 0; minute <= 120; minute += 5) {
+      now = started + minute * 60_000
+      expect(await jti.use('clinic', 'ehr', `at ${minute}`, now + 960_000)).toBe(true)
+      expect(await reopened().use('clinic', 'ehr', `at ${Math.max(0, minute - 15)}`, now)).toBe(false)
+    }
+    expect(readdirSync(folder).length).toBeLessThanOrEqual(3)
+  })
+
+  test('that cannot be written let nobody in', async () => {
+    const jti = reopened()
+    rmSync(folder, { recursive: true })
+    await expect(jti.use('clinic', 'ehr', 'a', now + 900_000)).rejects.toMatchObject({ code: 'ERR_STORE' })
+  })
 })
 
 test('cards that are kept at once are each found under their own tenant', async () => {
@@ -68,6 +109,16 @@ test('cards that are kept at once are each found under their own tenant', async 
   expect(await cards.get('another', 'card-3')).toEqual(card(3))
   expect(await cards.get('clinic', 'card-4')).toEqual(card(4))
   expect(await cards.get('clinic', 'card-3')).toBeUndefined()
+})
+
+test('a card is known from the moment it is sent, before it is stored', async () => {
+  const cards = openCardStore(store)
+  const card = { uuid: 'card-1', tenant: 'clinic', serviceId: 'hand-joints', patientId: 'pat-1', suggestions: [], createdAt: '2026-11-24T08:00:00.000Z' }
+  const stored = cards.put(card)
+  expect(await cards.get('clinic', 'card-1')).toBe(card)
+  expect(await cards.get('another', 'card-1')).toBeUndefined()
+  await stored
+  expect(await openCardStore(store).get('clinic', 'card-1')).toEqual(card)
 })
 
 test('feedback is stored once each and counted by service, model and month', async () => {

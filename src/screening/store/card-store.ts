@@ -15,6 +15,7 @@ export interface CardRecord {
 }
 
 export interface CardStore {
+  /** Known to `get` from the call on; resolves once stored. Throws ERR_STORE. */
   put(record: CardRecord): Promise<void>
   get(tenant: string, uuid: string): Promise<CardRecord | undefined>
 }
@@ -40,9 +41,19 @@ export function openCardStore(store: Store): CardStore {
          "modelDigest" text, suggestions jsonb, "createdAt" timestamptz) on conflict do nothing`, [JSON.stringify(cards)])
     return cards.map(() => undefined)
   })
+  const underWay = new Map<string, CardRecord>()
   return {
-    put,
+    async put(card) {
+      underWay.set(nameOf(card.tenant, card.uuid), card)
+      try {
+        await put(card)
+      } finally {
+        underWay.delete(nameOf(card.tenant, card.uuid))
+      }
+    },
     async get(tenant, uuid) {
+      const known = underWay.get(nameOf(tenant, uuid))
+      if (known) return known
       const [row] = await store.query<CardRow>('select * from card where tenant = $1 and uuid = $2', [tenant, uuid])
       return row && {
         uuid: row.uuid, tenant: row.tenant, serviceId: row.service_id, patientId: row.patient_id, suggestions: row.suggestions,
@@ -52,4 +63,8 @@ export function openCardStore(store: Store): CardStore {
       }
     }
   }
+}
+
+function nameOf(tenant: string, uuid: string): string {
+  return JSON.stringify([tenant, uuid])
 }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { inBatches } from './in-batches.ts'
 import type { Store } from './open-store.ts'
+import { openTokenIdFiles } from './token-id-files.ts'
 
 /** Remembers each token id until the token would have expired anyway, so that a stolen one works no second time. */
 export interface JtiStore {
@@ -12,8 +13,22 @@ const SWEEP_EVERY = 500
 
 interface Use { readonly digest: string; readonly expiresAt: string }
 
-/** Only a digest is kept: a token id may be of any length, and the table holds no more than the tokens that still live. */
-export function openJtiStore(store: Store): JtiStore {
+/**
+ * Only a digest is kept: a token id may be of any length. Several processes share a table; the one owner of an embedded store
+ * decides in memory and keeps files beside it. Either holds no more than the tokens that may still live.
+ */
+export function openJtiStore(store: Store, clock: () => number = Date.now): JtiStore {
+  return store.kind === 'embedded' ? openOwnJtiStore(store.folder, clock) : openSharedJtiStore(store)
+}
+
+function openOwnJtiStore(folder: string | undefined, clock: () => number): JtiStore {
+  const files = openTokenIdFiles(folder)
+  return {
+    use: (tenant, issuer, jti, expiresAtMs) => new Promise((resolve) => { resolve(files.use(digestOf(tenant, issuer, jti), expiresAtMs, clock())) })
+  }
+}
+
+function openSharedJtiStore(store: Store): JtiStore {
   let uses = 0
   const keep = inBatches(async (batch: readonly Use[]): Promise<readonly boolean[]> => {
     // In one order everywhere, so that two processes never wait for each other.
@@ -28,8 +43,11 @@ export function openJtiStore(store: Store): JtiStore {
   return {
     async use(tenant, issuer, jti, expiresAtMs) {
       if (uses++ % SWEEP_EVERY === 0) await store.query('delete from jti where expires_at < now() - interval \'10 minutes\'')
-      const digest = createHash('sha256').update(JSON.stringify([tenant, issuer, jti])).digest('hex')
-      return keep({ digest, expiresAt: new Date(expiresAtMs).toISOString() })
+      return keep({ digest: digestOf(tenant, issuer, jti), expiresAt: new Date(expiresAtMs).toISOString() })
     }
   }
+}
+
+function digestOf(tenant: string, issuer: string, jti: string): string {
+  return createHash('sha256').update(JSON.stringify([tenant, issuer, jti])).digest('hex')
 }

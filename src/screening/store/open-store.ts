@@ -15,6 +15,8 @@ export interface Queries {
 /** PostgreSQL, or PGlite embedded: the same SQL. Times are the database's, so that no machine's clock decides a lease. */
 export interface Store extends Queries {
   readonly kind: 'embedded' | 'server'
+  /** Embedded: where it keeps its files, if not in memory alone. No other process writes there. */
+  readonly folder?: string
   /** Embedded: a number that differs once anything may have been written that is not one of ASIDE. Other processes write to a server unseen. */
   readonly changes?: () => number
   transaction<T>(work: (queries: Queries) => Promise<T>): Promise<T>
@@ -84,6 +86,7 @@ async function openEmbedded(place: { readonly dataDir: string } | { readonly mem
   }
   return {
     kind: 'embedded',
+    ...('dataDir' in place ? { folder: place.dataDir } : {}),
     changes: () => changes,
     ...queriesOf((sql, parameters) => ASIDE.test(sql) ? database.query(sql, parameters) : counted(database.query(sql, parameters))),
     transaction: (work) => counted(database.transaction((query) => work(queriesOf(query)))).catch((error: unknown) => {
