@@ -1,0 +1,136 @@
+import type { Statement } from '../history.ts'
+
+export interface Resource {
+  readonly resourceType: string
+  readonly id?: string
+  readonly [member: string]: unknown
+}
+
+interface Version {
+  readonly resource: Resource
+  readonly version: number
+  /** Milliseconds, from when a search finds it. */
+  readonly searchableAt: number
+}
+
+export type FhirMemory = ReturnType<typeof openFhirMemory>
+
+/** Versioned resources in memory, searchable after `indexLagMs`. */
+export function openFhirMemory(clock: () => number) {
+  const resources = new Map<string, Version[]>()
+  let numbered = 0
+  const newest = (reference: string) => resources.get(reference)?.at(-1)
+
+  return {
+    indexLagMs: 0,
+
+    read(type: string, id: string, version?: number): Resource | undefined {
+      const versions = resources.get(`${type}/${id}`)
+      return (version === undefined ? versions?.at(-1) : versions?.[version - 1])?.resource
+    },
+
+    /** A new id unless one is given; a next version where one is there. */
+    put(resource: Resource, id = `w${++numbered}`): Resource {
+      const reference = `${resource.resourceType}/${id}`
+      const versions = resources.get(reference) ?? []
+      const version = versions.length + 1
+      const kept = { ...resource, id, meta: { ...(resource['meta'] as object | undefined), versionId: String(version) } }
+      versions.push({ resource: kept, version, searchableAt: clock() + this.indexLagMs })
+      resources.set(reference, versions)
+      return kept
+    },
+
+    history: (type: string, id: string): readonly Resource[] => (resources.get(`${type}/${id}`) ?? []).map(({ resource }) => resource),
+
+    search(type: string, parameters: URLSearchParams): readonly Resource[] {
+      const wanted = [...parameters].filter(([name]) => !name.startsWith('_'))
+      return [...resources.values()]
+        .flatMap((versions) => versions.findLast(({ searchableAt }) => searchableAt <= clock())?.resource ?? [])
+        .filter((one) => one.resourceType === type && wanted.every(([name, value]) => matches(one, name, value)))
+    },
+
+    all: (): readonly Resource[] => [...resources.keys()].flatMap((reference) => newest(reference)?.resource ?? []),
+
+    snapshot(): Map<string, Version[]> {
+      return new Map([...resources].map(([reference, versions]) => [reference, [...versions]]))
+    },
+
+    restore(before: Map<string, Version[]>): void {
+      resources.clear()
+      for (const [reference, versions] of before) resources.set(reference, versions)
+    }
+  }
+}
+
+/** Comma is or; dates know `ge`, `le` and equality of the day; references are compared by their end. */
+function matches(resource: Resource, name: string, value: string): boolean {
+  return value.split(',').some((one) => {
+    if (name === 'identifier') return list(resource['identifier']).some((found) => token(found) === one || valueOf(found) === one)
+    if (name === 'code') return list(at(resource, 'code', 'coding')).some((found) => `${text(found, 'system')}|${text(found, 'code')}` === one || text(found, 'code') === one)
+    if (name === 'patient' || name === 'subject') return patientsOf(resource).includes(`Patient/${one.replace(/^Patient\//, '')}`)
+    if (name === 'target') return list(resource['target']).some((found) => text(found, 'reference') === one)
+    if (name === 'date') return dateMatches(text(resource, 'effectiveDateTime') || text(resource, 'start') || text(resource, 'date'), one)
+    if (name === 'status') return resource['status'] === one
+    return false
+  })
+}
+
+function dateMatches(found: string, wanted: string): boolean {
+  const [, prefix = 'eq', date = ''] = /^(ge|le|gt|lt|eq)?(.+)$/.exec(wanted) ?? []
+  const day = found.slice(0, date.length)
+  return prefix === 'eq' ? day === date : prefix.startsWith('g') ? day >= date : day <= date
+}
+
+function patientsOf(resource: Resource): readonly string[] {
+  const actors = list(resource['participant']).map((one) => text(at(one, 'actor'), 'reference'))
+  return [text(at(resource, 'subject'), 'reference'), ...actors]
+}
+
+/** What the history says of a resource. */
+export function statementOf(resource: Resource): Statement {
+  const { resourceType: type, id = '' } = resource
+  const references = (...path: string[]) => list(at(resource, ...path)).map((one) => text(one, 'reference')).filter(Boolean)
+  const photos = type === 'DiagnosticReport' ? list(resource['media']).map((one) => text(at(one, 'link'), 'reference')) : references('derivedFrom')
+  const subject = text(at(resource, 'subject'), 'reference')
+  return {
+    type, id, version: Number(at(resource, 'meta', 'versionId')),
+    identifiers: list(resource['identifier']).map(token),
+    ...(subject ? { subject } : {}),
+    ...(typeof resource['status'] === 'string' ? { status: resource['status'] } : {}),
+    photos: photos.filter((one) => one.startsWith('Media/')).sort(),
+    ...optional('code', codes(resource['code'])),
+    ...optional('site', codes(resource['bodySite']) + text(resource['bodySite'], 'text')),
+    ...optional('device', text(at(resource, 'device'), 'reference') || token(at(resource, 'device', 'identifier'))),
+    members: [...references('hasMember'), ...references('result'), ...references('target')],
+    ...optional('effective', text(resource, 'effectiveDateTime'))
+  }
+}
+
+function optional<Name extends string>(name: Name, value: string): Partial<Record<Name, string>> {
+  return value && value !== '|' ? { [name]: value } as Record<Name, string> : {}
+}
+
+function codes(concept: unknown): string {
+  return list(at(concept, 'coding')).map(token).sort().join(' ')
+}
+
+function token(value: unknown): string {
+  return `${text(value, 'system')}|${text(value, 'value') || text(value, 'code')}`
+}
+
+function valueOf(value: unknown): string {
+  return text(value, 'value')
+}
+
+export function at(value: unknown, ...path: string[]): unknown {
+  return path.reduce<unknown>((one, name) => typeof one === 'object' && one !== null ? (one as Record<string, unknown>)[name] : undefined, value)
+}
+
+export function list(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : []
+}
+
+export function text(value: unknown, name: string): string {
+  const found = at(value, name)
+  return typeof found === 'string' ? found : ''
+}
