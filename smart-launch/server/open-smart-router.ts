@@ -86,6 +86,13 @@ export function openSmartRouter(deps: SmartDeps): Router {
     response.type('image/jpeg').send(Buffer.from(jpeg))
   })
 
+  router.get('/api/:handle/photos/:photo/map', async (request, response) => {
+    const { session, tenant } = await withRecord(request)
+    const at = closeUpOf(request.query)
+    if (!at) throw new ScreeningError('ERR_REQUEST_INVALID', 'Expected side and joint of the map.')
+    response.json(await deps.desk.map(session, tenant, String(request.params['photo']), at))
+  })
+
   router.post('/api/:handle/screen', async (request, response) => {
     const { session, tenant } = await changingRecord(request)
     await deps.desk.requestScreening(session, tenant)

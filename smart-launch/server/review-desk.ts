@@ -8,9 +8,11 @@ import { HAND_JOINTS, type HandJoint, type Laterality } from '../../src/joints/h
 import type { Calibration, InferenceEngine } from '../../src/inference/engine/inference-engine.ts'
 import type { ScreenedPhoto, Screening, ScreeningService } from '../../src/screening/screening.ts'
 import type { AppSession } from './app-session.ts'
+import { openOcclusionMaps } from './occlusion-maps.ts'
 
 export type ReviewCall = 'swollen' | 'not-swollen' | 'not-assessable'
 export interface ReviewDecision { readonly side: Laterality; readonly joint: HandJoint; readonly call: ReviewCall }
+export interface JointAt { readonly side: Laterality; readonly joint: HandJoint }
 /** What is previewed and signed: calls on hand joints and, if the clinician entered them, the inputs of the activity scores. */
 export interface SignedReview { readonly screeningId: string; readonly decisions: readonly ReviewDecision[]; readonly activity?: ActivityInputs }
 
@@ -34,6 +36,7 @@ export interface ReviewDeps {
 export type ReviewDesk = ReturnType<typeof openReviewDesk>
 
 export function openReviewDesk({ screenings, engine, record, calibrationOf }: ReviewDeps) {
+  const maps = openOcclusionMaps(engine)
   const calibrationFor = (tenant: TenantConfig) => calibrationOf(tenant) ?? engine.calibration
   return {
     async describe(session: AppSession, tenant: TenantConfig) {
@@ -64,11 +67,18 @@ export function openReviewDesk({ screenings, engine, record, calibrationOf }: Re
       }
     },
 
-    async photo(session: AppSession, tenant: TenantConfig, photoId: string, closeUp?: { side: Laterality; joint: HandJoint }) {
+    async photo(session: AppSession, tenant: TenantConfig, photoId: string, closeUp?: JointAt) {
       const photo = await screenedPhoto(screenings, session, tenant, photoId)
       const bytes = await record.photoBytes(session, tenant, photo)
       const region = closeUp ? regionOf(photo, closeUp) : undefined
       return engine.renderPhoto(bytes, region ? { maxSidePx: 480, region } : { maxSidePx: 1600 })
+    },
+
+    /** Where the model's answer for one joint rests; made when asked for and kept for the next look. */
+    async map(session: AppSession, tenant: TenantConfig, photoId: string, at: JointAt) {
+      const photo = await screenedPhoto(screenings, session, tenant, photoId)
+      regionOf(photo, at)
+      return maps.of({ tenant: tenant.id, photoSha256: photo.sha256, ...at }, calibrationFor(tenant), () => record.photoBytes(session, tenant, photo))
     },
 
     requestScreening: (session: AppSession, tenant: TenantConfig) => screenings.request(tenant.id, session.patientId, 'app'),
@@ -106,7 +116,7 @@ async function screeningOf(screenings: ScreeningService, session: AppSession, te
   return screening
 }
 
-function regionOf(photo: ScreenedPhoto, { side, joint }: { side: Laterality; joint: HandJoint }): PhotoRegion {
+function regionOf(photo: ScreenedPhoto, { side, joint }: JointAt): PhotoRegion {
   const hand = handThatSpeaks(photo.assessment.hands.filter((one) => one.side === side))
   const region = hand?.regions[HAND_JOINTS.indexOf(joint)]
   if (!region) throw new ScreeningError('ERR_NOT_FOUND', 'Expected a joint that this photo shows.')

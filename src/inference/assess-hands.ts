@@ -3,13 +3,16 @@ import { ScreeningError } from '../errors.ts'
 import type {
   HandAssessment, HandQuality, JointFinding, NotAssessedReason, PhotoAssessment, PhotoRefusal
 } from '../joints/finding.ts'
-import { HAND_JOINTS, jointGroup, type HandJoint } from '../joints/hand-joint.ts'
+import { HAND_JOINTS, jointGroup, type HandJoint, type Laterality } from '../joints/hand-joint.ts'
+import type { OcclusionMap } from '../joints/occlusion-map.ts'
 import { calibratedProbability, isInflamed } from './calibrate.ts'
 import { decodePhoto, type Photo } from './decode-photo.ts'
 import type { Calibration } from './engine/inference-engine.ts'
+import { coverJoint, MAP_GRID } from './explain-joint.ts'
 import { LANDMARK_MODEL_DIGEST, openHandLocator, type HandLocator, type LocatedHand } from './hand-landmarks/hand-locator.ts'
+import { toPhoto } from './hand-landmarks/photo-square.ts'
 import { measureHandQuality } from './hand-quality.ts'
-import { cropHand, type HandCrops } from './joint-crops.ts'
+import { cropHand, jointSquare, type CropPlan, type HandCrops } from './joint-crops.ts'
 import { openJointModel, type Device, type JointModel } from './joint-model.ts'
 import type { ModelBundle, ModelManifest } from './model-bundle.ts'
 
@@ -20,8 +23,12 @@ export interface HandAssessor {
   readonly evidence: ModelManifest['evidence']
   /** `photo` has passed guardPhoto. */
   assess(photo: Uint8Array, calibration?: Calibration): Promise<PhotoAssessment>
+  /** Where the answer for one joint of this photo rests. Throws ERR_NOT_FOUND for a joint that has no probability. */
+  explain(photo: Uint8Array, at: JointOfPhoto, calibration?: Calibration): Promise<OcclusionMap>
   close(): Promise<void>
 }
+
+export interface JointOfPhoto { readonly side: Laterality; readonly joint: HandJoint }
 
 type Gates = ModelManifest['gates']
 
@@ -44,6 +51,7 @@ export async function openHandAssessor(bundle: ModelBundle, { device = 'auto' }:
     executionProvider: model.executionProvider,
     evidence: bundle.manifest.evidence,
     assess: (bytes, calibration = bundle.calibration) => assessHands(bytes, { bundle, model, locator, calibration }),
+    explain: (bytes, at, calibration = bundle.calibration) => explainJoint(bytes, at, { bundle, model, locator, calibration }),
     async close() {
       await model.close()
       await locator.close()
@@ -64,10 +72,7 @@ interface Tools {
  * through the network in one run.
  */
 export async function assessHands(bytes: Uint8Array, { bundle, model, locator, calibration }: Tools): Promise<PhotoAssessment> {
-  const photo = await decodePhoto(bytes)
-  const located = await locator.locate(photo)
-  const hands = located.map((hand) => readHand(photo, hand, bundle.manifest))
-  const readable = hands.filter(({ reason }) => !reason)
+  const { photo, hands, readable } = await readHands(bytes, { bundle, locator })
   const logits = await model.logits(readable.map(({ crops }) => crops), readable.map((_, row) => otherHand(readable, row)))
   const refusal = hands.length === 0 ? refusalOf(photo, bundle.manifest.gates) : undefined
   return {
@@ -80,10 +85,44 @@ export async function assessHands(bytes: Uint8Array, { bundle, model, locator, c
   }
 }
 
+/**
+ * The same way up to the crops, then the joint's crop covered cell by cell. Of several hands of one side it is the one that
+ * speaks in the count.
+ */
+export async function explainJoint(bytes: Uint8Array, { side, joint }: JointOfPhoto, { bundle, model, locator, calibration }: Tools): Promise<OcclusionMap> {
+  const { manifest } = bundle
+  const { photo, hands, readable } = await readHands(bytes, { bundle, locator })
+  const readJoints = (read: ReadHand) => HAND_JOINTS.filter((one) => !jointReason(one, read, manifest)).length
+  const [chosen] = hands.filter(({ hand }) => hand.side === side).sort((a, b) => readJoints(b) - readJoints(a))
+  if (!chosen || jointReason(joint, chosen, manifest)) throw new ScreeningError('ERR_NOT_FOUND', 'Expected a joint that the model read in this photo.')
+  const row = readable.indexOf(chosen)
+  const other = readable[otherHand(readable, row)]
+  const { base, covered } = await coverJoint(model, chosen.crops, HAND_JOINTS.indexOf(joint), manifest.inputs.local.size, other?.crops)
+  const square = jointSquare(joint, chosen.hand, planOf(manifest))
+  const corner = (x: number, y: number) => {
+    const at = toPhoto(square, { x, y })
+    return { x: at.x * photo.scale, y: at.y * photo.scale }
+  }
+  return {
+    grid: MAP_GRID,
+    probability: calibratedProbability(base, joint, calibration),
+    drops: covered.map((logit) => (base - logit) / calibration.temperature),
+    corners: [corner(0, 0), corner(1, 0), corner(0, 1)]
+  }
+}
+
+async function readHands(bytes: Uint8Array, { bundle, locator }: Pick<Tools, 'bundle' | 'locator'>) {
+  const photo = await decodePhoto(bytes)
+  const located = await locator.locate(photo)
+  const hands = located.map((hand) => readHand(photo, hand, bundle.manifest))
+  return { photo, hands, readable: hands.filter(({ reason }) => !reason) }
+}
+
+const planOf = ({ inputs, crops }: ModelManifest): CropPlan => ({ ...crops, globalSizePx: inputs.global.size, localSizePx: inputs.local.size })
+
 function readHand(photo: Photo, hand: LocatedHand, manifest: ModelManifest): ReadHand {
   const quality = measureHandQuality(photo, hand)
-  const { inputs, crops } = manifest
-  const cropped = cropHand(photo, hand, { ...crops, globalSizePx: inputs.global.size, localSizePx: inputs.local.size })
+  const cropped = cropHand(photo, hand, planOf(manifest))
   const reason = handGate(photo, hand, quality, manifest.gates)
   return { hand, quality, crops: cropped, ...(reason ? { reason } : {}) }
 }
@@ -112,8 +151,9 @@ function otherHand(readable: readonly ReadHand[], row: number): number {
 }
 
 function handAssessment(
-  photo: Photo, { hand, quality, crops, reason }: ReadHand, logits: Float32Array | undefined, manifest: ModelManifest, calibration: Calibration
+  photo: Photo, read: ReadHand, logits: Float32Array | undefined, manifest: ModelManifest, calibration: Calibration
 ): HandAssessment {
+  const { hand, quality, crops } = read
   return {
     side: hand.side,
     sideConfidence: hand.sideConfidence,
@@ -122,7 +162,7 @@ function handAssessment(
     landmarks: hand.points.map(({ x, y }) => ({ x: x * photo.scale, y: y * photo.scale })),
     joints: HAND_JOINTS.map((joint, index): JointFinding => {
       const named = { joint, side: hand.side }
-      const why = reason ?? jointGate(joint, hand, crops.mask[index] === 1, manifest)
+      const why = jointReason(joint, read, manifest)
       if (why) return { ...named, kind: 'not-assessed', reason: why }
       const logit = logits?.[index]
       if (logit === undefined) throw new Error('Expected a logit for every readable joint')
@@ -131,6 +171,10 @@ function handAssessment(
     }),
     regions: crops.regions
   }
+}
+
+function jointReason(joint: HandJoint, { hand, crops, reason }: ReadHand, manifest: ModelManifest): NotAssessedReason | undefined {
+  return reason ?? jointGate(joint, hand, crops.mask[HAND_JOINTS.indexOf(joint)] === 1, manifest)
 }
 
 /** A joint must lie inside the frame and its square must hold enough photo pixels. */

@@ -99,6 +99,22 @@ export const flows: readonly Flow[] = [
     }
   },
   {
+    name: 'where the model’s answer rests lies over the close-up when asked for, and is told in words',
+    async run({ page, site, check, picture }) {
+      const app = await launched(page, site, 'demo-1')
+      await app.locator('.joint-panel img').waitFor()
+      await app.keyboard.press('a')
+      await app.getByText(/The model’s answer rests/).waitFor({ timeout: 60_000 })
+      if (await app.locator('.map .cell').count() < 1) throw new Error('Expected cells over the close-up')
+      await app.getByText(/The map shows what the model used, not whether it is right/).waitFor()
+      await check('review-map', app)
+      await app.locator('.joint-panel').scrollIntoViewIfNeeded()
+      await picture('close-up-map.png', app)
+      await app.keyboard.press('a')
+      await app.locator('.map').waitFor({ state: 'detached' })
+    }
+  },
+  {
     name: 'activity scores appear when their inputs are complete, and name what is missing',
     async run({ page, site }) {
       const app = await launched(page, site, 'demo-2')

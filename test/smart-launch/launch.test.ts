@@ -60,6 +60,7 @@ beforeEach(async () => {
     desk: {
       describe: (session: AppSession) => Promise.resolve({ patientId: session.patientId, fhirUser: session.fhirUser, token: session.accessToken.length > 0 }),
       review: (session: AppSession) => Promise.resolve({ patientId: session.patientId }),
+      map: (session: AppSession, _tenant: TenantConfig, photo: string, at: object) => Promise.resolve({ patientId: session.patientId, photo, ...at }),
       sign: (_session: AppSession, _tenant: TenantConfig, review: SignedReview) => {
         signed.push(review)
         return Promise.resolve({ written: [] })
@@ -223,6 +224,15 @@ describe('a session', () => {
     expect((await send({ ...review, patientId: 'pat-2' })).status).toBe(400)
     expect((await send(review)).status).toBe(201)
     expect(signed).toEqual([review])
+  })
+
+  test('asks for the map of a joint with side and joint, and with nothing else', async () => {
+    const { go, handle } = await launched()
+    const ask = (query: string) => go(`${base}/smart/api/${handle}/photos/p1/map?${query}`)
+    expect((await ask('side=left')).status).toBe(400)
+    expect((await ask('side=left&joint=toe')).status).toBe(400)
+    expect(await (await ask('side=left&joint=mcp2')).json()).toEqual({ patientId: 'pat-1', photo: 'p1', side: 'left', joint: 'mcp2' })
+    expect((await browser()(`${base}/smart/api/${handle}/photos/p1/map?side=left&joint=mcp2`)).status).toBe(401)
   })
 
   test('renews its token once for many requests, and sends a refresh token only once', async () => {

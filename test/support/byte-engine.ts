@@ -38,6 +38,7 @@ export function openByteEngine(digest = 'd1'): ByteEngine {
       const assessment: PhotoAssessment = { photoSha256, width: 100, height: 100, model, hands }
       return hands.length > 0 ? assessment : { ...assessment, refusal: 'no-hand' }
     },
+    explainJoint: unused,
     renderPhoto: unused,
     renderOverlay: unused,
     health: () => ({ ready: true, model, executionProvider: 'none', queued: 0 }),

@@ -2,6 +2,7 @@ import type { ActivityInputs } from '../../../src/joints/activity-scores.ts'
 import type { HandAssessment, JointFinding, ModelIdentity } from '../../../src/joints/finding.ts'
 import type { HandJointCount } from '../../../src/joints/hand-joint-count.ts'
 import type { HandJoint, Laterality } from '../../../src/joints/hand-joint.ts'
+import type { OcclusionMap } from '../../../src/joints/occlusion-map.ts'
 
 export type { HandAssessment, HandJoint, HandJointCount, JointFinding, Laterality }
 export type ReviewCall = 'swollen' | 'not-swollen' | 'not-assessable'
@@ -88,3 +89,4 @@ export const preview = (csrf: string, review: Review) => call<{ resources: reado
 export const sign = (csrf: string, review: Review) => call<{ written: readonly string[] }>('/sign', post(csrf, review))
 export const photoUrl = (photo: string) => `${base}/photos/${encodeURIComponent(photo)}`
 export const closeUpUrl = (photo: string, side: Laterality, joint: HandJoint) => `${photoUrl(photo)}?side=${side}&joint=${joint}`
+export const readMap = (photo: string, side: Laterality, joint: HandJoint) => call<OcclusionMap>(`/photos/${encodeURIComponent(photo)}/map?side=${side}&joint=${joint}`)

@@ -40,26 +40,26 @@ export function PhotoView({ photo, calls, chosen, marks, onChoose }: PhotoProps)
 function Marks({ photo, calls, chosen, onChoose }: Omit<PhotoProps, 'marks'>) {
   const w = useWords()
   const radius = Math.max(photo.width, photo.height) / 55
+  const marks = photo.hands.flatMap((hand) => HAND_JOINTS.flatMap((joint, index) => {
+    const finding = hand.joints[index]
+    const region = hand.regions[index]
+    if (!finding || !region) return []
+    const key = `${hand.side}-${joint}`
+    const state = calls.get(key) ?? (finding.kind === 'not-assessed' ? 'not-assessable' : finding.inflamed ? 'flagged' : 'plain')
+    return [{ key, state, side: hand.side, joint, cx: region.x + region.width / 2, cy: region.y + region.height / 2 }]
+  }))
   return (
     <svg viewBox={`0 0 ${photo.width} ${photo.height}`} aria-hidden="true">
-      {photo.hands.flatMap((hand) => HAND_JOINTS.map((joint, index) => {
-        const finding = hand.joints[index]
-        const region = hand.regions[index]
-        if (!finding || !region) return null
-        const key = `${hand.side}-${joint}`
-        const state = calls.get(key) ?? (finding.kind === 'not-assessed' ? 'not-assessable' : finding.inflamed ? 'flagged' : 'plain')
-        const [cx, cy] = [region.x + region.width / 2, region.y + region.height / 2]
-        return (
-          <g key={key} className={`mark ${state}${key === chosen ? ' chosen' : ''}`} onClick={() => onChoose(hand.side, joint)}>
-            <title>{fullJointName(w, hand.side, joint)}</title>
-            <circle className="halo" cx={cx} cy={cy} r={radius * 1.15} />
-            <circle className="ring" cx={cx} cy={cy} r={radius} />
-            {(state === 'flagged' || state === 'swollen' || key === chosen) && (
-              <text x={cx + radius * 1.4} y={cy + radius * 0.5} fontSize={radius * 1.5}>{w.joint(joint)}</text>
-            )}
-          </g>
-        )
-      }))}
+      {marks.map(({ key, state, side, joint, cx, cy }) => (
+        <g key={key} className={`mark ${state}${key === chosen ? ' chosen' : ''}`} onClick={() => onChoose(side, joint)}>
+          <title>{fullJointName(w, side, joint)}</title>
+          <circle className="halo" cx={cx} cy={cy} r={radius * 1.15} />
+          <circle className="ring" cx={cx} cy={cy} r={radius} />
+        </g>
+      ))}
+      {marks.filter(({ key, state }) => state === 'flagged' || state === 'swollen' || key === chosen).map(({ key, joint, cx, cy }) => (
+        <text key={key} x={cx} y={cy - radius * 1.6} textAnchor="middle" fontSize={radius * 1.5}>{w.joint(joint)}</text>
+      ))}
     </svg>
   )
 }

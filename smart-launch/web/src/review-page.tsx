@@ -87,6 +87,7 @@ function Findings({ session, latest, pending, history, onSigned }: {
   const [tender, setTender] = useState<ReadonlySet<string>>(new Set())
   const [activity, setActivity] = useState<ActivityInputs>()
   const [marks, setMarks] = useState(true)
+  const [mapShown, setMapShown] = useState(false)
   const current = ALL.find(({ key }) => key === chosen) ?? ALL[0]
   const choose = useCallback((side: Laterality, joint: HandJoint) => setChosen(`${side}-${joint}`), [])
   const decide = useCallback((call: ReviewCall | undefined) => setCalls((before) => {
@@ -107,6 +108,7 @@ function Findings({ session, latest, pending, history, onSigned }: {
     else if (CALL_KEYS[key]) decide(CALL_KEYS[key])
     else if (key === 't') toggleTender()
     else if (key === 'm') setMarks((shown) => !shown)
+    else if (key === 'a') setMapShown((shown) => !shown)
     else return false
     return true
   })
@@ -140,7 +142,8 @@ function Findings({ session, latest, pending, history, onSigned }: {
             {LATERALITIES.map((side) => <HandDiagram key={side} side={side} findings={latest.findings} calls={calls} chosen={chosen} onChoose={choose} />)}
           </div>
           <ul className="legend">{Object.entries(w.legend).map(([state, words]) => <li key={state} className={state}>{words}</li>)}</ul>
-          <JointPanel latest={latest} side={current.side} joint={current.joint} call={calls.get(chosen)} tender={tender.has(chosen)} onDecide={decide} onTender={toggleTender} />
+          <JointPanel latest={latest} side={current.side} joint={current.joint} call={calls.get(chosen)} tender={tender.has(chosen)}
+            mapShown={mapShown} onMap={() => setMapShown(!mapShown)} onDecide={decide} onTender={toggleTender} />
         </section>
       </div>
       <ActivityPanel handSwollen={[...calls.values()].filter((call) => call === 'swollen').length} handTender={tender.size} onChange={setActivity} />

@@ -1,5 +1,6 @@
 import { createContext, useContext } from 'react'
 import type { ActivityCategory, ActivityInputs } from '../../../src/joints/activity-scores.ts'
+import type { MapFocus } from '../../../src/joints/occlusion-map.ts'
 import { jointLabel, type HandJoint, type Laterality } from '../../../src/joints/hand-joint.ts'
 import type { JointFinding, ReviewCall } from './api.ts'
 
@@ -52,6 +53,20 @@ const english = {
   zoom: 'Zoom',
   noPicture: 'No photo',
   closeUp: (name: string) => `Close-up of ${name}`,
+  map: 'Where the answer rests',
+  mapLoading: 'Covering the close-up piece by piece and asking the model again. This takes a few seconds.',
+  mapFailed: 'The map could not be made.',
+  mapFocus: {
+    none: 'No part of the close-up decides by itself: covering any one piece changes the answer by less than 2 percentage points.',
+    middle: 'The model’s answer rests mostly on the middle of the joint.',
+    'towards-fingertip': 'The model’s answer rests mostly on the part towards the fingertip.',
+    'towards-wrist': 'The model’s answer rests mostly on the part towards the wrist.',
+    'one-side': 'The model’s answer rests mostly on one side of the close-up.',
+    spread: 'The model’s answer rests on several parts of the close-up.'
+  } as Record<MapFocus, string>,
+  mapFor: (from: number, to: number) => `speaks for swelling: covered, ${from} % falls to ${to} %`,
+  mapAgainst: (from: number, to: number) => `speaks against: covered, ${from} % rises to ${to} %`,
+  mapLimits: 'The map shows what the model used, not whether it is right. It covers the close-up only, not the view of the whole hand.',
   yourCallFor: (name: string) => `Your call for ${name}`,
   yourCall: 'Your call',
   signTitle: 'Sign',
@@ -144,6 +159,20 @@ const german: Words = {
   zoom: 'Vergrößern',
   noPicture: 'Kein Foto',
   closeUp: (name) => `Ausschnitt ${name}`,
+  map: 'Worauf die Antwort beruht',
+  mapLoading: 'Der Ausschnitt wird Stück für Stück abgedeckt und das Modell jedes Mal gefragt. Das dauert einige Sekunden.',
+  mapFailed: 'Die Karte konnte nicht erstellt werden.',
+  mapFocus: {
+    none: 'Kein Teil des Ausschnitts entscheidet allein: Ein abgedecktes Stück ändert die Antwort um weniger als 2 Prozentpunkte.',
+    middle: 'Die Antwort des Modells beruht vor allem auf der Mitte des Gelenks.',
+    'towards-fingertip': 'Die Antwort des Modells beruht vor allem auf dem Teil zur Fingerspitze hin.',
+    'towards-wrist': 'Die Antwort des Modells beruht vor allem auf dem Teil zum Handgelenk hin.',
+    'one-side': 'Die Antwort des Modells beruht vor allem auf einer Seite des Ausschnitts.',
+    spread: 'Die Antwort des Modells beruht auf mehreren Teilen des Ausschnitts.'
+  },
+  mapFor: (from, to) => `spricht für Schwellung: abgedeckt fallen ${from} % auf ${to} %`,
+  mapAgainst: (from, to) => `spricht dagegen: abgedeckt steigen ${from} % auf ${to} %`,
+  mapLimits: 'Die Karte zeigt, was das Modell benutzt hat, nicht, ob es stimmt. Sie deckt nur den Ausschnitt ab, nicht den Blick auf die ganze Hand.',
   yourCallFor: (name) => `Ihr Urteil zu ${name}`,
   yourCall: 'Ihr Urteil',
   signTitle: 'Unterschreiben',

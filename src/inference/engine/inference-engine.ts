@@ -1,5 +1,7 @@
 import type { ModelIdentity, PhotoAssessment, PhotoRegion } from '../../joints/finding.ts'
 import type { CountInterval } from '../../joints/hand-joint-count.ts'
+import type { HandJoint, Laterality } from '../../joints/hand-joint.ts'
+import type { OcclusionMap } from '../../joints/occlusion-map.ts'
 
 /** How logits become probabilities and calls: from the manifest, or from a site's own calibration file bound to the model digest. */
 export interface Calibration {
@@ -29,6 +31,8 @@ export interface InferenceEngine {
   readonly model: ModelIdentity
   readonly calibration: Calibration
   assess(photo: Uint8Array, options?: { calibration?: Calibration; signal?: AbortSignal }): Promise<PhotoAssessment>
+  /** Where the answer for one joint rests; ERR_NOT_FOUND for a joint without a probability. Some seconds of a worker's time. */
+  explainJoint(photo: Uint8Array, at: { side: Laterality; joint: HandJoint; calibration?: Calibration }): Promise<OcclusionMap>
   /** Upright JPEG without metadata, at most `maxSidePx` on its longer side, optionally only a region of it. */
   renderPhoto(photo: Uint8Array, options: { maxSidePx: number; region?: PhotoRegion }): Promise<Uint8Array>
   /** Upright JPEG with joints marked. */

@@ -33,6 +33,10 @@ export async function openEngine({ modelDir, device = 'auto', workers = Math.max
       guardPhoto(photo)
       return pool.run({ kind: 'assess', photo, ...(own ? { calibration: own } : {}) }, signal)
     },
+    async explainJoint(photo, { side, joint, calibration: own }) {
+      guardPhoto(photo)
+      return pool.run({ kind: 'explain', photo, side, joint, ...(own ? { calibration: own } : {}) })
+    },
     async renderPhoto(photo, { maxSidePx, region }) {
       guardPhoto(photo)
       return pool.run({ kind: 'photo', photo, maxSidePx, ...(region ? { region } : {}) })

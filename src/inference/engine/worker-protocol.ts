@@ -1,5 +1,7 @@
 import { isScreeningError, ScreeningError, type ErrorCode } from '../../errors.ts'
 import type { PhotoAssessment, PhotoRegion } from '../../joints/finding.ts'
+import type { HandJoint, Laterality } from '../../joints/hand-joint.ts'
+import type { OcclusionMap } from '../../joints/occlusion-map.ts'
 import type { Device } from '../joint-model.ts'
 import type { Calibration } from './inference-engine.ts'
 
@@ -16,11 +18,13 @@ export interface Opened { readonly executionProvider: string }
 /** Every further message: one task, answered before the next is sent. */
 export type WorkerTask =
   | { readonly kind: 'assess'; readonly photo: Uint8Array; readonly calibration?: Calibration }
+  | { readonly kind: 'explain'; readonly photo: Uint8Array; readonly side: Laterality; readonly joint: HandJoint; readonly calibration?: Calibration }
   | { readonly kind: 'photo'; readonly photo: Uint8Array; readonly maxSidePx: number; readonly region?: PhotoRegion }
   | { readonly kind: 'overlay'; readonly photo: Uint8Array; readonly assessment: PhotoAssessment }
 
 export interface WorkerResults {
   readonly assess: PhotoAssessment
+  readonly explain: OcclusionMap
   readonly photo: Uint8Array
   readonly overlay: Uint8Array
 }

@@ -34,6 +34,7 @@ async function perform(task: WorkerTask, opened: WorkerAnswer<HandAssessor>): Pr
     const assessor = fromAnswer(opened)
     switch (task.kind) {
       case 'assess': return { result: await assessor.assess(task.photo, task.calibration) }
+      case 'explain': return { result: await assessor.explain(task.photo, task, task.calibration) }
       case 'photo': return { result: await renderPhoto(task.photo, task) }
       case 'overlay': return { result: await renderOverlay(task.photo, task.assessment, { evidence: assessor.evidence }) }
     }
