@@ -147,6 +147,7 @@ function httpApp(config: Config, parts: Parts): Express {
     discover: parts.doors.discover,
     requestToken: parts.doors.requestToken,
     openIdKeys: parts.doors.openIdKeys,
+    handOver: parts.screenings.handOver,
     now,
     desk: openReviewDesk({
       screenings: parts.screenings, engine: parts.engine, record: parts.doors.reviewRecord, calibrationOf: ({ id }) => parts.calibrations.get(id)

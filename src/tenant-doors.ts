@@ -158,9 +158,14 @@ async function hookConditions(
 ): Promise<{ found: readonly unknown[]; complete: boolean } | undefined> {
   const bundle = bundleOf(prefetched)
   if (bundle?.complete) return { found: bundle.resources, complete: true }
-  const read = session && await session.search('Condition', { patient: patientId }).catch(nothingToRead)
+  const read = session && await conditionsOf(session, patientId).catch(nothingToRead)
   if (read) return { found: read, complete: true }
   return bundle && { found: bundle.resources, complete: false }
+}
+
+async function conditionsOf(session: FhirSession, patientId: string): Promise<readonly unknown[] | undefined> {
+  const capabilities = await session.capabilities()
+  return capabilities.canSearch('Condition', 'patient') ? session.search('Condition', { patient: patientId }) : undefined
 }
 
 /** An EHR that does not let us read, or is too slow, is the same to a hook as one that gave no token. */

@@ -13,6 +13,8 @@ export interface CallbackDeps extends LaunchDeps {
   requestToken(tenant: TenantConfig, tokenEndpoint: string, form: Record<string, string>): Promise<TokenAnswer>
   /** The OpenID provider's issuer and keys, fetched through egress. */
   openIdKeys(tenant: TenantConfig): Promise<{ issuer: string; keys: JSONWebKeySet }>
+  /** Takes photos that the launch named; whose they are is checked when they are read. */
+  handOver?(tenant: string, patientId: string, references: readonly string[]): Promise<void>
   readonly now: () => number
 }
 
@@ -27,6 +29,8 @@ const tokenContext = z.object({
   encounter: fhirId.optional(),
   need_patient_banner: z.boolean().optional(),
   appContext: z.string().max(4096).optional(),
+  /** 2.2: objects; anything else in it is passed over. */
+  fhirContext: z.array(z.unknown()).max(100).optional().catch(undefined),
   id_token: z.string().optional(),
   fhirUser: z.string().optional()
 })
@@ -73,7 +77,20 @@ export async function finishLaunch(
     csrf
   }
   await deps.sessions.put(`smart:${handle}`, session, SESSION_SECONDS)
+  await deps.handOver?.(tenant.id, session.patientId, photosNamed(context.data, tenant.fhirBase))
   return { handle, sessionSecret }
+}
+
+/**
+ * References to photos in the launch context: `fhirContext` of SMART 2.2, and `appContext` where the EHR puts references into it
+ * (`Media/1 Media/2`). Some records cannot be searched for photos at all, and this is then the only way to them.
+ */
+function photosNamed({ fhirContext = [], appContext = '' }: z.infer<typeof tokenContext>, fhirBase: string): readonly string[] {
+  const named = fhirContext.flatMap((one) => z.object({ reference: z.string() }).safeParse(one).data?.reference ?? [])
+  return [...named, ...appContext.split(/[\s,]+/)]
+    .map((one) => (one.startsWith(`${fhirBase}/`) ? one.slice(fhirBase.length + 1) : one))
+    .filter((one) => /^(Media|DocumentReference)\/(?!\.{1,2}$)[A-Za-z0-9\-.]{1,64}$/.test(one))
+    .slice(0, 20)
 }
 
 async function takePending(deps: CallbackDeps, state: unknown, browserSecret: string | undefined): Promise<PendingLaunch> {

@@ -3,6 +3,8 @@ import type { Config, TenantConfig } from '../config.ts'
 import { isScreeningError } from '../errors.ts'
 import { openBackendTokens } from '../fhir/backend-auth.ts'
 import { egressForTenant } from '../fhir/egress.ts'
+import { photoRoutes } from '../fhir/photo-sources.ts'
+import { unwritable } from '../fhir/record-writer.ts'
 import { openFhirSession } from '../fhir/session.ts'
 import { readSmartConfiguration } from '../fhir/smart-configuration.ts'
 import { readCalibrationFile } from '../inference/calibrate.ts'
@@ -49,7 +51,8 @@ export async function examine(config: Config): Promise<readonly Check[]> {
     checks.push(await checked(`${tenant.id} FHIR server`, async () => {
       const capabilities = await openFhirSession({ tenant, egress, tokens }).capabilities()
       const writes = capabilities.transaction ? 'transaction' : capabilities.batch ? 'batch' : 'single'
-      return `FHIR ${capabilities.fhirVersion}, Observation create ${capabilities.can('Observation', 'create') ? 'yes' : 'no'}, writes by ${writes}`
+      const photos = photoRoutes(capabilities).join(', ') || 'nothing that can be searched by patient: only what a launch hands over'
+      return `FHIR ${capabilities.fhirVersion}, photos by ${photos}; ${unwritable(capabilities) ?? `writes by ${writes}`}`
     }))
     await egress.close()
   }

@@ -10,6 +10,8 @@ export interface Capabilities {
   can(type: string, interaction: string): boolean
   /** The type can be searched and lists the parameter, or lists no parameters at all. */
   canSearch(type: string, parameter: string): boolean
+  /** The parameter as this server spells it (Epic writes `_lastupdated`); undefined when it does not list it. */
+  spelled(type: string, parameter: string): string | undefined
   conditionalCreate(type: string): boolean
   updateCreate(type: string): boolean
 }
@@ -52,6 +54,11 @@ export function readCapabilities(value: unknown): Capabilities {
     canSearch(type, parameter) {
       const listed = resources.get(type)?.searchParam ?? []
       return can(type, 'search-type') && (listed.length === 0 || listed.some(({ name }) => name === parameter))
+    },
+    spelled(type, parameter) {
+      const listed = resources.get(type)?.searchParam ?? []
+      if (!can(type, 'search-type')) return undefined
+      return listed.length === 0 ? parameter : listed.find(({ name }) => name.toLowerCase() === parameter.toLowerCase())?.name
     },
     conditionalCreate: (type) => resources.get(type)?.conditionalCreate ?? false,
     updateCreate: (type) => resources.get(type)?.updateCreate ?? false

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
-import { ScreeningError } from '../errors.ts'
+import { isScreeningError, ScreeningError } from '../errors.ts'
 import type { Laterality } from '../joints/hand-joint.ts'
+import type { Capabilities } from './capabilities.ts'
 import { aiTerm, handSiteOf, lateralityOf, termFor } from './codes.ts'
 import { MAX_PHOTO_BYTES, type FhirSession } from './session.ts'
 
@@ -27,7 +28,7 @@ export interface PhotoAttachment {
   readonly hash?: string
 }
 
-const coding = z.object({ system: z.string().optional(), code: z.string().optional() })
+const coding = z.object({ system: z.string().optional(), code: z.string().optional(), display: z.string().optional() })
 const concept = z.object({
   coding: z.array(coding).optional(),
   text: z.string().optional(),
@@ -69,6 +70,15 @@ const documentReference = z.object({
   description: z.string().optional(),
   content: z.array(z.object({ attachment }))
 })
+const report = z.object({
+  meta,
+  status: z.string(),
+  code: concept.optional(),
+  subject: reference.optional(),
+  effectiveDateTime: z.string().optional(),
+  issued: z.string().optional(),
+  media: z.array(z.object({ comment: z.string().optional(), link: reference })).optional()
+})
 const bundle = z.object({ entry: z.array(z.unknown()).optional() })
 const entry = z.object({ resource: z.unknown() })
 
@@ -79,20 +89,104 @@ const PHOTOGRAPH = termFor('photo', 'document type of a photograph (DocumentRefe
 const AI_ASSERTED = aiTerm('AIAST')
 
 /**
- * The patient's hand photos, newest first: Media where the server can search it by patient, otherwise (or when there are
- * none) DocumentReference. No vendor sandbox we know searches Media by patient (specs/conformance.md section 5).
+ * The patient's hand photos, newest first, by the first of these routes that has any: Media where the server can search it by
+ * patient, DocumentReference, the Media that a DiagnosticReport shows. No vendor sandbox we know searches Media by patient
+ * (specs/conformance.md section 5). `handedOver` are references that a launch brought: read one by one, and held to the same
+ * rules. Nothing is asked that `/metadata` does not list.
  */
-export async function findHandPhotos(session: FhirSession, patientId: string): Promise<readonly HandPhoto[]> {
+export async function findHandPhotos(session: FhirSession, patientId: string, handedOver: readonly string[] = []): Promise<readonly HandPhoto[]> {
   const capabilities = await session.capabilities()
-  const byPatient = (type: 'Media' | 'DocumentReference') => ['patient', 'subject'].find((name) => capabilities.canSearch(type, name))
-  for (const type of ['Media', 'DocumentReference'] as const) {
-    const parameter = byPatient(type)
-    if (!parameter) continue
-    const found = await session.search(type, { [parameter]: parameter === 'patient' ? patientId : `Patient/${patientId}` })
-    const photos = handPhotosIn(found, patientId)
-    if (photos.length > 0) return photos
+  const refusals: unknown[] = []
+  let answered = false
+  const ask = async (route: () => Promise<readonly HandPhoto[]>) => {
+    try {
+      const photos = await route()
+      answered = true
+      return photos
+    } catch (error) {
+      refusals.push(onlyRefusal(error))
+      return []
+    }
   }
-  return []
+  const named = handedOver.length > 0 ? await ask(async () => handPhotosIn(await readNamed(session, capabilities, handedOver), patientId)) : []
+  const routes = photoRoutes(capabilities)
+  if (routes.length === 0 && handedOver.length === 0)
+    throw new ScreeningError('ERR_EHR_REFUSED', 'Expected an EHR whose Media, DocumentReference or DiagnosticReport can be searched by patient but its /metadata lists none of them')
+  let found: readonly HandPhoto[] = []
+  for (const type of routes) {
+    if (found.length > 0) break
+    found = await ask(async () => type === 'DiagnosticReport'
+      ? reportedPhotos(session, capabilities, patientId) : handPhotosIn(await ofPatient(session, capabilities, type, patientId), patientId))
+  }
+  if (!answered && refusals.length > 0) throw refusals[0]
+  return [...found, ...named.filter((one) => !found.some((known) => known.resourceType === one.resourceType && known.id === one.id))].sort(newestFirst)
+}
+
+type PhotoRoute = 'Media' | 'DocumentReference' | 'DiagnosticReport'
+
+/** By what a patient's photos can be found here, best first. */
+export function photoRoutes(capabilities: Capabilities): readonly PhotoRoute[] {
+  return (['Media', 'DocumentReference', 'DiagnosticReport'] as const).filter((type) =>
+    searchable(capabilities, type) && (type !== 'DiagnosticReport' || capabilities.can('Media', 'read')))
+}
+
+/** A registration may allow less than `/metadata` lists: a refused route is none, as long as another one answers with the same token. */
+function onlyRefusal(error: unknown): unknown {
+  if (isScreeningError(error) && (error.code === 'ERR_EHR_UNAUTHORIZED' || error.code === 'ERR_EHR_REFUSED')) return error
+  throw error
+}
+
+function searchable(capabilities: Capabilities, type: string): string | undefined {
+  return ['patient', 'subject'].find((name) => capabilities.canSearch(type, name))
+}
+
+/** Everything of one type that a patient has; nothing where the server cannot search it by patient. */
+async function ofPatient<T extends PhotoRoute>(
+  session: FhirSession, capabilities: Capabilities, type: T, patientId: string, maxPages?: number
+) {
+  const parameter = searchable(capabilities, type)
+  if (!parameter) return []
+  return session.search(type, { [parameter]: parameter === 'patient' ? patientId : `Patient/${patientId}` }, maxPages ? { maxPages } : {})
+}
+
+/** Reports of every kind are many: so many pages are looked at, and so many pictures of the newest reports. */
+const REPORT_PAGES = 5
+const REPORT_PHOTOS = 20
+
+/** The pictures that the patient's reports show. Reports show all kinds of pictures: a hand must be named, by Media or report. */
+async function reportedPhotos(session: FhirSession, capabilities: Capabilities, patientId: string): Promise<readonly HandPhoto[]> {
+  const reports = (await ofPatient(session, capabilities, 'DiagnosticReport', patientId, REPORT_PAGES))
+    .flatMap((one) => report.safeParse(one).data ?? [])
+    .filter(({ status, subject, meta }) => !['entered-in-error', 'cancelled'].includes(status) && isOf(subject?.reference, patientId) && !isAiMade(meta?.security))
+    .sort((a, b) => timeOf(b.effectiveDateTime ?? b.issued) - timeOf(a.effectiveDateTime ?? a.issued))
+  const shown = reports.flatMap(({ code, media: pictures = [] }) => pictures.map(({ link, comment }) =>
+    ({ reference: link.reference ?? '', words: [code?.text, comment, ...(code?.coding ?? []).map(({ display }) => display)].join(' ') })))
+    .filter(({ reference }) => /^Media\//.test(relativeTo(session, reference))).slice(0, REPORT_PHOTOS)
+  const handsIn = new Map(shown.map(({ reference, words }) => [relativeTo(session, reference), handInWords(words) !== undefined]))
+  const pictures = await readNamed(session, capabilities, [...handsIn.keys()])
+  return handPhotosIn(pictures.filter((one) => {
+    const { bodySite, id: name } = media.safeParse(one).data ?? {}
+    return bodySite !== undefined || handsIn.get(`Media/${name}`) === true
+  }), patientId)
+}
+
+/** Media and DocumentReference by their references, relative or below this FHIR base; what is gone or something else is passed over. */
+async function readNamed(session: FhirSession, capabilities: Capabilities, references: readonly string[]): Promise<readonly unknown[]> {
+  const found: unknown[] = []
+  for (const one of new Set(references.map((reference) => relativeTo(session, reference)))) {
+    const [, type, name] = /^(Media|DocumentReference)\/([A-Za-z0-9\-.]{1,64})$/.exec(one) ?? []
+    if (!type || !name || !capabilities.can(type, 'read')) continue
+    found.push(await session.read(type as 'Media' | 'DocumentReference', name).catch(passOverGone))
+  }
+  return found
+}
+
+function passOverGone(error: unknown): undefined {
+  if (!isScreeningError(error) || (error.code !== 'ERR_NOT_FOUND' && error.code !== 'ERR_REQUEST_INVALID')) throw error
+}
+
+function relativeTo({ tenant }: FhirSession, reference: string): string {
+  return reference.startsWith(`${tenant.fhirBase}/`) ? reference.slice(tenant.fhirBase.length + 1) : reference
 }
 
 /** The same out of a prefetched searchset. What is not a Bundle, or not a photo of this patient's hand, is passed over. */
@@ -140,7 +234,7 @@ async function inline(session: FhirSession, photo: HandPhoto): Promise<Uint8Arra
 function handPhotosIn(resources: readonly unknown[], patientId: string): HandPhoto[] {
   return resources
     .flatMap((resource) => mediaPhoto(resource, patientId) ?? documentPhoto(resource, patientId) ?? [])
-    .sort((a, b) => takenAt(b) - takenAt(a) || a.id.localeCompare(b.id))
+    .sort(newestFirst)
 }
 
 function mediaPhoto(value: unknown, patientId: string): HandPhoto | undefined {
@@ -217,9 +311,13 @@ export function isOf(reference: string | undefined, patientId: string): boolean 
   return reference === `Patient/${patientId}` || (reference?.startsWith('http') === true && reference.endsWith(`/Patient/${patientId}`))
 }
 
-/** Milliseconds; a photo without a readable date is the oldest. */
-function takenAt({ created }: HandPhoto): number {
-  const time = Date.parse(created ?? '')
+function newestFirst(a: HandPhoto, b: HandPhoto): number {
+  return timeOf(b.created) - timeOf(a.created) || a.id.localeCompare(b.id)
+}
+
+/** Milliseconds; without a readable date it is the oldest. */
+function timeOf(dateTime: string | undefined): number {
+  const time = Date.parse(dateTime ?? '')
   return Number.isNaN(time) ? -Infinity : time
 }
 

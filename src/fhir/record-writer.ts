@@ -46,8 +46,8 @@ export async function writeScreening(session: FhirSession, resources: ScreeningR
   await checkPhotos(session, resources)
   const capabilities = await session.capabilities()
   const wanted = inWritingOrder(resources).filter(({ resourceType }) => capabilities.can(resourceType, 'create'))
-  if (!capabilities.can('Observation', 'create'))
-    throw new ScreeningError('ERR_EHR_REFUSED', 'Expected an EHR that accepts Observations but its /metadata does not list that')
+  const why = unwritable(capabilities)
+  if (why) throw new ScreeningError('ERR_EHR_REFUSED', why)
 
   const writer: Writer = { session, resources, options, capabilities, wanted, places: new Map(), inDoubt: [] }
   await lookUp(writer)
@@ -55,6 +55,11 @@ export async function writeScreening(session: FhirSession, resources: ScreeningR
   while (missing(writer).length > 0) await send(writer).catch((cause: unknown) => readBack(writer, cause))
   const written = [...writer.places].flatMap(([id, reference]) => (before.has(id) ? [] : [reference]))
   return { written, alreadyThere: before.size }
+}
+
+/** Why nothing can be written to this record; undefined where it can. Some vendors offer no Observation create at all. */
+export function unwritable(capabilities: Capabilities): string | undefined {
+  return capabilities.can('Observation', 'create') ? undefined : 'the record cannot be written: its /metadata does not list Observation create'
 }
 
 interface Writer {

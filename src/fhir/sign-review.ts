@@ -4,6 +4,7 @@ import { HAND_JOINTS, LATERALITIES, type HandJoint, type Laterality } from '../j
 import { RESULT_ID } from './codes.ts'
 import { outgoingFaults } from './invariants.ts'
 import { clinicianResources, previewOf, type ClinicianInput } from './resources/clinician-resources.ts'
+import { unwritable } from './record-writer.ts'
 import { resultIds } from './resources/result-ids.ts'
 import type { FhirSession } from './session.ts'
 import { withReferences } from './resources/inner-references.ts'
@@ -17,11 +18,13 @@ export type ReviewInput = Omit<ClinicianInput, 'aiObservation'>
  * Throws ERR_CONFLICT when another answer for one of the joints was signed meanwhile (nothing is written then), ERR_EHR_*.
  */
 export async function signReview(session: FhirSession, input: ReviewInput): Promise<readonly string[]> {
+  const why = unwritable(await session.capabilities())
+  if (why) throw new ScreeningError('ERR_FORBIDDEN', `Expected a record that takes the review but ${why}. Nothing was written.`)
   const ai = await aiObservations(session, input)
   const resources = clinicianResources({ ...input, aiObservation: (side, joint) => ai.get(`${side}-${joint}`) })
   refuseFaults(previewOf(resources), new Set(ai.values()), input.patientId)
 
-  const there = await byIdentifier(session, input.patientId, resources.observations.map(({ id }) => id ?? ''))
+  const there = await byIdentifier(session, input.patientId, resources.observations.map(({ id }) => id ?? ''), photosSince(input))
   refuseConflicts(resources.observations, there)
   const capabilities = await session.capabilities()
   const places = new Map<string, string>()
@@ -59,22 +62,32 @@ async function writeProvenance(session: FhirSession, provenance: ReturnType<Retu
   return [await session.create(provenance)]
 }
 
-/** Where the AI's Observations of these photos lie, by `side-joint`. A server without identifier search: none are named literally. */
+/** Where the AI's Observations of these photos lie, by `side-joint`. */
 async function aiObservations(session: FhirSession, input: ReviewInput): Promise<ReadonlyMap<string, string>> {
   const ids = resultIds(input.tenant, input.photos, input.model)
   const wanted = LATERALITIES.flatMap((side) => HAND_JOINTS.map((joint) => ({ key: `${side}-${joint}`, id: ids.joint(input.photoOf(side), side, joint) })))
-  const found = await byIdentifier(session, input.patientId, wanted.map(({ id }) => id))
+  const found = await byIdentifier(session, input.patientId, wanted.map(({ id }) => id), photosSince(input))
   return new Map(wanted.flatMap(({ key, id }) => {
     const one = found.get(id)
     return one ? [[key, `Observation/${one.id}`] as const] : []
   }))
 }
 
-/** The patient's Observations that carry these identifiers of ours. Empty where the server cannot search by identifier. */
-async function byIdentifier(session: FhirSession, patientId: string, ids: readonly string[]): Promise<ReadonlyMap<string, Observation>> {
+/** The day before the oldest photo: no result of ours is effective earlier, in any time zone. */
+function photosSince({ photos }: ReviewInput): string | undefined {
+  const times = photos.map(({ created }) => Date.parse(created ?? ''))
+  const oldest = Math.min(...times)
+  return Number.isFinite(oldest) ? new Date(oldest - 86_400_000).toISOString().slice(0, 10) : undefined
+}
+
+/** The patient's Observations that carry these identifiers of ours; where the server cannot search by identifier, we compare. */
+async function byIdentifier(session: FhirSession, patientId: string, ids: readonly string[], since?: string): Promise<ReadonlyMap<string, Observation>> {
   const capabilities = await session.capabilities()
-  if (!capabilities.canSearch('Observation', 'identifier')) return new Map()
-  const found = await session.search('Observation', { identifier: ids.map((id) => `${RESULT_ID}|${id}`).join(',') })
+  const may = (name: string) => capabilities.canSearch('Observation', name)
+  if (!may('identifier') && !may('patient')) return new Map()
+  const found = await session.search('Observation', may('identifier')
+    ? { identifier: ids.map((id) => `${RESULT_ID}|${id}`).join(',') }
+    : { patient: patientId, ...(may('date') && since ? { date: `ge${since}` } : {}) })
   return new Map(found.filter(({ subject }) => subject?.reference === `Patient/${patientId}`).flatMap((one) => {
     const value = one.identifier?.find(({ system }) => system === RESULT_ID)?.value
     return value && ids.includes(value) && one.status !== 'entered-in-error' ? [[value, one] as const] : []

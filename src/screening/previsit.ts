@@ -1,5 +1,6 @@
 import type { Appointment } from 'fhir/r4.js'
 import type { TenantConfig } from '../config.ts'
+import { ScreeningError } from '../errors.ts'
 import type { FhirSession } from '../fhir/session.ts'
 import type { HandJointCount } from '../joints/hand-joint-count.ts'
 import type { ScreeningService, ScreeningStatus } from './screening.ts'
@@ -51,10 +52,14 @@ export async function previsit({ service, sessionFor, tenant, date, onProgress, 
  * asked for too, and what does not begin on this day at the site is dropped.
  */
 async function appointmentsOn(session: FhirSession, timeZone: string, date: string): Promise<readonly Appointment[]> {
+  const capabilities = await session.capabilities()
+  if (!capabilities.canSearch('Appointment', 'date'))
+    throw new ScreeningError('ERR_EHR_REFUSED', 'Expected an EHR whose Appointments can be searched by date but its /metadata does not list that; use "jointlens screen --patients FILE"')
+  const pages = capabilities.canSearch('Appointment', '_count') ? { _count: 100 } : {}
   const [from, until] = dayIn(timeZone, date)
   const found = new Map<string, Appointment>()
   for (const day of [-1, 0, 1].map((days) => plusDays(date, days)))
-    for (const one of await session.search('Appointment', { date: day, _count: 100 }))
+    for (const one of await session.search('Appointment', { date: day, ...pages }))
       if (COMING.has(one.status) && startsWithin(one, from, until)) found.set(one.id ?? '', one)
   return [...found.values()]
 }

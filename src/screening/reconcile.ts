@@ -6,6 +6,8 @@ import type { Row, Store } from './store/open-store.ts'
 
 export interface ReconcileReport {
   readonly checked: number
+  /** Written, but of a type that this record does not let anyone read. */
+  readonly unreadable: number
   /** In our ledger, gone from the record. */
   readonly missing: readonly string[]
   /** Of another patient than the ledger says, or withdrawn: a person must look. */
@@ -23,10 +25,16 @@ export async function reconcile({ store, sessionFor, tenant }: {
 }): Promise<ReconcileReport> {
   const session = sessionFor(tenant)
   const rows = await store.query<LedgerRow>('select reference, patient_id from ledger where tenant = $1 order by recorded_at', [tenant.id])
+  const capabilities = await session.capabilities()
+  let unreadable = 0
   const missing: string[] = []
   const changed: { reference: string; what: string }[] = []
   for (const { reference, patient_id: patientId } of rows) {
     const [type = '', id = ''] = reference.split('/')
+    if (!capabilities.can(type, 'read')) {
+      unreadable++
+      continue
+    }
     try {
       const what = difference(await session.read(type as FhirResource['resourceType'], id), patientId)
       if (what) changed.push({ reference, what })
@@ -35,7 +43,7 @@ export async function reconcile({ store, sessionFor, tenant }: {
       missing.push(reference)
     }
   }
-  return { checked: rows.length, missing, changed }
+  return { checked: rows.length - unreadable, unreadable, missing, changed }
 }
 
 function difference(resource: FhirResource, patientId: string): string | undefined {

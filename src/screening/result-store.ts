@@ -103,6 +103,20 @@ export function openResultStore(store: Store) {
       }
     },
 
+    /** Photos that launches of the app named, `Media/…` or `DocumentReference/…`: for records that cannot be searched for them. */
+    async handedOver(tenant: string, patientId: string): Promise<readonly string[]> {
+      const rows = await store.query<{ reference: string }>(
+        'select reference from handed_photo where tenant = $1 and patient_id = $2 order by handed_at desc limit 20', [tenant, patientId])
+      return rows.map(({ reference }) => reference)
+    },
+
+    async handOver(tenant: string, patientId: string, references: readonly string[]): Promise<void> {
+      for (const reference of references)
+        await store.query(
+          `insert into handed_photo (tenant, patient_id, reference) values ($1, $2, $3)
+           on conflict (tenant, patient_id, reference) do update set handed_at = now()`, [tenant, patientId, reference])
+    },
+
     /** Removes everything derived from one patient's photos; what the record holds is the record's. */
     async erase(tenant: string, patientId: string): Promise<void> {
       await store.transaction(async ({ query }) => {
@@ -110,7 +124,7 @@ export function openResultStore(store: Store) {
           `delete from assessment where tenant = $1 and photo_sha256 in (
              select photo ->> 'sha256' from screening, jsonb_array_elements(data -> 'photos') photo where tenant = $1 and patient_id = $2)`,
           [tenant, patientId])
-        for (const table of ['screening', 'job', 'ledger', 'card'])
+        for (const table of ['screening', 'job', 'ledger', 'card', 'handed_photo'])
           await query(`delete from ${table} where tenant = $1 and patient_id = $2`, [tenant, patientId])
       })
     }

@@ -1,7 +1,7 @@
 import type { Audit, AuditedEvent } from '../audit.ts'
 import { isScreeningError, ScreeningError, type ErrorCode } from '../errors.ts'
 import { findHandPhotos, isOf, type HandPhoto } from '../fhir/photo-sources.ts'
-import { writeScreening } from '../fhir/record-writer.ts'
+import { unwritable, writeScreening } from '../fhir/record-writer.ts'
 import { screeningResources } from '../fhir/resources/screening-resources.ts'
 import type { FhirSession } from '../fhir/session.ts'
 import type { Calibration, InferenceEngine } from '../inference/engine/inference-engine.ts'
@@ -45,7 +45,8 @@ const MAX_VISITS = 6
  * ERR_WRITE_AMBIGUOUS, ERR_STORE.
  */
 export async function screenPatient(work: Work): Promise<ScreenOutcome> {
-  const photos = await findHandPhotos(work.session, work.job.patientId)
+  const { session, results, job } = work
+  const photos = await findHandPhotos(session, job.patientId, await results.handedOver(job.tenant, job.patientId))
   await work.failpoint('photos-found')
   await withdrawOrphans(work, photos)
   if (photos.length === 0) return { kind: 'refused', code: 'no-photos' }
@@ -107,6 +108,10 @@ async function write(work: Work, screening: Screening): Promise<void> {
   const { session, results, job, queue, calibration, failpoint } = work
   if (!calibration || !writesAllowed(work) || faultOf(screening) || (screening.state === 'done' && screening.written.length > 0)) return
   const guard = guardOf(work)
+  if (unwritable(await session.capabilities())) {
+    if (screening.state !== 'done') await record(work, 'write', `Screening/${screening.id}`, 'ERR_EHR_REFUSED')
+    return results.mark(job.tenant, screening.id, { state: 'done' }, guard)
+  }
   await results.mark(job.tenant, screening.id, { state: 'writing' }, guard)
 
   const ledger = results.ledger(job.tenant, job.patientId)

@@ -6,7 +6,7 @@ import { isScreeningError, ScreeningError, type ErrorCode } from '../errors.ts'
 import { checkedId, type FhirSession } from '../fhir/session.ts'
 import type { Calibration, InferenceEngine } from '../inference/engine/inference-engine.ts'
 import { failpoint as failpointOfProcess, type Failpoint } from './failpoint.ts'
-import { openQueue, type Job, type JobEnd, type QueueOptions } from './queue.ts'
+import { openQueue, type Job, type JobEnd, type QueueOptions, type RequestReason } from './queue.ts'
 import { openResultStore } from './result-store.ts'
 import { screenPatient } from './screen-patient.ts'
 import type { ScreeningService, ScreeningStatus } from './screening.ts'
@@ -43,6 +43,8 @@ export interface RunningScreening extends ScreeningService {
   stop(): Promise<void>
   /** Leases and works one patient; false when nothing was due. */
   runOnce(): Promise<boolean>
+  /** Takes photos that a launch of the app named, and looks at the patient again. Whose they are is checked when they are read. */
+  handOver(tenant: string, patientId: string, references: readonly string[]): Promise<void>
   /** Removes what was derived from one patient's photos. */
   erase(tenant: string, patientId: string): Promise<void>
 }
@@ -142,16 +144,23 @@ export function openScreeningService(deps: ScreeningDeps): RunningScreening {
     return found
   }
 
+  async function request(tenant: string, patientId: string, reason: RequestReason): Promise<void> {
+    await queue.add(known(tenant).id, checkedId(patientId), reason)
+    await failpoint('accepted')
+    news.ring()
+  }
+
   return {
     status,
+    request,
     history: (tenant, patientId) => results.history(tenant, patientId),
     runOnce,
     erase: (tenant, patientId) => results.erase(tenant, patientId),
 
-    async request(tenant, patientId, reason) {
-      await queue.add(known(tenant).id, checkedId(patientId), reason)
-      await failpoint('accepted')
-      news.ring()
+    async handOver(tenant, patientId, references) {
+      if (references.length === 0) return
+      await results.handOver(known(tenant).id, checkedId(patientId), references)
+      await request(tenant, patientId, 'app')
     },
 
     async settled(tenant, patientId, { timeoutMs = 120_000 } = {}) {

@@ -26,11 +26,13 @@ let now: number
 let granted: (form: Record<string, string>) => Promise<TokenAnswer>
 let requests: Record<string, string>[]
 let signed: unknown[]
+let handedOver: unknown[]
 
 beforeEach(async () => {
   now = Date.now()
   requests = []
   signed = []
+  handedOver = []
   const app = express()
   server = createServer(app)
   server.listen(0, '127.0.0.1')
@@ -56,6 +58,7 @@ beforeEach(async () => {
       return granted(form)
     },
     openIdKeys: () => Promise.resolve({ issuer: 'https://ehr.example', keys: jwks }),
+    handOver: (...photos) => Promise.resolve(void handedOver.push(photos)),
     now: () => now,
     desk: {
       describe: (session: AppSession) => Promise.resolve({ patientId: session.patientId, fhirUser: session.fhirUser, token: session.accessToken.length > 0 }),
@@ -179,6 +182,24 @@ describe('the way back', () => {
     const response = await act()
     expect(response.status).toBe(400)
     expect(response.headers.get('location')).toBeNull()
+  })
+})
+
+describe('photos that a launch names', () => {
+  test('are handed over for its own patient, by fhirContext and by appContext, and nothing else of them is', async () => {
+    granted = async () => answer({
+      patient: 'pat-1', id_token: await idToken(), appContext: 'Media/c from-a-card',
+      fhirContext: [{ reference: 'Media/a' }, { reference: `${FHIR}/DocumentReference/b`, role: 'launch' }, { reference: 'Observation/x' },
+        { reference: 'https://evil.example/fhir/Media/y' }, { reference: 'Media/..' }, { canonical: 'http://q' }, null, 7]
+    })
+    await launched()
+    expect(handedOver).toEqual([['clinic', 'pat-1', ['Media/a', 'DocumentReference/b', 'Media/c']]])
+  })
+
+  test('do not keep the app from opening when the context is no list', async () => {
+    granted = async () => answer({ patient: 'pat-1', id_token: await idToken(), fhirContext: 'Media/a' })
+    expect((await launched()).session.patientId).toBe('pat-1')
+    expect(handedOver).toEqual([['clinic', 'pat-1', []]])
   })
 })
 

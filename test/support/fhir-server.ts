@@ -28,6 +28,10 @@ export interface TestFhirServer {
   fault: (request: SeenRequest) => Fault | undefined
   /** Answers that were lost after the commit. */
   lost: number
+  /** Requests that `refuse` judged to be none that it offers. */
+  readonly refused: readonly string[]
+  /** Why this server does not do what is asked, with the status; a persona sets it (persona.ts). */
+  refuse: (request: SeenRequest) => { readonly status: number; readonly why: string } | undefined
   /** The token it insists on. */
   token: string | undefined
   /** Pages of this size with `next` links, which the router itself does not make. */
@@ -47,7 +51,8 @@ const SEARCH: Record<string, readonly string[]> = {
   Provenance: ['target', 'patient'],
   Device: ['identifier'],
   Patient: ['identifier'],
-  Binary: ['_id']
+  Binary: ['_id'],
+  Appointment: ['patient', 'date', '_count']
 }
 
 /** A statement of what a server offers; change it to play a vendor. */
@@ -68,13 +73,14 @@ export async function startFhirServer(rest: CapabilityStatementRest = everything
   const repository = new CheckedRepository()
   const router = new FhirRouter()
   const seen: SeenRequest[] = []
+  const refused: string[] = []
   const app = express().use(express.json({ type: () => true, limit: '50mb' }))
   const server = createServer(app)
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   const self: TestFhirServer = {
-    base: `${origin}/fhir`, repository, seen, fault: () => undefined, lost: 0, token: undefined, pageSize: undefined, next: (url) => url,
+    base: `${origin}/fhir`, repository, seen, refused, refuse: () => undefined, fault: () => undefined, lost: 0, token: undefined, pageSize: undefined, next: (url) => url,
     raw: new Map(), close: () => stop(server)
   }
 
@@ -86,6 +92,11 @@ export async function startFhirServer(rest: CapabilityStatementRest = everything
     const path = url.pathname.slice('/fhir'.length) || '/'
     const one: SeenRequest = { method: request.method, path, query: url.search, headers: request.headers, body: request.body }
     seen.push(one)
+    const refusal = self.refuse(one)
+    if (refusal) {
+      refused.push(`${one.method} ${one.path}${one.query}: ${refusal.why}`)
+      return void response.status(refusal.status).json({ resourceType: 'OperationOutcome', issue: [{ severity: 'error', code: 'not-supported', diagnostics: refusal.why }] })
+    }
     const fault = self.fault(one)
     if (fault === '401' || (self.token !== undefined && request.headers.authorization !== `Bearer ${self.token}`))
       return void response.status(401).json({ resourceType: 'OperationOutcome', issue: [{ severity: 'error', code: 'login' }] })

@@ -98,7 +98,14 @@ const MIGRATIONS: readonly string[] = [
      event jsonb not null,
      previous text not null,
      hash text not null
-   );`
+   );`,
+  `create table handed_photo (
+     tenant text not null,
+     patient_id text not null,
+     reference text not null,
+     handed_at timestamptz not null default now(),
+     primary key (tenant, patient_id, reference)
+   )`
 ]
 
 /** Several processes may start at once: one runs what is missing, the others wait for it. */

@@ -1,0 +1,221 @@
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
+import type { Appointment, DiagnosticReport, DocumentReference, Media, Observation, Resource } from '@medplum/fhirtypes'
+import { fixedToken } from '../../src/fhir/backend-auth.ts'
+import { egressForTenant, type Egress } from '../../src/fhir/egress.ts'
+import { unwritable } from '../../src/fhir/record-writer.ts'
+import { openFhirSession, type FhirSession } from '../../src/fhir/session.ts'
+import { signReview } from '../../src/fhir/sign-review.ts'
+import { previsit } from '../../src/screening/previsit.ts'
+import { reconcile } from '../../src/screening/reconcile.ts'
+import { screeningSources } from '../../src/screening/screening-input.ts'
+import type { Screening } from '../../src/screening/screening.ts'
+import { openStore, type Store } from '../../src/screening/store/open-store.ts'
+import { openByteEngine } from '../support/byte-engine.ts'
+import { everything, startFhirServer, type TestFhirServer } from '../support/fhir-server.ts'
+import { personaOf, refusalOf, VENDORS, type Vendor } from '../support/persona.ts'
+import { emptyStore, openHouse, type ScreeningHouse } from '../support/screening-house.ts'
+
+let store: Store
+let ehr: TestFhirServer
+let house: ScreeningHouse
+let egress: Egress
+let session: FhirSession
+
+beforeAll(async () => {
+  store = await openStore({ memory: true })
+})
+afterAll(() => store.close())
+afterEach(async () => {
+  expect(ehr.refused).toEqual([])
+  await egress.close()
+  await house.close()
+  await ehr.close()
+  await emptyStore(store)
+})
+
+/** A record of one vendor, or a generic one; every search answers one resource a page. */
+async function open(vendor: Vendor | 'generic') {
+  const rest = vendor === 'generic' ? everything() : personaOf(vendor)
+  ehr = await startFhirServer(rest)
+  ehr.refuse = (request) => refusalOf(rest, request)
+  ehr.pageSize = 1
+  house = await openHouse(openByteEngine(), { mode: 'assist', write: 'preliminary', calibrationFile: 'site.json' }, { store, ehr, readBackDelaysMs: [0] })
+  egress = egressForTenant(house.tenant)
+  session = openFhirSession({ tenant: house.tenant, egress, tokens: fixedToken('t') })
+}
+
+const add = <R extends Resource>(resource: R) => ehr.repository.createResource<R>(resource)
+const binary = async (text: string) => `Binary/${(await add({ resourceType: 'Binary', contentType: 'image/jpeg', data: Buffer.from(text).toString('base64') })).id}`
+const subject = { reference: 'Patient/pat-1' }
+const taken = '2026-11-20T08:00:00Z'
+
+async function media(text: string, change: Partial<Media> = {}): Promise<string> {
+  const content = { contentType: 'image/jpeg', url: await binary(text) }
+  const { id } = await add<Media>({ resourceType: 'Media', status: 'completed', subject, createdDateTime: taken, bodySite: { text: `Hand` }, content, ...change })
+  return `Media/${id}`
+}
+
+async function document(text: string, change: Partial<DocumentReference> = {}): Promise<void> {
+  const content = [{ attachment: { contentType: 'image/jpeg', url: await binary(text) } }]
+  await add<DocumentReference>({ resourceType: 'DocumentReference', status: 'current', subject, date: taken, description: 'Photo of a hand', content, ...change })
+}
+
+async function report(links: readonly string[], change: Partial<DiagnosticReport> = {}): Promise<void> {
+  await add<DiagnosticReport>({
+    resourceType: 'DiagnosticReport', status: 'final', subject, code: { text: 'Clinical photography' }, effectiveDateTime: taken,
+    media: links.map((reference) => ({ link: { reference } })), ...change
+  })
+}
+
+const other = { reference: 'Patient/pat-2' }
+const AIAST = { system: 'http://terminology.hl7.org/CodeSystem/v3-ObservationValue', code: 'AIAST' }
+
+/** Each way a photo can be in a record: two good ones, and everything that must be passed over beside them. */
+const ROUTES: Record<string, () => Promise<void>> = {
+  'Media search': async () => {
+    await media('left a')
+    await media('right b')
+    await media('left withdrawn', { status: 'entered-in-error' })
+    await media('left never', { status: 'not-done' })
+    await media('left other', { subject: other })
+  },
+  DocumentReference: async () => {
+    await document('left a')
+    await document('right b')
+    await document('left withdrawn', { status: 'entered-in-error' })
+    await document('left replaced', { status: 'superseded' })
+    await document('left doubted', { docStatus: 'entered-in-error' })
+    await document('left other', { subject: other })
+  },
+  'DiagnosticReport.media': async () => {
+    await report([await media('left a')])
+    await report([await media('right b'), await media('left withdrawn', { status: 'entered-in-error' }), await media('left other', { subject: other })])
+    await report([await media('left from a withdrawn report')], { status: 'entered-in-error' })
+    await report([await media('left from a foreign report')], { subject: other })
+    await report([await media('left drawn by us')], { meta: { security: [AIAST] } })
+    await report([await media('left of a colon', { bodySite: { text: 'Colon' } }), await media('left unnamed', { bodySite: undefined as never }), 'Media/gone'])
+  },
+  'a launch that names them': async () => {
+    await house.service.handOver('clinic', 'pat-1', [
+      await media('left a'), `${ehr.base}/${await media('right b')}`, await media('left never', { status: 'not-done' }),
+      await media('left other', { subject: other }), 'Media/gone', 'Media/..', 'https://elsewhere.example/Media/1'
+    ])
+  }
+}
+
+async function screen(): Promise<Screening> {
+  await house.service.request('clinic', 'pat-1', 'command')
+  while (await house.service.runOnce());
+  const { latest, failure } = await house.service.status('clinic', 'pat-1')
+  if (!latest) throw new Error(`Expected a result but received ${failure?.code ?? 'none'}`)
+  return latest
+}
+
+const found = ({ photos, findings }: Screening) =>
+  [photos.flatMap(({ assessment }) => assessment.hands.map(({ side }) => side)).sort(), findings.filter(({ kind }) => kind === 'assessed').length]
+
+/** What each record can be searched for; a launch's own references work everywhere. */
+const WAYS: readonly (readonly [Vendor | 'generic', keyof typeof ROUTES])[] = [
+  ['generic', 'Media search'],
+  ['generic', 'DocumentReference'],
+  ['generic', 'a launch that names them'],
+  ...VENDORS.flatMap((vendor) => ['DocumentReference', 'DiagnosticReport.media', 'a launch that names them'].map((route) => [vendor, route] as const))
+]
+
+describe('hand photos are found, each page of them, and nothing is asked that is not offered', () => {
+  test.each(WAYS)('on %s by %s', async (vendor, route) => {
+    await open(vendor)
+    await ROUTES[route]?.()
+    expect(found(await screen())).toEqual([['left', 'right'], 22])
+    expect(ehr.seen.filter(({ path }) => path.startsWith('/Binary/'))).toHaveLength(2)
+  })
+})
+
+const counts = async () => Object.fromEntries(await Promise.all((['Observation', 'DiagnosticReport', 'Provenance', 'Device'] as const).map(async (resourceType) =>
+  [resourceType, (await ehr.repository.searchResources<Resource>({ resourceType, count: 1000 })).length] as const)))
+
+describe('a result', () => {
+  test.each([
+    ['generic', { Observation: 23, DiagnosticReport: 1, Provenance: 1, Device: 1 }],
+    ['epic', { Observation: 23, DiagnosticReport: 0, Provenance: 0, Device: 0 }],
+    ['cerner', { Observation: 23, DiagnosticReport: 1, Provenance: 1, Device: 0 }]
+  ] as const)('is written to %s with what it offers, once, and can be compared with the record', async (vendor, expected) => {
+    await open(vendor)
+    await document('left right c')
+    const { written } = await screen()
+    expect(await counts()).toEqual(expected)
+    expect(written).toHaveLength(Object.values<number>(expected).reduce((sum, count) => sum + count, 0))
+    await store.query('truncate ledger')
+    await screen()
+    expect(await counts()).toEqual(expected)
+    expect(await reconcile({ store, sessionFor: () => session, tenant: house.tenant })).toMatchObject({ missing: [], changed: [] })
+  })
+
+  test('stays with us where the record takes no Observations, and that is said', async () => {
+    await open('athena')
+    await document('left right c')
+    const { state, written } = await screen()
+    expect([state, written]).toEqual(['done', []])
+    expect(unwritable(await session.capabilities())).toBe('the record cannot be written: its /metadata does not list Observation create')
+    const [event] = await store.query<{ code: string }>("select event ->> 'code' as code from audit where event ->> 'action' = 'write'")
+    expect(event?.code).toBe('ERR_EHR_REFUSED')
+    expect(ehr.seen.filter(({ method }) => method !== 'GET')).toEqual([])
+    expect((await house.service.status('clinic', 'pat-1')).failure).toBeUndefined()
+  })
+
+  test.each(VENDORS)('is signed on %s as far as it allows, and signing again writes nothing twice', async (vendor) => {
+    await open(vendor)
+    await document('left right c')
+    const screening = await screen()
+    const review = {
+      tenant: 'clinic', patientId: 'pat-1', performer: 'Practitioner/doc-1', screeningId: screening.id, ...screeningSources(screening),
+      findings: screening.findings, model: screening.model, signed: '2026-11-21T10:00:00Z',
+      decisions: [{ side: 'left', joint: 'mcp2', call: 'swollen' }] as const
+    }
+    if (vendor === 'athena') {
+      await expect(signReview(session, review)).rejects.toMatchObject({ code: 'ERR_FORBIDDEN', message: expect.stringContaining('Observation create') })
+      return
+    }
+    const first = await signReview(session, review)
+    expect(first.map((one) => one.split('/')[0])).toEqual(vendor === 'epic' ? ['Observation'] : ['Observation', 'Provenance'])
+    expect(await signReview(session, review)).toEqual(first)
+    const final = (await ehr.repository.searchResources<Observation>({ resourceType: 'Observation', count: 1000 })).filter(({ status }) => status === 'final')
+    expect(final).toHaveLength(1)
+    expect(final[0]?.derivedFrom?.map(({ reference }) => reference?.split('/')[0])).toContain('Observation')
+  })
+})
+
+test.each([
+  ['epic', 'Media', { patient: 'pat-1' }, 'Media?patient'],
+  ['cerner', 'Observation', { identifier: 'urn:test|1' }, 'Observation?identifier'],
+  ['athena', 'Appointment', { date: '2026-11-25' }, 'Appointment?date']
+] as const)('the record that plays %s refuses %s by %j', async (vendor, type, parameters, why) => {
+  await open(vendor)
+  await expect(session.search(type, parameters)).rejects.toMatchObject({ code: 'ERR_EHR_REFUSED' })
+  await expect(session.create({ resourceType: 'Device' })).rejects.toMatchObject({ code: 'ERR_EHR_UNAUTHORIZED' })
+  expect((ehr.refused as string[]).splice(0)).toEqual([expect.stringContaining(`${why} is not offered`), expect.stringContaining('create of Device is not offered')])
+})
+
+describe('the appointments of a day', () => {
+  const coming = () => add<Appointment>({
+    resourceType: 'Appointment', status: 'booked', start: '2026-11-25T09:00:00Z', end: '2026-11-25T09:30:00Z',
+    participant: [{ actor: subject, status: 'accepted' }]
+  })
+
+  test.each(['epic', 'cerner'] as const)('are read from %s', async (vendor) => {
+    await open(vendor)
+    await document('left right c')
+    await coming()
+    house.service.start()
+    const rows = await previsit({ service: house.service, sessionFor: () => session, tenant: house.tenant, date: '2026-11-25' })
+    expect(rows.map(({ status }) => status)).toEqual(['results'])
+  })
+
+  test('cannot be read from athenahealth, which says so and names the other way', async () => {
+    await open('athena')
+    await coming()
+    await expect(previsit({ service: house.service, sessionFor: () => session, tenant: house.tenant, date: '2026-11-25' }))
+      .rejects.toMatchObject({ code: 'ERR_EHR_REFUSED', message: expect.stringContaining('--patients') })
+    expect(ehr.seen).toEqual([])
+  })
+})
