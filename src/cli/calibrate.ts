@@ -48,7 +48,8 @@ const LARGEST_LOGIT = 30
 
 /** The labelled joints that can be read; the others are left out, never guessed. */
 async function readJoints(engine: InferenceEngine, dir: string, rows: readonly JointLabel[]): Promise<readonly LabelledJoint[]> {
-  const calibration: Calibration = { ...engine.calibration, ...UNCALIBRATED }
+  const { context: _, ...plain } = engine.calibration
+  const calibration: Calibration = { ...plain, ...UNCALIBRATED }
   const byPhoto = [...Map.groupBy(rows, ({ photo }) => photo)]
   const progress = openProgress(byPhoto.length)
   try {

@@ -5,7 +5,7 @@ import type {
 } from '../joints/finding.ts'
 import { HAND_JOINTS, jointGroup, type HandJoint, type Laterality } from '../joints/hand-joint.ts'
 import type { OcclusionMap } from '../joints/occlusion-map.ts'
-import { calibratedProbability, isInflamed } from './calibrate.ts'
+import { handProbabilities, isInflamed } from './calibrate.ts'
 import { decodePhoto, type Photo } from './decode-photo.ts'
 import type { Calibration } from './engine/inference-engine.ts'
 import { coverJoint, MAP_GRID } from './explain-joint.ts'
@@ -97,7 +97,10 @@ export async function explainJoint(bytes: Uint8Array, { side, joint }: JointOfPh
   if (!chosen || jointReason(joint, chosen, manifest)) throw new ScreeningError('ERR_NOT_FOUND', 'Expected a joint that the model read in this photo.')
   const row = readable.indexOf(chosen)
   const other = readable[otherHand(readable, row)]
-  const { base, covered } = await coverJoint(model, chosen.crops, HAND_JOINTS.indexOf(joint), manifest.inputs.local.size, other?.crops)
+  const index = HAND_JOINTS.indexOf(joint)
+  const { base, covered } = await coverJoint(model, chosen.crops, index, manifest.inputs.local.size, other?.crops)
+  const probability = probabilitiesOf(chosen, base, manifest, calibration).get(joint)
+  if (probability === undefined) throw new Error('Expected a probability of a readable joint')
   const square = jointSquare(joint, chosen.hand, planOf(manifest))
   const corner = (x: number, y: number) => {
     const at = toPhoto(square, { x, y })
@@ -105,8 +108,8 @@ export async function explainJoint(bytes: Uint8Array, { side, joint }: JointOfPh
   }
   return {
     grid: MAP_GRID,
-    probability: calibratedProbability(base, joint, calibration),
-    drops: covered.map((logit) => (base - logit) / calibration.temperature),
+    probability,
+    drops: covered.map((logit) => ((base[index] ?? NaN) - logit) * (calibration.context?.scale ?? 1) / calibration.temperature),
     corners: [corner(0, 0), corner(1, 0), corner(0, 1)]
   }
 }
@@ -154,23 +157,32 @@ function handAssessment(
   photo: Photo, read: ReadHand, logits: Float32Array | undefined, manifest: ModelManifest, calibration: Calibration
 ): HandAssessment {
   const { hand, quality, crops } = read
+  const probabilities = probabilitiesOf(read, logits, manifest, calibration)
   return {
     side: hand.side,
     sideConfidence: hand.sideConfidence,
     view: hand.view,
     quality,
     landmarks: hand.points.map(({ x, y }) => ({ x: x * photo.scale, y: y * photo.scale })),
-    joints: HAND_JOINTS.map((joint, index): JointFinding => {
+    joints: HAND_JOINTS.map((joint): JointFinding => {
       const named = { joint, side: hand.side }
       const why = jointReason(joint, read, manifest)
       if (why) return { ...named, kind: 'not-assessed', reason: why }
-      const logit = logits?.[index]
-      if (logit === undefined) throw new Error('Expected a logit for every readable joint')
-      const probability = calibratedProbability(logit, joint, calibration)
+      const probability = probabilities.get(joint)
+      if (probability === undefined) throw new Error('Expected a probability for every readable joint')
       return { ...named, kind: 'assessed', probability, inflamed: isInflamed(probability, calibration) }
     }),
     regions: crops.regions
   }
+}
+
+/** Of the joints that can be read: a joint that cannot must not speak for its neighbours either. */
+function probabilitiesOf(read: ReadHand, logits: ArrayLike<number> | undefined, manifest: ModelManifest, calibration: Calibration) {
+  const readable = HAND_JOINTS.flatMap((joint, index) => {
+    const logit = logits?.[index]
+    return logit === undefined || jointReason(joint, read, manifest) ? [] : [[joint, logit] as const]
+  })
+  return handProbabilities(new Map(readable), calibration)
 }
 
 function jointReason(joint: HandJoint, { hand, crops, reason }: ReadHand, manifest: ModelManifest): NotAssessedReason | undefined {

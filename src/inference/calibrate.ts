@@ -11,6 +11,7 @@ export const calibrationSchema = z.object({
   priorLogOdds: z.array(z.number()).length(HAND_JOINTS.length),
   temperature: z.number().positive(),
   bias: z.number(),
+  context: z.object({ scale: z.number().positive(), weight: z.number().nonnegative(), bias: z.number(), floor: share }).optional(),
   thresholds: z.object({ f1: share, gmean: share, sensitivity90: share }),
   interval: z.object({ factor: z.number().nonnegative(), level: share }),
   /** Number of patients it was made from. */
@@ -23,11 +24,31 @@ const calibrationFileSchema = z.object({
   calibration: calibrationSchema
 })
 
-/** `p = sigmoid((z + prior log-odds of the joint) / temperature + bias)`, method/training.md section 5. */
+/** `p = sigmoid((z + prior log-odds of the joint) / temperature + bias)`, method/training.md section 5: the joint by itself. */
 export function calibratedProbability(logit: number, joint: HandJoint, calibration: Calibration): number {
-  const prior = calibration.priorLogOdds[HAND_JOINTS.indexOf(joint)]
+  return sigmoid(calibratedLogOdds(logit, joint, calibration))
+}
+
+/**
+ * Probabilities of one hand's joints, HAND_JOINTS order, from the logits of those that can be read: each by itself, then with the
+ * hand's other joints where the calibration has a `context`. A joint alone keeps what it says by itself.
+ */
+export function handProbabilities(logits: ReadonlyMap<HandJoint, number>, calibration: Calibration): ReadonlyMap<HandJoint, number> {
+  const alone = [...logits].map(([joint, logit]) => ({ joint, score: calibratedLogOdds(logit, joint, calibration) }))
+  const sum = alone.reduce((total, { score }) => total + sigmoid(score), 0)
+  const { context } = calibration
+  return new Map(alone.map(({ joint, score }) => {
+    if (!context || alone.length < 2) return [joint, sigmoid(score)]
+    const others = (sum - sigmoid(score)) / (alone.length - 1)
+    const said = Math.log((others + context.floor) / (1 - others + context.floor))
+    return [joint, sigmoid(context.scale * score + context.weight * said + context.bias)]
+  }))
+}
+
+function calibratedLogOdds(logit: number, joint: HandJoint, { priorLogOdds, temperature, bias }: Calibration): number {
+  const prior = priorLogOdds[HAND_JOINTS.indexOf(joint)]
   if (prior === undefined) throw new Error(`Expected a prior for every joint but received none for ${joint}`)
-  return sigmoid((logit + prior) / calibration.temperature + calibration.bias)
+  return (logit + prior) / temperature + bias
 }
 
 /** A joint counts as inflamed from the threshold t_F1 on. */
@@ -48,8 +69,8 @@ export function readCalibrationFile(path: string, modelDigest: string): Calibrat
 }
 
 export function toCalibration(value: z.infer<typeof calibrationSchema>): Calibration {
-  const { priorLogOdds, temperature, bias, thresholds, interval, data } = value
-  return { priorLogOdds, temperature, bias, thresholds, interval, data }
+  const { priorLogOdds, temperature, bias, context, thresholds, interval, data } = value
+  return { priorLogOdds, temperature, bias, ...(context ? { context } : {}), thresholds, interval, data }
 }
 
 function readJson(path: string): unknown {

@@ -7,9 +7,9 @@ export const MAP_GRID = 8
 const BATCH = 16
 
 export interface JointLogits {
-  /** Logit of the joint with nothing covered. */
-  readonly base: number
-  /** Logit with each cell covered, row by row. */
+  /** Logits of the hand with nothing covered, HAND_JOINTS order. */
+  readonly base: ArrayLike<number>
+  /** The joint's logit with each cell covered, row by row. */
   readonly covered: readonly number[]
 }
 
@@ -24,14 +24,15 @@ export async function coverJoint(
   const colour = meanColour(hand.local, jointIndex, sizePx)
   const variants = Array.from({ length: MAP_GRID ** 2 }, (_, cell) => covered(hand, jointIndex, sizePx, cell, colour))
   const logits: number[] = []
+  let base: ArrayLike<number> = []
   for (let start = 0; start <= variants.length; start += BATCH) {
     const rows = [hand, ...variants].slice(start, start + BATCH)
     const pairs = rows.map(() => other ? rows.length : -1)
     const answers = await model.logits(other ? [...rows, other] : rows, other ? [...pairs, -1] : pairs)
+    if (start === 0) base = answers[0] ?? []
     logits.push(...rows.map((_, row) => logitOf(answers[row], jointIndex)))
   }
-  const [base = NaN, ...rest] = logits
-  return { base, covered: rest }
+  return { base, covered: logits.slice(1) }
 }
 
 function covered(hand: HandInput, jointIndex: number, sizePx: number, cell: number, colour: readonly number[]): HandInput {

@@ -1,23 +1,59 @@
 """
-From prior-free logits to probabilities one may show: p = sigmoid((z + prior log-odds of the joint) / T + bias), thresholds, and a
-conformal factor for the count. Made on patients at natural prevalence that training never saw (method/training, sections 5 and 6).
+From prior-free logits to probabilities one may show: p = sigmoid((z + prior log-odds of the joint) / T + bias), then the hand's other
+joints, thresholds, and a conformal factor for the count. Made on patients at natural prevalence that training never saw
+(method/training, sections 5 and 6).
 """
 import numpy as np
 
+from .baselines import linear, logistic_regression
 from .crops import JOINTS, joint_prevalence
 from .metrics import decisions
 
 LEVEL = 0.9
+# Keeps the log-odds of a hand whose other joints all look healthy within -4.6; 0.002 to 0.02 were alike on the calibration patients.
+CONTEXT_FLOOR = 0.01
 
 
 def log_odds(p):
     return np.log(p / (1 - p))
 
 
-def probability(logits, calibration):
-    """logits [N,11] -> p [N,11]; the formula of src/inference/calibrate.ts."""
-    prior = np.asarray(calibration["priorLogOdds"])
-    return 1 / (1 + np.exp(-((logits + prior) / calibration["temperature"] + calibration["bias"])))
+def sigmoid(z):
+    return 1 / (1 + np.exp(-z))
+
+
+def probability(logits, calibration, mask=None):
+    """logits [N,11], mask [N,11] (True: assessable; all when None) -> p [N,11]; the formula of src/inference/calibrate.ts."""
+    score = (logits + np.asarray(calibration["priorLogOdds"])) / calibration["temperature"] + calibration["bias"]
+    if "context" not in calibration:
+        return sigmoid(score)
+    context, mask = calibration["context"], np.ones(score.shape, bool) if mask is None else mask
+    others = hand_context(sigmoid(score), mask, context["floor"])
+    with_others = context["scale"] * score + context["weight"] * np.nan_to_num(others) + context["bias"]
+    return sigmoid(np.where(np.isnan(others), score, with_others))
+
+
+def hand_context(p, mask, floor=CONTEXT_FLOOR):
+    """
+    What the hand's other joints say of each: the log-odds of their mean probability, `floor` added to both sides. RA swells several
+    joints of a hand or none. p, mask [N,11] -> [N,11], nan where no other joint is assessable.
+    """
+    others = mask.sum(1, keepdims=True) - mask
+    mean = ((p * mask).sum(1, keepdims=True) - p * mask) / np.maximum(others, 1)
+    return np.where(others > 0, np.log((mean + floor) / (1 - mean + floor)), np.nan)
+
+
+def fit_context(score, labels, mask, assessable, floor=CONTEXT_FLOOR):
+    """
+    Logistic fit of a label on the joint's own calibrated log-odds (score [N,11]) and its hand's context, on the joints with a label
+    (mask). -> the `context` of a calibration, or None where the other joints do not raise a joint's odds.
+    """
+    others = hand_context(sigmoid(score), assessable, floor)
+    seen = mask & ~np.isnan(others)
+    scale, weight, bias = logistic_regression(np.stack([score[seen], others[seen]], 1), labels[seen])
+    if weight <= 0 or scale <= 0:
+        return None
+    return {"scale": round(float(scale), 5), "weight": round(float(weight), 5), "bias": round(float(bias), 5), "floor": floor}
 
 
 def fit_temperature_and_bias(z, y, steps=100):
@@ -68,13 +104,19 @@ def conformal_factor(p, y, mask, visits, level=LEVEL):
     return float(np.sort(residuals)[place - 1])
 
 
-def calibrate(logits, labels, mask, patients, visits, data):
-    """The `calibration` of a manifest, from logits and labels [N,11] of patients at natural prevalence."""
-    prior = log_odds(joint_prevalence(labels, mask))
+def calibrate(logits, labels, mask, patients, visits, data, carried=0.0, assessable=None, context=True):
+    """
+    The `calibration` of a manifest, from logits and labels [N,11] of patients at natural prevalence. carried [11]: log-odds that the
+    logits hold already (losses.CARRY_PREVALENCE); assessable [N,11]: joints that can be read, labelled (mask) or not.
+    """
+    assessable = mask if assessable is None else assessable
+    prior = log_odds(joint_prevalence(labels, mask)) - carried
     temperature, bias = fit_temperature_and_bias((logits + prior)[mask], labels[mask])
     made = {"priorLogOdds": [round(float(x), 5) for x in prior], "temperature": round(float(temperature), 5), "bias": round(float(bias), 5)}
-    p = probability(logits, made)
-    assert p.shape[1] == len(JOINTS), p.shape
+    assert logits.shape[1] == len(JOINTS), logits.shape
+    if context and (fitted := fit_context((logits + prior) / temperature + bias, labels, mask, assessable)):
+        made["context"] = fitted
+    p = probability(logits, made, assessable)
     return {**made, "thresholds": {name: round(t, 5) for name, t in choose_thresholds(p[mask], labels[mask]).items()},
             "interval": {"factor": round(conformal_factor(p, labels, mask, visits), 4), "level": LEVEL},
             "patients": int(len(np.unique(patients))), "data": data}

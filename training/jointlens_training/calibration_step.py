@@ -3,8 +3,11 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from .calibrate import calibrate, probability
+import numpy as np
+
+from .calibrate import calibrate, log_odds, probability
 from .crops import digest, load_crops
+from .losses import CARRY_PREVALENCE
 from .metrics import brier, ece
 from .run_log import RunLog, command_line, commit_of
 from .train import load_model, predict
@@ -14,17 +17,24 @@ from .train import load_model, predict
 class Knobs:
     data: str = "runs/v1/calibration-crops"
     model: str = "runs/v1/model"
+    context: bool = True  # let the hand's other joints speak too (calibrate.py)
     name: str = "synthetic patients, computer-made hands at natural prevalence"
 
 
 def calibrate_model(knobs):
-    model, _ = load_model(Path(knobs.model) / "model.pt")
+    model, saved = load_model(Path(knobs.model) / "model.pt")
     crops = load_crops(knobs.data)
     logits = predict(model, crops)
-    made = calibrate(logits, crops.labels, crops.mask, crops.patients, crops.visits(), knobs.name)
-    p = probability(logits, made)[crops.mask]
+    made = calibrate(logits, crops.labels, crops.mask, crops.patients, crops.visits(), knobs.name, carried_log_odds(saved),
+                     crops.assessable, knobs.context)
+    p = probability(logits, made, crops.assessable)[crops.mask]
     y = crops.labels[crops.mask]
     (Path(knobs.model) / "calibration.json").write_text(json.dumps(made, indent=2) + "\n")
     RunLog(knobs.model, step="calibrate", command=command_line(), commit=commit_of(), dataSha256=digest(knobs.data), hands=len(crops),
            positives=float(y.mean()), ece=ece(y, p), brier=brier(y, p), calibration=made)
     return made
+
+
+def carried_log_odds(saved):
+    """[11] log-odds of the training prevalence that the logits of this checkpoint hold; 0 where its loss took them out."""
+    return log_odds(np.array(saved["prevalence"])) if saved["knobs"]["loss"] in CARRY_PREVALENCE else 0.0

@@ -72,7 +72,9 @@ def model_card(summary, card, calibration, version):
         "## What it is", "",
         "A global encoder sees the whole hand, a local encoder sees each of 11 joints, and both are fused per joint to one logit: a reconstruction from the abstract of "
         "arXiv 2602.14365, which has no published code or weights. "
-        "The calibrated probability is sigmoid((logit + prior log-odds of the joint) / temperature + bias); priors and thresholds stand in the manifest, not in the network.", "",
+        "The calibrated probability is sigmoid((logit + prior log-odds of the joint) / temperature + bias)"
+        + (", then weighed with the mean probability of the hand's other readable joints, because RA swells several joints of a hand or none" if "context" in calibration else "")
+        + "; priors and thresholds stand in the manifest, not in the network.", "",
         f"Trained with `{training['command']}` (seed {training['seed']}, commit {training['commit']}, data {training['dataSha256'][:12]}…).", "",
         "## Held-out figures (synthetic)", "",
         f"{data['patients']} patients, {data['hands']} hands, {data['joints']} joints, {data['positiveRate']:.1%} swollen by simulated readers"

@@ -25,6 +25,7 @@ class Crops:
     whole: np.ndarray  # [N,S,S,3] u8, the `global` picture
     local: np.ndarray  # [N,11,h,h,3] u8
     xy: np.ndarray  # [N,11,2] f32, joint positions in the whole picture, 0..1
+    assessable: np.ndarray  # [N,11] bool, True where the joint can be read
     mask: np.ndarray  # [N,11] bool, True where the joint is assessable and has a label
     labels: np.ndarray  # [N,11] f32, what the reader said: 1 swollen
     truth: np.ndarray  # [N,11] f32, what the generator did; equals labels where it is not known
@@ -54,7 +55,8 @@ def load_crops(folder):
     labels, known = _labels(rows, "label")
     truth, true_known = _labels(rows, "trueLabel")
     patients = np.array([str(row["patient"]) for row in rows])
-    return Crops(folder, whole, local, np.asarray(xy), np.asarray(mask).astype(bool) & known, labels,
+    assessable = np.asarray(mask).astype(bool)
+    return Crops(folder, whole, local, np.asarray(xy), assessable, assessable & known, labels,
                  np.where(true_known, truth, labels).astype(np.float32), patients, rows)
 
 

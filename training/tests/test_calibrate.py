@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from jointlens_training.calibrate import calibrate, choose_thresholds, conformal_factor, fit_temperature_and_bias, log_odds, probability
-from jointlens_training.metrics import counts, ece
+from jointlens_training.calibrate import calibrate, choose_thresholds, conformal_factor, fit_temperature_and_bias, hand_context, log_odds, probability
+from jointlens_training.metrics import auprc, counts, ece
 
 SIGMOID = lambda z: 1 / (1 + np.exp(-z))
 
@@ -65,3 +65,45 @@ def test_the_count_interval_covers_about_nine_in_ten_other_patients():
 def test_too_few_patients_for_an_interval_are_refused():
     with pytest.raises(ValueError, match="at least 9 visits"):
         conformal_factor(np.full((4, 11), 0.1), np.zeros((4, 11)), np.ones((4, 11), bool), np.array(list("abcd")))
+
+
+def test_a_joints_context_is_the_log_odds_of_the_mean_of_the_hands_other_joints():
+    p, mask = np.full((1, 11), 0.9), np.zeros((1, 11), bool)
+    p[0, :3], mask[0, :3] = (0.1, 0.2, 0.6), True
+    context = hand_context(p, mask, floor=0.01)
+    assert context[0, 0] == pytest.approx(np.log(0.41 / 0.61))  # mean of 0.2 and 0.6
+    assert context[0, 2] == pytest.approx(np.log(0.16 / 0.86))  # mean of 0.1 and 0.2
+    assert context[0, 10] == pytest.approx(np.log(0.31 / 0.71))  # not assessable itself: the mean of all three
+
+
+def test_a_joint_alone_keeps_what_it_says_itself():
+    alone = np.zeros((1, 11), bool)
+    alone[0, 4] = True
+    made = {"priorLogOdds": [0.0] * 11, "temperature": 1.0, "bias": 0.0}
+    with_context = {**made, "context": {"scale": 0.5, "weight": 2.0, "bias": 1.0, "floor": 0.01}}
+    z = np.full((1, 11), 0.7)
+    assert probability(z, with_context, alone)[0, 4] == pytest.approx(probability(z, made)[0, 4])
+
+
+def test_the_hands_other_joints_help_where_hands_are_ill_as_a_whole_and_calibration_holds():
+    def sick_hands(seed, hands=800):
+        random = np.random.default_rng(seed)
+        ill = random.random((hands, 1)) < 0.3
+        y = (random.random((hands, 11)) < np.where(ill, 0.5, 0.01)).astype(float)
+        return random.normal(np.where(y == 1, 0.8, -0.8), 1.0), y, np.array([f"p{i // 2}" for i in range(hands)])
+    z, y, patients = sick_hands(1)
+    mask = np.ones(z.shape, bool)
+    plain = calibrate(z, y, mask, patients, patients, "made up", context=False)
+    made = calibrate(z, y, mask, patients, patients, "made up")
+    assert "context" not in plain and made["context"]["weight"] > 0.3
+    z2, y2, _ = sick_hands(2)
+    assert auprc(y2.ravel(), probability(z2, made).ravel()) > auprc(y2.ravel(), probability(z2, plain).ravel()) + 0.05
+    assert ece(y2.ravel(), probability(z2, made).ravel()) < 0.03
+
+
+def test_log_odds_that_logits_carry_are_taken_out():
+    z, y, patients = made_up(5)
+    mask = np.ones(z.shape, bool)
+    free = calibrate(z, y, mask, patients, patients, "made up")
+    carrying = calibrate(z - 1.5, y, mask, patients, patients, "made up", carried=np.full(11, -1.5))
+    assert np.allclose(probability(z, free), probability(z - 1.5, carrying), atol=1e-4)

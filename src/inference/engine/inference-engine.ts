@@ -9,11 +9,24 @@ export interface Calibration {
   readonly priorLogOdds: readonly number[]
   readonly temperature: number
   readonly bias: number
+  /** What the hand's other joints add; absent where each joint speaks for itself alone. */
+  readonly context?: HandContext
   /** Calibrated probability at or above which a joint counts as inflamed (t_F1), and the screening thresholds. */
   readonly thresholds: { readonly f1: number; readonly gmean: number; readonly sensitivity90: number }
   readonly interval: CountInterval
   /** What data it was made from, in words that can be shown. */
   readonly data: string
+}
+
+/**
+ * RA swells several joints of a hand or none: with s the joint's own calibrated log-odds and q the mean probability of the hand's other
+ * readable joints, `p = sigmoid(scale s + weight log((q + floor) / (1 - q + floor)) + bias)`.
+ */
+export interface HandContext {
+  readonly scale: number
+  readonly weight: number
+  readonly bias: number
+  readonly floor: number
 }
 
 export interface EngineHealth {
