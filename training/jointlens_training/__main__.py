@@ -2,13 +2,15 @@
 import argparse
 import dataclasses
 
-from . import calibration_step, evaluate, export, pretrain, train
+from . import calibration_step, compare, evaluate, export, pretrain, retrain, train
 
 STEPS = {
     "pretrain": (pretrain.Knobs, pretrain.pretrain, "learn both encoders on healthy hands without labels"),
     "train": (train.Knobs, train.train, "fine-tune the global-local model on labelled joints"),
+    "retrain": (retrain.Knobs, retrain.retrain, "a new classifier on class-balanced joints, encoders as they are"),
     "calibrate": (calibration_step.Knobs, calibration_step.calibrate_model, "priors, temperature, thresholds, interval factor"),
     "evaluate": (evaluate.Knobs, evaluate.evaluate, "held-out figures beside trivial baselines"),
+    "compare": (compare.Knobs, compare.compare, "the method beside competitors, ablations and controls, all trained alike"),
     "export": (export.Knobs, export.export, "ONNX, golden vectors, model card and manifest"),
     "demo-calibration": (export.DemoKnobs, export.demo_calibration, "calibration file of the demo, bound to the exported model"),
 }

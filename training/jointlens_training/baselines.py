@@ -71,3 +71,41 @@ def within_joint_auroc(y, score, mask):
     """Mean AUROC over joints that have both classes: joint base rates cannot help. y, score, mask [N,11]."""
     found = [auroc(y[mask[:, j], j], score[mask[:, j], j]) for j in range(len(JOINTS))]
     return float(np.nanmean(found))
+
+
+def folds(crops):
+    """
+    [N,11,3]: the published sign (Huegle et al., PMC9247561): how deep the folds across the finger are (log of the brightness change
+    along it at the crop's middle), how wide the finger is (share of the middle rows that looks like the middle), and their difference in
+    logs, each less the mean of the hand's joints. Crops lie with the finger upright.
+    """
+    h = crops.local.shape[2]
+    middle, rows = slice(3 * h // 8, 5 * h // 8), slice(h // 4, 3 * h // 4)
+    found = []
+    for i in range(len(crops)):
+        grey = np.log(crops.local[i].mean(-1) + 8.0)  # [11,h,h]
+        deep = np.log(np.abs(np.diff(grey[:, rows, middle], axis=1)).mean((1, 2)) + 1e-3)
+        centre = grey[:, middle, middle].mean((1, 2), keepdims=True)
+        wide = np.log((np.abs(grey[:, middle] - centre) < 0.35).mean((1, 2)) + 1e-2)
+        found.append(np.stack([deep, wide, wide - deep], -1))
+    found = np.array(found)
+    return found - found.mean(1, keepdims=True)
+
+
+def fold_scores(train, *others):
+    """B2: folds, finger width and joint identity, logistic. -> scores [N,11] per folder."""
+    features = lambda crops: np.concatenate([folds(crops), per_joint_one_hot(len(crops))], 2)
+    w = logistic_regression(features(train)[train.mask], train.labels[train.mask])
+    return [linear(features(crops), w) for crops in others]
+
+
+def ridge_scores(train_features, train, *others, ridge=100.0):
+    """
+    B3: a ridge logistic regression on frozen features [N,11,F], scaled to unit spread on the training hands; others are (features,
+    crops) pairs. -> scores [N,11] each.
+    """
+    seen = train_features[train.mask]
+    centre, spread = seen.mean(0), seen.std(0) + 1e-6
+    scaled = lambda x, crops: np.concatenate([(x - centre) / spread, per_joint_one_hot(len(crops))], 2)
+    w = logistic_regression(scaled(train_features, train)[train.mask], train.labels[train.mask], ridge)
+    return [linear(scaled(x, crops), w) for x, crops in others]

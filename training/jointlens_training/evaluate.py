@@ -11,6 +11,7 @@ import numpy as np
 
 from .baselines import background_scores, colour_scores, within_joint_auroc
 from .calibrate import choose_thresholds, probability
+from .controls import hide_hand
 from .crops import GROUPS, JOINTS, digest, joint_prevalence, load_crops
 from .metrics import auprc, auroc, bootstrap, brier, counts, decisions, ece
 from .run_log import command_line, commit_of
@@ -28,8 +29,6 @@ class Knobs:
     calibration: str = "runs/v1/calibration-crops"
     test: str = "runs/v1/test-crops"
     model: str = "runs/v1/model"
-    single_branch: str = ""  # comma-separated run folders of single-branch models: plain BCE from scratch, read at 0.5
-    honest: str = ""  # run folder of the honest competitor: both branches, plain BCE, calibrated and tuned
     repeats: int = 2000
     results: str = str(RESULTS)
 
@@ -51,7 +50,7 @@ def evaluate(knobs):
     refuse_shared_patients(train=train, calibration=cal, test=test)
     m, y = test.mask, test.labels
     logits = predict(model, test)
-    p = probability(logits, calibration)
+    p = probability(logits, calibration, test.assessable)
     patients = np.repeat(test.patients[:, None], len(JOINTS), 1)[m]
     ours = Scored("**this model**", p[m], p[m] >= calibration["thresholds"]["f1"], p[m] >= calibration["thresholds"]["gmean"])
     colour = colour_scores(train, cal, test)
@@ -81,8 +80,7 @@ def evaluate(knobs):
         "perJoint": {name: slice_figures(y, p, m, test, np.array(JOINTS) == name, ours, calibration, knobs.repeats) for name in JOINTS},
         "perSkinTone": tones,
         "slices": hard_slices(test, p, m, calibration),
-        **single_branch_deltas(knobs, cal, test, ours), **honest_deltas(knobs, cal, test, ours, patients),
-        "transferAuroc": None, "transferFalseAlarms": None, "fewShot": None,
+        **of_other_steps(Path(knobs.results)), "transferAuroc": None, "transferFalseAlarms": None,
         "modelSha256": hashlib.sha256((Path(knobs.model) / "model.pt").read_bytes()).hexdigest(), "calibration": calibration,
         "training": saved["training"], "evaluation": {"command": command_line(), "commit": commit_of()},
     }
@@ -106,7 +104,7 @@ def refuse_shared_patients(**folders):
                 raise ValueError(f"Expected no patient in both {a} and {b} but received {len(shared)}, such as {sorted(shared)[0]}")
 
 
-def trivial(cal, test, colour, background):
+def trivial(cal, test, colour=None, background=None):
     """Baselines whose thresholds, like ours, come from the calibration patients."""
     m, n = test.mask, test.mask.sum()
     never, always = np.zeros(n, bool), np.ones(n, bool)
@@ -116,7 +114,7 @@ def trivial(cal, test, colour, background):
     rows = [Scored("always negative", np.zeros(n), never, never), Scored("always positive", np.zeros(n), always, always),
             Scored("random at prevalence", chance, chance < rate, chance < rate)]
     for name, on_cal, on_test in (("per-joint prevalence", np.broadcast_to(prior, cal.mask.shape), np.broadcast_to(prior, m.shape)),
-                                  ("redness only, logistic", *colour), ("background only, logistic", *background)):
+                                  *((name, *scores) for name, scores in (("redness only, logistic", colour), ("background only, logistic", background)) if scores)):
         rows.append(tuned(name, on_cal[cal.mask], cal.labels[cal.mask], on_test[m]))
     return rows
 
@@ -203,56 +201,34 @@ def reader_kappa(test):
     return float(((pairs[:, 0] == pairs[:, 1]).mean() - chance) / (1 - chance)) if chance < 1 else None
 
 
-def hide_hand(whole, local, _rows):
-    """Negative control: the middle of the whole picture and every joint crop turn grey; only the border stays."""
-    w = whole.shape[-1] // 12
-    whole, local = whole.clone(), local.clone().fill_(0.5)
-    whole[..., w:-w, w:-w] = 0.5
-    whole[..., -whole.shape[-1] // 4 :, :] = 0.5
-    return whole, local
-
-
-def single_branch_deltas(knobs, cal, test, ours):
-    """This model at t_F1 and t_G less the best single branch, plain BCE from scratch, its raw probability read at 0.5."""
-    if not knobs.single_branch:
-        return {"deltaF1SingleBranch": None, "deltaGmeanSingleBranch": None}
-    y, found = test.labels[test.mask], {}
-    for folder in knobs.single_branch.split(","):
-        model, saved = load_model(Path(folder) / "model.pt")
-        flags = predict(model, test)[test.mask] >= 0
-        found[saved["knobs"]["branches"]] = decisions(y, flags)
-    best = lambda key: max(row[key] for row in found.values())
-    return {"deltaF1SingleBranch": decisions(y, ours.f1_flags)["f1"] - best("f1"),
-            "deltaGmeanSingleBranch": decisions(y, ours.gmean_flags)["gmean"] - best("gmean"),
-            "singleBranch": {name: {k: row[k] for k in ("f1", "gmean")} for name, row in found.items()}}
-
-
-def honest_deltas(knobs, cal, test, ours, patients):
-    """This model less the honest competitor, paired: {mean, low, high} for F1 and AUPRC."""
-    if not knobs.honest:
-        return {"deltaF1Tuned": None, "deltaAuprcTuned": None}
-    model, _ = load_model(Path(knobs.honest) / "model.pt")
-    y = test.labels[test.mask]
-    other = tuned("honest", predict(model, cal)[cal.mask], cal.labels[cal.mask], predict(model, test)[test.mask])
-    difference = lambda i: [decisions(y[i], ours.f1_flags[i])["f1"] - decisions(y[i], other.f1_flags[i])["f1"],
-                            auprc(y[i], ours.score[i]) - auprc(y[i], other.score[i])]
-    low, high = bootstrap(difference, patients, knobs.repeats)
-    pack = lambda k: {"mean": difference(np.arange(len(y)))[k], "low": float(low[k]), "high": float(high[k])}
-    return {"deltaF1Tuned": pack(0), "deltaAuprcTuned": pack(1)}
+def of_other_steps(results):
+    """Fields that `compare` and `few-shot` measured, at the scale they say, or None for each."""
+    read = lambda name: json.loads((results / name).read_text()) if (results / name).exists() else None
+    compared, few = read("comparison.json"), read("few-shot.json")
+    empty = dict.fromkeys(("deltaF1SingleBranch", "deltaGmeanSingleBranch", "deltaF1Tuned", "deltaAuprcTuned"))
+    return {**(compared["deltas"] if compared else empty), "fewShot": few and few["fewShot"],
+            "scales": {**({"deltas": compared["scale"]} if compared else {}), **({"fewShot": few["scale"]} if few else {})}}
 
 
 def notes(summary):
     why = {
-        "deltaF1SingleBranch": "single-branch competitors were not trained in this run",
-        "deltaGmeanSingleBranch": "single-branch competitors were not trained in this run",
-        "deltaF1Tuned": "the honest competitor (plain BCE, calibrated, tuned threshold) was not trained in this run",
-        "deltaAuprcTuned": "the honest competitor (plain BCE, calibrated, tuned threshold) was not trained in this run",
+        "deltaF1SingleBranch": "`compare` was not run", "deltaGmeanSingleBranch": "`compare` was not run",
+        "deltaF1Tuned": "`compare` was not run", "deltaAuprcTuned": "`compare` was not run",
         "transferAuroc": "no transfer set (changes implanted into real photographs) was used",
         "transferFalseAlarms": "no transfer set (untouched real photographs) was used",
-        "fewShot": "needs labelled real patients",
+        "fewShot": "`few-shot` was not run",
         "skinToneMaxAurocGap": f"fewer than two skin-tone groups have {ENOUGH_POSITIVES} positive joints",
     }
     return {key: text for key, text in why.items() if summary.get(key) is None}
+
+
+def refresh_summary(results):
+    """Puts newer figures of `compare` and `few-shot` into a summary that stands; none is made where there is none."""
+    file = Path(results) / "summary.json"
+    if not file.exists():
+        return
+    summary = {**json.loads(file.read_text()), **of_other_steps(Path(results))}
+    file.write_text(json.dumps({**summary, "notes": notes(summary)}, indent=2) + "\n")
 
 
 def rounded(value):

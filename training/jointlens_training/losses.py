@@ -1,6 +1,6 @@
 """
 Losses for few positives. Pure functions: logits and labels [B,11], mask [B,11] (1 = counts), result a scalar: the mean over the
-joints that count. Labels may be soft (mixup). All but `logit_adjusted` give logits that carry the training prevalence.
+joints that count. Labels may be soft (mixup). CARRY_PREVALENCE names those whose logits carry the training prevalence.
 """
 import torch
 import torch.nn.functional as F
@@ -46,7 +46,35 @@ def asymmetric(logits, labels, mask, gamma_positive=0.0, gamma_negative=4.0, mar
     return masked_mean(positive + negative, mask)
 
 
-LOSSES = {"logit-adjusted": logit_adjusted, "bce": bce, "weighted-bce": weighted_bce, "focal": focal, "asymmetric": asymmetric}
+def ldam(logits, labels, mask, prevalence, late=False, most=0.5, **_):
+    """
+    Cross-entropy with a margin for each class, C / n^(1/4), the rarer class's `most`; `late` in training positives are weighted too
+    (LDAM with deferred re-weighting, Cao et al., NeurIPS 2019; scale 1, as our logits are not normalised). prevalence [11].
+    """
+    rarer = torch.minimum(prevalence, 1 - prevalence)
+    positive, negative = most * (rarer / prevalence) ** 0.25, most * (rarer / (1 - prevalence)) ** 0.25
+    weight = (1 - prevalence) / prevalence if late else torch.ones_like(prevalence)
+    return masked_mean(weight * labels * F.softplus(positive - logits) + (1 - labels) * F.softplus(logits + negative), mask)
+
+
+def aucm(logits, labels, mask, margin=1.0, **_):
+    """
+    Deep AUC margin loss (Yuan et al., arXiv 2012.03173) on p = sigmoid(z), its inner problem solved: spread of the positives' p, spread
+    of the negatives' p, and max(0, margin - distance of their means)^2. 0 without both classes.
+    """
+    p, yes, no = torch.sigmoid(logits), labels * mask, (1 - labels) * mask
+    if yes.sum() < 0.5 or no.sum() < 0.5:
+        return 0.0 * logits.sum()
+    mean = lambda weight: (p * weight).sum() / weight.sum()
+    a, b = mean(yes), mean(no)
+    spread = lambda weight, centre: ((p - centre) ** 2 * weight).sum() / weight.sum()
+    return spread(yes, a) + spread(no, b) + F.relu(margin - (a - b)) ** 2
+
+
+LOSSES = {"logit-adjusted": logit_adjusted, "bce": bce, "weighted-bce": weighted_bce, "focal": focal, "asymmetric": asymmetric,
+          "ldam": ldam, "aucm": aucm}
+# Their logits hold the log-odds of the training prevalence, which calibration must take out before it puts the natural ones in.
+CARRY_PREVALENCE = ("bce", "focal", "asymmetric")
 
 
 def smooth_negatives(labels, amount=0.02):

@@ -73,13 +73,17 @@ class JointModel(nn.Module):
         self.head = nn.Sequential(nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, 1))
 
     def forward(self, whole, local):
+        return self.head(self.tokens(whole, local)).squeeze(2)
+
+    def tokens(self, whole, local):
+        """What the classifier sees of each joint: [N,11,hidden]."""
         token = self.joint
         if self.local:
             crops = self.from_local(self.local(local.flatten(0, 1)))
             token = token + crops.view(-1, len(JOINTS), crops.shape[1])
         if self.whole:
             token = token + self.from_whole(self.whole(whole)).unsqueeze(1)
-        return self.head(self.mix(token)).squeeze(2)
+        return self.mix(token)
 
 
 def parameters_of(model):

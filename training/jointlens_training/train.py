@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from .augment import augment, normalise, to_planes
+from .controls import hide_hand, shuffle_labels
 from .crops import digest, joint_prevalence, load_crops, split_by_patient
 from .losses import LOSSES, smooth_negatives
 from .metrics import auprc, auroc
@@ -22,7 +23,9 @@ class Knobs:
     branches: str = "both"  # both, local, global
     fusion: str = "paper"  # paper, mix
     loss: str = "logit-adjusted"  # see losses.py
-    sampler: str = "patient"  # patient: every patient equally often; hand: every hand once
+    sampler: str = "patient"  # patient: every patient equally often; hand: every hand once; positive: half of the draws from hands with a swollen joint
+    control: str = ""  # negative controls (controls.py): background: the hand is hidden; shuffled: labels are dealt anew
+    patients: int = 0  # learn from the first so many only; 0: all
     epochs: int = 20
     batch: int = 8  # hands; each is one whole picture and 11 crops
     lr: float = 3e-3  # AdamW, cosine with a short warm-up
@@ -46,6 +49,11 @@ def train(knobs):
     random = torch.Generator().manual_seed(knobs.seed)
     crops = load_crops(knobs.data)
     kept, watched = split_by_patient(crops.patients, knobs.hold_out, knobs.seed)
+    if knobs.patients:
+        kept = first_patients(crops.patients, kept, knobs.patients)
+    assert knobs.control in ("", "background", "shuffled"), knobs.control
+    taught = shuffle_labels(crops.labels, crops.mask, knobs.seed) if knobs.control == "shuffled" else crops.labels
+    hide = hide_hand if knobs.control == "background" else None
     prevalence = torch.tensor(joint_prevalence(crops.labels[kept], crops.mask[kept]), dtype=torch.float32)
     model = build(knobs)
     mean = build(knobs)
@@ -69,16 +77,18 @@ def train(knobs):
     for epoch in range(first, knobs.epochs):
         model.train()
         losses = []
-        for rows in batches(kept, crops.patients, knobs, random):
+        for rows in batches(kept, crops, knobs, random):
             whole, local = pictures(crops, rows)
-            labels, mask = torch.tensor(crops.labels[rows]), torch.tensor(crops.mask[rows], dtype=torch.float32)
+            if hide:
+                whole, local = hide(whole, local)
+            labels, mask = torch.tensor(taught[rows]), torch.tensor(crops.mask[rows], dtype=torch.float32)
             if knobs.augment:
                 whole, local = augment(whole, local, random)
             labels = smooth_negatives(labels, knobs.smooth)
             if knobs.mixup:
                 whole, local, labels = mix_hands(whole, local, labels, knobs.mixup, random)
             logits = model(*prepared(whole, local))
-            loss = LOSSES[knobs.loss](logits, labels, mask, prevalence=prevalence)
+            loss = LOSSES[knobs.loss](logits, labels, mask, prevalence=prevalence, late=epoch >= 0.8 * knobs.epochs)
             assert torch.isfinite(loss), f"Expected a finite loss but received {loss.item()} in epoch {epoch}"
             optimiser.zero_grad()
             loss.backward()
@@ -88,7 +98,7 @@ def train(knobs):
             step = schedule.last_epoch
             follow(mean, model, min(knobs.ema, (1 + step) / (10 + step)))  # the first weights are soon forgotten
             losses.append(loss.item())
-        z = predict(mean, crops, watched)
+        z = predict(mean, crops, watched, change=hide)
         y, m = crops.labels[watched], crops.mask[watched]
         log.write(epoch=epoch, loss=float(np.mean(losses)), watchedAuroc=auroc(y[m], z[m]), watchedAuprc=auprc(y[m], z[m]))
         save(checkpoint, {"model": model.state_dict(), "mean": mean.state_dict(), "optimiser": optimiser.state_dict(), "epoch": epoch,
@@ -130,15 +140,32 @@ def warm_cosine(step, steps):
     return (step + 1) / warm if step < warm else 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, steps - warm))))
 
 
-def batches(kept, patients, knobs, random):
+def first_patients(patients, kept, count):
+    """Of the rows `kept`, those of the first `count` patients by name: 5 are among 10 are among 20."""
+    return kept[np.isin(patients[kept], np.unique(patients[kept])[:count])]
+
+
+def batches(kept, crops, knobs, random):
     """Rows of one epoch, in batches of knobs.batch. A last batch of one hand is left out (batch normalisation)."""
-    if knobs.sampler == "patient":
-        _, inverse, sizes = np.unique(patients[kept], return_inverse=True, return_counts=True)
-        order = torch.multinomial(torch.tensor(1 / sizes[inverse]), len(kept), replacement=bool(sizes.min() != sizes.max()), generator=random)
-    else:
+    weights = draw_weights(kept, crops, knobs.sampler)
+    if weights is None:
         order = torch.randperm(len(kept), generator=random)
+    else:
+        order = torch.multinomial(torch.tensor(weights), len(kept), replacement=bool(weights.min() != weights.max()), generator=random)
     rows = kept[order.numpy()]
     return [np.sort(rows[i : i + knobs.batch]) for i in range(0, len(rows), knobs.batch) if len(rows) - i > 1]
+
+
+def draw_weights(kept, crops, sampler):
+    """How often each row of `kept` is drawn, [K], or None for once each."""
+    assert sampler in ("patient", "hand", "positive"), sampler
+    if sampler == "patient":
+        _, inverse, sizes = np.unique(crops.patients[kept], return_inverse=True, return_counts=True)
+        return 1 / sizes[inverse]
+    if sampler == "positive":
+        swollen = (crops.labels[kept] * crops.mask[kept]).sum(1) > 0
+        return np.where(swollen, 1 / max(1, swollen.sum()), 1 / max(1, (~swollen).sum()))
+    return None
 
 
 def pictures(crops, rows):

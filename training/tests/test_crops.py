@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,7 @@ import torch
 from jointlens_training.augment import augment, move, to_planes
 from jointlens_training.crops import JOINTS, digest, joint_prevalence, load_crops, split_by_patient
 from jointlens_training.evaluate import refuse_shared_patients
-from jointlens_training.train import Knobs, batches
+from jointlens_training.train import Knobs, batches, draw_weights, first_patients
 
 
 def test_no_patient_is_on_both_sides_of_a_split():
@@ -66,5 +68,23 @@ def test_pictures_become_planes_between_0_and_1():
 
 def test_an_epoch_holds_every_hand_once_when_patients_have_equally_many():
     patients = np.repeat(["a", "b", "c"], 2)
-    rows = np.concatenate(batches(np.arange(6), patients, Knobs(batch=2), torch.Generator().manual_seed(1)))
+    rows = np.concatenate(batches(np.arange(6), SimpleNamespace(patients=patients), Knobs(batch=2), torch.Generator().manual_seed(1)))
     assert sorted(rows) == list(range(6))
+
+
+def test_hands_with_a_swollen_joint_are_drawn_as_often_as_the_others():
+    crops = SimpleNamespace(labels=np.array([[1.0], [0], [0], [0]]), mask=np.ones((4, 1), bool), patients=np.array(list("abcd")))
+    weights = draw_weights(np.arange(4), crops, "positive")
+    assert weights[0] == pytest.approx(weights[1:].sum())
+
+
+def test_a_patient_with_many_photos_is_drawn_no_more_often():
+    crops = SimpleNamespace(labels=np.zeros((4, 1)), mask=np.ones((4, 1), bool), patients=np.array(list("aaab")))
+    weights = draw_weights(np.arange(4), crops, "patient")
+    assert weights[:3].sum() == pytest.approx(weights[3])
+
+
+def test_the_first_two_patients_are_among_the_first_three():
+    patients = np.array(["c", "a", "b", "a", "d"])
+    two, three = (set(first_patients(patients, np.arange(5), n)) for n in (2, 3))
+    assert two == {1, 2, 3} and two < three

@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 
-from jointlens_training.losses import asymmetric, bce, focal, logit_adjusted, smooth_negatives, weighted_bce
+from jointlens_training.losses import asymmetric, aucm, bce, focal, ldam, logit_adjusted, smooth_negatives, weighted_bce
 
 ONE = torch.ones(1, 1)
 softplus = lambda x: math.log1p(math.exp(x))
@@ -55,6 +55,20 @@ def test_asymmetric_loss_forgets_easy_negatives():
     assert asymmetric(ONE, ONE, ONE).item() == pytest.approx(softplus(-1), rel=1e-5)
     assert asymmetric(ONE, 0 * ONE, ONE).item() == pytest.approx(-((p - 0.05) ** 4) * math.log(1 - p + 0.05), rel=1e-5)
     assert asymmetric(-9 * ONE, 0 * ONE, ONE).item() == 0
+
+
+def test_ldam_asks_a_wider_margin_of_the_rarer_class():
+    pi = torch.tensor([0.1])  # margins 0.5 for positives, 0.5 (0.1 / 0.9)^(1/4) for negatives
+    assert ldam(ONE, ONE, ONE, pi).item() == pytest.approx(softplus(0.5 - 1), rel=1e-5)
+    assert ldam(ONE, 0 * ONE, ONE, pi).item() == pytest.approx(softplus(1 + 0.5 * (1 / 9) ** 0.25), rel=1e-5)
+    assert ldam(ONE, ONE, ONE, pi, late=True).item() == pytest.approx(9 * softplus(0.5 - 1), rel=1e-5)
+
+
+def test_the_auc_margin_loss_is_spread_of_both_classes_and_the_missing_distance():
+    z = torch.logit(torch.tensor([[0.9, 0.7, 0.2, 0.4]]))
+    y = torch.tensor([[1.0, 1, 0, 0]])  # means 0.8 and 0.3, spreads 0.01 each, distance 0.5 of 1
+    assert aucm(z, y, torch.ones(1, 4)).item() == pytest.approx(0.01 + 0.01 + 0.25, rel=1e-4)
+    assert aucm(z, 0 * y, torch.ones(1, 4)).item() == 0
 
 
 def test_only_negatives_are_smoothed():

@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from jointlens_training import calibration_step, evaluate, export, pretrain, train
+from jointlens_training.calibrate import probability
 from jointlens_training.crops import JOINTS, load_crops
 from jointlens_training.model import JointModel
 
 REPOSITORY = Path(__file__).parents[2]
+CONTEXT = {"scale": 0.9, "weight": 1.1, "bias": 2.0, "floor": 0.01}
 
 
 @pytest.fixture(scope="session")
@@ -126,16 +128,23 @@ def runs_typescript():
 
 
 @pytest.mark.skipif(not runs_typescript(), reason="needs a Node that runs TypeScript, and the installed packages")
-def test_the_typescript_reader_accepts_the_bundle(bundle, tmp_path):
+def test_the_typescript_reader_accepts_the_bundle_and_says_the_same_probabilities(bundle, tmp_path):
     export.demo_calibration(export.DemoKnobs(bundle=str(bundle), out=str(tmp_path / "calibration.json")))
     script = f"""
       import {{ readModelBundle }} from {json.dumps(str(REPOSITORY / 'src/inference/model-bundle.ts'))}
-      import {{ readCalibrationFile }} from {json.dumps(str(REPOSITORY / 'src/inference/calibrate.ts'))}
+      import {{ handProbabilities, readCalibrationFile }} from {json.dumps(str(REPOSITORY / 'src/inference/calibrate.ts'))}
+      import {{ HAND_JOINTS }} from {json.dumps(str(REPOSITORY / 'src/joints/hand-joint.ts'))}
       const bundle = await readModelBundle({json.dumps(str(bundle))})
       const site = readCalibrationFile({json.dumps(str(tmp_path / 'calibration.json'))}, bundle.identity.digest)
-      console.log(JSON.stringify({{ version: bundle.identity.version, evidence: bundle.manifest.evidence, data: site.data }}))
+      const calibration = {{ ...site, context: {json.dumps(CONTEXT)} }}
+      const read = handProbabilities(new Map(HAND_JOINTS.slice(0, 4).map((joint, index) => [joint, index - 2])), calibration)
+      console.log(JSON.stringify({{ version: bundle.identity.version, evidence: bundle.manifest.evidence, data: site.data, p: [...read.values()] }}))
     """
     (tmp_path / "read.ts").write_text(script)
     done = subprocess.run(["node", "--disable-warning=ExperimentalWarning", str(tmp_path / "read.ts")], capture_output=True, text=True, cwd=REPOSITORY)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == {"version": "0.1.0", "evidence": "synthetic", "data": "synthetic demo patients"}
+    said = json.loads(done.stdout)
+    assert (said["version"], said["evidence"], said["data"]) == ("0.1.0", "synthetic", "synthetic demo patients")
+    calibration = {**json.loads((bundle / "manifest.json").read_text())["calibration"], "context": CONTEXT}
+    z, readable = np.arange(11)[None] - 2.0, np.arange(11)[None] < 4
+    assert np.allclose(said["p"], probability(z, calibration, readable)[0, :4], atol=1e-12)

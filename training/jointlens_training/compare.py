@@ -1,0 +1,277 @@
+"""
+The method beside its competitors, ablations and controls (method/training, sections 8 to 10): every network alike in data, epochs, batch,
+learning rate and seed; thresholds and calibration from the same calibration patients; figures on the same test patients, differences
+paired. Leaves results/comparison.json and .md and fills the deltas of results/summary.json. Goes on where it was stopped: a finished arm is
+not trained again, a half-finished one goes on.
+
+Two training sets, both in the table: `clinic` has the prevalence of a clinic (about one joint in ten), which is where imbalance is the
+problem and where the acceptance bars are read; `balanced` is drawn with about two joints in five swollen, as the bundled model's is.
+"""
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from . import retrain, train
+from .baselines import fold_scores
+from .calibrate import calibrate, probability
+from .calibration_step import carried_log_odds
+from .controls import hide_hand, hide_joints
+from .crops import JOINTS, digest, load_crops
+from .frozen import frozen_scores
+from .evaluate import RESULTS, Scored, figures, interval, refresh_summary, refuse_shared_patients, rounded, trivial, tuned
+from .metrics import auprc, auroc, bootstrap, decisions, ece
+from .run_log import command_line, commit_of
+
+
+@dataclass(frozen=True)
+class Knobs:
+    clinic: str = "runs/v1/natural-600-crops"
+    balanced: str = "runs/v1/train-crops"
+    calibration: str = "runs/v1/calibration-200-crops"
+    test: str = "runs/v1/test-300-crops"
+    pretrained: str = "runs/compare/pretrained/encoders.pt"  # of `pretrain`
+    out: str = "runs/compare"
+    epochs: int = 8
+    batch: int = 8
+    lr: float = 3e-3
+    threads: int = 1
+    seed: int = 1
+    only: str = ""  # comma-separated setting/arm to train now; empty: all; none: nothing new
+    table: bool = True  # false: train only, so that several processes or machines can share the arms
+    repeats: int = 2000
+    results: str = str(RESULTS)
+
+
+SETTINGS = ("clinic", "balanced")
+SCRATCH = {"loss": "bce", "sampler": "hand", "smooth": 0.0, "pretrained": ""}  # what one would try first
+METHOD = {"loss": "logit-adjusted", "sampler": "patient", "smooth": 0.02}  # and `pretrained`
+# Training knobs of every network. `retrained` is the method's network with a new classifier.
+ARMS = {
+    "local-scratch": {**SCRATCH, "branches": "local"},
+    "global-scratch": {**SCRATCH, "branches": "global"},
+    "both-scratch": SCRATCH,
+    "method": METHOD,
+    "retrained": METHOD,
+    "no-pretraining": {**METHOD, "pretrained": ""},
+    "bce": {**METHOD, "loss": "bce", "smooth": 0.0},
+    "mix": {**METHOD, "fusion": "mix"},
+    "weighted-bce": {**METHOD, "loss": "weighted-bce"},
+    "focal": {**METHOD, "loss": "focal"},
+    "asymmetric": {**METHOD, "loss": "asymmetric"},
+    "ldam": {**METHOD, "loss": "ldam"},
+    "aucm": {**METHOD, "loss": "aucm"},
+    "positive-sampler": {**METHOD, "sampler": "positive"},
+    "mixup": {**METHOD, "mixup": 0.2},
+    "local-only": {**METHOD, "branches": "local"},
+    "global-only": {**METHOD, "branches": "global"},
+    "background": {**METHOD, "control": "background"},
+    "shuffled": {**METHOD, "control": "shuffled"},
+}
+SINGLE_BRANCHES = ("B4 local only, scratch, BCE, at 0.5", "B5 global only, scratch, BCE, at 0.5")
+OURS, HONEST = "**M, the method**", "B7 global and local, scratch, BCE, calibrated, tuned"
+# Rows of the table: name, network, how its logits are read.
+ROWS = (
+    (SINGLE_BRANCHES[0], "local-scratch", "at 0.5"),
+    (SINGLE_BRANCHES[1], "global-scratch", "at 0.5"),
+    ("B6 global and local, scratch, BCE, at 0.5", "both-scratch", "at 0.5"),
+    (HONEST, "both-scratch", "tuned"),
+    (OURS, "method", "context"),
+    ("M less the hand's other joints", "method", "tuned"),
+    ("B7 with the hand's other joints", "both-scratch", "context"),
+    ("M less pretraining", "no-pretraining", "context"),
+    ("M less imbalance loss (BCE)", "bce", "context"),
+    ("M, classifier retrained", "retrained", "context"),
+    ("M less global", "local-only", "context"),
+    ("M less local", "global-only", "context"),
+    ("M, fusion mix", "mix", "context"),
+    ("M, weighted BCE", "weighted-bce", "context"),
+    ("M, focal", "focal", "context"),
+    ("M, asymmetric", "asymmetric", "context"),
+    ("M, LDAM with deferred weights", "ldam", "context"),
+    ("M, AUC margin", "aucm", "context"),
+    ("M, half of the draws with a swollen joint", "positive-sampler", "context"),
+    ("M with mixup 0.2", "mixup", "context"),
+    ("control: hand hidden in training and test", "background", "tuned"),
+    ("control: M, joints hidden in the test", "method/joints-hidden", "tuned"),
+    ("control: shuffled labels", "shuffled", "tuned"),
+)
+
+
+def compare(knobs):
+    cal, test = load_crops(knobs.calibration), load_crops(knobs.test)
+    wanted = {name for name in knobs.only.split(",") if name}
+    settings = {}
+    for setting in SETTINGS:
+        data = getattr(knobs, setting)
+        refuse_shared_patients(train=load_crops(data), calibration=cal, test=test)
+        for arm in ARMS:
+            if not wanted or f"{setting}/{arm}" in wanted:
+                train_arm(knobs, setting, arm)
+        if not knobs.table:
+            continue
+        found = {arm: scores_of(knobs, setting, arm, cal, test) for arm in ARMS if (folder(knobs, setting, arm) / "model.pt").exists()}
+        settings[setting] = describe(data) | {"rows": rows_of(knobs, data, found, cal, test)}
+    if not knobs.table:
+        return None
+    made = {"evidence": "synthetic", "test": describe(knobs.test), "calibration": describe(knobs.calibration), "epochs": knobs.epochs,
+            "batch": knobs.batch, "lr": knobs.lr, "seed": knobs.seed, "repeats": knobs.repeats, "command": command_line(), "commit": commit_of(),
+            "settings": settings, "deltas": bars(settings["clinic"]["rows"]), "scale": scale_of(knobs, settings["clinic"])}
+    out = Path(knobs.results)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "comparison.json").write_text(json.dumps(rounded(made), indent=2) + "\n")
+    (out / "comparison.md").write_text(report(rounded(made)))
+    refresh_summary(out)
+    print((out / "comparison.md").read_text(), flush=True)
+    return made
+
+
+def folder(knobs, setting, arm):
+    return Path(knobs.out) / setting / arm
+
+
+def train_arm(knobs, setting, arm):
+    """Trains one network unless it is there already. A folder that holds another recipe is a ValueError."""
+    at = folder(knobs, setting, arm)
+    wanted = train.Knobs(**{"data": getattr(knobs, setting), "out": str(at), "epochs": knobs.epochs, "batch": knobs.batch, "lr": knobs.lr,
+                            "threads": knobs.threads, "seed": knobs.seed, "resume": True, "pretrained": knobs.pretrained, **ARMS[arm]})
+    if (at / "model.pt").exists():
+        there = train.load_model(at / "model.pt")[1]["knobs"]
+        differ = [name for name, value in asdict(wanted).items() if there.get(name) != value and name not in ("out", "resume", "threads")]
+        if differ and arm != "retrained":
+            raise ValueError(f"Expected {at} to hold this recipe but it differs in {', '.join(differ)}; give another folder as --out")
+    elif arm == "retrained":
+        retrain.retrain(retrain.Knobs(model=str(folder(knobs, setting, "method")), out=str(at), threads=knobs.threads, seed=knobs.seed))
+    else:
+        train.train(wanted)
+
+
+def scores_of(knobs, setting, arm, cal, test):
+    """{"": logits of calibration and test hands, "joints-hidden": ...} of one network, kept in <arm>/scores.npz."""
+    at = folder(knobs, setting, arm)
+    data, file = f"{digest(knobs.calibration)} {digest(knobs.test)}", at / "scores.npz"
+    model, saved = train.load_model(at / "model.pt")
+    if file.exists() and str((kept := np.load(file))["data"]) == data:
+        return dict(kept) | {"carried": carried_log_odds(saved), "hands": saved["training"]["hands"]}
+    hide = hide_hand if saved["knobs"]["control"] == "background" else None
+    made = {"cal": train.predict(model, cal, change=hide), "test": train.predict(model, test, change=hide)}
+    if arm == "method":
+        made |= {f"{split}-joints-hidden": train.predict(model, crops, change=hide_joints(crops.xy)) for split, crops in (("cal", cal), ("test", test))}
+    np.savez(file, data=data, **made)
+    return made | {"carried": carried_log_odds(saved), "hands": saved["training"]["hands"]}
+
+
+def rows_of(knobs, data, found, cal, test):
+    """Every row of one training set's table, the paired differences of ours against it included."""
+    m, y = test.mask, test.labels[test.mask]
+    patients = np.repeat(test.patients[:, None], len(JOINTS), 1)[m]
+    scored = {}
+    for name, arm, reading in ROWS:
+        network, _, change = arm.partition("/")
+        if network in found:
+            kept, suffix = found[network], f"-{change}" if change else ""
+            scored[name] = read(name, kept["cal" + suffix], kept["test" + suffix], kept["carried"], reading, cal, test)
+    crops = load_crops(data)
+    others = {"B2 fold features, logistic": fold_scores(crops, cal, test)}
+    if Path(knobs.pretrained).exists():
+        others["B3 frozen pretrained features, ridge"] = frozen_scores(knobs.pretrained, crops, cal, test)
+    for name, (on_cal, on_test) in others.items():
+        scored[name] = (tuned(name, on_cal[cal.mask], cal.labels[cal.mask], on_test[m]), None)
+    for row in trivial(cal, test):
+        scored[row.name] = (row, None)
+    made = {}
+    for name, (row, error) in scored.items():
+        made[name] = figures(row, y, patients, knobs.repeats) | {"ece": error}
+        if OURS in scored and name != OURS:
+            made[name]["oursLessThis"] = paired(scored[OURS][0], row, y, patients, knobs.repeats)
+    return made
+
+
+def read(name, cal_logits, test_logits, carried, reading, cal, test):
+    """-> (Scored, expected calibration error or None). `at 0.5`: the network's own probability, uncalibrated, a joint counts from 0.5."""
+    m, y = test.mask, test.labels
+    if reading == "at 0.5":
+        return Scored(name, test_logits[m], test_logits[m] >= 0, test_logits[m] >= 0), ece(y[m], 1 / (1 + np.exp(-test_logits[m])))
+    try:
+        made = calibrate(cal_logits, cal.labels, cal.mask, cal.patients, cal.visits(), "comparison", carried, cal.assessable, reading == "context")
+    except ValueError:  # a control's scores need not rise with swelling: it is still tuned and ordered
+        return tuned(name, cal_logits[cal.mask], cal.labels[cal.mask], test_logits[m]), None
+    p, t = probability(test_logits, made, test.assessable)[m], made["thresholds"]
+    return Scored(name, p, p >= t["f1"], p >= t["gmean"]), ece(y[m], p)
+
+
+def paired(ours, other, y, patients, repeats):
+    """Ours less the other on the same resampled patients: {f1, gmean, auprc, auroc: {mean, low, high}}."""
+    def difference(i):
+        at = lambda row: [decisions(y[i], row.f1_flags[i])["f1"], decisions(y[i], row.gmean_flags[i])["gmean"], auprc(y[i], row.score[i]), auroc(y[i], row.score[i])]
+        return np.subtract(at(ours), at(other))
+    low, high = bootstrap(difference, patients, repeats)
+    return {key: {"mean": float(mean), "low": float(a), "high": float(b)}
+            for key, mean, a, b in zip(("f1", "gmean", "auprc", "auroc"), difference(np.arange(len(y))), low, high)}
+
+
+def bars(rows):
+    """The fields of summary.json that a comparison fills; None where an arm is missing."""
+    singles = [rows[name]["oursLessThis"] for name in SINGLE_BRANCHES if "oursLessThis" in rows.get(name, {})]
+    honest = rows.get(HONEST, {}).get("oursLessThis")
+    whole = len(singles) == len(SINGLE_BRANCHES)  # the best single branch is the one that leaves least
+    return {"deltaF1SingleBranch": min(row["f1"]["mean"] for row in singles) if whole else None,
+            "deltaGmeanSingleBranch": min(row["gmean"]["mean"] for row in singles) if whole else None,
+            "deltaF1Tuned": honest and honest["f1"], "deltaAuprcTuned": honest and honest["auprc"]}
+
+
+def describe(data):
+    crops = load_crops(data)
+    return {"patients": int(len(np.unique(crops.patients))), "hands": len(crops), "joints": int(crops.mask.sum()),
+            "positiveRate": float(crops.labels[crops.mask].mean()), "sha256": digest(data)}
+
+
+def scale_of(knobs, data):
+    return f"reduced: trained alike on {data['patients']} patients ({data['hands']} hands, {data['positiveRate']:.1%} of joints swollen), {knobs.epochs} epochs, one seed"
+
+
+def report(made):
+    """Markdown; every figure from comparison.json."""
+    lines = ["# The method beside its competitors, ablations and controls", "",
+             "**Computer-made hands only: these figures say nothing about accuracy in patients.** Reduced scale: the bundled model has its own table "
+             "(evaluation.md).", "",
+             f"Every network: {made['epochs']} epochs, batch {made['batch']} hands, learning rate {made['lr']}, seed {made['seed']}. Calibrated and tuned on "
+             f"{made['calibration']['patients']} patients, tested on {made['test']['patients']} others ({made['test']['joints']} joints, {made['test']['positiveRate']:.1%} swollen). "
+             f"95 % intervals from {made['repeats']} patient bootstraps; differences are paired. ECE: expected calibration error.", "",
+             *bar_lines(made["settings"])]
+    for setting, part in made["settings"].items():
+        lines += ["", f"## Trained on {part['patients']} patients, {part['hands']} hands, {part['positiveRate']:.1%} of joints swollen ({setting})", "",
+                  "| | AUROC | AUPRC | F1 | G-mean | ECE | M less this: F1 | M less this: AUPRC |", "|---|---|---|---|---|---|---|---|"]
+        for name, row in part["rows"].items():
+            less = row.get("oursLessThis")
+            cells = [interval(row[key]) for key in ("auroc", "auprc", "f1", "gmean")] + ["-" if row["ece"] is None else f"{row['ece']:.3f}"]
+            lines.append(f"| {name} | " + " | ".join(cells + [signed(less and less[key]) for key in ("f1", "auprc")]) + " |")
+    missing = [f"{name} ({setting})" for setting, part in made["settings"].items() for name, _, _ in ROWS if name not in part["rows"]]
+    lines += ["", "M: encoders pretrained without labels (SimSiam, healthy hands), both branches, fusion `paper`, logit-adjusted loss, smoothed negatives, calibrated "
+              "with the hand's other joints, thresholds tuned. At 0.5: the network's own probability, a joint counts from 0.5.", "",
+              "Not run at this scale: " + (", ".join(missing) if missing else "nothing") + ".", "",
+              f"Made by `{made['command']}`.", ""]
+    return "\n".join(lines)
+
+
+def bar_lines(settings):
+    """The acceptance bars of method/training, section 10, for each training set: figure, bar, reached or not."""
+    lines = ["| bar | " + " | ".join(settings) + " |", "|---|" + "---|" * len(settings)]
+    found = {name: bars(part["rows"]) for name, part in settings.items()}
+    for text, key, value, bar in (("F1 at least 0.20 over the best single branch at 0.5", "deltaF1SingleBranch", lambda x: x, 0.20),
+                                  ("G-mean at least 0.25 over the best single branch at 0.5", "deltaGmeanSingleBranch", lambda x: x, 0.25),
+                                  ("F1 over B7, lower bound above 0", "deltaF1Tuned", lambda x: x["low"], 0.0),
+                                  ("AUPRC over B7, lower bound above 0", "deltaAuprcTuned", lambda x: x["low"], 0.0)):
+        cells = []
+        for delta in (part[key] for part in found.values()):
+            said = "reached" if delta is not None and (value(delta) >= bar if bar else value(delta) > 0) else "**not reached**"
+            cells.append("not measured" if delta is None else f"{signed(delta)} {said}")
+        lines.append(f"| {text} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def signed(delta):
+    if not delta and delta != 0:
+        return "-"
+    return f"{delta:+.3f}" if isinstance(delta, float) else f"{delta['mean']:+.3f} ({delta['low']:+.3f} to {delta['high']:+.3f})"
