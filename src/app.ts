@@ -25,6 +25,9 @@ import { openFeedbackStore } from './screening/store/feedback-store.ts'
 import { openJtiStore } from './screening/store/jti-store.ts'
 import { openSessionStore } from './screening/store/session-store.ts'
 import { openStore, type Store } from './screening/store/open-store.ts'
+import { openErrandRunner } from './screening/errand-runner.ts'
+import { openInbox } from './screening/notifications/inbox.ts'
+import { createNotificationRouter } from './screening/notifications/router.ts'
 import { openScreeningService } from './screening/screening-service.ts'
 import { openTenantDoors } from './tenant-doors.ts'
 import { openReviewDesk } from '../smart-launch/server/review-desk.ts'
@@ -50,7 +53,10 @@ export interface OpenedJointLens extends Parts {
 export async function startJointLens(config: Config, roles: readonly Role[] = ['http', 'worker']): Promise<RunningJointLens> {
   const parts = await openJointLens(config)
   try {
-    if (roles.includes('worker')) parts.screenings.start()
+    if (roles.includes('worker')) {
+      parts.screenings.start()
+      parts.errands.start()
+    }
     if (!roles.includes('http')) return { close: parts.close }
     const server = createServer({ headersTimeout: 5_000, requestTimeout: 15_000, maxHeaderSize: 32_768 }, httpApp(config, parts))
     server.maxConnections = 1_000
@@ -84,7 +90,7 @@ export async function openJointLens(config: Config): Promise<OpenedJointLens> {
     })
     closers.push(() => engine.close())
     const parts = openParts(config, store, engine, pino({ level: config.logLevel, base: null }))
-    closers.push(() => parts.doors.close(), () => parts.screenings.stop())
+    closers.push(() => parts.doors.close(), () => parts.screenings.stop(), () => parts.errands.stop())
     return { ...parts, close }
   } catch (error) {
     await close()
@@ -104,6 +110,8 @@ function openParts(config: Config, store: Store, engine: InferenceEngine, log: L
   })
   return {
     store, engine, log, doors, calibrations, audit, screenings,
+    errands: openErrandRunner({ store, tenants: config.tenants, screenings, sessionFor: doors.backendSession, log }),
+    inbox: openInbox(store),
     sessions: openSessionStore(store),
     jti: openJtiStore(store),
     cards: openCardStore(store),
@@ -152,6 +160,10 @@ function httpApp(config: Config, parts: Parts): Express {
     desk: openReviewDesk({
       screenings: parts.screenings, engine: parts.engine, record: parts.doors.reviewRecord, calibrationOf: ({ id }) => parts.calibrations.get(id)
     })
+  }))
+
+  app.use('/fhir/notifications', createNotificationRouter({
+    tenants: config.tenants, secrets: config.notificationSecrets ?? {}, inbox: parts.inbox, audit: parts.audit, heard: parts.errands.wake
   }))
 
   app.use((request) => {

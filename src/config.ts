@@ -42,6 +42,16 @@ const tenant = z.strictObject({
   /** Only patients with a recorded RA diagnosis get a card. */
   requireDiagnosis: z.boolean().default(true),
   calibrationFile: z.string().optional(),
+  /** Subscription notifications at /fhir/notifications/{id}: accepted with the secret that this environment variable holds. */
+  notifications: z.strictObject({
+    secretEnv: z.string().regex(/^[A-Z][A-Z0-9_]{0,99}$/),
+    /** As `channel.header` of the Subscription names it. */
+    header: z.string().regex(/^[A-Za-z][A-Za-z0-9-]{0,63}$/).default('Authorization'),
+    /** Ids of the Subscriptions that may notify; every one when absent. */
+    subscriptions: z.array(z.string().min(1).max(64)).optional()
+  }).optional(),
+  /** How often the record is asked for photos that changed, whether or not it notifies. */
+  pollMinutes: z.number().int().min(1).max(1440).optional(),
   /** SMART Backend Services client. */
   backend: z.strictObject({ clientId: z.string(), key: privateJwk, scope: z.string() }).optional(),
   cdsClients: z.array(cdsClient).default([]),
@@ -87,6 +97,8 @@ export interface Config {
   readonly profile: 'development' | 'production'
   readonly logLevel: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'silent'
   readonly tenants: readonly TenantConfig[]
+  /** By tenant, what `notifications.secretEnv` named. Kept apart from the tenants, which travel everywhere. */
+  readonly notificationSecrets?: Readonly<Record<string, string>>
 }
 
 /** Reads and checks the environment and JOINTLENS_CONFIG once. Throws ERR_CONFIG naming the setting, the value's fault and what was expected. */
@@ -105,9 +117,14 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     ...(values.JOINTLENS_WORKERS ? { workers: values.JOINTLENS_WORKERS } : {}),
     profile: values.JOINTLENS_PROFILE,
     logLevel: values.LOG_LEVEL,
-    tenants: file.tenants.map((one) => (values.JOINTLENS_MODE ? { ...one, mode: values.JOINTLENS_MODE } : one))
+    tenants: file.tenants.map((one) => (values.JOINTLENS_MODE ? { ...one, mode: values.JOINTLENS_MODE } : one)),
+    notificationSecrets: Object.fromEntries(file.tenants.flatMap(({ id, notifications }) =>
+      notifications ? [[id, env[notifications.secretEnv] ?? '']] : []))
   })
 }
+
+/** Characters of a shared secret: 128 random bits in hex. */
+const MIN_SECRET = 32
 
 /** The rules that hold between settings; also for a config put together in code (demo, tests). */
 export function makeConfig(config: Config): Config {
@@ -120,6 +137,8 @@ export function makeConfig(config: Config): Config {
   for (const one of config.tenants) {
     if (one.mode === 'assist' && !one.calibrationFile)
       throw new ScreeningError('ERR_CONFIG', `Expected tenants.${one.id}.calibrationFile (made by "jointlens calibrate") for mode assist but received none; use mode shadow until the site is calibrated`)
+    if (one.notifications && (config.notificationSecrets?.[one.id] ?? '').length < MIN_SECRET)
+      throw new ScreeningError('ERR_CONFIG', `Expected ${one.notifications.secretEnv} (tenants.${one.id}.notifications.secretEnv) to hold a secret of at least ${MIN_SECRET} characters but it does not`)
     if (config.profile === 'production' && (one.allowHttp || one.fhirBase.startsWith('http:')))
       throw new ScreeningError('ERR_CONFIG', `Expected https for tenants.${one.id}.fhirBase in the production profile but received http; JOINTLENS_PROFILE=development allows it`)
   }

@@ -18,6 +18,9 @@ function codeOf(error: unknown): ErrorCode {
   if (isScreeningError(error)) return error.code
   const type = error instanceof Error && 'type' in error ? error.type : undefined
   if (type === 'entity.too.large') return 'ERR_BODY_TOO_LARGE'
+  if (type === 'encoding.unsupported') return 'ERR_MEDIA_TYPE'
+  // A body that does not unpack: zlib's own code, with the status that body-parser gave it.
+  if (error instanceof Error && 'status' in error && error.status === 400 && 'code' in error && String(error.code).startsWith('Z_')) return 'ERR_REQUEST_INVALID'
   if (type === 'entity.parse.failed' || type === 'request.aborted' || type === 'charset.unsupported') return 'ERR_REQUEST_INVALID'
   if (error instanceof URIError) return 'ERR_REQUEST_INVALID'
   return 'ERR_INTERNAL'

@@ -15,6 +15,15 @@ export function describeApi(publicUrl: string) {
       '/cds-services': { get: { summary: 'CDS Hooks discovery', responses: { 200: json('Services') } } },
       '/cds-services/{id}': { post: { summary: 'CDS Hooks call', security: [{ cdsClient: [] }], parameters: [service], responses: { 200: json('Cards'), 400: outcome, 401: outcome, 404: outcome, 412: outcome } } },
       '/cds-services/{id}/feedback': { post: { summary: 'CDS Hooks feedback', security: [{ cdsClient: [] }], parameters: [service], responses: { 200: json('Stored'), 400: outcome, 401: outcome } } },
+      '/fhir/notifications/{tenant}': { post: {
+        summary: 'Subscription notification: R4 rest-hook, R5 Subscriptions Backport', security: [{ subscription: [] }], parameters: [{ ...service, name: 'tenant' }],
+        requestBody: { required: false, content: { 'application/fhir+json': { schema: { type: 'object' } } } },
+        responses: { 200: { description: 'Kept; what follows from it is on disk' }, 400: outcome, 401: outcome, 404: outcome, 413: outcome, 415: outcome }
+      } },
+      '/fhir/notifications/{tenant}/{type}/{id}': { put: {
+        summary: 'R4 rest-hook with payload: the resource that changed; only its type and id are used', security: [{ subscription: [] }],
+        parameters: [{ ...service, name: 'tenant' }, { ...service, name: 'type' }, service], responses: { 200: { description: 'Kept' }, 401: outcome, 413: outcome, 415: outcome }
+      } },
       '/smart/launch': { get: { summary: 'SMART App Launch', responses: { 302: { description: 'To the EHR' }, 400: { description: 'Refused' } } } },
       '/smart/callback': { get: { summary: 'SMART redirect back', responses: { 302: { description: 'To the app' }, 400: { description: 'Refused' } } } },
       '/.well-known/jwks.json': { get: { summary: 'Our public keys', responses: { 200: json('JWK set') } } },
@@ -25,6 +34,9 @@ export function describeApi(publicUrl: string) {
       '/metrics': { get: { summary: 'Prometheus metrics', responses: { 200: { description: 'Text' } } } },
       '/openapi.json': { get: { summary: 'This description', responses: { 200: json('OpenAPI') } } }
     },
-    components: { securitySchemes: { cdsClient: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } } }
+    components: { securitySchemes: {
+      cdsClient: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
+      subscription: { type: 'apiKey', in: 'header', name: 'Authorization', description: 'The secret of the Subscription, in the header that the site configured' }
+    } }
   }
 }

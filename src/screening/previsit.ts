@@ -31,11 +31,7 @@ const COMING = new Set<string>(['proposed', 'pending', 'booked', 'arrived', 'che
 
 /** Screens everyone with an appointment on the date, each once, and says what came of it. Throws ERR_EHR_* when the list cannot be read. */
 export async function previsit({ service, sessionFor, tenant, date, onProgress, timeoutMs = 300_000 }: PrevisitOptions): Promise<readonly WorklistRow[]> {
-  const appointments = await appointmentsOn(sessionFor(tenant), tenant.timeZone, date)
-  const first = new Map<string, string>()
-  for (const one of [...appointments].sort((a, b) => (a.start ?? '').localeCompare(b.start ?? '')))
-    for (const patientId of patientsOf(one)) if (!first.has(patientId)) first.set(patientId, one.start ?? '')
-
+  const first = await patientsOn(sessionFor(tenant), tenant.timeZone, date)
   for (const patientId of first.keys()) await service.request(tenant.id, patientId, 'previsit')
   const rows: WorklistRow[] = []
   onProgress?.(0, first.size)
@@ -45,6 +41,15 @@ export async function previsit({ service, sessionFor, tenant, date, onProgress, 
     onProgress?.(rows.length, first.size)
   }
   return rows
+}
+
+/** Who comes on a day at the site, with the beginning of the first appointment; earliest first. Throws ERR_EHR_*. */
+export async function patientsOn(session: FhirSession, timeZone: string, date: string): Promise<ReadonlyMap<string, string>> {
+  const appointments = await appointmentsOn(session, timeZone, date)
+  const first = new Map<string, string>()
+  for (const one of [...appointments].sort((a, b) => (a.start ?? '').localeCompare(b.start ?? '')))
+    for (const patientId of patientsOf(one)) if (!first.has(patientId)) first.set(patientId, one.start ?? '')
+  return first
 }
 
 /**
@@ -101,7 +106,7 @@ export function dayIn(timeZone: string, date: string): readonly [Date, Date] {
   return [midnight(timeZone, date), midnight(timeZone, plusDays(date, 1))]
 }
 
-function plusDays(date: string, days: number): string {
+export function plusDays(date: string, days: number): string {
   return new Date(Date.parse(`${date}T00:00:00Z`) + days * 86_400_000).toISOString().slice(0, 10)
 }
 

@@ -105,6 +105,30 @@ const MIGRATIONS: readonly string[] = [
      reference text not null,
      handed_at timestamptz not null default now(),
      primary key (tenant, patient_id, reference)
+   )`,
+  `create table errand (
+     tenant text not null,
+     what text not null,
+     asked bigint not null default 1,
+     attempts integer not null default 0,
+     run_after timestamptz not null default clock_timestamp(),
+     done_at timestamptz,
+     failure_code text,
+     created_at timestamptz not null default clock_timestamp(),
+     primary key (tenant, what)
+   );
+   create index errand_due on errand (run_after) where done_at is null;
+   create table heard_event (
+     tenant text not null,
+     source text not null,
+     event text not null,
+     number bigint,
+     heard_at timestamptz not null default clock_timestamp(),
+     primary key (tenant, source, event)
+   );
+   create table watermark (
+     tenant text primary key,
+     until timestamptz not null
    )`
 ]
 

@@ -65,8 +65,8 @@ function openServer(databaseUrl: string): Store {
   }
 }
 
-/** Statements that change no screening: reads, and what hooks, feedback and the app keep for themselves. Everything else counts as a change. */
-const ASIDE = /^\s*(?:select\b|(?:insert into|update|delete from) (?:jti|card|feedback|session)\b)/i
+/** Statements that change no screening: reads, and what hooks, feedback, the app and errands keep for themselves. Everything else counts as a change. */
+const ASIDE = /^\s*(?:select\b|(?:insert into|update|delete from) (?:jti|card|feedback|session|errand|heard_event|watermark)\b)/i
 
 async function openEmbedded(place: { readonly dataDir: string } | { readonly memory: true }): Promise<Store> {
   const lock = 'dataDir' in place ? lockFolder(place.dataDir) : undefined

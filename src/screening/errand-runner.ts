@@ -1,0 +1,190 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Logger } from 'pino'
+import type { TenantConfig } from '../config.ts'
+import { isScreeningError, type ErrorCode } from '../errors.ts'
+import type { FhirSession } from '../fhir/session.ts'
+import { openErrands, type Errand } from './errands.ts'
+import { patientsOn, plusDays } from './previsit.ts'
+import { changedPhoto, photosChangedSince, type ChangedPhoto } from './poll-photos.ts'
+import type { ScreeningService } from './screening.ts'
+import type { Store } from './store/open-store.ts'
+import { dayOf } from './visits.ts'
+
+export interface ErrandDeps {
+  readonly store: Store
+  readonly tenants: readonly TenantConfig[]
+  readonly screenings: Pick<ScreeningService, 'request'>
+  readonly sessionFor: (tenant: TenantConfig) => FhirSession
+  readonly log: Logger
+  readonly now?: () => Date
+  /** How often an idle runner looks for errands of other processes. */
+  readonly tickMs?: number
+  readonly leaseMs?: number
+}
+
+export interface ErrandRunner {
+  start(): void
+  stop(): Promise<void>
+  /** Does one errand that is due; false when there was none. */
+  runOnce(): Promise<boolean>
+  /** Something was asked for in this process. */
+  wake(): void
+}
+
+interface Task {
+  readonly tenant: TenantConfig
+  readonly session: FhirSession
+  readonly signal: AbortSignal
+}
+
+/** The first poll of a record looks back this far. */
+const FIRST_LOOK_MS = 24 * 3_600_000
+/** Servers index late, and their clock is not ours. */
+const OVERLAP_MS = 5 * 60_000
+
+/** Does the errands of every EHR, one at a time: photos that were notified, polls, the night's list, retention. */
+export function openErrandRunner(deps: ErrandDeps): ErrandRunner {
+  const { store, tenants, log, now = () => new Date(), tickMs = 5_000, leaseMs } = deps
+  const errands = openErrands(store, leaseMs === undefined ? {} : { leaseMs })
+  const byId = new Map(tenants.map((tenant) => [tenant.id, tenant]))
+  let worker: Promise<void> | undefined
+  let stopped = new AbortController()
+  let wake = () => undefined as void
+
+  async function runOnce(): Promise<boolean> {
+    await plan()
+    const errand = await errands.take([...byId.keys()])
+    const tenant = errand && byId.get(errand.tenant)
+    if (!errand || !tenant) return false
+    const heartbeat = setInterval(() => void errands.hold(errand).catch(() => undefined), (leaseMs ?? 60_000) / 4)
+    try {
+      await run(errand.what, { tenant, session: deps.sessionFor(tenant), signal: stopped.signal })
+      await errands.done(errand, again(errand, tenant))
+      log.info({ tenant: tenant.id, errand: kindOf(errand) }, 'errand done')
+    } catch (error) {
+      if (!stopped.signal.aborted) await putOff(errand, tenant, error)
+    } finally {
+      clearInterval(heartbeat)
+    }
+    return true
+  }
+
+  /** What comes by itself, by the clock of each site. */
+  async function plan(): Promise<void> {
+    for (const { id, pollMinutes } of tenants)
+      if (pollMinutes !== undefined) await errands.askOnce(id, 'poll')
+  }
+
+  async function run(what: string, task: Task): Promise<void> {
+    const [kind, argument = ''] = what.split(' ')
+    if (kind === 'look') return look(argument, task)
+    if (kind === 'poll') return poll(task)
+    throw new Error(`Expected an errand we know but received "${kind}"`)
+  }
+
+  /** The record says whose the photo is. One that is gone may have left results behind. */
+  async function look(reference: string, { tenant, session }: Task): Promise<void> {
+    const [type = '', id = ''] = reference.split('/')
+    const photo = await session.read(type as 'Media', id).then(changedPhoto, (error: unknown) => {
+      if (!isScreeningError(error) || error.code !== 'ERR_NOT_FOUND') throw error
+    })
+    for (const patientId of photo ? [photo.patientId] : await patientsWith(tenant.id, type, id))
+      await deps.screenings.request(tenant.id, patientId, 'notification')
+  }
+
+  async function patientsWith(tenant: string, resourceType: string, id: string): Promise<readonly string[]> {
+    const rows = await store.query<{ patient_id: string }>(
+      "select distinct patient_id from screening where tenant = $1 and data -> 'photos' @> $2::jsonb", [tenant, JSON.stringify([{ resourceType, id }])])
+    return rows.map((row) => row.patient_id)
+  }
+
+  async function poll({ tenant, session }: Task): Promise<void> {
+    const began = now()
+    const [mark] = await store.query<{ until: Date }>('select until from watermark where tenant = $1', [tenant.id])
+    const since = new Date((mark ? mark.until.getTime() : began.getTime() - FIRST_LOOK_MS + OVERLAP_MS) - OVERLAP_MS)
+    const found = await photosChangedSince(session, since).catch((error: unknown) => {
+      if (!isScreeningError(error) || error.code !== 'ERR_EHR_REFUSED') throw error
+    })
+    if (!found) return lookAtWhoComes({ tenant, session })
+    const fresh: ChangedPhoto[] = []
+    for (const photo of found) if (!await isHeard(tenant.id, photo)) fresh.push(photo)
+    for (const patientId of new Set(fresh.map((photo) => photo.patientId))) await deps.screenings.request(tenant.id, patientId, 'notification')
+    // After the requests: what is asked for twice is done once, what is forgotten is never done.
+    for (const { reference, version } of fresh)
+      await store.query("insert into heard_event (tenant, source, event) values ($1, 'poll', $2) on conflict do nothing", [tenant.id, `${reference} ${version}`])
+    await store.query(
+      `insert into watermark (tenant, until) values ($1, $2)
+       on conflict (tenant) do update set until = greatest(watermark.until, excluded.until)`, [tenant.id, newest(found, since, began).toISOString()])
+  }
+
+  /** A record that cannot be asked what changed: whoever comes today and tomorrow is looked at instead. */
+  async function lookAtWhoComes({ tenant, session }: Pick<Task, 'tenant' | 'session'>): Promise<void> {
+    const today = dayOf(now().toISOString(), tenant.timeZone)
+    for (const date of [today, plusDays(today, 1)])
+      for (const patientId of (await patientsOn(session, tenant.timeZone, date)).keys())
+        await deps.screenings.request(tenant.id, patientId, 'notification')
+  }
+
+  async function isHeard(tenant: string, { reference, version }: ChangedPhoto): Promise<boolean> {
+    const rows = await store.query("select 1 from heard_event where tenant = $1 and source = 'poll' and event = $2", [tenant, `${reference} ${version}`])
+    return rows.length > 0
+  }
+
+  function again({ what }: Errand, { pollMinutes }: TenantConfig): { againMs?: number } {
+    return what === 'poll' && pollMinutes !== undefined ? { againMs: pollMinutes * 60_000 } : {}
+  }
+
+  async function putOff(errand: Errand, tenant: TenantConfig, error: unknown): Promise<void> {
+    const code: ErrorCode = isScreeningError(error) ? error.code : 'ERR_INTERNAL'
+    const fields = { tenant: tenant.id, errand: kindOf(errand), code }
+    const comesBack = again(errand, tenant)
+    if (comesBack.againMs !== undefined) {
+      await errands.done(errand, comesBack)
+      return log.warn(fields, 'poll failed; the next one looks back as far')
+    }
+    const end = await errands.failed(errand, code)
+    if (end === 'given-up') log.error(fields, 'errand given up')
+    else log.warn(fields, 'errand put off')
+  }
+
+  async function work(): Promise<void> {
+    const { signal } = stopped
+    while (!signal.aborted) {
+      const worked = await runOnce().catch((error: unknown) => {
+        log.error({ code: isScreeningError(error) ? error.code : 'ERR_INTERNAL' }, 'no errand could be taken')
+        return false
+      })
+      if (worked || signal.aborted) continue
+      const rung = new AbortController()
+      wake = () => { rung.abort() }
+      await sleep(tickMs, undefined, { signal: AbortSignal.any([signal, rung.signal]) }).catch(() => undefined)
+    }
+  }
+
+  return {
+    runOnce,
+    wake: () => { wake() },
+    start() {
+      if (worker) return
+      stopped = new AbortController()
+      worker = work()
+    },
+    async stop() {
+      stopped.abort()
+      await worker
+      worker = undefined
+    }
+  }
+}
+
+/** Without the reference, which a log has no need of. */
+function kindOf({ what }: Errand): string {
+  return what.split(' ')[0] ?? ''
+}
+
+/** The newest change that the server dates; the time of asking where it dates none of them. */
+function newest(found: readonly ChangedPhoto[], since: Date, asked: Date): Date {
+  const times = found.map(({ lastUpdated }) => Date.parse(lastUpdated ?? '')).filter((time) => !Number.isNaN(time))
+  if (found.length > 0 && times.length === 0) return asked
+  return new Date(Math.max(since.getTime(), ...times))
+}

@@ -1,0 +1,64 @@
+import { z } from 'zod'
+import { isScreeningError, ScreeningError } from '../errors.ts'
+import type { FhirSession } from '../fhir/session.ts'
+
+/** A photo that the record says changed. */
+export interface ChangedPhoto {
+  readonly reference: string
+  readonly patientId: string
+  /** Which change of it: its version, or when it changed. */
+  readonly version: string
+  readonly lastUpdated?: string
+}
+
+const attachment = z.object({ contentType: z.string().optional() })
+const changed = z.object({
+  resourceType: z.enum(['Media', 'DocumentReference', 'DiagnosticReport']),
+  id: z.string().regex(/^[A-Za-z0-9\-.]{1,64}$/),
+  meta: z.object({ versionId: z.string().optional(), lastUpdated: z.string().optional() }).optional(),
+  status: z.string().optional(),
+  subject: z.object({ reference: z.string().optional() }).optional(),
+  content: z.union([attachment, z.array(z.object({ attachment }))]).optional(),
+  media: z.array(z.unknown()).optional()
+})
+
+/** A picture, or a report that shows some, with the patient it is of; undefined for everything else. */
+export function changedPhoto(value: unknown): ChangedPhoto | undefined {
+  const found = changed.safeParse(value).data
+  const patientId = /(?:^|\/)Patient\/([A-Za-z0-9\-.]{1,64})$/.exec(found?.subject?.reference ?? '')?.[1]
+  if (!found || patientId === undefined) return undefined
+  const types = [found.content ?? []].flat().map((one) => ('attachment' in one ? one.attachment : one).contentType)
+  const pictures = types.some((type) => /^image\//i.test(type ?? '')) || (found.media ?? []).length > 0
+  // A withdrawn photo matters as much as a new one, and may have lost its content.
+  if (!pictures && found.status !== 'entered-in-error') return undefined
+  const { versionId, lastUpdated } = found.meta ?? {}
+  return {
+    reference: `${found.resourceType}/${found.id}`, patientId, version: versionId ?? lastUpdated ?? '',
+    ...(lastUpdated ? { lastUpdated } : {})
+  }
+}
+
+/**
+ * Photos of every patient that changed since then, by each type that `/metadata` lets be searched by `_lastUpdated`, in the
+ * server's own spelling. A server that lists the parameter and refuses it without a patient, as some vendors do, offers no such
+ * search. Throws ERR_EHR_REFUSED when none of the types can be asked, ERR_EHR_*.
+ */
+export async function photosChangedSince(session: FhirSession, since: Date): Promise<readonly ChangedPhoto[]> {
+  const capabilities = await session.capabilities()
+  const found: ChangedPhoto[] = []
+  let asked = false
+  for (const type of ['Media', 'DocumentReference'] as const) {
+    const parameter = capabilities.spelled(type, '_lastUpdated')
+    if (!parameter) continue
+    const count = capabilities.canSearch(type, '_count') ? { _count: 100 } : {}
+    try {
+      const page = await session.search(type, { [parameter]: `ge${since.toISOString()}`, ...count })
+      found.push(...page.flatMap((one) => changedPhoto(one) ?? []))
+      asked = true
+    } catch (error) {
+      if (!isScreeningError(error) || (error.code !== 'ERR_EHR_REFUSED' && error.code !== 'ERR_EHR_UNAUTHORIZED')) throw error
+    }
+  }
+  if (!asked) throw new ScreeningError('ERR_EHR_REFUSED', 'Expected an EHR whose Media or DocumentReference can be searched by _lastUpdated but it offers neither')
+  return found
+}

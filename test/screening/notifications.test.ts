@@ -1,0 +1,402 @@
+import { once } from 'node:events'
+import { mkdtempSync, writeFileSync } from 'node:fs'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { gzipSync } from 'node:zlib'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
+import type { Media, Resource } from '@medplum/fhirtypes'
+import express from 'express'
+import pino from 'pino'
+import { makeConfig, makeTenant, readConfig, type TenantConfig } from '../../src/config.ts'
+import { ScreeningError } from '../../src/errors.ts'
+import { fixedToken } from '../../src/fhir/backend-auth.ts'
+import { egressForTenant, type Egress } from '../../src/fhir/egress.ts'
+import { openFhirSession } from '../../src/fhir/session.ts'
+import { lastResort } from '../../src/last-resort.ts'
+import { openErrandRunner, type ErrandRunner } from '../../src/screening/errand-runner.ts'
+import { openInbox, type Inbox } from '../../src/screening/notifications/inbox.ts'
+import { createNotificationRouter } from '../../src/screening/notifications/router.ts'
+import { openStore, type Store } from '../../src/screening/store/open-store.ts'
+import { everything, startFhirServer, type TestFhirServer } from '../support/fhir-server.ts'
+import { emptyStore } from '../support/screening-house.ts'
+import { loopbackTenant } from '../support/screening-sample.ts'
+import { openAudit } from '../../src/audit.ts'
+
+const SECRET = 'f'.repeat(32)
+let store: Store
+let ehr: TestFhirServer
+let egress: Egress
+let tenant: TenantConfig
+let server: Server
+let base: string
+let runner: ErrandRunner
+let inbox: Inbox
+let asked: string[]
+let logged: string
+
+beforeAll(async () => {
+  store = await openStore({ memory: true })
+})
+afterAll(() => store.close())
+
+beforeEach(() => open())
+afterEach(async () => {
+  await close()
+  await emptyStore(store)
+})
+
+/** JointLens with its notification address, an EHR, and a runner that is turned by hand. */
+async function open(settings: Parameters<typeof loopbackTenant>[1] = {}, listed = ['_lastUpdated', '_count']) {
+  const rest = everything()
+  ehr = await startFhirServer({ ...rest, resource: (rest.resource ?? []).map((one) =>
+    one.type === 'Media' ? { ...one, searchParam: [...(one.searchParam ?? []), ...listed.map((name) => ({ name, type: 'date' as const }))] } : one) })
+  tenant = loopbackTenant(ehr.base, { notifications: { secretEnv: 'CLINIC_SECRET', header: 'Authorization' }, ...settings })
+  egress = egressForTenant(tenant)
+  asked = []
+  inbox = openInbox(store)
+  const lines: string[] = []
+  const log = pino({ level: 'trace' }, { write: (line: string) => { logged = (lines.push(line), lines.join('')) } })
+  logged = ''
+  runner = openErrandRunner({
+    store, tenants: [tenant], log, now: () => new Date('2026-11-24T10:00:00Z'),
+    screenings: { request: (...[id, patient, reason]) => Promise.resolve(void asked.push(`${id} ${patient} ${reason}`)) },
+    sessionFor: () => openFhirSession({ tenant, egress, tokens: fixedToken('t') })
+  })
+  const app = express().use('/fhir/notifications', createNotificationRouter({
+    tenants: [tenant, makeTenant({ id: 'silent', name: 'Takes none', fhirBase: 'https://other.example' })], secrets: { clinic: SECRET, silent: SECRET },
+    inbox: { accept: (...call) => inbox.accept(...call) }, audit: openAudit(store), heard: () => undefined
+  })).use(lastResort(log))
+  server = createServer(app)
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  base = `http://127.0.0.1:${(server.address() as AddressInfo).port}/fhir/notifications`
+}
+
+async function close() {
+  await runner.stop()
+  server.closeAllConnections()
+  server.close()
+  await egress.close()
+  await ehr.close()
+}
+
+async function reopen(...[settings, listed]: Parameters<typeof open>) {
+  await close()
+  await open(settings, listed)
+}
+
+interface Sent { readonly method?: string; readonly path?: string; readonly headers?: Record<string, string | undefined>; readonly body?: string | Uint8Array | object }
+
+async function send({ method = 'POST', path = '/clinic', headers = {}, body }: Sent = {}) {
+  const all = { authorization: `Bearer ${SECRET}`, ...(body === undefined ? {} : { 'content-type': 'application/fhir+json' }), ...headers }
+  const given = Object.fromEntries(Object.entries(all).filter((pair): pair is [string, string] => pair[1] !== undefined))
+  const raw = body === undefined || typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body)
+  const response = await fetch(`${base}${path}`, { method, headers: given, ...(raw === undefined ? {} : { body: raw as string }) })
+  return { status: response.status, text: await response.text() }
+}
+
+async function work() {
+  while (await runner.runOnce());
+  return asked.splice(0)
+}
+
+async function media(patientId: string, change: Partial<Media> = {}): Promise<string> {
+  const { id } = await ehr.repository.createResource<Resource>({
+    resourceType: 'Media', status: 'completed', subject: { reference: `Patient/${patientId}` }, content: { contentType: 'image/jpeg', url: 'Binary/1' }, ...change
+  })
+  return `Media/${id}`
+}
+
+type Backport = 'R4' | 'R5'
+
+/** A Subscriptions Backport notification, with its status as R4 Parameters or as R5 SubscriptionStatus. */
+function notification(as: Backport, type: string, { since, events = [], resources = [], subscription = 'sub-1' }: {
+  since?: number; events?: readonly { number?: number; focus?: string }[]; resources?: readonly object[]; subscription?: string
+} = {}) {
+  const numbered = events.map(({ number, focus }) => ({ ...(number === undefined ? {} : { eventNumber: String(number) }), ...(focus ? { focus: { reference: focus } } : {}) }))
+  const status = as === 'R5'
+    ? { resourceType: 'SubscriptionStatus', status: 'active', type, subscription: { reference: `Subscription/${subscription}` }, ...(since === undefined ? {} : { eventsSinceSubscriptionStart: String(since) }), notificationEvent: numbered }
+    : {
+        resourceType: 'Parameters', parameter: [
+          { name: 'subscription', valueReference: { reference: `${ehr.base}/Subscription/${subscription}` } }, { name: 'topic', valueCanonical: 'http://topic.example' },
+          { name: 'status', valueCode: 'active' }, { name: 'type', valueCode: type },
+          ...(since === undefined ? [] : [{ name: 'events-since-subscription-start', valueString: String(since) }]),
+          ...events.map(({ number, focus }) => ({ name: 'notification-event', part: [
+            ...(number === undefined ? [] : [{ name: 'event-number', valueString: String(number) }]), { name: 'timestamp', valueInstant: '2026-11-24T09:00:00Z' },
+            ...(focus ? [{ name: 'focus', valueReference: { reference: focus } }] : [])
+          ] }))
+        ]
+      }
+  return {
+    resourceType: 'Bundle', type: as === 'R5' ? 'subscription-notification' : 'history', timestamp: '2026-11-24T09:00:00Z',
+    entry: [{ fullUrl: 'urn:uuid:1', resource: status, request: { method: 'GET', url: `Subscription/${subscription}/$status` }, response: { status: '200' } }, ...resources.map((resource) => ({ resource }))]
+  }
+}
+
+const waiting = async () => (await store.query<{ what: string }>('select what from errand where done_at is null order by what')).map(({ what }) => what)
+
+describe('who may notify', () => {
+  test.each<[string, Sent]>([
+    ['no secret', { headers: { authorization: undefined } }],
+    ['a wrong secret', { headers: { authorization: `Bearer ${SECRET.slice(1)}e` } }],
+    ['the beginning of the secret', { headers: { authorization: `Bearer ${SECRET.slice(0, -1)}` } }],
+    ['an unknown tenant', { path: '/nobody' }],
+    ['a tenant that takes none', { path: '/silent' }],
+    ['the secret in another header', { headers: { authorization: undefined, 'x-secret': SECRET } }]
+  ])('%s is 401 with one fixed answer, whatever the body', async (_name, how) => {
+    const plain = await send({ headers: { authorization: undefined } })
+    for (const body of ['{', JSON.stringify({ resourceType: 'Media', id: '1' }), 'x'.repeat(3_000_000)]) {
+      const { status, text } = await send({ ...how, body })
+      expect([status, text]).toEqual([401, plain.text])
+    }
+    expect(await waiting()).toEqual([])
+  })
+
+  test('a site may choose the header, and the plain secret is enough', async () => {
+    await reopen({ notifications: { secretEnv: 'CLINIC_SECRET', header: 'X-Clinic-Key' } })
+    expect((await send()).status).toBe(401)
+    expect((await send({ headers: { 'x-clinic-key': SECRET } })).status).toBe(200)
+  })
+
+  test('a Subscription that the site does not list is 404', async () => {
+    await reopen({ notifications: { secretEnv: 'CLINIC_SECRET', header: 'Authorization', subscriptions: ['sub-1'] } })
+    expect((await send({ body: notification('R4', 'handshake') })).status).toBe(200)
+    expect((await send({ body: notification('R4', 'handshake', { subscription: 'sub-2' }) })).status).toBe(404)
+  })
+})
+
+describe('what is refused', () => {
+  test.each<[string, number, Sent]>([
+    ['broken JSON', 400, { body: '{"resourceType":' }],
+    ['a number', 400, { body: '7' }],
+    ['another kind of Bundle', 400, { body: { resourceType: 'Bundle', type: 'transaction', entry: [{}] } }],
+    ['a Bundle without status', 400, { body: { resourceType: 'Bundle', type: 'history', entry: [{ resource: { resourceType: 'Media', id: '1' } }] } }],
+    ['a type nobody knows', 400, { body: { resourceType: 'Bundle', type: 'history', entry: [{ resource: { resourceType: 'SubscriptionStatus', type: 'party', subscription: { reference: 'Subscription/1' } } }] } }],
+    ['a Subscription with a path for an id', 400, { body: { resourceType: 'Bundle', type: 'history', entry: [{ resource: { resourceType: 'SubscriptionStatus', type: 'handshake', subscription: { reference: 'Subscription/a b' } } }] } }],
+    ['a resource without id', 400, { body: { resourceType: 'Media' } }],
+    ['more than 2 MB', 413, { body: { resourceType: 'Media', id: '1', note: 'x'.repeat(2_200_000) } }],
+    ['a gzip bomb', 413, { body: gzipSync(JSON.stringify({ resourceType: 'Media', id: '1', note: ' '.repeat(50_000_000) })), headers: { 'content-encoding': 'gzip' } }],
+    ['broken gzip', 400, { body: Buffer.from('no gzip'), headers: { 'content-encoding': 'gzip' } }],
+    ['an encoding nobody knows', 415, { body: 'x', headers: { 'content-encoding': 'zz' } }],
+    ['XML', 415, { body: '<Bundle/>', headers: { 'content-type': 'application/fhir+xml' } }],
+    ['GET', 405, { method: 'GET' }]
+  ])('%s is %d, as OperationOutcome, and nothing is kept', async (_name, status, how) => {
+    const answer = await send(how)
+    expect([answer.status, (JSON.parse(answer.text) as { resourceType: string }).resourceType]).toEqual([status, 'OperationOutcome'])
+    expect(await waiting()).toEqual([])
+  })
+
+  test('what cannot be kept is not answered with 200, so that the EHR sends it again', async () => {
+    inbox = { accept: () => Promise.reject(new ScreeningError('ERR_STORE', 'Expected a store')) }
+    expect((await send({ body: { resourceType: 'Media', id: '1' } })).status).toBe(503)
+  })
+})
+
+describe('an R4 rest-hook', () => {
+  test('without a body asks what changed; the second look finds nothing new', async () => {
+    await media('pat-1')
+    expect((await send()).status).toBe(200)
+    expect(await waiting()).toEqual(['poll'])
+    expect(await work()).toEqual(['clinic pat-1 notification'])
+    await send()
+    expect(await work()).toEqual([])
+    await media('pat-2')
+    await send()
+    expect(await work()).toEqual(['clinic pat-2 notification'])
+  })
+
+  test.each(['POST', 'PUT'])('with the resource (%s) screens the patient that the record names, never the one in the payload', async (method) => {
+    const reference = await media('pat-1')
+    const id = reference.split('/')[1]
+    const path = method === 'PUT' ? `/clinic/${reference}` : '/clinic'
+    const { status } = await send({ method, path, body: { resourceType: 'Media', id, status: 'completed', subject: { reference: 'Patient/pat-2' }, content: { contentType: 'image/jpeg', url: 'https://evil.example/x' } } })
+    expect(status).toBe(200)
+    expect(await work()).toEqual(['clinic pat-1 notification'])
+  })
+
+  test('about a photo that is gone looks at the patient whose result rests on it', async () => {
+    await store.query(
+      `insert into screening (id, tenant, patient_id, day, photo_set, photo_time, state, data, completed_at)
+       values ('11111111-2222-4333-8444-555555555555', 'clinic', 'pat-9', '2026-11-20', 'x', now(), 'done', $1, now())`,
+      [JSON.stringify({ photos: [{ resourceType: 'Media', id: 'gone' }] })])
+    await send({ method: 'DELETE', path: '/clinic/Media/gone' })
+    expect(await work()).toEqual(['clinic pat-9 notification'])
+  })
+
+  test('about something that is no picture starts nothing', async () => {
+    const letter = await ehr.repository.createResource<Resource>({
+      resourceType: 'DocumentReference', status: 'current', subject: { reference: 'Patient/pat-1' }, content: [{ attachment: { contentType: 'application/pdf', url: 'Binary/2' } }]
+    })
+    for (const body of [{ resourceType: 'DocumentReference', id: letter.id }, { resourceType: 'Observation', id: '1' }, { resourceType: 'Media', id: '..' }])
+      expect((await send({ body })).status).toBe(200)
+    expect(await work()).toEqual([])
+  })
+})
+
+describe.each<Backport>(['R4', 'R5'])('a Subscriptions Backport notification with its status as in %s', (as) => {
+  const handshake = () => send({ body: notification(as, 'handshake', { since: 0 }) })
+  const event = (number: number, focus: string, more: { since?: number; resources?: object[] } = {}) =>
+    send({ body: notification(as, 'event-notification', { since: number, events: [{ number, focus }], ...more }) })
+
+  test('begins with a handshake and lives by heartbeats, which start nothing', async () => {
+    expect((await handshake()).status).toBe(200)
+    expect((await send({ body: notification(as, 'heartbeat', { since: 0 }) })).status).toBe(200)
+    expect(await waiting()).toEqual([])
+  })
+
+  test('id-only screens the patient once, however often it is sent', async () => {
+    const reference = await media('pat-1')
+    await handshake()
+    for (let time = 0; time < 3; time++) expect((await event(1, reference)).status).toBe(200)
+    expect(await work()).toEqual(['clinic pat-1 notification'])
+    await event(1, reference)
+    expect(await work()).toEqual([])
+    await event(2, `${ehr.base}/${reference}`)
+    expect(await work()).toEqual(['clinic pat-1 notification'])
+  })
+
+  test('full-resource is believed in nothing but its id', async () => {
+    const reference = await media('pat-1')
+    await handshake()
+    const lie = { resourceType: 'Media', id: reference.split('/')[1], status: 'completed', subject: { reference: 'Patient/pat-2' }, content: { contentType: 'image/jpeg', data: 'AAAA' } }
+    await event(1, reference, { resources: [lie] })
+    expect(await work()).toEqual(['clinic pat-1 notification'])
+    expect(ehr.seen.map(({ path }) => path)).toEqual([`/${reference}`])
+  })
+
+  test('that names photos only in its entries is understood', async () => {
+    const reference = await media('pat-1')
+    await handshake()
+    await send({ body: notification(as, 'event-notification', { resources: [{ resourceType: 'Media', id: reference.split('/')[1] }] }) })
+    expect(await work()).toEqual(['clinic pat-1 notification'])
+  })
+
+  test('without a focus asks what changed', async () => {
+    await handshake()
+    await media('pat-1')
+    await send({ body: notification(as, 'event-notification', { since: 1, events: [{ number: 1 }] }) })
+    expect(await work()).toEqual(['clinic pat-1 notification'])
+  })
+
+  test('about a photo on another server is not looked at there', async () => {
+    await handshake()
+    await event(1, 'https://evil.example/fhir/Media/1')
+    expect(await work()).toEqual([])
+    expect(ehr.seen).toEqual([])
+  })
+
+  test('that skips a number makes us ask what we missed, once', async () => {
+    const [first, missed, third] = [await media('pat-1'), await media('pat-2'), await media('pat-3')]
+    await handshake()
+    await event(1, first)
+    await event(3, third)
+    expect(await waiting()).toEqual([`look ${first}`, `look ${third}`, 'poll'].sort())
+    expect(new Set(await work())).toEqual(new Set(['clinic pat-1 notification', 'clinic pat-2 notification', 'clinic pat-3 notification']))
+    // Late, and not lost: it only looks again.
+    await event(2, missed, { since: 3 })
+    expect(await waiting()).toEqual([`look ${missed}`])
+    await work()
+    await event(4, first)
+    expect(await waiting()).toEqual([`look ${first}`])
+  })
+
+  test('a heartbeat that counts more events than were heard makes us ask, once', async () => {
+    await handshake()
+    await media('pat-1')
+    for (let time = 0; time < 2; time++) await send({ body: notification(as, 'heartbeat', { since: 2 }) })
+    expect(await work()).toEqual(['clinic pat-1 notification'])
+    await send({ body: notification(as, 'heartbeat', { since: 2 }) })
+    expect(await waiting()).toEqual([])
+  })
+
+  test('a first event that is not the first makes us ask', async () => {
+    const reference = await media('pat-1')
+    await event(1, reference)
+    expect(await waiting()).toEqual([`look ${reference}`])
+    await send({ body: notification(as, 'event-notification', { since: 7, events: [{ number: 7, focus: reference }], subscription: 'sub-2' }) })
+    expect(await waiting()).toEqual([`look ${reference}`, 'poll'])
+  })
+
+  test('forty at once, in any order and each twice, count once each', async () => {
+    const references = await Promise.all(Array.from({ length: 20 }, (_, n) => media(`pat-${n}`)))
+    await handshake()
+    const order = [...references.keys(), ...references.keys()].sort((a, b) => ((a * 7919) % 31) - ((b * 7919) % 31))
+    const answers = await Promise.all(order.map((n) => event(n + 1, references[n] ?? '', { since: 20 })))
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]))
+    expect((await waiting()).filter((what) => what.startsWith('look'))).toHaveLength(20)
+    const screened = await work()
+    expect(new Set(screened).size).toBe(20)
+  })
+})
+
+describe('polling', () => {
+  test('by the clock finds each changed photo once, with an overlap for late ones', async () => {
+    await reopen({ pollMinutes: 10 })
+    await media('pat-1')
+    await media('pat-1')
+    await media('pat-2', { content: { contentType: 'video/mp4', url: 'Binary/v' } })
+    expect(await work()).toEqual(['clinic pat-1 notification'])
+    expect(await waiting()).toEqual(['poll'])
+    await store.query('update errand set run_after = clock_timestamp()')
+    expect(await work()).toEqual([])
+    const since = ehr.seen.filter(({ path }) => path === '/Media').map(({ query }) => new URLSearchParams(query).get('_lastUpdated')?.slice(2) ?? '')
+    expect(since[0]).toBe('2026-11-23T10:00:00.000Z')
+    expect(Date.parse(since[1] ?? '')).toBeGreaterThan(Date.parse(since[0] ?? ''))
+  })
+
+  test('that fails is tried at its next time, and no screening is lost', async () => {
+    await reopen({ pollMinutes: 10 })
+    await media('pat-1')
+    ehr.fault = () => '500-before-commit'
+    expect(await work()).toEqual([])
+    ehr.fault = () => undefined
+    await store.query('update errand set run_after = clock_timestamp()')
+    expect(await work()).toEqual(['clinic pat-1 notification'])
+  })
+
+  test('of a record that cannot say what changed looks at who comes today and tomorrow', async () => {
+    await reopen({ pollMinutes: 10, timeZone: 'Pacific/Auckland' }, [])
+    const appointment = (patient: string, start: string) => ehr.repository.createResource<Resource>({
+      resourceType: 'Appointment', status: 'booked', start, end: start, participant: [{ actor: { reference: `Patient/${patient}` }, status: 'accepted' }]
+    })
+    // 10:00 UTC on the 24th is 23:00 in Auckland: today is the 24th there, which begins at 11:00 UTC on the 23rd.
+    await appointment('pat-yesterday', '2026-11-23T10:30:00Z')
+    await appointment('pat-today', '2026-11-23T11:30:00Z')
+    await appointment('pat-tomorrow', '2026-11-24T11:30:00Z')
+    await appointment('pat-later', '2026-11-25T11:30:00Z')
+    expect(await work()).toEqual(['clinic pat-today notification', 'clinic pat-tomorrow notification'])
+    expect(ehr.seen.filter(({ path }) => path === '/Media')).toEqual([])
+  })
+
+  test('is done by one of two workers', async () => {
+    await media('pat-1')
+    await send()
+    const both = await Promise.all([runner.runOnce(), runner.runOnce()])
+    expect(both.sort()).toEqual([false, true])
+    expect(asked).toEqual(['clinic pat-1 notification'])
+  })
+})
+
+test('no log holds a patient, a photo or the secret', async () => {
+  const reference = await media('pat-secret')
+  await send({ body: { resourceType: 'Media', id: reference.split('/')[1] } })
+  ehr.fault = () => '500-before-commit'
+  await work()
+  await send({ headers: { authorization: 'Bearer wrong-secret' } })
+  expect(logged).toContain('errand put off')
+  expect(logged).not.toMatch(new RegExp(`pat-secret|${reference.split('/')[1]}|${SECRET}|wrong-secret`))
+})
+
+test('the secret is what the named variable holds; missing or short it is a configuration error that does not show it', () => {
+  const config = { host: 'h', port: 0, publicUrl: 'http://h', dataDir: 'd', modelDir: 'm', device: 'cpu', profile: 'development', logLevel: 'silent', tenants: [tenant] } as const
+  for (const secret of [undefined, 'short-secret'])
+    expect(() => makeConfig({ ...config, ...(secret ? { notificationSecrets: { clinic: secret } } : {}) }))
+      .toThrow(expect.objectContaining({ code: 'ERR_CONFIG', message: expect.not.stringContaining('short-secret') }))
+  expect(makeConfig({ ...config, notificationSecrets: { clinic: SECRET } }).tenants).toHaveLength(1)
+  const file = join(mkdtempSync(join(tmpdir(), 'jointlens-')), 'site.yaml')
+  writeFileSync(file, 'tenants: [{ id: clinic, name: Clinic, fhirBase: "https://ehr.example/fhir", notifications: { secretEnv: CLINIC_SECRET } }]')
+  expect(readConfig({ JOINTLENS_CONFIG: file, CLINIC_SECRET: SECRET }).notificationSecrets).toEqual({ clinic: SECRET })
+  expect(() => readConfig({ JOINTLENS_CONFIG: file })).toThrow(/CLINIC_SECRET/)
+})
