@@ -15,7 +15,8 @@ export interface DemoPatient {
   readonly age: number
   /** One entry a visit at which photos were taken, oldest first. */
   readonly visits: readonly Visit[]
-  readonly methotrexate?: boolean
+  readonly treatments?: readonly Treatment[]
+  readonly laboratory?: readonly LaboratoryResult[]
 }
 
 interface Visit {
@@ -23,16 +24,42 @@ interface Visit {
   readonly photos: readonly { readonly file: string; readonly side: Laterality }[]
 }
 
+interface Treatment { readonly medicine: CodeableConcept; readonly dosage: string; readonly started: (now: Date) => Date }
+
+interface LaboratoryResult {
+  readonly name: 'crp' | 'esr'
+  readonly value: number
+  readonly unit: string
+  readonly taken: (now: Date) => Date
+}
+
+export const METHOTREXATE: CodeableConcept = {
+  text: 'Methotrexate',
+  coding: [
+    { system: 'http://www.nlm.nih.gov/research/umls/rxnorm', code: '6851', display: 'methotrexate' },
+    { system: 'http://www.whocc.no/atc', code: 'L04AX03', display: 'methotrexate' }
+  ]
+}
+const ADALIMUMAB: CodeableConcept = { text: 'Adalimumab', coding: [{ system: 'http://www.whocc.no/atc', code: 'L04AB04', display: 'adalimumab' }] }
+
 const bothHands = (name: string) => (['left', 'right'] as const).map((side) => ({ file: `${name}-${side}.jpg`, side }))
 
 /** Ages and sexes are those the hands were made with (photos/labels.json). */
 export const DEMO_PATIENTS: readonly DemoPatient[] = [
   { id: 'demo-1', family: 'One', gender: 'male', age: 58, visits: [{ taken: yesterday, photos: bothHands('demo-1') }] },
-  { id: 'demo-2', family: 'Two', gender: 'female', age: 41, visits: [{ taken: thisMorning, photos: bothHands('demo-2') }] },
+  { id: 'demo-2', family: 'Two', gender: 'female', age: 41, laboratory: [{ name: 'crp', value: 4, unit: 'mg/L', taken: yesterday }], visits: [{ taken: thisMorning, photos: bothHands('demo-2') }] },
   { id: 'demo-3', family: 'Three', gender: 'female', age: 66, visits: [{ taken: yesterday, photos: [{ file: 'demo-3-left.jpg', side: 'left' }] }] },
   { id: 'demo-4', family: 'Four', gender: 'male', age: 47, visits: [] },
   {
-    id: 'demo-5', family: 'Five', gender: 'female', age: 52, methotrexate: true,
+    id: 'demo-5', family: 'Five', gender: 'female', age: 52,
+    treatments: [
+      { medicine: METHOTREXATE, dosage: '15 mg by mouth once a week', started: fiveMonthsAgo },
+      { medicine: ADALIMUMAB, dosage: '40 mg under the skin every two weeks', started: twoMonthsAgo }
+    ],
+    laboratory: [
+      { name: 'crp', value: 2.4, unit: 'mg/dL', taken: fiveMonthsAgo }, { name: 'crp', value: 0.9, unit: 'mg/dL', taken: yesterday },
+      { name: 'esr', value: 22, unit: 'mm/h', taken: yesterday }
+    ],
     visits: [{ taken: fiveMonthsAgo, photos: bothHands('demo-5-2026-06') }, { taken: yesterday, photos: bothHands('demo-5-2026-11') }]
   }
 ]
@@ -68,7 +95,7 @@ function clinician(): FhirResource {
 }
 
 function chartOf(patient: DemoPatient, index: number, now: Date): FhirResource[] {
-  const { id, family, gender, age, methotrexate } = patient
+  const { id, family, gender, age, treatments = [], laboratory = [] } = patient
   const subject = { reference: `Patient/${id}`, display: nameOf(patient) }
   return [
     {
@@ -100,7 +127,8 @@ function chartOf(patient: DemoPatient, index: number, now: Date): FhirResource[]
     },
     appointment(`${id}-today`, subject, 'Nurse-led joint check', at(now, 0, 9, index * 30)),
     appointment(proposedAppointmentOf(id), subject, 'Rheumatology consultation', at(now, 1, 9, index * 30)),
-    ...(methotrexate ? [methotrexateFor(id, subject, day(fiveMonthsAgo(now)))] : [])
+    ...treatments.map((one) => treatmentOf(id, subject, one, day(one.started(now)))),
+    ...laboratory.map((one, at) => laboratoryOf(`${id}-lab-${at + 1}`, subject, one, one.taken(now)))
   ]
 }
 
@@ -115,21 +143,28 @@ function appointment(id: string, subject: Reference, description: string, start:
   }
 }
 
-function methotrexateFor(id: string, subject: Reference, authoredOn: string): FhirResource {
+function treatmentOf(id: string, subject: Reference, { medicine, dosage }: Treatment, authoredOn: string): FhirResource {
   return {
-    resourceType: 'MedicationRequest', id: `${id}-methotrexate`, status: 'active', intent: 'order', subject, authoredOn,
+    resourceType: 'MedicationRequest', id: `${id}-${medicine.text?.toLowerCase()}`, status: 'active', intent: 'order', subject, authoredOn,
     requester: { reference: `Practitioner/${CLINICIAN.id}`, display: CLINICIAN.name },
-    medicationCodeableConcept: METHOTREXATE,
-    dosageInstruction: [{ text: '15 mg by mouth once a week' }]
+    medicationCodeableConcept: medicine,
+    dosageInstruction: [{ text: dosage }]
   }
 }
 
-export const METHOTREXATE: CodeableConcept = {
-  text: 'Methotrexate',
-  coding: [
-    { system: 'http://www.nlm.nih.gov/research/umls/rxnorm', code: '6851', display: 'methotrexate' },
-    { system: 'http://www.whocc.no/atc', code: 'L04AX03', display: 'methotrexate' }
-  ]
+const LABORATORY_CODES = {
+  crp: { system: 'http://loinc.org', code: '1988-5', display: 'C reactive protein [Mass/volume] in Serum or Plasma' },
+  esr: { system: 'http://loinc.org', code: '4537-7', display: 'Erythrocyte sedimentation rate by Westergren method' }
+} as const
+
+function laboratoryOf(id: string, subject: Reference, { name, value, unit }: LaboratoryResult, taken: Date): FhirResource {
+  return {
+    resourceType: 'Observation', id, status: 'final', subject,
+    category: [{ coding: [{ system: 'http://terminology.hl7.org/CodeSystem/observation-category', code: 'laboratory', display: 'Laboratory' }] }],
+    code: { coding: [LABORATORY_CODES[name]], text: name.toUpperCase() },
+    effectiveDateTime: taken.toISOString(),
+    valueQuantity: { value, unit, system: 'http://unitsofmeasure.org', code: unit }
+  }
 }
 
 const DORSUM = {
@@ -181,6 +216,10 @@ function fiveMonthsAgo(now: Date): Date {
   then.setMonth(then.getMonth() - 5)
   then.setDate(Math.min(day, 28))
   return then
+}
+
+function twoMonthsAgo(now: Date): Date {
+  return at(now, -61, 10, 0)
 }
 
 function at(now: Date, days: number, hour: number, minute: number): Date {

@@ -6,6 +6,7 @@ import type { HookRecord } from './cds-hooks/services/answer.ts'
 import type { Config, TenantConfig } from './config.ts'
 import { isScreeningError, ScreeningError } from './errors.ts'
 import { fixedToken, openBackendTokens, type TokenSource } from './fhir/backend-auth.ts'
+import { readLaboratoryAndScores, readTreatmentStarts } from './fhir/clinical-context.ts'
 import { egressForTenant, type Egress } from './fhir/egress.ts'
 import { findHandPhotos, photosFromBundle, readPhotoBytes, type HandPhoto } from './fhir/photo-sources.ts'
 import { clinicianResources, previewOf } from './fhir/resources/clinician-resources.ts'
@@ -107,6 +108,8 @@ const KEPT_SUGGESTIONS = 200
 function reviewRecord(sessionOf: (session: AppSession, tenant: TenantConfig) => FhirSession, now: () => number): ReviewRecord {
   return {
     patient: (session, tenant) => sessionOf(session, tenant).read('Patient', session.patientId),
+    treatments: (session, tenant) => readTreatmentStarts(sessionOf(session, tenant), session.patientId),
+    laboratoryAndScores: (session, tenant) => readLaboratoryAndScores(sessionOf(session, tenant), session.patientId),
     photoBytes: (session, tenant, photo) => readScreenedPhoto(sessionOf(session, tenant), session.patientId, photo),
     previewFinal(session, _tenant, screening, review) {
       return previewOf(clinicianResources({ ...reviewInput(session, screening, review, now), aiObservation: () => undefined }))

@@ -30,7 +30,9 @@ async function drawRecord() {
   show('photos', photos.length > 0 ? visitsOf(photos) : element('p', { class: 'quiet' }, 'No photos in the record.'))
   show('problems', [...conditions.map(({ code, onsetDateTime }) => element('li', {}, `${code.text} · since ${day(onsetDateTime)}`)),
     ...medications.map(({ medicationCodeableConcept: drug, dosageInstruction, authoredOn }) =>
-      element('li', {}, `${drug.text} · ${dosageInstruction?.[0]?.text ?? ''} · since ${day(authoredOn)}`))])
+      element('li', {}, `${drug.text} · ${dosageInstruction?.[0]?.text ?? ''} · since ${day(authoredOn)}`)),
+    ...observations.filter(isLaboratory).map(({ code, valueQuantity, effectiveDateTime }) =>
+      element('li', {}, `${code.text} ${valueQuantity.value} ${valueQuantity.unit} · ${day(effectiveDateTime)}`))])
   show('visits', appointments.toSorted((a, b) => a.start.localeCompare(b.start)).map(({ start, description }) => element('li', {}, `${time(start)} · ${description}`)))
   show('results', resultsOf(observations, reports))
 }
@@ -47,7 +49,13 @@ function thumb({ id, bodySite, createdDateTime }) {
     element('span', {}, bodySite.text))
 }
 
-function resultsOf(observations, reports) {
+/** Laboratory values were there before anyone looked at a photo. */
+function isLaboratory({ category }) {
+  return category?.some(({ coding }) => coding?.some(({ code }) => code === 'laboratory')) ?? false
+}
+
+function resultsOf(all, reports) {
+  const observations = all.filter((one) => !isLaboratory(one))
   if (observations.length + reports.length === 0) return element('p', { class: 'quiet' }, 'None yet. Accepting a suggestion writes them.')
   const newest = (list) => list.toSorted((a, b) => (b.meta?.lastUpdated ?? '').localeCompare(a.meta?.lastUpdated ?? ''))
   return [

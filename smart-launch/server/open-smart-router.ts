@@ -79,6 +79,11 @@ export function openSmartRouter(deps: SmartDeps): Router {
     response.json(await deps.desk.review(session, tenant))
   })
 
+  router.get('/api/:handle/context', async (request, response) => {
+    const { session, tenant } = await withRecord(request)
+    response.json(await deps.desk.context(session, tenant))
+  })
+
   router.get('/api/:handle/photos/:photo', async (request, response) => {
     const { session, tenant } = await withRecord(request)
     const closeUp = closeUpOf(request.query)

@@ -8,7 +8,9 @@ import { HAND_JOINTS, type HandJoint, type Laterality } from '../../src/joints/h
 import type { Calibration, InferenceEngine } from '../../src/inference/engine/inference-engine.ts'
 import type { ScreenedPhoto, Screening, ScreeningService } from '../../src/screening/screening.ts'
 import type { AppSession } from './app-session.ts'
+import { granted } from './granted.ts'
 import { openOcclusionMaps } from './occlusion-maps.ts'
+import { visitContext, type ContextRecord } from './visit-context.ts'
 
 export type ReviewCall = 'swollen' | 'not-swollen' | 'not-assessable'
 export interface ReviewDecision { readonly side: Laterality; readonly joint: HandJoint; readonly call: ReviewCall }
@@ -17,7 +19,7 @@ export interface JointAt { readonly side: Laterality; readonly joint: HandJoint 
 export interface SignedReview { readonly screeningId: string; readonly decisions: readonly ReviewDecision[]; readonly activity?: ActivityInputs }
 
 /** What the app needs of the record, with the launching clinician's own token. */
-export interface ReviewRecord {
+export interface ReviewRecord extends ContextRecord {
   patient(session: AppSession, tenant: TenantConfig): Promise<Patient>
   photoBytes(session: AppSession, tenant: TenantConfig, photo: ScreenedPhoto): Promise<Uint8Array>
   previewFinal(session: AppSession, tenant: TenantConfig, screening: Screening, review: SignedReview): readonly object[]
@@ -62,10 +64,12 @@ export function openReviewDesk({ screenings, engine, record, calibrationOf }: Re
         pending: status.pending,
         ...(status.failure ? { failure: status.failure } : {}),
         ...(status.latest ? { latest: shown(status.latest) } : {}),
-        history: history.map(({ id, photoTime, count }) => ({ id, photoTime, count })),
+        history: history.map(earlierVisit),
         thresholds: calibrationFor(tenant).thresholds
       }
     },
+
+    context: (session: AppSession, tenant: TenantConfig) => visitContext(record, session, tenant),
 
     async photo(session: AppSession, tenant: TenantConfig, photoId: string, closeUp?: JointAt) {
       const photo = await screenedPhoto(screenings, session, tenant, photoId)
@@ -96,10 +100,9 @@ export function openReviewDesk({ screenings, engine, record, calibrationOf }: Re
   }
 }
 
-/** Scopes v1 (`.write`, `.*`) and v2 (`.c`, `.cu…`); a person must be behind the signature. */
+/** A person must be behind the signature. */
 export function canSign(session: AppSession): boolean {
-  const writes = /(?:^| )(?:patient|user)\/(?:Observation|\*)\.(?:write|\*|c\w*)(?= |\?|$)/
-  return writes.test(session.scope) && /^Practitioner(Role)?\//.test(session.fhirUser ?? '')
+  return granted(session.scope, 'Observation', 'c') && /^Practitioner(Role)?\//.test(session.fhirUser ?? '')
 }
 
 async function screenedPhoto(screenings: ScreeningService, session: AppSession, tenant: TenantConfig, photoId: string) {
@@ -135,6 +138,11 @@ function shown({ id, photoTime, findings, count, model, photos, written }: Scree
       hands: photo.assessment.hands
     }))
   }
+}
+
+/** What the trend and the look back at one joint need: findings, and which photo shows which hand. */
+function earlierVisit({ id, photoTime, count, findings, photos }: Screening) {
+  return { id, photoTime, count, findings, photos: photos.map((photo) => ({ id: photo.id, sides: photo.assessment.hands.map(({ side }) => side) })) }
 }
 
 /** Left before right, as on the desk in front of a person. */

@@ -11,6 +11,7 @@ interface RegistryTerm {
   readonly use: string
   readonly side?: 'L' | 'R'
   readonly cohort?: 'include' | 'optional' | 'exclude'
+  readonly confidence: string
 }
 interface RegistryJoint {
   readonly code: string
@@ -50,6 +51,13 @@ export function termFor(group: string, use: string, side?: Laterality): Coding {
 /** The term with this display; for terms whose use does not tell them apart. */
 export function termShown(group: string, display: string): Coding {
   return coding(registry.codes.find((one) => one.group === group && one.display === display), `${group} ${display}`)
+}
+
+/** Every term of this use that may be relied on; what stands in the registry from memory only is left out. */
+export function termsFor(group: string, use: string): readonly Coding[] {
+  const found = registry.codes.filter((one) => one.group === group && one.use === use && one.confidence !== 'only memory')
+  if (found.length === 0) throw new Error(`Expected ${group} ${use} in codes.json`)
+  return found.map((one) => coding(one, use))
 }
 
 export const observationTerm = (code: string): Coding => own('observation', code)
@@ -129,4 +137,16 @@ const cohortCodes = new Set(registry.codes.filter((one) => one.group === 'cohort
 /** True for a code of the rheumatoid arthritis cohort (terminology section 2, cohort: include); exact codes only. */
 export function inCohort(system: string | undefined, code: string | undefined): boolean {
   return system !== undefined && code !== undefined && cohortCodes.has(`${system}|${code}`)
+}
+
+const dmards = registry.codes.filter(({ group }) => group === 'dmard')
+/** Ingredient names without a last e, so that German names fit too; a brand name alone is not recognised. */
+const dmardNames = [...new Set(dmards.map(({ display }) => display))].map((name) => ({ name, stem: new RegExp(`\\b${(name.split(' ')[0] ?? name).replace(/e$/, '')}`, 'i') }))
+
+/** The disease-modifying drug that a medication is, by code of its ingredient or by the ingredient's name in its words. */
+export function dmardIn({ text, coding: codings = [] }: CodeableConcept): string | undefined {
+  const coded = codings.map(({ system, code }) => dmards.find((one) => one.system === system && one.code === code)?.display).find(Boolean)
+  if (coded) return coded
+  const words = [text, ...codings.map(({ display }) => display)].join(' ')
+  return dmardNames.find(({ stem }) => stem.test(words))?.name
 }

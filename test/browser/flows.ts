@@ -126,15 +126,27 @@ export const flows: readonly Flow[] = [
       await app.locator('.scores li', { hasText: 'CDAI' }).getByText(/6 · low/).waitFor()
       await app.getByLabel('Patient global, 0–10').fill('33')
       await app.getByText('Outside the possible range').waitFor()
+      await app.getByLabel('Patient global, 0–10').fill('3')
+      expectEqual(await app.getByLabel('CRP, mg/L').inputValue(), '4', 'CRP from the record')
+      await app.locator('.scores li', { hasText: 'SDAI' }).getByText(/6.4 · low/).waitFor()
+      await app.getByLabel('CRP, mg/L').fill('60')
+      await app.locator('.scores li', { hasText: 'SDAI' }).getByText(/12 · moderate/).waitFor()
+      await app.getByRole('button', { name: 'Use it' }).click()
+      expectEqual(await app.getByLabel('CRP, mg/L').inputValue(), '4', 'CRP taken back from the record')
     }
   },
   {
-    name: 'two visits are shown over time',
+    name: 'two visits are shown over time, with treatments on the same axis and the same joint then and now',
     async run({ page, site, check, picture }) {
       const app = await launched(page, site, 'demo-5')
       await app.getByRole('heading', { name: 'Over time' }).waitFor({ timeout: 60_000 })
       expectEqual(await app.locator('.history tbody tr').count(), 2, 'visits')
+      await app.getByText(/methotrexate on .*adalimumab on/).waitFor()
+      expectEqual(await app.locator('.trend .treatment').count(), 2, 'treatments on the axis')
+      await app.getByRole('heading', { name: /at earlier visits/ }).waitFor()
+      expectEqual(await app.getByLabel('CRP, mg/L').inputValue(), '9', 'CRP of 0.9 mg/dL in mg/L')
       await check('review-trend', app)
+      await app.locator('.history').scrollIntoViewIfNeeded()
       await picture('review-trend.png', app)
     }
   },

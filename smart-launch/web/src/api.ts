@@ -1,7 +1,8 @@
-import type { ActivityInputs } from '../../../src/joints/activity-scores.ts'
+import type { ActivityIndex, ActivityInputs } from '../../../src/joints/activity-scores.ts'
 import type { HandAssessment, JointFinding, ModelIdentity } from '../../../src/joints/finding.ts'
 import type { HandJointCount } from '../../../src/joints/hand-joint-count.ts'
 import type { HandJoint, Laterality } from '../../../src/joints/hand-joint.ts'
+import type { LaboratoryValue } from '../../../src/joints/laboratory.ts'
 import type { OcclusionMap } from '../../../src/joints/occlusion-map.ts'
 
 export type { HandAssessment, HandJoint, HandJointCount, JointFinding, Laterality }
@@ -39,8 +40,26 @@ export interface ReviewView {
     readonly photos: readonly PhotoView[]
     readonly recorded: boolean
   }
-  readonly history: readonly { readonly id: string; readonly photoTime: string; readonly count: HandJointCount }[]
+  /** Newest first, the latest among them. */
+  readonly history: readonly EarlierVisit[]
 }
+
+export interface EarlierVisit {
+  readonly id: string
+  readonly photoTime: string
+  readonly count: HandJointCount
+  readonly findings: readonly JointFinding[]
+  readonly photos: readonly { readonly id: string; readonly sides: readonly Laterality[] }[]
+}
+
+/** Treatment, laboratory and signed scores of the record; a part that is absent says why. */
+export interface ContextView {
+  readonly treatments?: readonly { readonly name: string; readonly started: string }[]
+  readonly laboratory?: Partial<Record<LaboratoryName, LaboratoryValue>>
+  readonly scores?: readonly { readonly index: ActivityIndex; readonly value: number; readonly at: string }[]
+  readonly absent: Partial<Record<'treatments' | 'laboratory', 'not-granted' | 'failed'>>
+}
+export type LaboratoryName = 'crpMgPerL' | 'esrMmPerH'
 
 /** What is previewed and signed. */
 export interface Review {
@@ -84,6 +103,7 @@ const post = (csrf: string, body: unknown): RequestInit => ({
 
 export const readSession = () => call<SessionView>('/session')
 export const readReview = () => call<ReviewView>('/review')
+export const readContext = () => call<ContextView>('/context')
 export const requestScreening = (csrf: string) => call('/screen', post(csrf, {}))
 export const preview = (csrf: string, review: Review) => call<{ resources: readonly object[] }>('/preview', post(csrf, review))
 export const sign = (csrf: string, review: Review) => call<{ written: readonly string[] }>('/sign', post(csrf, review))

@@ -1,54 +1,134 @@
-import type { ReviewView } from './api.ts'
-import { dayOf, useWords } from './words.ts'
+import type { ActivityIndex } from '../../../src/joints/activity-scores.ts'
+import type { ContextView, ReviewView } from './api.ts'
+import { placeTimes } from './time-axis.ts'
+import { dayOf, useWords, type Words } from './words.ts'
 
 type Visit = ReviewView['history'][number]
-const [WIDTH, HEIGHT, LEFT, BOTTOM] = [640, 180, 34, 150]
+type Score = NonNullable<ContextView['scores']>[number]
+type Treatment = NonNullable<ContextView['treatments']>[number]
+const [WIDTH, LEFT, RIGHT] = [680, 40, 60]
+const [COUNT_TOP, COUNT_BOTTOM, SCORE_TOP, SCORE_BOTTOM] = [40, 150, 176, 256]
+/** The index shown as a line: the one with most values, in this order when equal. */
+const INDICES: readonly ActivityIndex[] = ['DAS28-CRP', 'DAS28-ESR', 'CDAI', 'SDAI']
 
-/** The count of each visit with its interval, as a picture and as the table behind it. */
-export function OverTime({ history }: { history: readonly Visit[] }) {
+export interface OverTimeProps {
+  readonly history: readonly Visit[]
+  readonly context: ContextView | undefined
+}
+
+/** Counts with their interval, signed activity scores and the start of treatments on one time axis; and the tables behind the picture. */
+export function OverTime({ history, context }: OverTimeProps) {
   const w = useWords()
-  if (history.length < 2) return null
+  const treatments = context?.treatments ?? []
+  const scores = mostSigned(context?.scores ?? [])
+  if (history.length < 2 && treatments.length === 0 && scores.length === 0) return null
   return (
     <section aria-label={w.overTime} className="history">
       <h2>{w.overTime}</h2>
-      <Chart visits={[...history].reverse()} />
-      <div className="scroll" role="region" aria-label={w.overTime} tabIndex={0}>
-      <table>
-        <thead><tr>{w.columns.map((name) => <th key={name} scope="col">{name}</th>)}</tr></thead>
-        <tbody>{history.map(({ id, photoTime, count }) => (
-          <tr key={id}>
-            <td>{dayOf(w, photoTime)}</td><td>{count.swollen}</td><td>{count.low} {w.to} {count.high}</td><td>{count.assessable} {w.of} {count.of}</td>
-          </tr>
-        ))}</tbody>
-      </table>
+      <ul className="legend">
+        <li className="count-line">{w.countSeries}</li>
+        {scores[0] && <li className="score-line">{scores[0].index}, {w.signedByClinician}</li>}
+        {treatments.length > 0 && <li className="treatment-line">{w.treatmentSeries}</li>}
+      </ul>
+      <div className="scroll" role="region" aria-label={w.chart} tabIndex={0}>
+        <Chart visits={[...history].reverse()} scores={scores} treatments={treatments} />
       </div>
+      <div className="scroll" role="region" aria-label={w.overTime} tabIndex={0}>
+        <table>
+          <thead><tr>{w.columns.map((name) => <th key={name} scope="col">{name}</th>)}</tr></thead>
+          <tbody>{history.map(({ id, photoTime, count }) => (
+            <tr key={id}>
+              <td>{dayOf(w, photoTime)}</td><td>{count.swollen}</td><td>{count.low} {w.to} {count.high}</td><td>{count.assessable} {w.of} {count.of}</td>
+            </tr>
+          ))}</tbody>
+        </table>
+      </div>
+      {treatments.length > 0 && <p className="treatments">{w.treatments}: {treatments.map(({ name, started }) => `${name} ${w.since} ${dayOf(w, started)}`).join('; ')}. {w.treatmentsNote}</p>}
+      {scores.length > 0 && <p className="treatments">{w.signedScores}: {scores.map(({ index, value, at }) => `${index} ${value.toLocaleString(w.locale)} (${dayOf(w, at)})`).join('; ')}.</p>}
+      {context?.absent.treatments && <p className="treatments">{w.noTreatments[context.absent.treatments]}</p>}
     </section>
   )
 }
 
-function Chart({ visits }: { visits: readonly Visit[] }) {
+function mostSigned(scores: readonly Score[]): readonly Score[] {
+  const groups = INDICES.map((index) => scores.filter((one) => one.index === index))
+  return groups.reduce((most, group) => (group.length > most.length ? group : most), [])
+}
+
+interface Series { readonly visits: readonly Visit[]; readonly scores: readonly Score[]; readonly treatments: readonly Treatment[] }
+
+function Chart({ visits, scores, treatments }: Series) {
   const w = useWords()
-  const times = visits.map(({ photoTime }) => Date.parse(photoTime))
-  const [first = 0, last = 1] = [times[0], times.at(-1)]
-  const top = Math.max(4, ...visits.map(({ count }) => count.high))
-  const x = (time: number) => LEFT + 20 + ((time - first) / Math.max(1, last - first)) * (WIDTH - LEFT - 60)
-  const y = (value: number) => BOTTOM - (value / top) * (BOTTOM - 16)
+  const axis = placeTimes([...visits.map(({ photoTime }) => photoTime), ...scores.map(({ at }) => at)], treatments.map(({ started }) => started))
+  const x = (time: string) => LEFT + 16 + axis.place(time) * (WIDTH - LEFT - RIGHT - 32)
+  const bottom = scores.length > 0 ? SCORE_BOTTOM : COUNT_BOTTOM
   return (
-    <svg className="trend" viewBox={`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label={w.chart}>
-      {[0, Math.round(top / 2), top].map((value) => (
-        <g key={value} className="grid"><line x1={LEFT} x2={WIDTH - 10} y1={y(value)} y2={y(value)} /><text x={LEFT - 8} y={y(value) + 5} textAnchor="end">{value}</text></g>
-      ))}
-      <polyline points={visits.map(({ photoTime, count }) => `${x(Date.parse(photoTime))},${y(count.swollen)}`).join(' ')} />
+    <svg className="trend" viewBox={`0 0 ${WIDTH} ${bottom + 32}`} role="img" aria-label={w.chart}>
+      {treatments.map((one) => <TreatmentMark key={one.name} x={x(one.started)} bottom={bottom} words={`${axis.isBefore(one.started) ? '← ' : ''}${one.name}`} rank={treatments.indexOf(one)} />)}
+      <Counts visits={visits} x={x} />
+      {scores.length > 0 && <Scores scores={scores} x={x} w={w} />}
+      {daysOf(visits, scores, x, w).map(({ at, words }) => <text key={words} x={at} y={bottom + 22} textAnchor="middle">{words}</text>)}
+    </svg>
+  )
+}
+
+/** A dashed line with the drug's name; shape and word say it, not colour. */
+function TreatmentMark({ x, bottom, words, rank }: { x: number; bottom: number; words: string; rank: number }) {
+  return (
+    <g className="treatment">
+      <path d={`M${x} 16V${bottom}`} />
+      <path className="flag" d={`M${x} 8l6 5l-6 5z`} />
+      <text x={x + 10} y={16 + (rank % 2) * 14}>{words}</text>
+    </g>
+  )
+}
+
+function Counts({ visits, x }: { visits: readonly Visit[]; x(time: string): number }) {
+  const top = Math.max(4, ...visits.map(({ count }) => count.high))
+  const y = (value: number) => COUNT_BOTTOM - (value / top) * (COUNT_BOTTOM - COUNT_TOP)
+  return (
+    <g>
+      <Grid values={[0, Math.round(top / 2), top]} y={y} />
+      <polyline points={visits.map(({ photoTime, count }) => `${x(photoTime)},${y(count.swollen)}`).join(' ')} />
       {visits.map(({ id, photoTime, count }) => {
-        const at = x(Date.parse(photoTime))
+        const at = x(photoTime)
         return (
           <g key={id}>
             <path className="interval" d={`M${at} ${y(count.low)}V${y(count.high)}M${at - 6} ${y(count.low)}h12M${at - 6} ${y(count.high)}h12`} />
             <circle cx={at} cy={y(count.swollen)} r={6} />
-            <text x={at} y={HEIGHT - 8} textAnchor="middle">{dayOf(w, photoTime)}</text>
           </g>
         )
       })}
-    </svg>
+    </g>
   )
+}
+
+/** Squares, so that a score is never taken for a count. */
+function Scores({ scores, x, w }: { scores: readonly Score[]; x(time: string): number; w: Words }) {
+  const top = Math.ceil(Math.max(...scores.map(({ value }) => value)) * 1.1)
+  const y = (value: number) => SCORE_BOTTOM - (value / top) * (SCORE_BOTTOM - SCORE_TOP)
+  return (
+    <g className="scores-line">
+      <Grid values={[0, top]} y={y} />
+      <polyline points={scores.map(({ at, value }) => `${x(at)},${y(value)}`).join(' ')} />
+      {scores.map(({ at, value }) => (
+        <g key={at}>
+          <rect x={x(at) - 5} y={y(value) - 5} width={10} height={10} />
+          <text x={x(at) + 10} y={y(value) - 6}>{value.toLocaleString(w.locale)}</text>
+        </g>
+      ))}
+    </g>
+  )
+}
+
+function Grid({ values, y }: { values: readonly number[]; y(value: number): number }) {
+  return <>{values.map((value) => (
+    <g key={value} className="grid"><line x1={LEFT} x2={WIDTH - 10} y1={y(value)} y2={y(value)} /><text x={LEFT - 8} y={y(value) + 5} textAnchor="end">{value}</text></g>
+  ))}</>
+}
+
+/** One word a day, and none that would lie over another. */
+function daysOf(visits: readonly Visit[], scores: readonly Score[], x: (time: string) => number, w: Words) {
+  const wanted = [...visits.map(({ photoTime }) => photoTime), ...scores.map(({ at }) => at)].map((time) => ({ at: x(time), words: dayOf(w, time) }))
+  return wanted.sort((a, b) => b.at - a.at).filter((one, index, all) => !all.slice(0, index).some((other) => Math.abs(other.at - one.at) < 90))
 }

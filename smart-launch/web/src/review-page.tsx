@@ -2,11 +2,12 @@ import { useCallback, useEffect, useMemo, useState } from 'react'
 import type { ActivityInputs } from '../../../src/joints/activity-scores.ts'
 import { HAND_JOINTS, LATERALITIES, type HandJoint, type Laterality } from '../../../src/joints/hand-joint.ts'
 import { ActivityPanel } from './activity-panel.tsx'
-import { ApiError, readReview, readSession, requestScreening, type Review, type ReviewCall, type ReviewView, type SessionView } from './api.ts'
+import { ApiError, readContext, readReview, readSession, requestScreening, type Review, type ContextView, type ReviewCall, type ReviewView, type SessionView } from './api.ts'
 import { HandDiagram } from './hand-diagram.tsx'
 import { CALL_KEYS, JointPanel } from './joint-panel.tsx'
 import { OverTime } from './over-time.tsx'
 import { PhotoView } from './photo-view.tsx'
+import { EarlierCloseUps } from './earlier-close-ups.tsx'
 import { SignPanel } from './sign-panel.tsx'
 import { dayOf, useWords, WORDS, WordsProvider } from './words.ts'
 
@@ -86,6 +87,7 @@ function Findings({ session, latest, pending, history, onSigned }: {
   const [calls, setCalls] = useState<ReadonlyMap<string, ReviewCall>>(new Map())
   const [tender, setTender] = useState<ReadonlySet<string>>(new Set())
   const [activity, setActivity] = useState<ActivityInputs>()
+  const context = useContextOfRecord()
   const [marks, setMarks] = useState(true)
   const [mapShown, setMapShown] = useState(false)
   const current = ALL.find(({ key }) => key === chosen) ?? ALL[0]
@@ -144,13 +146,23 @@ function Findings({ session, latest, pending, history, onSigned }: {
           <ul className="legend">{Object.entries(w.legend).map(([state, words]) => <li key={state} className={state}>{words}</li>)}</ul>
           <JointPanel latest={latest} side={current.side} joint={current.joint} call={calls.get(chosen)} tender={tender.has(chosen)}
             mapShown={mapShown} onMap={() => setMapShown(!mapShown)} onDecide={decide} onTender={toggleTender} />
+          <EarlierCloseUps visits={history.filter(({ id }) => id !== latest.id)} side={current.side} joint={current.joint} />
         </section>
       </div>
-      <ActivityPanel handSwollen={[...calls.values()].filter((call) => call === 'swollen').length} handTender={tender.size} onChange={setActivity} />
+      <ActivityPanel handSwollen={[...calls.values()].filter((call) => call === 'swollen').length} handTender={tender.size} context={context} onChange={setActivity} />
       <SignPanel session={session} review={review} onSigned={onSigned} />
-      <OverTime history={history} />
+      <OverTime history={history} context={context} />
     </main>
   )
+}
+
+/** Treatment and laboratory come after the joints, so that a slow record holds up nothing; without an answer the page works on. */
+function useContextOfRecord(): ContextView | undefined {
+  const [context, setContext] = useState<ContextView>()
+  useEffect(() => {
+    readContext().then(setContext, () => setContext({ absent: { treatments: 'failed', laboratory: 'failed' } }))
+  }, [])
+  return context
 }
 
 /** Keys of the whole page, but never while someone types into a field. */
