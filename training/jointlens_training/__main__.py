@@ -2,7 +2,7 @@
 import argparse
 import dataclasses
 
-from . import calibration_step, compare, evaluate, export, pretrain, retrain, train
+from . import calibration_step, compare, evaluate, export, pretrain, quantise, retrain, train
 
 STEPS = {
     "pretrain": (pretrain.Knobs, pretrain.pretrain, "learn both encoders on healthy hands without labels"),
@@ -12,6 +12,7 @@ STEPS = {
     "evaluate": (evaluate.Knobs, evaluate.evaluate, "held-out figures beside trivial baselines"),
     "compare": (compare.Knobs, compare.compare, "the method beside competitors, ablations and controls, all trained alike"),
     "export": (export.Knobs, export.export, "ONNX, golden vectors, model card and manifest"),
+    "quantise": (quantise.Knobs, quantise.quantise, "an int8 bundle beside a float32 one, when its decisions are equal"),
     "demo-calibration": (export.DemoKnobs, export.demo_calibration, "calibration file of the demo, bound to the exported model"),
 }
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from jointlens_training import calibration_step, evaluate, export, train  # noqa: E402
 from jointlens_training.crops import JOINTS  # noqa: E402
 
 torch.set_num_threads(1)  # pictures this small gain nothing from more
@@ -40,3 +41,14 @@ def folders(tmp_path_factory):
     root = tmp_path_factory.mktemp("crops")
     return {"train": write_crops(root / "train", "train", 24, 0.4, 1), "calibration": write_crops(root / "calibration", "calibration", 24, 0.2, 2),
             "test": write_crops(root / "test", "test", 24, 0.2, 3), "root": root}
+
+
+@pytest.fixture(scope="session")
+def bundle(folders):
+    root = folders["root"]
+    run = str(root / "run")
+    train.train(train.Knobs(data=str(folders["train"]), out=run, epochs=5, batch=8, ema=0.8, augment=False, lr=3e-3, threads=1))
+    calibration_step.calibrate_model(calibration_step.Knobs(data=str(folders["calibration"]), model=run))
+    evaluate.evaluate(evaluate.Knobs(str(folders["train"]), str(folders["calibration"]), str(folders["test"]), run, repeats=50, results=str(root / "results")))
+    folder = export.export(export.Knobs(model=run, golden=str(folders["test"]), summary=str(root / "results" / "summary.json"), out=str(root / "models")))
+    return folder

@@ -18,17 +18,6 @@ REPOSITORY = Path(__file__).parents[2]
 CONTEXT = {"scale": 0.9, "weight": 1.1, "bias": 2.0, "floor": 0.01}
 
 
-@pytest.fixture(scope="session")
-def bundle(folders):
-    root = folders["root"]
-    run = str(root / "run")
-    train.train(train.Knobs(data=str(folders["train"]), out=run, epochs=5, batch=8, ema=0.8, augment=False, lr=3e-3, threads=1))
-    calibration_step.calibrate_model(calibration_step.Knobs(data=str(folders["calibration"]), model=run))
-    evaluate.evaluate(evaluate.Knobs(str(folders["train"]), str(folders["calibration"]), str(folders["test"]), run, repeats=50, results=str(root / "results")))
-    folder = export.export(export.Knobs(model=run, golden=str(folders["test"]), summary=str(root / "results" / "summary.json"), out=str(root / "models")))
-    return folder
-
-
 def test_the_model_learns_what_can_be_learned(folders, bundle):
     summary = json.loads((folders["root"] / "results" / "summary.json").read_text())
     assert summary["model"]["auroc"] > 0.9
