@@ -10,6 +10,7 @@ import { readConfig } from './config.ts'
 import { ERROR_CODES, isScreeningError } from './errors.ts'
 import { serve } from './main.ts'
 import { work } from './worker.ts'
+import { writeWorklist } from './worklist-files.ts'
 
 install()
 
@@ -29,7 +30,7 @@ addCalibrateCommand(program)
 async function openTools(): Promise<ScreeningTools> {
   const config = readConfig(process.env)
   const { screenings, doors, store, close } = await openJointLens(config)
-  return { config, screenings, sessionFor: doors.backendSession, store, close }
+  return { config, screenings, sessionFor: doors.backendSession, store, writeWorklist, close }
 }
 
 /** Runs until SIGINT or SIGTERM, then closes everything in order. */

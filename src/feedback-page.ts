@@ -1,5 +1,5 @@
 import type { FeedbackRate } from './screening/store/feedback-store.ts'
-import { pageOf, type Page } from './plain-page.ts'
+import { escapeHtml as text, pageOf, type Page } from './plain-page.ts'
 
 /** How clinicians answered our cards, by month, service and model: counts only, no patient and no person. */
 export function feedbackPage(tenants: readonly { readonly name: string; readonly rates: readonly FeedbackRate[] }[]): Page {
@@ -17,5 +17,3 @@ function table(rates: readonly FeedbackRate[]): string {
   const cells = (row: readonly string[], tag: string) => `<tr>${row.map((cell) => `<${tag}>${text(cell)}</${tag}>`).join('')}</tr>`
   return `<div class="scroll" role="region" aria-label="Feedback by month" tabindex="0"><table><thead>${cells(head, 'th')}</thead><tbody>${rows.map((row) => cells(row, 'td')).join('')}</tbody></table></div>`
 }
-
-const text = (value: string) => value.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')

@@ -8,15 +8,21 @@ export interface Page {
 
 const STYLE = `:root{color-scheme:light dark;font:16px/1.55 system-ui,'DejaVu Sans',sans-serif}
 body{margin:0 auto;max-width:60rem;padding:1rem 1.25rem;overflow-wrap:anywhere}
-.scroll{overflow-x:auto;outline-offset:2px}table{border-collapse:collapse;font-size:.9rem;overflow-wrap:normal}
-th,td{border-bottom:1px solid #8886;padding:.25rem .9rem .25rem 0;text-align:left}`
-const POLICY = `default-src 'none'; style-src 'sha256-${createHash('sha256').update(STYLE).digest('base64')}'; frame-ancestors 'none'`
+h1{font-size:1.7rem;line-height:1.25}.scroll{overflow-x:auto;outline-offset:2px}table{border-collapse:collapse;font-size:.9rem;overflow-wrap:normal}
+caption{text-align:left;padding-bottom:.35rem}th,td{border-bottom:1px solid #8886;padding:.25rem .9rem .25rem 0;text-align:left;vertical-align:top}
+.note{border-left:.25rem solid #8888;padding-left:.75rem}@media print{body{max-width:none}.scroll{overflow:visible}}`
+const POLICY = `default-src 'none'; style-src 'sha256-${createHash('sha256').update(STYLE).digest('base64')}'`
 
-/** `body` is HTML that its maker has escaped. */
-export function pageOf(title: string, body: string): Page {
+/** `body` is HTML that its maker has escaped. The page carries its policy too, for when it is opened from a disk. */
+export function pageOf(title: string, body: string, language: 'en' | 'de' = 'en'): Page {
   return {
-    policy: POLICY,
-    html: `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${title}</title><style>${STYLE}</style></head><body><main>${body}</main></body></html>`
+    policy: `${POLICY}; frame-ancestors 'none'`,
+    html: `<!doctype html><html lang="${language}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="${POLICY}"><title>${escapeHtml(title)}</title><style>${STYLE}</style></head><body><main>${body}</main></body></html>`
   }
+}
+
+/** Text for an element or a quoted attribute. */
+export function escapeHtml(text: string): string {
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;').replaceAll("'", '&#39;')
 }

@@ -4,9 +4,10 @@ import type { Command } from 'commander'
 import type { Config, TenantConfig } from '../config.ts'
 import { ScreeningError } from '../errors.ts'
 import type { FhirSession } from '../fhir/session.ts'
-import { previsit, worklistCsv } from '../screening/previsit.ts'
+import { plusDays, previsit, worklistCsv, type WorklistRow } from '../screening/previsit.ts'
 import { reconcile } from '../screening/reconcile.ts'
 import type { ScreeningService } from '../screening/screening.ts'
+import { dayOf } from '../screening/visits.ts'
 import type { Store } from '../screening/store/open-store.ts'
 
 /** What the screening commands work with; opened when a command runs, closed when it ends. */
@@ -15,6 +16,8 @@ export interface ScreeningTools {
   readonly screenings: ScreeningService & { start(): void; stop(): Promise<void> }
   readonly sessionFor: (tenant: TenantConfig) => FhirSession
   readonly store: Store
+  /** The worklist as JSON, CSV and a page, in a folder. */
+  writeWorklist(dir: string, worklist: { tenant: TenantConfig; date: string; rows: readonly WorklistRow[]; madeAt: string }): void
   close(): Promise<void>
 }
 
@@ -38,16 +41,20 @@ export function addScreeningCommands(program: Command, open: Open): void {
     }))
 
   program.command('previsit').description('screen everyone with an appointment on a date and print the worklist')
-    .requiredOption('--date <date>', 'YYYY-MM-DD in the time zone of the site', isoDate)
+    .requiredOption('--date <date>', 'YYYY-MM-DD, "today" or "tomorrow", in the time zone of the site', appointmentDate)
     .option('--tenant <id>', 'the EHR, when several are configured')
+    .option('--out <dir>', 'also write worklist.json, worklist.csv and worklist.html, with names, for the clinic')
     .option('--csv <file>', 'also write the worklist as CSV')
-    .action((options: TenantOption & { date: string; csv?: string }) => withTools(open, async (tools) => {
+    .action((options: TenantOption & { date: string; csv?: string; out?: string }) => withTools(open, async (tools) => {
       const tenant = tenantOf(tools.config, options.tenant)
+      const date = dateAt(options.date, tenant.timeZone)
       tools.screenings.start()
       const rows = await withProgress((onProgress) =>
-        previsit({ service: tools.screenings, sessionFor: tools.sessionFor, tenant, date: options.date, onProgress }))
+        previsit({ service: tools.screenings, sessionFor: tools.sessionFor, tenant, date, onProgress }))
       if (options.csv) writeFileSync(options.csv, worklistCsv(rows))
-      print({ tenant: tenant.id, date: options.date, rows })
+      if (options.out) tools.writeWorklist(options.out, { tenant, date, rows, madeAt: new Date().toISOString() })
+      // What a terminal shows may be kept as a log: no names.
+      print({ tenant: tenant.id, date, rows: rows.map(({ name: _kept, ...row }) => row) })
     }))
 
   program.command('reconcile').description('compare what was written with what the record holds, and report differences')
@@ -75,10 +82,16 @@ function tenantOf({ tenants }: Config, id: string | undefined): TenantConfig {
   throw new ScreeningError('ERR_USAGE', `Expected --tenant to be one of: ${known}`)
 }
 
-function isoDate(value: string): string {
+function appointmentDate(value: string): string {
+  if (value === 'today' || value === 'tomorrow') return value
   const time = Date.parse(`${value}T00:00:00Z`)
   if (/^\d{4}-\d{2}-\d{2}$/.test(value) && !Number.isNaN(time) && new Date(time).toISOString().startsWith(value)) return value
-  throw new ScreeningError('ERR_USAGE', `Expected --date as YYYY-MM-DD but received "${value}"`)
+  throw new ScreeningError('ERR_USAGE', `Expected --date as YYYY-MM-DD, "today" or "tomorrow" but received "${value}"`)
+}
+
+function dateAt(date: string, timeZone: string): string {
+  const today = dayOf(new Date().toISOString(), timeZone)
+  return date === 'today' ? today : date === 'tomorrow' ? plusDays(today, 1) : date
 }
 
 /** A bar on a terminal, JSON lines on stderr elsewhere. */

@@ -8,10 +8,12 @@ import type { ScreeningService, ScreeningStatus } from './screening.ts'
 /** One line of the morning's list: who has results, who needs a better photo and why, who has none. */
 export interface WorklistRow {
   readonly patientId: string
+  /** As the appointment names the patient; for the clinic's files, never for a log. */
+  readonly name?: string
   /** ISO 8601 with zone, as the record gives it. */
   readonly appointment: string
   readonly status: 'results' | 'needs-photo' | 'no-photo' | 'failed'
-  /** A not-assessed reason, `no-photos`, or an error code. */
+  /** A not-assessed reason, `old-photo`, `no-photos`, `still-running`, or an error code. */
   readonly reason?: string
   readonly count?: HandJointCount
   readonly photoTime?: string
@@ -24,31 +26,51 @@ export interface PrevisitOptions {
   /** YYYY-MM-DD in the tenant's time zone. */
   readonly date: string
   readonly onProgress?: (done: number, total: number) => void
+  /** Of one patient; who is not ready then is `still-running`. */
   readonly timeoutMs?: number
+  readonly signal?: AbortSignal
 }
 
 const COMING = new Set<string>(['proposed', 'pending', 'booked', 'arrived', 'checked-in', 'waitlist'])
 
-/** Screens everyone with an appointment on the date, each once, and says what came of it. Throws ERR_EHR_* when the list cannot be read. */
-export async function previsit({ service, sessionFor, tenant, date, onProgress, timeoutMs = 300_000 }: PrevisitOptions): Promise<readonly WorklistRow[]> {
-  const first = await patientsOn(sessionFor(tenant), tenant.timeZone, date)
-  for (const patientId of first.keys()) await service.request(tenant.id, patientId, 'previsit')
+/**
+ * Screens everyone with an appointment on the date, each once, and says what came of it. Throws ERR_EHR_* when the list cannot be
+ * read, and the signal's reason.
+ */
+export async function previsit({ service, sessionFor, tenant, date, onProgress, timeoutMs = 300_000, signal }: PrevisitOptions): Promise<readonly WorklistRow[]> {
+  const coming = await patientsOn(sessionFor(tenant), tenant.timeZone, date)
+  for (const patientId of coming.keys()) await service.request(tenant.id, patientId, 'previsit')
   const rows: WorklistRow[] = []
-  onProgress?.(0, first.size)
-  for (const [patientId, appointment] of first) {
-    const status = await service.settled(tenant.id, patientId, { timeoutMs })
-    rows.push({ patientId, appointment, ...judge(status) })
-    onProgress?.(rows.length, first.size)
+  onProgress?.(0, coming.size)
+  for (const [patientId, { start, name }] of coming) {
+    const status = await settledOrStopped(service.settled(tenant.id, patientId, { timeoutMs }), signal)
+    rows.push({ patientId, ...(name ? { name } : {}), appointment: start, ...judge(status, tenant, start) })
+    onProgress?.(rows.length, coming.size)
   }
   return rows
 }
 
+async function settledOrStopped(settled: Promise<ScreeningStatus>, signal: AbortSignal | undefined): Promise<ScreeningStatus> {
+  if (!signal) return settled
+  signal.throwIfAborted()
+  const stopped = Promise.withResolvers<never>()
+  const stop = () => { stopped.reject(signal.reason as Error) }
+  signal.addEventListener('abort', stop)
+  try {
+    return await Promise.race([settled, stopped.promise])
+  } finally {
+    signal.removeEventListener('abort', stop)
+  }
+}
+
 /** Who comes on a day at the site, with the beginning of the first appointment; earliest first. Throws ERR_EHR_*. */
-export async function patientsOn(session: FhirSession, timeZone: string, date: string): Promise<ReadonlyMap<string, string>> {
+export async function patientsOn(
+  session: FhirSession, timeZone: string, date: string
+): Promise<ReadonlyMap<string, { readonly start: string; readonly name?: string }>> {
   const appointments = await appointmentsOn(session, timeZone, date)
-  const first = new Map<string, string>()
-  for (const one of [...appointments].sort((a, b) => (a.start ?? '').localeCompare(b.start ?? '')))
-    for (const patientId of patientsOf(one)) if (!first.has(patientId)) first.set(patientId, one.start ?? '')
+  const first = new Map<string, { start: string; name?: string }>()
+  for (const one of [...appointments].sort((a, b) => Date.parse(a.start ?? '') - Date.parse(b.start ?? '')))
+    for (const { id, name } of patientsOf(one)) if (!first.has(id)) first.set(id, { start: one.start ?? '', ...(name ? { name } : {}) })
   return first
 }
 
@@ -69,31 +91,37 @@ async function appointmentsOn(session: FhirSession, timeZone: string, date: stri
   return [...found.values()]
 }
 
-function judge({ latest, failure, pending }: ScreeningStatus): Omit<WorklistRow, 'patientId' | 'appointment'> {
+function judge(
+  { latest, failure, pending }: ScreeningStatus, { currentPhotoDays }: TenantConfig, appointment: string
+): Omit<WorklistRow, 'patientId' | 'name' | 'appointment'> {
   if (failure?.code === 'no-photos') return { status: 'no-photo', reason: 'no-photos' }
   if (failure?.code.startsWith('ERR_PHOTO_')) return { status: 'needs-photo', reason: failure.code }
   if (!latest) return { status: 'failed', reason: failure?.code ?? (pending ? 'still-running' : 'ERR_INTERNAL') }
   const { count, photoTime, findings } = latest
-  if (count.assessable > 0) return { status: 'results', count, photoTime }
+  const old = Date.parse(appointment) - Date.parse(photoTime) > currentPhotoDays * 86_400_000
+  if (count.assessable > 0) return { ...(old ? { status: 'needs-photo', reason: 'old-photo' } : { status: 'results' }), count, photoTime }
   const [reason] = findings.flatMap((one) => one.kind === 'not-assessed' && one.reason !== 'no-photo' ? [one.reason] : [])
   return { status: 'needs-photo', reason: reason ?? 'no-photo', photoTime }
 }
 
 /** CSV (RFC 4180); cells a spreadsheet would run as a formula are quoted with an apostrophe. */
 export function worklistCsv(rows: readonly WorklistRow[]): string {
-  const header = ['appointment', 'patient', 'status', 'reason', 'swollen', 'assessable', 'low', 'high', 'photo']
-  const lines = rows.map(({ appointment, patientId, status, reason, count, photoTime }) =>
-    [appointment, patientId, status, reason ?? '', count?.swollen ?? '', count?.assessable ?? '', count?.low ?? '', count?.high ?? '', photoTime ?? ''])
+  const header = ['appointment', 'patient', 'name', 'status', 'reason', 'swollen', 'assessable', 'low', 'high', 'photo']
+  const lines = rows.map(({ appointment, patientId, name, status, reason, count, photoTime }) =>
+    [appointment, patientId, name ?? '', status, reason ?? '', count?.swollen ?? '', count?.assessable ?? '', count?.low ?? '', count?.high ?? '', photoTime ?? ''])
   return [header, ...lines].map((cells) => cells.map((cell) => csvCell(String(cell))).join(',')).join('\r\n') + '\r\n'
 }
 
 function csvCell(text: string): string {
-  const safe = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text
+  const safe = /^[\s\p{Cc}]*[=+\-@＝＋－＠|%]/u.test(text) || /^[\t\r\n]/.test(text) ? `'${text}` : text
   return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe
 }
 
-function patientsOf({ participant }: Appointment): string[] {
-  return participant.flatMap(({ actor }) => /(?:^|\/)Patient\/([A-Za-z0-9\-.]{1,64})$/.exec(actor?.reference ?? '')?.[1] ?? [])
+function patientsOf({ participant }: Appointment): readonly { readonly id: string; readonly name?: string }[] {
+  return participant.flatMap(({ actor }) => {
+    const id = /(?:^|\/)Patient\/([A-Za-z0-9\-.]{1,64})$/.exec(actor?.reference ?? '')?.[1]
+    return id ? [{ id, ...(actor?.display ? { name: actor.display } : {}) }] : []
+  })
 }
 
 function startsWithin({ start }: Appointment, from: Date, until: Date): boolean {
