@@ -39,7 +39,7 @@ interface Claims { readonly issuer: string; readonly tenant: unknown }
  * Verifies the signed JWT of a CDS client (CDS Hooks 2.0.1, trusting CDS clients; specs: security section 3). Cheap checks come
  * first: size, header, known issuer, expiry, rate; only then key, signature, claims and, last, the token id's single use.
  */
-export function openClientVerifier({ tenants, fetchKeys, jti, clock, callsPerSecond = 1_000 }: VerifierDeps): ClientVerifier {
+export function openClientVerifier({ tenants, fetchKeys, jti, clock, callsPerSecond = 3_000 }: VerifierDeps): ClientVerifier {
   const registered = tenants.flatMap((tenant) => tenant.cdsClients.map((client): Registration => ({ tenant, client })))
   const rate = openRateLimit(callsPerSecond, clock)
   const keys = openKeyCache(fetchKeys, clock)

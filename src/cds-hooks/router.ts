@@ -34,7 +34,7 @@ export function createCdsRouter(deps: CdsDeps): Router {
   const router = express.Router()
   const services = new Map(SERVICES.map((service) => [service.id, service]))
   const body: RequestHandler = express.json({ limit: BODY_LIMIT, type: 'application/json' })
-  const rate = openRateLimit(deps.callsPerAddress ?? 2_000, deps.clock)
+  const rate = openRateLimit(deps.callsPerAddress ?? 6_000, deps.clock)
   const discoveryNeedsJwt = deps.tenants.some((tenant) => tenant.discoveryNeedsJwt)
 
   router.use(crossOrigin(deps.tenants))

@@ -120,6 +120,11 @@ export function isBelow(url: URL, base: string): boolean {
   return url.origin === root.origin && `${url.pathname}/`.startsWith(root.pathname) && !/%(2f|5c|00)/i.test(url.pathname)
 }
 
+interface FetchedResponse {
+  readonly headers: { get(name: string): string | null }
+  readonly body: AsyncIterable<Uint8Array> | null
+}
+
 async function send(url: URL, request: EgressRequest, agent: Agent): Promise<EgressResponse> {
   const timeout = AbortSignal.timeout(request.timeoutMs ?? TOTAL_TIMEOUT_MS)
   const signal = request.signal ? AbortSignal.any([timeout, request.signal]) : timeout
@@ -136,22 +141,39 @@ async function send(url: URL, request: EgressRequest, agent: Agent): Promise<Egr
       await response.body?.cancel()
       throw refused('an answer without redirect')
     }
-    const body = await readCapped(response.body, request.maxBytes ?? MAX_BYTES, request.tooLarge ?? 'ERR_EHR_ANSWER')
+    const body = await readCapped(response, request.maxBytes ?? MAX_BYTES, request.tooLarge ?? 'ERR_EHR_ANSWER')
     return { status: response.status, headers: new Headers([...response.headers]), body, url: url.href }
   } catch (cause) {
     throw coded(cause, request.signal)
   }
 }
 
-async function readCapped(body: AsyncIterable<Uint8Array> | null, maxBytes: number, tooLarge: ErrorCode): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = []
+/** Copied as it arrives, into room for what is announced: a photo of many megabytes is never moved in one go. */
+async function readCapped(response: FetchedResponse, maxBytes: number, tooLarge: ErrorCode): Promise<Uint8Array> {
+  let held = Buffer.allocUnsafe(Math.min(maxBytes, announcedBytes(response.headers) ?? ROOM_BYTES))
   let size = 0
-  for await (const chunk of body ?? []) {
-    size += chunk.byteLength
-    if (size > maxBytes) throw new ScreeningError(tooLarge, `Expected an answer of at most ${maxBytes} bytes but received more`)
-    chunks.push(chunk)
+  for await (const chunk of response.body ?? []) {
+    const needed = size + chunk.byteLength
+    if (needed > maxBytes) throw new ScreeningError(tooLarge, `Expected an answer of at most ${maxBytes} bytes but received more`)
+    if (needed > held.byteLength) held = enlarged(held, Math.min(maxBytes, Math.max(needed, 2 * held.byteLength)))
+    held.set(chunk, size)
+    size = needed
   }
-  return Buffer.concat(chunks)
+  return held.subarray(0, size)
+}
+
+const ROOM_BYTES = 64 * 1024
+
+/** Of what is sent packed, the size is not known. */
+function announcedBytes(headers: FetchedResponse['headers']): number | undefined {
+  const announced = Number(headers.get('content-length') ?? Number.NaN)
+  return headers.get('content-encoding') === null && Number.isSafeInteger(announced) && announced >= 0 ? announced : undefined
+}
+
+function enlarged(held: Buffer, bytes: number): Buffer<ArrayBuffer> {
+  const larger = Buffer.allocUnsafe(bytes)
+  held.copy(larger)
+  return larger
 }
 
 /** Resolves, refuses the name when any of its addresses is forbidden, and hands the socket only what was checked. */
@@ -205,13 +227,17 @@ function refused(expected: string): ScreeningError {
   return new ScreeningError('ERR_EGRESS_REFUSED', `Expected ${expected} for an outgoing request`)
 }
 
-/** Our own refusal out of undici's wrapping, the caller's abort as it is, everything else as unreachable, without the address. */
+/** Our own refusal out of undici's wrapping, the caller's abort as it is unless it is a time-out, all else as unreachable, without the address. */
 function coded(error: unknown, signal: AbortSignal | undefined): unknown {
   for (let one = error; one instanceof Error; one = one.cause) if (isScreeningError(one)) return one
-  if (signal?.aborted) return signal.reason
-  const timedOut = error instanceof Error && error.name === 'TimeoutError'
+  if (signal?.aborted && !isTimeout(signal.reason)) return signal.reason
+  const timedOut = isTimeout(error) || signal?.aborted === true
   return new ScreeningError('ERR_EHR_UNREACHABLE', timedOut
     ? 'Expected an answer in time but received none' : `Expected an answer but the connection failed (${networkCode(error)})`)
+}
+
+function isTimeout(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && 'name' in error && error.name === 'TimeoutError'
 }
 
 function networkCode(error: unknown): string {

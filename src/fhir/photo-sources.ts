@@ -37,7 +37,8 @@ const concept = z.object({
 const attachment = z.object({
   contentType: z.string().optional(),
   url: z.string().optional(),
-  data: z.string().optional(),
+  /** Base64, or the bytes themselves out of a large answer (parseBody). */
+  data: z.union([z.string(), z.instanceof(Uint8Array)]).optional(),
   size: z.number().optional(),
   hash: z.string().optional(),
   title: z.string().optional(),
@@ -225,10 +226,10 @@ async function fetched(session: FhirSession, url: string): Promise<Uint8Array> {
 async function inline(session: FhirSession, photo: HandPhoto): Promise<Uint8Array> {
   const resource = await session.read(photo.resourceType, photo.id)
   const contents = resource.resourceType === 'Media' ? [resource.content] : resource.content.map((one) => one.attachment)
-  const data = contents.find((one) => one.data !== undefined && isImage(one.contentType))?.data
+  const data = contents.map((one) => attachment.safeParse(one).data).find((one) => one?.data !== undefined && isImage(one.contentType))?.data
   if (data === undefined) throw unreachable('the photo to have an address or data but it has neither')
-  if (data.length > MAX_PHOTO_BYTES * 1.4) throw tooLarge()
-  return Buffer.from(data, 'base64')
+  if (data.length > MAX_PHOTO_BYTES * (typeof data === 'string' ? 1.4 : 1)) throw tooLarge()
+  return typeof data === 'string' ? Buffer.from(data, 'base64') : data
 }
 
 function handPhotosIn(resources: readonly unknown[], patientId: string): HandPhoto[] {

@@ -4,7 +4,7 @@ import type { TenantConfig } from '../config.ts'
 import { ScreeningError } from '../errors.ts'
 import { readCapabilities, type Capabilities } from './capabilities.ts'
 import { isBelow, type Egress } from './egress.ts'
-import { parseJson } from './smart-configuration.ts'
+import { parseBody } from './large-json.ts'
 import { openTransport, refuseStatus, type TransportOptions } from './transport.ts'
 
 type ResourceType = FhirResource['resourceType']
@@ -63,7 +63,7 @@ export function openFhirSession(options: FhirSessionOptions): FhirSession {
     const response = await send('GET', url, { headers: { accept: PHOTO_TYPES }, maxBytes: Math.ceil(maxBytes * 1.4) + 4096 })
     refuseStatus('GET', response.status)
     const json = /json/.test(response.headers.get('content-type') ?? '')
-    const bytes = json ? binaryData(parseJson(response.body)) : response.body
+    const bytes = json ? binaryData(await parseBody(response.body)) : response.body
     if (bytes.byteLength > maxBytes)
       throw new ScreeningError('ERR_PHOTO_TOO_LARGE', `Expected at most ${maxBytes} bytes but received more`)
     return bytes
@@ -197,9 +197,10 @@ export function referenceIn(location: string, type: string): string | undefined 
 }
 
 function binaryData(value: unknown): Uint8Array {
-  const binary = z.object({ resourceType: z.literal('Binary'), data: z.base64() }).safeParse(value)
+  const binary = z.object({ resourceType: z.literal('Binary'), data: z.union([z.base64(), z.instanceof(Uint8Array)]) }).safeParse(value)
   if (!binary.success) throw answer('a Binary with data')
-  return Buffer.from(binary.data.data, 'base64')
+  const { data } = binary.data
+  return typeof data === 'string' ? Buffer.from(data, 'base64') : data
 }
 
 function answer(expected: string): ScreeningError {

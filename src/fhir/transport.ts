@@ -3,7 +3,7 @@ import type { TenantConfig } from '../config.ts'
 import { ScreeningError } from '../errors.ts'
 import type { TokenSource } from './backend-auth.ts'
 import { isBelow, type Egress, type EgressResponse } from './egress.ts'
-import { parseJson } from './smart-configuration.ts'
+import { parseBody } from './large-json.ts'
 
 /** Most of a FHIR answer that we read; Media may carry a photo inline. */
 const MAX_FHIR_BYTES = 48_000_000
@@ -65,8 +65,8 @@ export function openTransport({ tenant, egress, tokens, signal }: TransportOptio
       ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) })
     })
     refuseStatus(method, response.status)
-    const result = parseJson(response.body)
-    const empty = response.body.byteLength === 0 && method !== 'GET'
+        const empty = response.body.byteLength === 0 && method !== 'GET'
+    const result = await parseBody(response.body)
     const value = empty ? {} : result
     if (typeof value !== 'object' || value === null || Array.isArray(value)) throw notFhir(method)
     answers.set(value, response)

@@ -143,6 +143,12 @@ describe('answers', () => {
     expect(String(error)).not.toContain('127.0.0.1')
   })
   test('the caller can stop it', async () => {
-    await expect(egress.fetch(`${ehr.origin}/fhir/hang`, fhir({ signal: AbortSignal.timeout(100) }))).rejects.toMatchObject({ name: 'TimeoutError' })
+    const stopped = new Error('enough')
+    const caller = new AbortController()
+    setTimeout(() => { caller.abort(stopped) }, 100)
+    await expect(egress.fetch(`${ehr.origin}/fhir/hang`, fhir({ signal: caller.signal }))).rejects.toBe(stopped)
+  })
+  test("the caller's own time-out is unreachable, too", async () => {
+    await expect(egress.fetch(`${ehr.origin}/fhir/hang`, fhir({ signal: AbortSignal.timeout(100) }))).rejects.toEqual(code('ERR_EHR_UNREACHABLE'))
   })
 })

@@ -195,6 +195,19 @@ describe('the bytes of a photo', () => {
     expect(Buffer.from(await readPhotoBytes(session, found as HandPhoto))).toEqual(pixels)
   })
 
+  test('come out of a resource of many megabytes, and a broken one is no photo', async () => {
+    const photoBytes = Buffer.from(Array.from({ length: 3_000_000 }, (_, index) => index % 251))
+    const body = (data: string) => Buffer.from(JSON.stringify(media({ id: 'large', content: { contentType: 'image/jpeg', data } })))
+    server.raw.set('/Media/large', { type: 'application/fhir+json', body: body(photoBytes.toString('base64')) })
+    expect(Buffer.from(await readPhotoBytes(session, { ...photo({}), id: 'large' })).equals(photoBytes)).toBe(true)
+    server.raw.set('/Binary/large', { type: 'application/fhir+json', body: Buffer.from(JSON.stringify({ resourceType: 'Binary', contentType: 'image/jpeg', data: photoBytes.toString('base64') })) })
+    expect(Buffer.from(await readPhotoBytes(session, photo({ url: 'Binary/large' }))).equals(photoBytes)).toBe(true)
+    server.raw.set('/Binary/large', { type: 'application/fhir+json', body: Buffer.from(JSON.stringify({ resourceType: 'Binary', data: `${'A'.repeat(400_000)}*` })) })
+    await expect(readPhotoBytes(session, photo({ url: 'Binary/large' }))).rejects.toEqual(code('ERR_EHR_ANSWER'))
+    server.raw.set('/Media/large', { type: 'application/fhir+json', body: body(photoBytes.toString('base64')).subarray(0, 2_000_000) })
+    await expect(readPhotoBytes(session, { ...photo({}), id: 'large' })).rejects.toEqual(code('ERR_EHR_ANSWER'))
+  })
+
   test('are refused when size or hash differ from the record', async () => {
     await expect(readPhotoBytes(session, photo({ url: 'Binary/b1', size: 3 }))).rejects.toEqual(code('ERR_PHOTO_CORRUPT'))
     await expect(readPhotoBytes(session, photo({ url: 'Binary/b1', hash: 'AAAA' }))).rejects.toEqual(code('ERR_PHOTO_CORRUPT'))
