@@ -30,6 +30,7 @@ import { openInbox } from './screening/notifications/inbox.ts'
 import { createNotificationRouter } from './screening/notifications/router.ts'
 import { openScreeningService } from './screening/screening-service.ts'
 import { openTenantDoors } from './tenant-doors.ts'
+import { writeWorklist } from './worklist-files.ts'
 import { openReviewDesk } from '../smart-launch/server/review-desk.ts'
 import { openSmartRouter } from '../smart-launch/server/open-smart-router.ts'
 
@@ -110,7 +111,12 @@ function openParts(config: Config, store: Store, engine: InferenceEngine, log: L
   })
   return {
     store, engine, log, doors, calibrations, audit, screenings,
-    errands: openErrandRunner({ store, tenants: config.tenants, screenings, sessionFor: doors.backendSession, log }),
+    errands: openErrandRunner({
+      store, tenants: config.tenants, screenings, sessionFor: doors.backendSession, log,
+      keepWorklist(tenant, date, rows) {
+        if (tenant.previsit?.out) writeWorklist(join(tenant.previsit.out, date), { tenant, date, rows, madeAt: new Date().toISOString() })
+      }
+    }),
     inbox: openInbox(store),
     sessions: openSessionStore(store),
     jti: openJtiStore(store),

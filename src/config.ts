@@ -28,7 +28,7 @@ const tenant = z.strictObject({
   /** suggest: only an accepted suggestion writes. preliminary: our own writer records the AI's preliminary results too. */
   write: z.enum(['suggest', 'preliminary']).default('suggest'),
   language: z.enum(['en', 'de']).default('en'),
-  timeZone: z.string().default('UTC'),
+  timeZone: z.string().refine(isTimeZone, 'Expected an IANA time zone, for example Europe/Berlin').default('UTC'),
   /** Browser origins of the EHR: CORS of the hooks and frame-ancestors of the app. */
   allowedOrigins: z.array(httpUrl).default([]),
   /** Further origins photos and keys may be fetched from (never with the FHIR token). */
@@ -52,6 +52,16 @@ const tenant = z.strictObject({
   }).optional(),
   /** How often the record is asked for photos that changed, whether or not it notifies. */
   pollMinutes: z.number().int().min(1).max(1440).optional(),
+  /** Screen everyone with an appointment, by itself, once per date: from this time on the site's clock. */
+  previsit: z.strictObject({
+    at: z.string().regex(/^(?:[01]\d|2[0-3]):[0-5]\d$/, 'Expected HH:MM'),
+    /** 1: tomorrow's appointments. */
+    daysAhead: z.number().int().min(0).max(14).default(1),
+    /** The worklist is written to a folder of the date below this one. */
+    out: z.string().min(1).optional()
+  }).optional(),
+  /** What was derived from photos is erased so many days after it was made; kept when absent. */
+  retentionDays: z.number().int().min(1).max(36_500).optional(),
   /** SMART Backend Services client. */
   backend: z.strictObject({ clientId: z.string(), key: privateJwk, scope: z.string() }).optional(),
   cdsClients: z.array(cdsClient).default([]),
@@ -165,6 +175,14 @@ function check<Schema extends z.ZodType>(schema: Schema, value: unknown, where: 
   if (result.success) return result.data
   const faults = result.error.issues.map((issue) => `${issue.path.join('.') || where}: ${issue.message}`)
   throw new ScreeningError('ERR_CONFIG', `${where} is not valid. ${faults.join('; ')}`)
+}
+
+function isTimeZone(name: string): boolean {
+  try {
+    return new Intl.DateTimeFormat('en', { timeZone: name }).resolvedOptions().timeZone !== ''
+  } catch {
+    return false
+  }
 }
 
 function withoutEmpty(env: Readonly<Record<string, string | undefined>>) {

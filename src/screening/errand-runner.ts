@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import type { TenantConfig } from '../config.ts'
-import { isScreeningError, type ErrorCode } from '../errors.ts'
+import { isScreeningError, ScreeningError, type ErrorCode } from '../errors.ts'
 import type { FhirSession } from '../fhir/session.ts'
 import { openErrands, type Errand } from './errands.ts'
-import { patientsOn, plusDays } from './previsit.ts'
+import { patientsOn, plusDays, previsit, type WorklistRow } from './previsit.ts'
 import { changedPhoto, photosChangedSince, type ChangedPhoto } from './poll-photos.ts'
+import { eraseMadeBefore } from './retention.ts'
 import type { ScreeningService } from './screening.ts'
 import type { Store } from './store/open-store.ts'
 import { dayOf } from './visits.ts'
@@ -13,7 +14,9 @@ import { dayOf } from './visits.ts'
 export interface ErrandDeps {
   readonly store: Store
   readonly tenants: readonly TenantConfig[]
-  readonly screenings: Pick<ScreeningService, 'request'>
+  readonly screenings: Pick<ScreeningService, 'request' | 'settled'>
+  /** Takes the night's list; without it the screenings are done all the same. */
+  keepWorklist?(tenant: TenantConfig, date: string, rows: readonly WorklistRow[]): void
   readonly sessionFor: (tenant: TenantConfig) => FhirSession
   readonly log: Logger
   readonly now?: () => Date
@@ -26,7 +29,7 @@ export interface ErrandRunner {
   start(): void
   stop(): Promise<void>
   /** Does one errand that is due; false when there was none. */
-  runOnce(): Promise<boolean>
+  runOnce(lane?: 'short' | 'long'): Promise<boolean>
   /** Something was asked for in this process. */
   wake(): void
 }
@@ -39,6 +42,8 @@ interface Task {
 
 /** The first poll of a record looks back this far. */
 const FIRST_LOOK_MS = 24 * 3_600_000
+/** Errands that were done, and events that were heard. */
+const FORGET_DAYS = 60
 /** Servers index late, and their clock is not ours. */
 const OVERLAP_MS = 5 * 60_000
 
@@ -47,13 +52,14 @@ export function openErrandRunner(deps: ErrandDeps): ErrandRunner {
   const { store, tenants, log, now = () => new Date(), tickMs = 5_000, leaseMs } = deps
   const errands = openErrands(store, leaseMs === undefined ? {} : { leaseMs })
   const byId = new Map(tenants.map((tenant) => [tenant.id, tenant]))
-  let worker: Promise<void> | undefined
+  const planned = new Set<string>()
+  let workers: readonly Promise<void>[] = []
   let stopped = new AbortController()
   let wake = () => undefined as void
 
-  async function runOnce(): Promise<boolean> {
+  async function runOnce(lane: 'short' | 'long' = 'short'): Promise<boolean> {
     await plan()
-    const errand = await errands.take([...byId.keys()])
+    const errand = await errands.take([...byId.keys()], lane)
     const tenant = errand && byId.get(errand.tenant)
     if (!errand || !tenant) return false
     const heartbeat = setInterval(() => void errands.hold(errand).catch(() => undefined), (leaseMs ?? 60_000) / 4)
@@ -69,17 +75,34 @@ export function openErrandRunner(deps: ErrandDeps): ErrandRunner {
     return true
   }
 
-  /** What comes by itself, by the clock of each site. */
+  /** What comes by itself, by the clock of each site: asked for once, whoever asks first. */
   async function plan(): Promise<void> {
-    for (const { id, pollMinutes } of tenants)
-      if (pollMinutes !== undefined) await errands.askOnce(id, 'poll')
+    const at = now()
+    for (const tenant of tenants)
+      for (const what of dueBy(tenant, at)) {
+        const key = `${tenant.id} ${what}`
+        if (!planned.has(key)) await errands.askOnce(tenant.id, what)
+        planned.add(key)
+      }
   }
 
   async function run(what: string, task: Task): Promise<void> {
     const [kind, argument = ''] = what.split(' ')
     if (kind === 'look') return look(argument, task)
     if (kind === 'poll') return poll(task)
+    if (kind === 'previsit') return makeWorklist(argument, task)
+    if (kind === 'upkeep') return upkeep(task)
     throw new Error(`Expected an errand we know but received "${kind}"`)
+  }
+
+  async function makeWorklist(date: string, { tenant, signal }: Task): Promise<void> {
+    const rows = await previsit({ service: deps.screenings, sessionFor: deps.sessionFor, tenant, date, signal })
+    deps.keepWorklist?.(tenant, date, rows)
+  }
+
+  async function upkeep({ tenant }: Task): Promise<void> {
+    await errands.forget(tenant.id, daysBefore(now(), FORGET_DAYS))
+    if (tenant.retentionDays !== undefined) await eraseMadeBefore(store, tenant.id, daysBefore(now(), tenant.retentionDays))
   }
 
   /** The record says whose the photo is. One that is gone may have left results behind. */
@@ -147,16 +170,16 @@ export function openErrandRunner(deps: ErrandDeps): ErrandRunner {
     else log.warn(fields, 'errand put off')
   }
 
-  async function work(): Promise<void> {
+  async function work(lane: 'short' | 'long'): Promise<void> {
     const { signal } = stopped
     while (!signal.aborted) {
-      const worked = await runOnce().catch((error: unknown) => {
+      const worked = await runOnce(lane).catch((error: unknown) => {
         log.error({ code: isScreeningError(error) ? error.code : 'ERR_INTERNAL' }, 'no errand could be taken')
         return false
       })
       if (worked || signal.aborted) continue
       const rung = new AbortController()
-      wake = () => { rung.abort() }
+      if (lane === 'short') wake = () => { rung.abort() }
       await sleep(tickMs, undefined, { signal: AbortSignal.any([signal, rung.signal]) }).catch(() => undefined)
     }
   }
@@ -165,16 +188,34 @@ export function openErrandRunner(deps: ErrandDeps): ErrandRunner {
     runOnce,
     wake: () => { wake() },
     start() {
-      if (worker) return
+      if (workers.length > 0) return
       stopped = new AbortController()
-      worker = work()
+      workers = [work('short'), work('long')]
     },
     async stop() {
-      stopped.abort()
-      await worker
-      worker = undefined
+      stopped.abort(new ScreeningError('ERR_LEASE_LOST', 'Expected time to end but the process stops'))
+      await Promise.all(workers)
+      workers = []
     }
   }
+}
+
+/**
+ * The errands that a site's clock asks for now. Compared as text on the wall clock: when clocks go forward the skipped time is past
+ * at once, when they go back the second time finds the date done.
+ */
+export function dueBy({ timeZone, previsit: nightly, pollMinutes }: TenantConfig, at: Date): readonly string[] {
+  const today = dayOf(at.toISOString(), timeZone)
+  const time = new Intl.DateTimeFormat('sv-SE', { timeZone, timeStyle: 'short' }).format(at)
+  return [
+    `upkeep ${today}`,
+    ...(pollMinutes === undefined ? [] : ['poll']),
+    ...(nightly && time >= nightly.at ? [`previsit ${plusDays(today, nightly.daysAhead)}`] : [])
+  ]
+}
+
+function daysBefore(time: Date, days: number): Date {
+  return new Date(time.getTime() - days * 86_400_000)
 }
 
 /** Without the reference, which a log has no need of. */

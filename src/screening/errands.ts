@@ -3,7 +3,7 @@ import type { Queries, Row, Store } from './store/open-store.ts'
 /** Something to be done for one EHR that is no screening: look at a photo that changed, ask for changes, make the night's list. */
 export interface Errand {
   readonly tenant: string
-  /** `look Media/12`, `poll`, `previsit 2026-11-25`, `retention 2026-11-24`. */
+  /** `look Media/12`, `poll`, `previsit 2026-11-25`, `upkeep 2026-11-24`. */
   readonly what: string
   /** How often it had been asked for when it was taken; asked again meanwhile, it is done again. */
   readonly asked: number
@@ -40,15 +40,16 @@ export function openErrands(store: Store, { leaseMs = LEASE_MS }: { readonly lea
       return added.length === 1
     },
 
-    /** Something that is due and that nobody holds. */
-    async take(tenants: readonly string[]): Promise<Errand | undefined> {
+    /** Something that is due and that nobody holds. A night's list takes hours and is no reason for a photo to wait. */
+    async take(tenants: readonly string[], lane: 'short' | 'long'): Promise<Errand | undefined> {
       const [row] = await store.query<ErrandRow>(
         `update errand set run_after = clock_timestamp() + make_interval(secs => $1), attempts = attempts + 1
          where (tenant, what) = (
            select tenant, what from errand
            where done_at is null and run_after <= clock_timestamp() and tenant in (select jsonb_array_elements_text($2::jsonb))
+             and (what like 'previsit %') = $3
            order by run_after limit 1 for update skip locked)
-         returning tenant, what, asked, attempts`, [leaseMs / 1000, JSON.stringify(tenants)])
+         returning tenant, what, asked, attempts`, [leaseMs / 1000, JSON.stringify(tenants), lane === 'long'])
       return row && { tenant: row.tenant, what: row.what, asked: row.asked, attempts: row.attempts }
     },
 
@@ -78,10 +79,10 @@ export function openErrands(store: Store, { leaseMs = LEASE_MS }: { readonly lea
       return givenUp ? 'given-up' : 'later'
     },
 
-    /** What was done long ago is forgotten. */
-    async sweep(days: number): Promise<void> {
-      await store.query('delete from errand where done_at < clock_timestamp() - make_interval(days => $1)', [days])
-      await store.query('delete from heard_event where heard_at < clock_timestamp() - make_interval(days => $1)', [days])
+    /** What was done or heard before this time is forgotten. */
+    async forget(tenant: string, before: Date): Promise<void> {
+      await store.query('delete from errand where tenant = $1 and done_at < $2', [tenant, before.toISOString()])
+      await store.query('delete from heard_event where tenant = $1 and heard_at < $2', [tenant, before.toISOString()])
     }
   }
 }

@@ -20,7 +20,7 @@ export interface WorklistRow {
 }
 
 export interface PrevisitOptions {
-  readonly service: ScreeningService
+  readonly service: Pick<ScreeningService, 'request' | 'settled'>
   readonly sessionFor: (tenant: TenantConfig) => FhirSession
   readonly tenant: TenantConfig
   /** YYYY-MM-DD in the tenant's time zone. */
