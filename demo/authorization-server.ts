@@ -12,6 +12,8 @@ export interface LaunchContext {
   readonly patient: string
   readonly encounter?: string
   readonly appContext?: string
+  /** What the app is opened for, SMART App Launch 2.2.0. */
+  readonly intent?: string
 }
 
 /** An app or service registered at this EHR; it proves itself with its key (private_key_jwt). */

@@ -103,7 +103,10 @@ export function openRoutes({ record, fhirBase, jointlensUrl, cds, authorization 
   router.get('/demo/launch', (request, response) => {
     const patient = knownPatient(once(request.query['patient']))
     const appContext = once(request.query['appContext'])
-    const launch = authorization.createLaunch({ patient, encounter: encounterOf(patient), ...(appContext ? { appContext } : {}) })
+    const intent = once(request.query['intent'])
+    const launch = authorization.createLaunch({
+      patient, encounter: encounterOf(patient), ...(appContext ? { appContext } : {}), ...(intent ? { intent } : {})
+    })
     response.redirect(302, `${jointlensUrl}/smart/launch?${new URLSearchParams({ iss: fhirBase, launch }).toString()}`)
   })
 

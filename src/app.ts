@@ -31,6 +31,7 @@ import { createNotificationRouter } from './screening/notifications/router.ts'
 import { openScreeningService } from './screening/screening-service.ts'
 import { openTenantDoors } from './tenant-doors.ts'
 import { writeWorklist } from './worklist-files.ts'
+import { openCaptureDesk } from '../smart-launch/server/capture-desk.ts'
 import { openReviewDesk } from '../smart-launch/server/review-desk.ts'
 import { openSmartRouter } from '../smart-launch/server/open-smart-router.ts'
 
@@ -163,6 +164,9 @@ function httpApp(config: Config, parts: Parts): Express {
     openIdKeys: parts.doors.openIdKeys,
     handOver: parts.screenings.handOver,
     now,
+    capture: openCaptureDesk({
+      engine: parts.engine, record: parts.doors.reviewRecord, sessions: parts.sessions, handOver: parts.screenings.handOver, now
+    }),
     desk: openReviewDesk({
       screenings: parts.screenings, engine: parts.engine, record: parts.doors.reviewRecord, calibrationOf: ({ id }) => parts.calibrations.get(id)
     })

@@ -9,6 +9,7 @@ import { fixedToken, openBackendTokens, type TokenSource } from './fhir/backend-
 import { readLaboratoryAndScores, readTreatmentStarts } from './fhir/clinical-context.ts'
 import { egressForTenant, type Egress } from './fhir/egress.ts'
 import { findHandPhotos, photosFromBundle, readPhotoBytes, type HandPhoto } from './fhir/photo-sources.ts'
+import { writePhoto } from './fhir/photo-writer.ts'
 import { clinicianResources, previewOf } from './fhir/resources/clinician-resources.ts'
 import { suggestionResources } from './fhir/resources/screening-bundle.ts'
 import { screeningResources } from './fhir/resources/screening-resources.ts'
@@ -20,6 +21,7 @@ import type { Calibration, InferenceEngine } from './inference/engine/inference-
 import { screeningInput, screeningSources } from './screening/screening-input.ts'
 import type { ScreenedPhoto, Screening } from './screening/screening.ts'
 import type { AppSession } from '../smart-launch/server/app-session.ts'
+import type { CaptureRecord } from '../smart-launch/server/capture-desk.ts'
 import type { ReviewRecord, SignedReview } from '../smart-launch/server/review-desk.ts'
 
 /** One EHR's guarded ways out, opened once: egress with its sockets, and the backend token. */
@@ -105,7 +107,7 @@ export function openTenantDoors(config: Config, now: () => number = Date.now) {
 const KEPT_SUGGESTIONS = 200
 
 /** The app's view of the record, always with the token of the person who launched it. */
-function reviewRecord(sessionOf: (session: AppSession, tenant: TenantConfig) => FhirSession, now: () => number): ReviewRecord {
+function reviewRecord(sessionOf: (session: AppSession, tenant: TenantConfig) => FhirSession, now: () => number): ReviewRecord & CaptureRecord {
   return {
     patient: (session, tenant) => sessionOf(session, tenant).read('Patient', session.patientId),
     treatments: (session, tenant) => readTreatmentStarts(sessionOf(session, tenant), session.patientId),
@@ -114,6 +116,7 @@ function reviewRecord(sessionOf: (session: AppSession, tenant: TenantConfig) => 
     previewFinal(session, _tenant, screening, review) {
       return previewOf(clinicianResources({ ...reviewInput(session, screening, review, now), aiObservation: () => undefined }))
     },
+    writePhoto: (session, tenant, photo, ledger) => writePhoto(sessionOf(session, tenant), photo, ledger),
     writeFinal: (session, tenant, screening, review) =>
       signReview(sessionOf(session, tenant), reviewInput(session, screening, review, now))
   }

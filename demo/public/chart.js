@@ -25,7 +25,9 @@ async function drawRecord() {
   show('patient',
     element('div', {}, element('h1', { id: 'name' }, name),
       element('p', { class: 'quiet' }, `${patient.gender}, ${age(patient.birthDate)} years, born ${day(patient.birthDate)} · record ${patient.id}`)),
-    element('a', { class: 'button', href: `/demo/launch?${query}`, target: '_blank', rel: 'opener' }, 'Open JointLens', element('span', { class: 'visually-hidden' }, ' (opens in a new tab)')))
+    element('div', { class: 'actions' },
+      element('a', { class: 'button', href: `/demo/launch?${query}`, target: '_blank', rel: 'opener' }, 'Open JointLens', element('span', { class: 'visually-hidden' }, ' (opens in a new tab)')),
+      element('a', { class: 'button', href: `/demo/launch?${query}&intent=capture`, target: '_blank', rel: 'opener' }, 'Take photos', element('span', { class: 'visually-hidden' }, ' (opens in a new tab)'))))
   document.getElementById('patient').removeAttribute('aria-busy')
   show('photos', photos.length > 0 ? visitsOf(photos) : element('p', { class: 'quiet' }, 'No photos in the record.'))
   show('problems', [...conditions.map(({ code, onsetDateTime }) => element('li', {}, `${code.text} · since ${day(onsetDateTime)}`)),

@@ -6,6 +6,7 @@ import type { TokenAnswer } from '../../src/fhir/token-request.ts'
 import {
   matchesHash, randomSecret, SESSION_SECONDS, sha256, type AppSession, type PendingLaunch
 } from './app-session.ts'
+import { isPatientLaunch } from './capture-desk.ts'
 import { redirectUri, type LaunchDeps } from './launch.ts'
 
 export interface CallbackDeps extends LaunchDeps {
@@ -19,6 +20,8 @@ export interface CallbackDeps extends LaunchDeps {
 }
 
 export interface CallbackAnswer {
+  /** Where the person lands: the review, or the capture page for a patient and for the intent `capture`. */
+  readonly page: 'app' | 'capture'
   readonly handle: string
   readonly sessionSecret: string
 }
@@ -29,6 +32,7 @@ const tokenContext = z.object({
   encounter: fhirId.optional(),
   need_patient_banner: z.boolean().optional(),
   appContext: z.string().max(4096).optional(),
+  intent: z.string().optional().catch(undefined),
   /** 2.2: objects; anything else in it is passed over. */
   fhirContext: z.array(z.unknown()).max(100).optional().catch(undefined),
   id_token: z.string().optional(),
@@ -78,7 +82,7 @@ export async function finishLaunch(
   }
   await deps.sessions.put(`smart:${handle}`, session, SESSION_SECONDS)
   await deps.handOver?.(tenant.id, session.patientId, photosNamed(context.data, tenant.fhirBase))
-  return { handle, sessionSecret }
+  return { handle, sessionSecret, page: isPatientLaunch(session) || context.data.intent === 'capture' ? 'capture' : 'app' }
 }
 
 /**

@@ -6,6 +6,8 @@ import type { TenantConfig } from '../../src/config.ts'
 import { isScreeningError, ScreeningError } from '../../src/errors.ts'
 import { HAND_JOINTS, LATERALITIES } from '../../src/joints/hand-joint.ts'
 import { openSession, SESSION_SECONDS, type AppSession } from './app-session.ts'
+import { isPatientLaunch, type CaptureDesk } from './capture-desk.ts'
+import { addCaptureRoutes } from './capture-routes.ts'
 import { finishLaunch, type CallbackDeps } from './callback.ts'
 import { clearCookie, readCookie, setCookie } from './cookies.ts'
 import { beginLaunch } from './launch.ts'
@@ -14,6 +16,7 @@ import type { ReviewDesk, SignedReview } from './review-desk.ts'
 
 export interface SmartDeps extends CallbackDeps {
   readonly desk: ReviewDesk
+  readonly capture: CaptureDesk
   /** Revokes or forgets what a session holds. */
   audit?(entry: { tenant: string; action: 'launch' | 'denial'; detail: string }): Promise<void>
 }
@@ -42,6 +45,8 @@ export function openSmartRouter(deps: SmartDeps): Router {
   const fresh = openRefresher(deps)
   const withRecord = async (request: Request) => freshened(await sessionOf(deps, request), fresh)
   const changingRecord = async (request: Request) => freshened(await changingSessionOf(deps, request), fresh)
+  /** Findings are for clinicians: a patient launch takes photos and sees no result. */
+  const forClinicians = async (opened: Promise<OpenedSession>) => refusePatients(await opened)
 
   router.get('/launch', async (request, response) => {
     const { redirect, browserSecret } = await beginLaunch(deps, once(request.query))
@@ -50,16 +55,23 @@ export function openSmartRouter(deps: SmartDeps): Router {
   })
 
   router.get('/callback', async (request, response) => {
-    const { handle, sessionSecret } = await finishLaunch(deps, once(request.query), readCookie(request, 'jl-launch'))
+    const { handle, sessionSecret, page: opens } = await finishLaunch(deps, once(request.query), readCookie(request, 'jl-launch'))
     clearCookie(response, 'jl-launch')
     setCookie(response, cookieOf(handle), sessionSecret, SESSION_SECONDS)
-    response.redirect(302, `/smart/app/${handle}`)
+    response.redirect(302, `/smart/${opens}/${handle}`)
   })
 
   router.use('/assets', express.static(`${WEB}assets`, { immutable: true, maxAge: '1y', index: false }))
 
   router.get('/app/:handle', async (request, response) => {
+    const { session, tenant, handle } = await sessionOf(deps, request)
+    if (isPatientLaunch(session)) return response.redirect(302, `/smart/capture/${handle}`)
+    page(response, tenant)
+  })
+
+  router.get('/capture/:handle', async (request, response) => {
     const { tenant } = await sessionOf(deps, request)
+    response.set('Permissions-Policy', 'camera=(self)')
     page(response, tenant)
   })
 
@@ -75,24 +87,24 @@ export function openSmartRouter(deps: SmartDeps): Router {
   })
 
   router.get('/api/:handle/review', async (request, response) => {
-    const { session, tenant } = await withRecord(request)
+    const { session, tenant } = await forClinicians(withRecord(request))
     response.json(await deps.desk.review(session, tenant))
   })
 
   router.get('/api/:handle/context', async (request, response) => {
-    const { session, tenant } = await withRecord(request)
+    const { session, tenant } = await forClinicians(withRecord(request))
     response.json(await deps.desk.context(session, tenant))
   })
 
   router.get('/api/:handle/photos/:photo', async (request, response) => {
-    const { session, tenant } = await withRecord(request)
+    const { session, tenant } = await forClinicians(withRecord(request))
     const closeUp = closeUpOf(request.query)
     const jpeg = await deps.desk.photo(session, tenant, String(request.params['photo']), closeUp)
     response.type('image/jpeg').send(Buffer.from(jpeg))
   })
 
   router.get('/api/:handle/photos/:photo/map', async (request, response) => {
-    const { session, tenant } = await withRecord(request)
+    const { session, tenant } = await forClinicians(withRecord(request))
     const at = closeUpOf(request.query)
     if (!at) throw new ScreeningError('ERR_REQUEST_INVALID', 'Expected side and joint of the map.')
     response.json(await deps.desk.map(session, tenant, String(request.params['photo']), at))
@@ -105,14 +117,16 @@ export function openSmartRouter(deps: SmartDeps): Router {
   })
 
   router.post('/api/:handle/preview', async (request, response) => {
-    const { session, tenant } = await changingRecord(request)
+    const { session, tenant } = await forClinicians(changingRecord(request))
     response.json(await deps.desk.preview(session, tenant, checked(request.body)))
   })
 
   router.post('/api/:handle/sign', async (request, response) => {
-    const { session, tenant } = await changingRecord(request)
+    const { session, tenant } = await forClinicians(changingRecord(request))
     response.status(201).json(await deps.desk.sign(session, tenant, checked(request.body)))
   })
+
+  addCaptureRoutes(router, deps.capture, changingRecord)
 
   router.post('/api/:handle/logout', async (request, response) => {
     const { handle } = await changingSessionOf(deps, request)
@@ -133,6 +147,11 @@ interface OpenedSession { readonly handle: string; readonly session: AppSession;
 
 async function freshened(opened: OpenedSession, fresh: ReturnType<typeof openRefresher>): Promise<OpenedSession> {
   return { ...opened, session: await fresh(opened.handle, opened.session, opened.tenant) }
+}
+
+function refusePatients(opened: OpenedSession): OpenedSession {
+  if (isPatientLaunch(opened.session)) throw new ScreeningError('ERR_FORBIDDEN', 'Expected a clinician: the model’s suggestions are shown to clinicians only.')
+  return opened
 }
 
 async function sessionOf(deps: SmartDeps, request: Request): Promise<OpenedSession> {

@@ -8,6 +8,7 @@ import { HAND_JOINTS, type HandJoint, type Laterality } from '../../src/joints/h
 import type { Calibration, InferenceEngine } from '../../src/inference/engine/inference-engine.ts'
 import type { ScreenedPhoto, Screening, ScreeningService } from '../../src/screening/screening.ts'
 import type { AppSession } from './app-session.ts'
+import { isPatientLaunch, maySavePhotos } from './capture-desk.ts'
 import { granted } from './granted.ts'
 import { openOcclusionMaps } from './occlusion-maps.ts'
 import { visitContext, type ContextRecord } from './visit-context.ts'
@@ -47,6 +48,8 @@ export function openReviewDesk({ screenings, engine, record, calibrationOf }: Re
         patient: { name: nameOf(patient), ...(patient.birthDate ? { birthDate: patient.birthDate } : {}) },
         needPatientBanner: session.needPatientBanner,
         canSign: canSign(session),
+        canSavePhotos: maySavePhotos(session),
+        patientLaunch: isPatientLaunch(session),
         ehr: tenant.name,
         language: tenant.language,
         mode: tenant.mode,

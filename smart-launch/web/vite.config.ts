@@ -1,9 +1,24 @@
+import { gzipSync } from 'node:zlib'
 import react from '@vitejs/plugin-react'
-import { defineConfig } from 'vite'
+import { defineConfig, type Plugin } from 'vite'
+
+/** All scripts of the app together, compressed: what a phone on a clinic's wireless network must fetch at most. */
+const SCRIPT_BUDGET_BYTES = 150_000
 
 export default defineConfig({
   root: import.meta.dirname,
   base: '/smart/',
-  plugins: [react()],
+  plugins: [react(), scriptBudget()],
   build: { outDir: 'dist', assetsDir: 'assets', emptyOutDir: true, modulePreload: { polyfill: false } }
 })
+
+/** A build over the budget fails. */
+function scriptBudget(): Plugin {
+  return {
+    name: 'script-budget',
+    generateBundle(_options, bundle) {
+      const bytes = Object.values(bundle).reduce((sum, one) => sum + (one.type === 'chunk' ? gzipSync(one.code).length : 0), 0)
+      if (bytes > SCRIPT_BUDGET_BYTES) this.error(`Expected at most ${SCRIPT_BUDGET_BYTES} bytes of compressed script but received ${bytes}`)
+    }
+  }
+}

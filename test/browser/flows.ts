@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import type { Page } from 'playwright-core'
 
 export interface Site {
@@ -151,6 +152,65 @@ export const flows: readonly Flow[] = [
     }
   },
   {
+    name: 'photos are taken with the camera and from a file, checked, saved once each, and read: nothing is sent before the person agrees',
+    async run({ page, site, check, picture }) {
+      await page.context().grantPermissions(['camera'], { origin: site.jointlens })
+      const app = await page.context().newPage()
+      const sent: string[] = []
+      app.on('request', (request) => { if (request.method() === 'POST') sent.push(new URL(request.url()).pathname.split('/').slice(-2).join('/')) })
+      await app.goto(`${site.ehr}/demo/launch?patient=demo-4&intent=capture`)
+      await app.waitForURL(/\/smart\/capture\//)
+      await app.getByText('Looks fine so far.').waitFor()
+      await check('capture-aim', app)
+      await app.setViewportSize({ width: 390, height: 844 })
+      await picture('capture-aim.png', app)
+      await app.setViewportSize({ width: 1440, height: 1000 })
+      await app.getByRole('button', { name: 'Take the photo' }).click()
+      await app.getByText('The photo is still on this device only.').waitFor()
+      await check('capture-look', app)
+      await app.getByRole('button', { name: 'Use this photo' }).click()
+      await app.getByRole('button', { name: /No, delete the photo/ }).click()
+      await app.getByText('Nothing was sent.').waitFor()
+      await app.getByRole('button', { name: 'Take the photo' }).click()
+      await app.getByRole('button', { name: 'Use this photo' }).click()
+      await app.getByRole('heading', { name: 'Before the photo leaves this device' }).waitFor()
+      await check('capture-consent', app)
+      expectEqual(sent.length, 0, 'requests before the person agreed')
+      await app.getByRole('button', { name: /I agree/ }).click()
+      await app.getByText('Good: 11 of 11 joints can be read.').waitFor()
+      await check('capture-verdict', app)
+      await app.context().setOffline(true)
+      await app.getByRole('button', { name: 'Save to the health record' }).click()
+      await app.getByText(/Trying again saves it once/).waitFor()
+      await app.context().setOffline(false)
+      await app.getByRole('button', { name: 'Try again' }).click()
+      await app.getByText('The photo of the left hand is in the record.').waitFor()
+      await choosePhoto(app, 'demo-1-left.jpg')
+      await app.getByText(/This looks like the other hand/).waitFor()
+      await check('capture-wrong-side', app)
+      await app.getByRole('button', { name: 'Take it again' }).click()
+      await choosePhoto(app, 'demo-1-right.jpg')
+      await app.getByRole('button', { name: 'Save to the health record' }).click()
+      await app.getByText('Both photos are in the health record.').waitFor()
+      await check('capture-done', app)
+      expectEqual(sent.filter((path) => path === 'capture/save').length >= 3, true, 'one failed and two good ones')
+      const { photos } = (await (await page.request.get(`${site.ehr}/demo/patients/demo-4`)).json()) as { photos: { bodySite: { text: string } }[] }
+      expectEqual(photos.map(({ bodySite }) => bodySite.text).sort().join(), 'Back of the left hand,Back of the right hand', 'photos in the record')
+      await app.getByRole('link', { name: 'Review the joints' }).click()
+      await app.locator('.count').waitFor({ timeout: 90_000 })
+    }
+  },
+  {
+    name: 'without a camera the capture page takes a file, and says so',
+    async run({ page, site, check }) {
+      await page.addInitScript(() => { Object.defineProperty(navigator, 'mediaDevices', { value: undefined }) })
+      await page.goto(`${site.ehr}/demo/launch?patient=demo-3&intent=capture`)
+      await page.getByText('The camera cannot be used here.').waitFor()
+      await check('capture-no-camera')
+      expectEqual(await page.getByRole('button', { name: 'Take the photo' }).count(), 0, 'camera buttons')
+    }
+  },
+  {
     name: 'two launches for two patients in one browser never mix',
     async run({ page, site }) {
       const one = await launched(page, site, 'demo-1')
@@ -226,6 +286,12 @@ async function launched(page: Page, site: Site, patient: string): Promise<Page> 
   if (await read.isVisible()) await read.click()
   await app.locator('.count').waitFor({ timeout: 90_000 })
   return app
+}
+
+async function choosePhoto(app: Page, name: string): Promise<void> {
+  const buffer = readFileSync(new URL(`../../demo/photos/${name}`, import.meta.url))
+  await app.locator('input[type=file]').setInputFiles({ name, mimeType: 'image/jpeg', buffer })
+  await app.getByRole('button', { name: 'Use this photo' }).click()
 }
 
 async function observationsOf(page: Page, site: Site, patient: string): Promise<number> {

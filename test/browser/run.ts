@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import AxeBuilder from '@axe-core/playwright'
 import { chromium, type Browser, type Page } from 'playwright-core'
+import sharp from 'sharp'
 import { flows, type Site } from './flows.ts'
 
 /**
@@ -23,7 +24,10 @@ if (!CHROMIUM) {
 
 const data = mkdtempSync(join(tmpdir(), 'jointlens-browser-'))
 const { site, child } = await startDemo()
-const browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu'] })
+const browser = await chromium.launch({
+  executablePath: CHROMIUM,
+  args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu', '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream', `--use-file-for-fake-video-capture=${await cameraPicture()}`]
+})
 const checked = { pages: 0, axeViolations: 0 }
 const failures: string[] = []
 const wanted = flows.filter(({ name }) => !only || name.includes(only))
@@ -48,6 +52,14 @@ const failed = failures.length + (checked.axeViolations > 0 ? 1 : 0)
 writeFileSync('test-results/browser.json', JSON.stringify({ passed: wanted.length - failures.length, failed, skipped: 0 }))
 process.stdout.write(`${JSON.stringify({ ...checked, flows: wanted.length, failed })}\n`)
 process.exit(failed === 0 ? 0 : 1)
+
+/** What the browser's camera sees: a synthetic left hand, as motion JPEG (frames one after the other). */
+async function cameraPicture(): Promise<string> {
+  const frame = await sharp('demo/photos/demo-1-left.jpg').resize(1280, 1280).jpeg({ quality: 90 }).toBuffer()
+  const path = join(data, 'camera.mjpeg')
+  writeFileSync(path, Buffer.concat([frame, frame, frame]))
+  return path
+}
 
 async function inContext(from: Browser, work: (page: Page) => Promise<void>): Promise<void> {
   const context = await from.newContext({ viewport: { width: 1440, height: 1000 } })

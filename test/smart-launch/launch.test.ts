@@ -26,12 +26,14 @@ let now: number
 let granted: (form: Record<string, string>) => Promise<TokenAnswer>
 let requests: Record<string, string>[]
 let signed: unknown[]
+let saved: unknown[]
 let handedOver: unknown[]
 
 beforeEach(async () => {
   now = Date.now()
   requests = []
   signed = []
+  saved = []
   handedOver = []
   const app = express()
   server = createServer(app)
@@ -60,6 +62,13 @@ beforeEach(async () => {
     openIdKeys: () => Promise.resolve({ issuer: 'https://ehr.example', keys: jwks }),
     handOver: (...photos) => Promise.resolve(void handedOver.push(photos)),
     now: () => now,
+    capture: {
+      check: (photo) => Promise.resolve({ usable: true, readable: photo.bytes.length, problems: [] }),
+      save: (session, _tenant, { bytes, ageMs, camera, side }) => {
+        saved.push({ patient: session.patientId, bytes: bytes.length, ageMs, camera, side })
+        return Promise.resolve({ reference: 'Media/1' })
+      }
+    },
     desk: {
       describe: (session: AppSession) => Promise.resolve({ patientId: session.patientId, fhirUser: session.fhirUser, token: session.accessToken.length > 0 }),
       review: (session: AppSession) => Promise.resolve({ patientId: session.patientId }),
@@ -254,6 +263,54 @@ describe('a session', () => {
     expect((await ask('side=left&joint=toe')).status).toBe(400)
     expect(await (await ask('side=left&joint=mcp2')).json()).toEqual({ patientId: 'pat-1', photo: 'p1', side: 'left', joint: 'mcp2' })
     expect((await browser()(`${base}/smart/api/${handle}/photos/p1/map?side=left&joint=mcp2`)).status).toBe(401)
+  })
+
+  describe('of a patient or for photos', () => {
+    const asPatient = async () => answer({ patient: 'pat-1', id_token: await idToken({ fhirUser: `${FHIR}/Patient/pat-1` }) })
+    const send = (go: ReturnType<typeof browser>, handle: string, csrf: string, query: string, type = 'image/jpeg', to = 'save') =>
+      go(`${base}/smart/api/${handle}/capture/${to}?${query}`, { method: 'POST', headers: { 'content-type': type, 'x-jointlens-csrf': csrf }, body: 'bytes' })
+    const good = 'side=left&consent=2026-11&age=1200&camera=back%20camera'
+
+    test('lands on the capture page, and shows a patient nothing that the model says', async () => {
+      granted = asPatient
+      const started = await begin()
+      const place = (await finish(started)).headers.get('location') ?? ''
+      expect(place).toMatch(/^\/smart\/capture\/[\w-]{43}$/)
+      const handle = place.split('/').at(-1) ?? ''
+      expect((await started.go(`${base}/smart/app/${handle}`)).headers.get('location')).toBe(place)
+      const { csrf } = await (await started.go(`${base}/smart/api/${handle}/session`)).json() as { csrf: string }
+      for (const path of ['review', 'context', 'photos/p1', 'photos/p1/map?side=left&joint=mcp2'])
+        expect([path, (await started.go(`${base}/smart/api/${handle}/${path}`)).status]).toEqual([path, 403])
+      for (const path of ['preview', 'sign'])
+        expect([path, (await started.go(`${base}/smart/api/${handle}/${path}`, { method: 'POST', headers: { 'content-type': 'application/json', 'x-jointlens-csrf': csrf }, body: '{}' })).status]).toEqual([path, 403])
+    })
+
+    test('#38 lands there too when the EHR names the intent, and on the review for any other', async () => {
+      for (const [intent, page] of [['capture', 'capture'], ['reconcile-medications', 'app'], [7, 'app']] as const) {
+        granted = async () => answer({ patient: 'pat-1', intent, id_token: await idToken() })
+        expect((await finish(await begin())).headers.get('location')).toMatch(new RegExp(`^/smart/${page}/`))
+      }
+    })
+
+    test('takes a picture with side, age and agreement, and nothing else', async () => {
+      granted = asPatient
+      const { go, handle, session } = await launched()
+      expect((await send(go, handle, session.csrf, good)).status).toBe(201)
+      expect(saved).toEqual([{ patient: 'pat-1', bytes: 5, ageMs: 1200, camera: 'back camera', side: 'left' }])
+      expect((await send(go, handle, session.csrf, good, 'image/jpeg', 'check')).status).toBe(200)
+      const refused = [['side=middle&consent=2026-11&age=1', 400], ['side=left&age=1', 400], ['side=left&consent=2026-11&age=-5', 400]] as const
+      for (const [query, status] of refused) expect([query, (await send(go, handle, session.csrf, query)).status]).toEqual([query, status])
+      expect((await send(go, handle, session.csrf, good, 'image/svg+xml')).status).toBe(415)
+      expect((await send(go, handle, 'guess', good)).status).toBe(403)
+      expect((await send(browser(), handle, session.csrf, good)).status).toBe(401)
+      expect(saved.length).toBe(1)
+    })
+
+    test('does not write a camera’s name down that is more than a name', async () => {
+      const { go, handle, session } = await launched()
+      await send(go, handle, session.csrf, `side=left&consent=2026-11&age=1&camera=${encodeURIComponent('<script>')}`)
+      expect(saved).toMatchObject([{ camera: 'camera not named' }])
+    })
   })
 
   test('renews its token once for many requests, and sends a refresh token only once', async () => {

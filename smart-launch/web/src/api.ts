@@ -4,6 +4,8 @@ import type { HandJointCount } from '../../../src/joints/hand-joint-count.ts'
 import type { HandJoint, Laterality } from '../../../src/joints/hand-joint.ts'
 import type { LaboratoryValue } from '../../../src/joints/laboratory.ts'
 import type { OcclusionMap } from '../../../src/joints/occlusion-map.ts'
+import type { PhotoVerdict } from '../../../src/joints/photo-verdict.ts'
+import { CONSENT_VERSION } from '../../consent.ts'
 
 export type { HandAssessment, HandJoint, HandJointCount, JointFinding, Laterality }
 export type ReviewCall = 'swollen' | 'not-swollen' | 'not-assessable'
@@ -12,6 +14,9 @@ export interface SessionView {
   readonly patient: { readonly name: string; readonly birthDate?: string }
   readonly needPatientBanner: boolean
   readonly canSign: boolean
+  readonly canSavePhotos: boolean
+  /** A patient or relative launched: no findings are shown. */
+  readonly patientLaunch: boolean
   readonly ehr: string
   readonly language: 'en' | 'de'
   readonly mode: 'shadow' | 'assist'
@@ -101,6 +106,18 @@ const post = (csrf: string, body: unknown): RequestInit => ({
   body: JSON.stringify(body)
 })
 
+/** A photo on its way: sent only after the person agreed to the words of this version. */
+export interface PhotoOnItsWay { readonly blob: Blob; readonly side: Laterality; readonly takenAt: number; readonly camera: string }
+
+function sendPhoto<Answer>(to: 'check' | 'save', csrf: string, { blob, side, takenAt, camera }: PhotoOnItsWay): Promise<Answer> {
+  const query = new URLSearchParams({ side, camera, consent: CONSENT_VERSION, age: String(Math.max(0, Date.now() - takenAt)) })
+  return call<Answer>(`/capture/${to}?${query}`, { method: 'POST', headers: { 'content-type': blob.type, 'x-jointlens-csrf': csrf }, body: blob })
+}
+
+export const checkPhoto = (csrf: string, photo: PhotoOnItsWay) => sendPhoto<PhotoVerdict>('check', csrf, photo)
+export const savePhoto = (csrf: string, photo: PhotoOnItsWay) => sendPhoto<{ reference: string }>('save', csrf, photo)
+export const capturePage = `/smart/capture/${handle}`
+export const reviewPage = `/smart/app/${handle}`
 export const readSession = () => call<SessionView>('/session')
 export const readReview = () => call<ReviewView>('/review')
 export const readContext = () => call<ContextView>('/context')

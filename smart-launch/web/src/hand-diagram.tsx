@@ -1,15 +1,7 @@
 import { HAND_JOINTS, type HandJoint, type Laterality } from '../../../src/joints/hand-joint.ts'
 import type { JointFinding, ReviewCall } from './api.ts'
+import { HandOutline, PLACE, sideways } from './hand-outline.tsx'
 import { findingWords, fullJointName, useWords } from './words.ts'
-
-/** Where the joints of a right hand lie, seen from the back, fingers up; the left hand is mirrored. */
-const PLACE: Record<HandJoint, readonly [number, number]> = {
-  wrist: [100, 232], mcp1: [52, 178], ip1: [28, 144], mcp2: [68, 122], mcp3: [94, 114], mcp4: [119, 119], mcp5: [141, 131],
-  pip2: [60, 74], pip3: [93, 60], pip4: [124, 69], pip5: [153, 95]
-}
-const TIP: readonly (readonly [HandJoint, HandJoint | null, number, number])[] = [
-  ['mcp1', 'ip1', 10, 116], ['mcp2', 'pip2', 54, 30], ['mcp3', 'pip3', 92, 12], ['mcp4', 'pip4', 129, 26], ['mcp5', 'pip5', 164, 62]
-]
 
 export interface DiagramProps {
   readonly side: Laterality
@@ -22,17 +14,12 @@ export interface DiagramProps {
 /** The homunculus: shape tells the state (ring, filled, dashed, cross), colour only repeats it. */
 export function HandDiagram({ side, findings, calls, chosen, onChoose }: DiagramProps) {
   const w = useWords()
-  const x = (value: number) => (side === 'right' ? value : 200 - value)
+  const x = sideways(side)
   return (
     <figure className="diagram">
       <figcaption>{w.handOf(w.side[side])}</figcaption>
       <svg viewBox="0 0 200 262" role="group" aria-label={w.seenFromBack(w.side[side])}>
-        <g className="hand-outline" aria-hidden="true">
-          {TIP.map(([mcp, pip, tipX, tipY]) => (
-            <polyline key={mcp} points={[PLACE.wrist, PLACE[mcp], ...(pip ? [PLACE[pip]] : []), [tipX, tipY] as const]
-              .map(([px, py]) => `${x(px)},${py}`).join(' ')} />
-          ))}
-        </g>
+        <HandOutline side={side} />
         {HAND_JOINTS.map((joint) => {
           const finding = findings.find((one) => one.side === side && one.joint === joint)
           if (!finding) return null

@@ -2,7 +2,7 @@ import { useCallback, useEffect, useMemo, useState } from 'react'
 import type { ActivityInputs } from '../../../src/joints/activity-scores.ts'
 import { HAND_JOINTS, LATERALITIES, type HandJoint, type Laterality } from '../../../src/joints/hand-joint.ts'
 import { ActivityPanel } from './activity-panel.tsx'
-import { ApiError, readContext, readReview, readSession, requestScreening, type Review, type ContextView, type ReviewCall, type ReviewView, type SessionView } from './api.ts'
+import { ApiError, capturePage, readContext, readReview, readSession, requestScreening, type Review, type ContextView, type ReviewCall, type ReviewView, type SessionView } from './api.ts'
 import { HandDiagram } from './hand-diagram.tsx'
 import { CALL_KEYS, JointPanel } from './joint-panel.tsx'
 import { OverTime } from './over-time.tsx'
@@ -55,7 +55,7 @@ function Page({ session, review, fault, onLoad }: {
       <Header session={session} />
       {review.latest
         ? <Findings key={review.latest.id} session={session} latest={review.latest} pending={review.pending} history={review.history} onSigned={onLoad} />
-        : <Empty review={review} onRequest={() => void requestScreening(session.csrf).then(onLoad)} />}
+        : <Empty review={review} canSavePhotos={session.canSavePhotos} onRequest={() => void requestScreening(session.csrf).then(onLoad)} />}
       <Footer session={session} />
     </>
   )
@@ -138,6 +138,7 @@ function Findings({ session, latest, pending, history, onSigned }: {
         <section className="photos" aria-label={w.photos}>
           {latest.photos.map((photo) => <PhotoView key={photo.id} photo={photo} calls={calls} chosen={chosen} marks={marks} onChoose={choose} />)}
           <label className="toggle"><input type="checkbox" checked={marks} onChange={() => setMarks(!marks)} /> {w.marks} <kbd>m</kbd></label>
+          {session.canSavePhotos && <p className="toggle"><a href={capturePage}>{w.takePhotos}</a></p>}
         </section>
         <section className="review" aria-label={w.joints}>
           <div className="diagrams">
@@ -178,19 +179,22 @@ function useKeys(onKey: (key: string) => boolean): void {
   }, [onKey])
 }
 
-function Empty({ review, onRequest }: { review: ReviewView; onRequest(): void }) {
+function Empty({ review, canSavePhotos, onRequest }: { review: ReviewView; canSavePhotos: boolean; onRequest(): void }) {
   const w = useWords()
   if (review.pending) return <Notice title={w.busyTitle} text={w.busyText} busy />
-  if (review.failure?.code === 'no-photos') return <Notice title={w.noPhotosTitle} text={w.noPhotosText} action={[w.readNow, onRequest]} />
+  if (review.failure?.code === 'no-photos') return <Notice title={w.noPhotosTitle} text={w.noPhotosText} action={[w.readNow, onRequest]} link={canSavePhotos ? [w.takePhotos, capturePage] : undefined} />
   return <Notice title={w.noFindingsTitle} text={review.failure ? w.lastFailed(review.failure.code) : w.notScreened} action={[w.readNow, onRequest]} />
 }
 
-function Notice({ title, text, busy, action }: { title: string; text: string; busy?: boolean; action?: readonly [string, () => void] }) {
+function Notice({ title, text, busy, action, link }: {
+  title: string; text: string; busy?: boolean; action?: readonly [string, () => void]; link?: readonly [string, string] | undefined
+}) {
   return (
     <main className="notice" aria-busy={busy ?? false}>
       <h1>{title}</h1>
       <p>{text}</p>
       {action && <button type="button" className="primary" onClick={action[1]}>{action[0]}</button>}
+      {link && <p><a href={link[1]}>{link[0]}</a></p>}
     </main>
   )
 }
