@@ -30,7 +30,7 @@ addCalibrateCommand(program)
 async function openTools(): Promise<ScreeningTools> {
   const config = readConfig(process.env)
   const { screenings, doors, store, close } = await openJointLens(config)
-  return { config, screenings, sessionFor: doors.backendSession, store, writeWorklist, close }
+  return { config, screenings, sessionFor: doors.backendSession, store, exportPatients: doors.exportPatients, writeWorklist, close }
 }
 
 /** Runs until SIGINT or SIGTERM, then closes everything in order. */

@@ -7,6 +7,7 @@ import type { Config, TenantConfig } from './config.ts'
 import { isScreeningError, ScreeningError } from './errors.ts'
 import { fixedToken, openBackendTokens, type TokenSource } from './fhir/backend-auth.ts'
 import { readLaboratoryAndScores, readTreatmentStarts } from './fhir/clinical-context.ts'
+import { exportPatients, type ExportedPatients } from './fhir/bulk-export.ts'
 import { egressForTenant, type Egress } from './fhir/egress.ts'
 import { findHandPhotos, photosFromBundle, readPhotoBytes, type HandPhoto } from './fhir/photo-sources.ts'
 import { writePhoto } from './fhir/photo-writer.ts'
@@ -53,6 +54,12 @@ export function openTenantDoors(config: Config, now: () => number = Date.now) {
 
     /** Work without a user, with SMART Backend Services. */
     backendSession: (tenant: TenantConfig): FhirSession => sessionWith(tenant, doorOf(tenant).backend),
+
+    /** The patients of a Group, or of the whole record, by Bulk Data `$export`. */
+    exportPatients: (tenant: TenantConfig, options: { readonly group?: string }): Promise<ExportedPatients> => {
+      const { egress, backend } = doorOf(tenant)
+      return exportPatients({ tenant, egress, tokens: backend, session: sessionWith(tenant, backend), ...options })
+    },
 
     clientKeys: (tenant: TenantConfig, jku: string): Promise<JSONWebKeySet> =>
       readKeySet(doorOf(tenant).egress.alsoTo('keys', jku), jku),

@@ -5,6 +5,7 @@ import type { Config, TenantConfig } from '../config.ts'
 import { ScreeningError } from '../errors.ts'
 import type { FhirSession } from '../fhir/session.ts'
 import { plusDays, previsit, worklistCsv, type WorklistRow } from '../screening/previsit.ts'
+import { readPatientList, screenPopulation } from '../screening/population.ts'
 import { reconcile } from '../screening/reconcile.ts'
 import type { ScreeningService } from '../screening/screening.ts'
 import { dayOf } from '../screening/visits.ts'
@@ -16,6 +17,8 @@ export interface ScreeningTools {
   readonly screenings: ScreeningService & { start(): void; stop(): Promise<void> }
   readonly sessionFor: (tenant: TenantConfig) => FhirSession
   readonly store: Store
+  /** Bulk Data `$export` with the tenant's backend registration. */
+  exportPatients(tenant: TenantConfig, options: { group?: string }): Promise<{ patients: ReadonlySet<string>; errors?: number; deleted?: boolean }>
   /** The worklist as JSON, CSV and a page, in a folder. */
   writeWorklist(dir: string, worklist: { tenant: TenantConfig; date: string; rows: readonly WorklistRow[]; madeAt: string }): void
   close(): Promise<void>
@@ -23,22 +26,21 @@ export interface ScreeningTools {
 
 type Open = () => Promise<ScreeningTools>
 interface TenantOption { readonly tenant?: string }
+interface Population { readonly patients?: string; readonly group?: string; readonly all?: boolean }
 
 /** `screen`, `previsit` and `reconcile`. */
 export function addScreeningCommands(program: Command, open: Open): void {
-  program.command('screen').description('screen one patient now and print the result')
-    .requiredOption('--patient <id>', 'FHIR id of the patient')
+  program.command('screen').description('screen one patient, a list of patients, a Group or everyone, and print what came of it')
+    .option('--patient <id>', 'FHIR id of one patient: prints the whole result')
+    .option('--patients <file>', 'a list of FHIR ids, one a line: prints a JSON line per patient and a summary')
+    .option('--group <id>', 'the members of a FHIR Group, by Bulk Data $export')
+    .option('--all', 'every patient of the record, by Bulk Data $export')
     .option('--tenant <id>', 'the EHR, when several are configured')
-    .action((options: TenantOption & { patient: string }) => withTools(open, async (tools) => {
-      const tenant = tenantOf(tools.config, options.tenant)
-      tools.screenings.start()
-      await tools.screenings.request(tenant.id, options.patient, 'command')
-      const status = await tools.screenings.settled(tenant.id, options.patient)
-      if (status.failure) throw new ScreeningError('ERR_EHR_ANSWER', `The screening ended with ${status.failure.code}`)
-      if (!status.latest) throw new ScreeningError('ERR_PHOTO_UNREACHABLE', 'Expected hand photos in the record but found none')
-      const { id, photoTime, count, findings, written } = status.latest
-      print({ screening: id, photoTime, count, findings, written })
-    }))
+    .action((options: TenantOption & Population & { patient?: string }) => {
+      const ways = [options.patient, options.patients, options.group, options.all].filter((one) => one !== undefined)
+      if (ways.length !== 1) throw new ScreeningError('ERR_USAGE', 'Expected one of --patient, --patients, --group and --all')
+      return withTools(open, (tools) => options.patient === undefined ? screenMany(tools, options) : screenOne(tools, options.patient, options))
+    })
 
   program.command('previsit').description('screen everyone with an appointment on a date and print the worklist')
     .requiredOption('--date <date>', 'YYYY-MM-DD, "today" or "tomorrow", in the time zone of the site', appointmentDate)
@@ -64,6 +66,29 @@ export function addScreeningCommands(program: Command, open: Open): void {
       const report = await reconcile({ store: tools.store, sessionFor: tools.sessionFor, tenant })
       print({ tenant: tenant.id, ...report })
     }))
+}
+
+async function screenOne(tools: ScreeningTools, patient: string, options: TenantOption): Promise<void> {
+  const tenant = tenantOf(tools.config, options.tenant)
+  tools.screenings.start()
+  await tools.screenings.request(tenant.id, patient, 'command')
+  const status = await tools.screenings.settled(tenant.id, patient)
+  if (status.failure) throw new ScreeningError('ERR_EHR_ANSWER', `The screening ended with ${status.failure.code}`)
+  if (!status.latest) throw new ScreeningError('ERR_PHOTO_UNREACHABLE', 'Expected hand photos in the record but found none')
+  const { id, photoTime, count, findings, written } = status.latest
+  print({ screening: id, photoTime, count, findings, written })
+}
+
+/** The list is complete before the first screening starts: an export's files do not wait for hours of inference. */
+async function screenMany(tools: ScreeningTools, options: TenantOption & Population): Promise<void> {
+  const tenant = tenantOf(tools.config, options.tenant)
+  const { patients, ...exported } = options.patients === undefined
+    ? await tools.exportPatients(tenant, options.group === undefined ? {} : { group: options.group })
+    : { patients: await readPatientList(options.patients) }
+  tools.screenings.start()
+  const summary = await withProgress((onProgress) =>
+    screenPopulation({ service: tools.screenings, tenant, patients, onProgress, onResult: print }))
+  print({ tenant: tenant.id, summary, ...(exported.errors === undefined ? {} : { export: exported }) })
 }
 
 async function withTools(open: Open, work: (tools: ScreeningTools) => Promise<void>): Promise<void> {

@@ -12,20 +12,25 @@ export interface Capabilities {
   canSearch(type: string, parameter: string): boolean
   /** The parameter as this server spells it (Epic writes `_lastupdated`); undefined when it does not list it. */
   spelled(type: string, parameter: string): string | undefined
+  /** Bulk Data `$export` of a group, of all patients, or of the whole system. */
+  canExport(level: 'Group' | 'Patient' | 'system'): boolean
   conditionalCreate(type: string): boolean
   updateCreate(type: string): boolean
 }
 
 const codes = z.array(z.object({ code: z.string() })).default([])
+const operations = z.array(z.object({ name: z.string() })).default([])
 const statement = z.object({
   resourceType: z.literal('CapabilityStatement'),
   fhirVersion: z.string().default(''),
   rest: z.array(z.object({
     mode: z.string().optional(),
     interaction: codes,
+    operation: operations,
     resource: z.array(z.object({
       type: z.string(),
       interaction: codes,
+      operation: operations,
       conditionalCreate: z.boolean().default(false),
       updateCreate: z.boolean().default(false),
       searchParam: z.array(z.object({ name: z.string() })).default([])
@@ -59,6 +64,11 @@ export function readCapabilities(value: unknown): Capabilities {
       const listed = resources.get(type)?.searchParam ?? []
       if (!can(type, 'search-type')) return undefined
       return listed.length === 0 ? parameter : listed.find(({ name }) => name.toLowerCase() === parameter.toLowerCase())?.name
+    },
+    canExport(level) {
+      const listed = level === 'system' ? rest?.operation : resources.get(level)?.operation
+      // `export`, and `group-export` or `patient-export` as the definitions are called.
+      return silent || (listed?.some(({ name }) => /^(?:(?:group|patient)-)?export$/.test(name)) ?? false)
     },
     conditionalCreate: (type) => resources.get(type)?.conditionalCreate ?? false,
     updateCreate: (type) => resources.get(type)?.updateCreate ?? false

@@ -6,7 +6,7 @@ import type { TenantConfig } from '../config.ts'
 import { isScreeningError, ScreeningError, type ErrorCode } from '../errors.ts'
 
 /** What an outgoing request is for; each purpose has its own list of exact origins. */
-export type EgressPurpose = 'fhir' | 'token' | 'keys' | 'smart-configuration' | 'photo'
+export type EgressPurpose = 'fhir' | 'token' | 'keys' | 'smart-configuration' | 'photo' | 'bulk'
 
 export interface EgressRules {
   /** Exact origins (scheme, host, port) by purpose. */
@@ -38,9 +38,18 @@ export interface EgressResponse {
   readonly url: string
 }
 
+/** An answer too large to be held: its bytes as they arrive. Whoever takes it reads it to its end or breaks off. */
+export interface EgressStream {
+  readonly status: number
+  readonly headers: Headers
+  readonly chunks: AsyncIterable<Uint8Array>
+}
+
 export interface Egress {
   /** Throws ERR_EGRESS_REFUSED before anything is sent, ERR_EHR_UNREACHABLE for time-outs and network faults. */
   fetch(url: string, request: EgressRequest): Promise<EgressResponse>
+  /** The same for a file of any size: `maxBytes` over all of it, `timeoutMs` from one chunk to the next. Its chunks throw like `fetch`. */
+  stream(url: string, request: EgressRequest): Promise<EgressStream>
   /** This egress with one more origin, for an endpoint that the tenant's own SMART configuration names. Same sockets. */
   alsoTo(purpose: EgressPurpose, url: string): Egress
   close(): Promise<void>
@@ -74,7 +83,8 @@ export function egressForTenant(
     'smart-configuration': [fhir],
     token: [fhir],
     keys: [fhir, ...tenant.photoOrigins, ...tenant.cdsClients.flatMap(({ jku }) => (jku ? [jku] : []))],
-    photo: tenant.photoOrigins
+    photo: tenant.photoOrigins,
+    bulk: [fhir]
   }
   const origins = Object.fromEntries(Object.entries(own).map(([purpose, listed]) =>
     [purpose, [...listed, ...(extraOrigins[purpose as EgressPurpose] ?? [])].map(originOf)]))
@@ -89,6 +99,7 @@ function withRules(rules: EgressRules, agent: Agent): Egress {
       const url = checkedUrl(address, request, rules)
       return send(url, request, agent)
     },
+    stream: async (address, request) => openStream(checkedUrl(address, request, rules), request, agent),
     alsoTo(purpose, url) {
       const listed = rules.origins[purpose] ?? []
       return withRules({ ...rules, origins: { ...rules.origins, [purpose]: [...listed, originOf(url)] } }, agent)
@@ -106,7 +117,7 @@ function checkedUrl(address: string, request: EgressRequest, rules: EgressRules)
   if (!(rules.origins[request.purpose] ?? []).includes(url.origin)) throw refused(`an origin listed for ${request.purpose}`)
   if (request.purpose === 'fhir' || request.purpose === 'smart-configuration') {
     if (!isBelow(url, rules.fhirBase)) throw refused('an address below the FHIR base')
-  } else if (Object.keys(request.headers ?? {}).some((name) => name.toLowerCase() === 'authorization')) {
+  } else if (request.purpose !== 'bulk' && Object.keys(request.headers ?? {}).some((name) => name.toLowerCase() === 'authorization')) {
     throw refused('no token except for the FHIR server')
   }
   const host = url.hostname.replace(/^\[|\]$/g, '')
@@ -144,6 +155,40 @@ async function send(url: URL, request: EgressRequest, agent: Agent): Promise<Egr
     const body = await readCapped(response, request.maxBytes ?? MAX_BYTES, request.tooLarge ?? 'ERR_EHR_ANSWER')
     return { status: response.status, headers: new Headers([...response.headers]), body, url: url.href }
   } catch (cause) {
+    throw coded(cause, request.signal)
+  }
+}
+
+async function openStream(url: URL, request: EgressRequest, agent: Agent): Promise<EgressStream> {
+  const idle = new AbortController()
+  const alive = () => setTimeout(() => { idle.abort(new DOMException('idle', 'TimeoutError')) }, request.timeoutMs ?? TOTAL_TIMEOUT_MS)
+  let timer = alive()
+  try {
+    const signal = request.signal ? AbortSignal.any([idle.signal, request.signal]) : idle.signal
+    const response = await fetch(url, { method: request.method ?? 'GET', headers: { ...request.headers }, redirect: 'manual', dispatcher: agent, signal })
+    if (response.status >= 300 && response.status < 400) {
+      await response.body?.cancel()
+      throw refused('an answer without redirect')
+    }
+    async function* chunks(): AsyncGenerator<Uint8Array> {
+      let size = 0
+      try {
+        for await (const chunk of (response.body ?? []) as AsyncIterable<Uint8Array>) {
+          clearTimeout(timer)
+          size += chunk.byteLength
+          if (size > (request.maxBytes ?? MAX_BYTES)) throw new ScreeningError(request.tooLarge ?? 'ERR_EHR_ANSWER', `Expected at most ${request.maxBytes ?? MAX_BYTES} bytes but received more`)
+          yield chunk
+          timer = alive()
+        }
+      } catch (cause) {
+        throw coded(cause, request.signal)
+      } finally {
+        clearTimeout(timer)
+      }
+    }
+    return { status: response.status, headers: new Headers([...response.headers]), chunks: chunks() }
+  } catch (cause) {
+    clearTimeout(timer)
     throw coded(cause, request.signal)
   }
 }

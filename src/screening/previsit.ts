@@ -44,7 +44,7 @@ export async function previsit({ service, sessionFor, tenant, date, onProgress, 
   onProgress?.(0, coming.size)
   for (const [patientId, { start, name }] of coming) {
     const status = await settledOrStopped(service.settled(tenant.id, patientId, { timeoutMs }), signal)
-    rows.push({ patientId, ...(name ? { name } : {}), appointment: start, ...judge(status, tenant, start) })
+    rows.push({ patientId, ...(name ? { name } : {}), appointment: start, ...outcomeOf(status, tenant, start) })
     onProgress?.(rows.length, coming.size)
   }
   return rows
@@ -91,14 +91,15 @@ async function appointmentsOn(session: FhirSession, timeZone: string, date: stri
   return [...found.values()]
 }
 
-function judge(
-  { latest, failure, pending }: ScreeningStatus, { currentPhotoDays }: TenantConfig, appointment: string
+/** What came of a screening, for a visit at this time. */
+export function outcomeOf(
+  { latest, failure, pending }: ScreeningStatus, { currentPhotoDays }: TenantConfig, visit: string
 ): Omit<WorklistRow, 'patientId' | 'name' | 'appointment'> {
   if (failure?.code === 'no-photos') return { status: 'no-photo', reason: 'no-photos' }
   if (failure?.code.startsWith('ERR_PHOTO_')) return { status: 'needs-photo', reason: failure.code }
   if (!latest) return { status: 'failed', reason: failure?.code ?? (pending ? 'still-running' : 'ERR_INTERNAL') }
   const { count, photoTime, findings } = latest
-  const old = Date.parse(appointment) - Date.parse(photoTime) > currentPhotoDays * 86_400_000
+  const old = Date.parse(visit) - Date.parse(photoTime) > currentPhotoDays * 86_400_000
   if (count.assessable > 0) return { ...(old ? { status: 'needs-photo', reason: 'old-photo' } : { status: 'results' }), count, photoTime }
   const [reason] = findings.flatMap((one) => one.kind === 'not-assessed' && one.reason !== 'no-photo' ? [one.reason] : [])
   return { status: 'needs-photo', reason: reason ?? 'no-photo', photoTime }

@@ -1,0 +1,93 @@
+import { createReadStream } from 'node:fs'
+import { createInterface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { TenantConfig } from '../config.ts'
+import { isScreeningError, ScreeningError } from '../errors.ts'
+import { checkedId } from '../fhir/session.ts'
+import { outcomeOf, type WorklistRow } from './previsit.ts'
+import type { ScreeningService, ScreeningStatus } from './screening.ts'
+
+export type PopulationRow = Omit<WorklistRow, 'name' | 'appointment'>
+
+export interface PopulationOptions {
+  readonly service: Pick<ScreeningService, 'request' | 'settled'>
+  readonly tenant: TenantConfig
+  readonly patients: ReadonlySet<string>
+  /** Called once per patient, in the order given. */
+  readonly onResult: (row: PopulationRow) => void
+  readonly onProgress?: (done: number, total: number) => void
+  /** Patients asked for at once: more would fill the queue, fewer would let workers idle. */
+  readonly window?: number
+  readonly timeoutMs?: number
+  readonly now?: () => Date
+}
+
+export type PopulationSummary = Readonly<Record<WorklistRow['status'], number>> & { readonly patients: number }
+
+const MAX_PATIENTS = 1_000_000
+const FULL_QUEUE_MS = 1_000
+
+/**
+ * Screens many patients, each once, a window of them at a time, so that neither queue nor memory grows with the population. Begun
+ * again, it passes quickly over whoever has a result for the same photos.
+ */
+export async function screenPopulation({
+  service, tenant, patients, onResult, onProgress, window = 100, timeoutMs = 600_000, now = () => new Date()
+}: PopulationOptions): Promise<PopulationSummary> {
+  const summary = { patients: patients.size, results: 0, 'needs-photo': 0, 'no-photo': 0, failed: 0 }
+  let done = 0
+  const waiting: { readonly patientId: string; readonly settled: Promise<ScreeningStatus> }[] = []
+  const finish = async () => {
+    const next = waiting.shift()
+    if (!next) return
+    const row = { patientId: next.patientId, ...outcomeOf(await next.settled, tenant, now().toISOString()) }
+    summary[row.status]++
+    onResult(row)
+    onProgress?.(++done, patients.size)
+  }
+  onProgress?.(0, patients.size)
+  for (const patientId of patients) {
+    if (waiting.length >= window) await finish()
+    await requested(service, tenant.id, patientId)
+    const settled = service.settled(tenant.id, patientId, { timeoutMs })
+    // Looked at in its turn; until then it is nobody's unhandled rejection.
+    settled.catch(() => undefined)
+    waiting.push({ patientId, settled })
+  }
+  while (waiting.length > 0) await finish()
+  return summary
+}
+
+/** A full queue empties by itself. */
+async function requested(service: PopulationOptions['service'], tenant: string, patientId: string): Promise<void> {
+  for (;;) {
+    try {
+      return await service.request(tenant, patientId, 'previsit')
+    } catch (error) {
+      if (!isScreeningError(error) || error.code !== 'ERR_RATE_LIMITED') throw error
+      await sleep(FULL_QUEUE_MS)
+    }
+  }
+}
+
+/**
+ * A list of patients: one FHIR id or `Patient/id` a line; empty lines and what follows `#` are passed over, a patient named twice
+ * counts once. Throws ERR_USAGE with the number of the line that is something else.
+ */
+export async function readPatientList(path: string): Promise<ReadonlySet<string>> {
+  const patients = new Set<string>()
+  let number = 0
+  try {
+    for await (const line of createInterface({ input: createReadStream(path, 'utf8'), crlfDelay: Infinity })) {
+      number++
+      const id = line.replace(/#.*/, '').trim().replace(/^Patient\//, '')
+      if (id) patients.add(checkedId(id))
+      if (patients.size > MAX_PATIENTS) throw new ScreeningError('ERR_USAGE', `Expected at most ${MAX_PATIENTS} patients in the list but there are more`)
+    }
+  } catch (cause) {
+    if (!isScreeningError(cause)) throw new ScreeningError('ERR_USAGE', `Expected a list of patients that can be read but received "${path}"`, { cause })
+    if (cause.code === 'ERR_USAGE') throw cause
+    throw new ScreeningError('ERR_USAGE', `Expected a FHIR id on line ${number} of the list of patients`, { cause })
+  }
+  return patients
+}
