@@ -137,7 +137,7 @@ async function readScreenedPhoto(session: FhirSession, patientId: string, { reso
   return readPhotoBytes(session, photo)
 }
 
-function reviewInput(session: AppSession, screening: Screening, { decisions, activity }: SignedReview, now: () => number): ReviewInput {
+function reviewInput(session: AppSession, screening: Screening, { decisions, activity, examined }: SignedReview, now: () => number): ReviewInput {
   if (!session.fhirUser) throw new ScreeningError('ERR_FORBIDDEN', 'Expected to know who signs, but the EHR sent no identity; nothing was written.')
   return {
     tenant: screening.tenant,
@@ -150,6 +150,7 @@ function reviewInput(session: AppSession, screening: Screening, { decisions, act
     model: screening.model,
     decisions: onceEach(decisions),
     ...(activity ? { activity } : {}),
+    ...(examined ? { examined: { tender: onceEach(examined.tender), swollen: onceEach(examined.swollen) } } : {}),
     signed: new Date(now()).toISOString()
   }
 }

@@ -4,7 +4,7 @@ import express, { type Request, type Response, type Router } from 'express'
 import { z } from 'zod'
 import type { TenantConfig } from '../../src/config.ts'
 import { isScreeningError, ScreeningError } from '../../src/errors.ts'
-import { HAND_JOINTS, LATERALITIES } from '../../src/joints/hand-joint.ts'
+import { HAND_JOINTS, LARGE_JOINTS, LATERALITIES } from '../../src/joints/hand-joint.ts'
 import { openSession, SESSION_SECONDS, type AppSession } from './app-session.ts'
 import { isPatientLaunch, type CaptureDesk } from './capture-desk.ts'
 import { addCaptureRoutes } from './capture-routes.ts'
@@ -34,7 +34,14 @@ const activity = z.strictObject({
   tenderJointCount28: count28, swollenJointCount28: count28, patientGlobal: global10, physicianGlobal: global10,
   crpMgPerL: z.number().min(0).max(1000).optional(), esrMmPerH: z.number().min(1).max(200).optional()
 })
-const review = z.strictObject({ screeningId: z.string().max(64), decisions: z.array(decision).min(1).max(22), activity: activity.optional() })
+const side = z.enum(LATERALITIES)
+const examined = z.strictObject({
+  tender: z.array(z.strictObject({ side, joint: z.enum([...HAND_JOINTS, ...LARGE_JOINTS]) })).max(28),
+  swollen: z.array(z.strictObject({ side, joint: z.enum(LARGE_JOINTS) })).max(6)
+})
+const review = z.strictObject({
+  screeningId: z.string().max(64), decisions: z.array(decision).max(22), activity: activity.optional(), examined: examined.optional()
+}).refine((one) => one.decisions.length > 0 || one.activity !== undefined || one.examined !== undefined, 'Nothing was decided or entered.')
 
 /**
  * The SMART app's server: `/launch`, `/callback`, the page and its API, mounted at `/smart`. Tokens stay here; the page
@@ -174,7 +181,7 @@ async function changingSessionOf(deps: SmartDeps, request: Request): Promise<Ope
 function checked(body: unknown): SignedReview {
   const result = review.safeParse(body)
   if (result.success) return withoutUndefined(result.data) as SignedReview
-  throw new ScreeningError('ERR_REQUEST_INVALID', `Expected {screeningId, decisions, activity?} for the review. ${result.error.issues[0]?.message ?? ''}`)
+  throw new ScreeningError('ERR_REQUEST_INVALID', `Expected {screeningId, decisions, activity?, examined?} for the review. ${result.error.issues[0]?.message ?? ''}`)
 }
 
 function withoutUndefined(value: object): object {

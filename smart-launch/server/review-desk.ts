@@ -1,6 +1,7 @@
 import type { Patient } from 'fhir/r4.js'
 import type { TenantConfig } from '../../src/config.ts'
 import { ScreeningError } from '../../src/errors.ts'
+import type { ExaminedJoints } from '../../src/fhir/resources/clinician-resources.ts'
 import type { ActivityInputs } from '../../src/joints/activity-scores.ts'
 import type { PhotoRegion } from '../../src/joints/finding.ts'
 import { handThatSpeaks } from '../../src/joints/hand-joint-count.ts'
@@ -17,7 +18,7 @@ export type ReviewCall = 'swollen' | 'not-swollen' | 'not-assessable'
 export interface ReviewDecision { readonly side: Laterality; readonly joint: HandJoint; readonly call: ReviewCall }
 export interface JointAt { readonly side: Laterality; readonly joint: HandJoint }
 /** What is previewed and signed: calls on hand joints and, if the clinician entered them, the inputs of the activity scores. */
-export interface SignedReview { readonly screeningId: string; readonly decisions: readonly ReviewDecision[]; readonly activity?: ActivityInputs }
+export interface SignedReview { readonly screeningId: string; readonly decisions: readonly ReviewDecision[]; readonly activity?: ActivityInputs; readonly examined?: ExaminedJoints }
 
 /** What the app needs of the record, with the launching clinician's own token. */
 export interface ReviewRecord extends ContextRecord {

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import type { CodeableConcept, Coding } from 'fhir/r4.js'
-import { lateralisedJointCode, type HandJoint, type Laterality } from '../joints/hand-joint.ts'
+import { lateralisedJointCode, type HandJoint, type LargeJoint, type Laterality } from '../joints/hand-joint.ts'
 
 /** One term of codes.json, the registry every written code comes from (source, confidence and traps stand beside it there). */
 interface RegistryTerm {
@@ -73,16 +73,22 @@ export function jointSite(side: Laterality, joint: HandJoint): CodeableConcept {
   const entry = registry.joints.find((one) => one.code === code)
   if (!entry) throw new Error(`Expected joint ${code} in codes.json`)
   return {
-    extension: [{
-      url: extensionUrl('laterality'),
-      valueCodeableConcept: { coding: [termFor('laterality', 'laterality qualifier', side)] }
-    }],
+    extension: [lateralityExtension(side)],
     coding: [
       { system: `${OWN_BASE}/CodeSystem/hand-joint`, code: entry.code, display: entry.display },
       { system: PRESENT.system ?? '', code: entry.snomedJointNoSide, display: withoutTag(entry.snomedDisplay) }
     ],
     text: entry.text
   }
+}
+
+/** Shoulder, elbow or knee of one side. The registry has no code for them, so words and the side's extension say it. */
+export function largeJointSite(side: Laterality, joint: LargeJoint): CodeableConcept {
+  return { extension: [lateralityExtension(side)], text: `${side === 'left' ? 'Left' : 'Right'} ${joint}` }
+}
+
+function lateralityExtension(side: Laterality) {
+  return { url: extensionUrl('laterality'), valueCodeableConcept: { coding: [termFor('laterality', 'laterality qualifier', side)] } }
 }
 
 export function extensionUrl(name: string): string {

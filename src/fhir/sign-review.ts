@@ -1,6 +1,6 @@
 import type { Observation } from 'fhir/r4.js'
 import { ScreeningError } from '../errors.ts'
-import { HAND_JOINTS, LATERALITIES, type HandJoint, type Laterality } from '../joints/hand-joint.ts'
+import { HAND_JOINTS, LATERALITIES, type Laterality } from '../joints/hand-joint.ts'
 import { RESULT_ID } from './codes.ts'
 import { outgoingFaults } from './invariants.ts'
 import { clinicianResources, previewOf, type ClinicianInput } from './resources/clinician-resources.ts'
@@ -118,7 +118,7 @@ function refuseFaults(resources: Parameters<typeof outgoingFaults>[0], outside: 
 }
 
 /** Side and joint of a review that holds each joint at most once; ERR_REQUEST_INVALID otherwise. */
-export function onceEach<T extends { side: Laterality; joint: HandJoint }>(decisions: readonly T[]): readonly T[] {
+export function onceEach<T extends { side: Laterality; joint: string }>(decisions: readonly T[]): readonly T[] {
   const keys = decisions.map(({ side, joint }) => `${side} ${joint}`)
   const twice = keys.find((key, index) => keys.indexOf(key) !== index)
   if (twice) throw new ScreeningError('ERR_REQUEST_INVALID', `Expected each joint once but received ${twice} twice`)

@@ -11,6 +11,12 @@ export type Laterality = (typeof LATERALITIES)[number]
 /** Both hands: the 22 joints of the 28-joint count that a photo can show (Fuchs 1989). */
 export const HAND_JOINT_TOTAL = HAND_JOINTS.length * LATERALITIES.length
 
+/** The six of the 28 that no photo of a hand shows. */
+export const LARGE_JOINTS = ['shoulder', 'elbow', 'knee'] as const
+export type LargeJoint = (typeof LARGE_JOINTS)[number]
+/** One joint of the 28-joint set. */
+export interface JointOf28 { readonly side: Laterality; readonly joint: HandJoint | LargeJoint }
+
 export type JointGroup = 'wrist' | 'mcp' | 'pip'
 
 export function jointGroup(joint: HandJoint): JointGroup {

@@ -94,9 +94,9 @@ export const flows: readonly Flow[] = [
       await picture('review-page.png', app)
       await check('review', app)
       await app.getByRole('button', { name: 'Preview' }).click()
-      await app.getByText(/Exactly this will be written \(3 resources\)/).waitFor()
+      await app.getByText(/Exactly this will be written \(4 resources\)/).waitFor()
       await app.getByRole('button', { name: 'Sign and record' }).click()
-      await app.getByText(/3 resources are in the record/).waitFor()
+      await app.getByText(/4 resources are in the record/).waitFor()
     }
   },
   {
@@ -120,7 +120,8 @@ export const flows: readonly Flow[] = [
     async run({ page, site }) {
       const app = await launched(page, site, 'demo-2')
       await app.getByLabel(/I examined all 28 joints/).check()
-      await app.getByLabel('Right knee').first().or(app.locator('.activity input[type=checkbox]').first()).check()
+      await app.getByRole('row', { name: /Right knee/ }).getByLabel('tender').check()
+      await app.getByText('Marked so far: 0 swollen, 1 tender.').waitFor()
       await app.getByLabel('Patient global, 0–10').fill('3')
       await app.getByText(/needs: Physician global/).first().waitFor()
       await app.getByLabel('Physician global, 0–10').fill('2')

@@ -113,10 +113,42 @@ describe('activity scores that a clinician signs', () => {
   })
 })
 
+describe('joints found on examination', () => {
+  const examined = {
+    tender: [{ side: 'left' as const, joint: 'mcp2' as const }, { side: 'right' as const, joint: 'knee' as const }],
+    swollen: [{ side: 'right' as const, joint: 'elbow' as const }]
+  }
+  const codesOf = async () => (await search()).filter(({ status }) => status === 'final').map(({ code, valueCodeableConcept }) => `${code.coding?.[0]?.code} ${valueCodeableConcept?.text}`)
+
+  test('are written one by one, the joint as the value and its side in words', async () => {
+    await signReview(session, { ...input, examined })
+    expect(await codesOf()).toEqual(expect.arrayContaining([
+      '88983-2 Left hand, index finger, MCP joint (MCP 2)', '88983-2 Right knee', '88984-0 Right elbow'
+    ]))
+    expect(JSON.stringify(await search())).not.toContain('88981-6')
+  })
+
+  test('are the members of the counts when they are what was counted, and only then', async () => {
+    await signReview(session, { ...input, examined, activity: { tenderJointCount28: 2, swollenJointCount28: 9 } })
+    const all = await search()
+    const countOf = (wanted: string) => all.find(({ code }) => code.coding?.[0]?.code === wanted)
+    expect(countOf('88981-6')?.hasMember?.map(({ reference }) => all.find(({ id }) => `Observation/${id}` === reference)?.valueCodeableConcept?.text)).toHaveLength(2)
+    expect(countOf('88980-8')?.hasMember).toBeUndefined()
+  })
+
+  test('signed twice are written once', async () => {
+    await signReview(session, { ...input, examined })
+    const before = (await search()).length
+    await signReview(session, { ...input, examined })
+    expect((await search()).length).toBe(before)
+  })
+})
+
 test('what is signed is valid R4 for two validators', () => {
   const fhir = new Fhir()
   for (const one of previewOf(clinicianResources({
-    ...input, aiObservation: () => 'Observation/ai-1', activity: { tenderJointCount28: 1, swollenJointCount28: 2, patientGlobal: 3, physicianGlobal: 2, crpMgPerL: 4, esrMmPerH: 9 }
+    ...input, aiObservation: () => 'Observation/ai-1', activity: { tenderJointCount28: 1, swollenJointCount28: 2, patientGlobal: 3, physicianGlobal: 2, crpMgPerL: 4, esrMmPerH: 9 },
+    examined: { tender: [{ side: 'left', joint: 'shoulder' }], swollen: [{ side: 'left', joint: 'knee' }] }
   }))) {
     expect(validateResource(one as MedplumObservation).filter(({ severity }) => severity === 'error')).toEqual([])
     const { messages } = fhir.validate(one, { skipCodeValidation: true })

@@ -249,9 +249,11 @@ describe('a session', () => {
     const send = (body: unknown) => go(`${base}/smart/api/${handle}/sign`, {
       method: 'POST', headers: { 'content-type': 'application/json', 'x-jointlens-csrf': session.csrf }, body: JSON.stringify(body)
     })
-    const review = { screeningId: 's', decisions: [{ side: 'left', joint: 'mcp2', call: 'swollen' }], activity: { patientGlobal: 3 } }
+    const review = { screeningId: 's', decisions: [{ side: 'left', joint: 'mcp2', call: 'swollen' }], activity: { patientGlobal: 3 }, examined: { tender: [{ side: 'left', joint: 'knee' }], swollen: [] } }
+    expect((await send({ ...review, examined: { tender: [], swollen: [{ side: 'left', joint: 'mcp2' }] } })).status).toBe(400)
     expect((await send({ ...review, decisions: [{ side: 'left', joint: 'mcp9', call: 'swollen' }] })).status).toBe(400)
     expect((await send({ ...review, patientId: 'pat-2' })).status).toBe(400)
+    expect((await send({ screeningId: 's', decisions: [] })).status).toBe(400)
     expect((await send(review)).status).toBe(201)
     expect(signed).toEqual([review])
   })

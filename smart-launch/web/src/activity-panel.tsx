@@ -1,31 +1,36 @@
 import { useEffect, useMemo, useState } from 'react'
 import { activityScores, type ActivityInputs } from '../../../src/joints/activity-scores.ts'
-import { LATERALITIES } from '../../../src/joints/hand-joint.ts'
+import { LARGE_JOINTS, LATERALITIES, type LargeJoint, type Laterality } from '../../../src/joints/hand-joint.ts'
 import type { ContextView } from './api.ts'
 import { countedValue, LaboratoryField } from './laboratory-field.tsx'
-import { useWords, type LargeJoint } from './words.ts'
+import { useWords } from './words.ts'
 
-const LARGE: readonly LargeJoint[] = ['shoulder', 'elbow', 'knee']
 const GLOBALS = ['patientGlobal', 'physicianGlobal'] as const
 const LABORATORY = ['crpMgPerL', 'esrMmPerH'] as const
 type Typed = Partial<Record<(typeof GLOBALS)[number] | (typeof LABORATORY)[number], string>>
+
+type LargeAt = { readonly side: Laterality; readonly joint: LargeJoint }
+export interface LargeFindings { readonly swollen: readonly LargeAt[]; readonly tender: readonly LargeAt[] }
 
 export interface ActivityPanelProps {
   /** Hand joints the clinician called swollen, and marked tender. */
   readonly handSwollen: number
   readonly handTender: number
+  /** Hand joints that the clinician could not assess: with one of them there is no 28-joint count. */
+  readonly handNotAssessable: number
   /** What the record holds; undefined while it is read. */
   readonly context: ContextView | undefined
   onChange(inputs: ActivityInputs | undefined): void
+  onLarge(found: LargeFindings): void
 }
 
 /** What no photo shows, entered by the clinician: large joints, tenderness, globals and laboratory. Scores name what is missing. */
-export function ActivityPanel({ handSwollen, handTender, context, onChange }: ActivityPanelProps) {
+export function ActivityPanel({ handSwollen, handTender, handNotAssessable, context, onChange, onLarge }: ActivityPanelProps) {
   const w = useWords()
   const [examined, setExamined] = useState(false)
   const [large, setLarge] = useState<ReadonlySet<string>>(new Set())
   const [typed, setTyped] = useState<Typed>({})
-  const inputs = useMemo(() => collect(examined, handSwollen, handTender, large, withRecord(typed, context)), [examined, handSwollen, handTender, large, typed, context])
+  const inputs = useMemo(() => collect(examined && handNotAssessable === 0, handSwollen, handTender, large, withRecord(typed, context)), [examined, handNotAssessable, handSwollen, handTender, large, typed, context])
   const scores = useMemo(() => {
     try {
       return activityScores(inputs)
@@ -36,6 +41,7 @@ export function ActivityPanel({ handSwollen, handTender, context, onChange }: Ac
   const entered = examined || Object.values(typed).some((value) => value !== '')
   // A laboratory value alone, filled in from the record, is nothing that the clinician entered.
   useEffect(() => onChange(scores && entered ? inputs : undefined), [inputs, scores, entered, onChange])
+  useEffect(() => onLarge({ swollen: markedIn(large, 'swollen'), tender: markedIn(large, 'tender') }), [large, onLarge])
   const toggle = (key: string) => {
     const next = new Set(large)
     if (!next.delete(key)) next.add(key)
@@ -47,7 +53,7 @@ export function ActivityPanel({ handSwollen, handTender, context, onChange }: Ac
       <p>{w.activityLead}</p>
       <div className="activity-grid">
         <table>
-          <tbody>{LARGE.flatMap((joint) => LATERALITIES.map((side) => (
+          <tbody>{LARGE_JOINTS.flatMap((joint) => LATERALITIES.map((side) => (
             <tr key={`${side}-${joint}`}>
               <th scope="row">{w.side[side]} {w.large[joint]}</th>
               {(['swollen', 'tender'] as const).map((kind) => (
@@ -69,6 +75,9 @@ export function ActivityPanel({ handSwollen, handTender, context, onChange }: Ac
           ))}
           {context?.absent.laboratory && <p className="absent">{w.noLaboratory[context.absent.laboratory]}</p>}
           <label className="examined"><input type="checkbox" checked={examined} onChange={() => setExamined(!examined)} /> {w.examinedAll}</label>
+          <p className="examined" role="status">
+            {examined && handNotAssessable > 0 ? w.notAssessable28(handNotAssessable) : w.counted(handSwollen + markedIn(large, 'swollen').length, handTender + markedIn(large, 'tender').length)}
+          </p>
         </div>
       </div>
       {scores
@@ -85,6 +94,10 @@ export function ActivityPanel({ handSwollen, handTender, context, onChange }: Ac
   )
 }
 
+function markedIn(large: ReadonlySet<string>, kind: 'swollen' | 'tender'): readonly LargeAt[] {
+  return LATERALITIES.flatMap((side) => LARGE_JOINTS.flatMap((joint) => (large.has(`${side}-${joint}-${kind}`) ? [{ side, joint }] : [])))
+}
+
 function without(typed: Typed, name: keyof Typed, value: string | undefined): Typed {
   const { [name]: _before, ...rest } = typed
   return value === undefined ? rest : { ...rest, [name]: value }
@@ -95,9 +108,8 @@ function withRecord(typed: Typed, context: ContextView | undefined): Typed {
 }
 
 function collect(examined: boolean, handSwollen: number, handTender: number, large: ReadonlySet<string>, typed: Typed): ActivityInputs {
-  const of = (kind: string) => [...large].filter((key) => key.endsWith(`-${kind}`)).length
   return {
-    ...(examined ? { swollenJointCount28: handSwollen + of('swollen'), tenderJointCount28: handTender + of('tender') } : {}),
+    ...(examined ? { swollenJointCount28: handSwollen + markedIn(large, 'swollen').length, tenderJointCount28: handTender + markedIn(large, 'tender').length } : {}),
     ...Object.fromEntries(Object.entries(typed).flatMap(([name, value]) => value ? [[name, Number(value)]] : []))
   }
 }

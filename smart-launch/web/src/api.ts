@@ -1,7 +1,7 @@
 import type { ActivityIndex, ActivityInputs } from '../../../src/joints/activity-scores.ts'
 import type { HandAssessment, JointFinding, ModelIdentity } from '../../../src/joints/finding.ts'
 import type { HandJointCount } from '../../../src/joints/hand-joint-count.ts'
-import type { HandJoint, Laterality } from '../../../src/joints/hand-joint.ts'
+import type { HandJoint, JointOf28, Laterality } from '../../../src/joints/hand-joint.ts'
 import type { LaboratoryValue } from '../../../src/joints/laboratory.ts'
 import type { OcclusionMap } from '../../../src/joints/occlusion-map.ts'
 import type { PhotoVerdict } from '../../../src/joints/photo-verdict.ts'
@@ -71,6 +71,7 @@ export interface Review {
   readonly screeningId: string
   readonly decisions: readonly Decision[]
   readonly activity?: ActivityInputs
+  readonly examined?: { readonly tender: readonly JointOf28[]; readonly swollen: readonly JointOf28[] }
 }
 
 export interface Decision { readonly side: Laterality; readonly joint: HandJoint; readonly call: ReviewCall }

@@ -1,7 +1,7 @@
 import { useCallback, useEffect, useMemo, useState } from 'react'
 import type { ActivityInputs } from '../../../src/joints/activity-scores.ts'
 import { HAND_JOINTS, LATERALITIES, type HandJoint, type Laterality } from '../../../src/joints/hand-joint.ts'
-import { ActivityPanel } from './activity-panel.tsx'
+import { ActivityPanel, type LargeFindings } from './activity-panel.tsx'
 import { ApiError, capturePage, readContext, readReview, readSession, requestScreening, type Review, type ContextView, type ReviewCall, type ReviewView, type SessionView } from './api.ts'
 import { HandDiagram } from './hand-diagram.tsx'
 import { CALL_KEYS, JointPanel } from './joint-panel.tsx'
@@ -87,6 +87,7 @@ function Findings({ session, latest, pending, history, onSigned }: {
   const [calls, setCalls] = useState<ReadonlyMap<string, ReviewCall>>(new Map())
   const [tender, setTender] = useState<ReadonlySet<string>>(new Set())
   const [activity, setActivity] = useState<ActivityInputs>()
+  const [large, setLarge] = useState<LargeFindings>({ swollen: [], tender: [] })
   const context = useContextOfRecord()
   const [marks, setMarks] = useState(true)
   const [mapShown, setMapShown] = useState(false)
@@ -121,8 +122,11 @@ function Findings({ session, latest, pending, history, onSigned }: {
       const call = calls.get(key)
       return call ? [{ side, joint, call }] : []
     }),
-    ...(activity ? { activity } : {})
-  }), [latest.id, calls, activity])
+    ...(activity ? { activity } : {}),
+    ...(tender.size + large.tender.length + large.swollen.length > 0
+      ? { examined: { tender: [...ALL.filter(({ key }) => tender.has(key)).map(({ side, joint }) => ({ side, joint })), ...large.tender], swollen: large.swollen } }
+      : {})
+  }), [latest.id, calls, activity, tender, large])
   if (!current) return null
   const { count } = latest
   return (
@@ -150,11 +154,16 @@ function Findings({ session, latest, pending, history, onSigned }: {
           <EarlierCloseUps visits={history.filter(({ id }) => id !== latest.id)} side={current.side} joint={current.joint} />
         </section>
       </div>
-      <ActivityPanel handSwollen={[...calls.values()].filter((call) => call === 'swollen').length} handTender={tender.size} context={context} onChange={setActivity} />
+      <ActivityPanel handSwollen={called(calls, 'swollen')} handNotAssessable={called(calls, 'not-assessable')} handTender={tender.size}
+        context={context} onChange={setActivity} onLarge={setLarge} />
       <SignPanel session={session} review={review} onSigned={onSigned} />
       <OverTime history={history} context={context} />
     </main>
   )
+}
+
+function called(calls: ReadonlyMap<string, ReviewCall>, wanted: ReviewCall): number {
+  return [...calls.values()].filter((call) => call === wanted).length
 }
 
 /** Treatment and laboratory come after the joints, so that a slow record holds up nothing; without an answer the page works on. */

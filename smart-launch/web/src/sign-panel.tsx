@@ -35,11 +35,12 @@ export function SignPanel({ session, review, onSigned }: SignPanelProps) {
     onSigned()
   })
   const { length } = review.decisions
+  const nothing = length === 0 && !review.activity && !review.examined
   return (
     <section className="sign" aria-label={w.signTitle}>
-      <p>{length === 0 ? w.nothingDecided : w.decided(length)}</p>
+      <p>{nothing ? w.nothingDecided : w.decided(length)}</p>
       <div className="actions">
-        <button type="button" disabled={busy || length === 0} onClick={() => void show()}>{w.preview}</button>
+        <button type="button" disabled={busy || nothing} onClick={() => void show()}>{w.preview}</button>
         <button type="button" className="primary" disabled={busy || !resources} onClick={() => void record()}>{w.sign}</button>
       </div>
       {resources && <details open><summary>{w.willWrite(resources.length)}</summary><pre tabIndex={0}>{JSON.stringify(resources, null, 2)}</pre></details>}

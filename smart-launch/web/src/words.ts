@@ -1,11 +1,10 @@
 import { createContext, useContext } from 'react'
 import type { ActivityCategory, ActivityInputs } from '../../../src/joints/activity-scores.ts'
 import type { MapFocus } from '../../../src/joints/occlusion-map.ts'
-import { jointLabel, type HandJoint, type Laterality } from '../../../src/joints/hand-joint.ts'
+import { jointLabel, type HandJoint, type LargeJoint, type Laterality } from '../../../src/joints/hand-joint.ts'
 import type { JointFinding, ReviewCall } from './api.ts'
 
 export type Language = 'en' | 'de'
-export type LargeJoint = 'shoulder' | 'elbow' | 'knee'
 
 /** Everything the page says, in English and German; wording follows the rules of clinical use: a suggestion, never a diagnosis. */
 const english = {
@@ -107,6 +106,8 @@ const english = {
   activityTitle: 'Disease activity',
   activityLead: 'A photo shows 22 of the 28 joints and no tenderness. Add what you examined; scores appear when their inputs are complete.',
   examinedAll: 'I examined all 28 joints; joints I did not mark are neither swollen nor tender',
+  notAssessable28: (count: number) => `You called ${count} hand ${count === 1 ? 'joint' : 'joints'} not assessable, so there is no 28-joint count.`,
+  counted: (swollen: number, tender: number) => `Marked so far: ${swollen} swollen, ${tender} tender.`,
   swollenShort: 'swollen',
   tenderShort: 'tender',
   inputs: {
@@ -235,6 +236,8 @@ const german: Words = {
   activityTitle: 'Krankheitsaktivität',
   activityLead: 'Ein Foto zeigt 22 der 28 Gelenke und keinen Druckschmerz. Ergänzen Sie, was Sie untersucht haben; Werte erscheinen, sobald alles Nötige da ist.',
   examinedAll: 'Ich habe alle 28 Gelenke untersucht; nicht markierte sind weder geschwollen noch druckschmerzhaft',
+  notAssessable28: (count) => `Sie haben ${count} ${count === 1 ? 'Handgelenk' : 'Handgelenke'} als nicht beurteilbar bezeichnet, darum gibt es keine 28-Gelenk-Zählung.`,
+  counted: (swollen, tender) => `Bisher markiert: ${swollen} geschwollen, ${tender} druckschmerzhaft.`,
   swollenShort: 'geschwollen',
   tenderShort: 'druckschmerzhaft',
   inputs: {

@@ -1,8 +1,8 @@
 import type { CodeableConcept, Coding, FhirResource, Observation, ObservationComponent, Provenance, Reference } from 'fhir/r4.js'
 import { activityScores, type ActivityIndex, type ActivityInputs } from '../../joints/activity-scores.ts'
 import type { JointFinding, ModelIdentity } from '../../joints/finding.ts'
-import { HAND_JOINTS, type HandJoint, type Laterality } from '../../joints/hand-joint.ts'
-import { ABSENT, aiTerm, jointSite, methodTerm, observationTerm, PRESENT, RESULT_ID, statusTerm, term, termFor, termShown, UCUM } from '../codes.ts'
+import { HAND_JOINTS, isHandJoint, type HandJoint, type JointOf28, type LargeJoint, type Laterality } from '../../joints/hand-joint.ts'
+import { ABSENT, aiTerm, jointSite, largeJointSite, methodTerm, observationTerm, PRESENT, RESULT_ID, statusTerm, term, termFor, termShown, UCUM } from '../codes.ts'
 import { resultIds, type SourcePhoto } from './result-ids.ts'
 import { uuidV5 } from './uuid-v5.ts'
 
@@ -27,15 +27,22 @@ export interface ClinicianInput {
   aiObservation(side: Laterality, joint: HandJoint): string | undefined
   /** What the clinician examined and entered beyond the hands; scores are made from it and from nothing else. */
   readonly activity?: ActivityInputs
+  /** Joints found on examination that the photo does not tell: tender ones of the 28, and swollen shoulders, elbows and knees. */
+  readonly examined?: ExaminedJoints
   /** When the clinician signed, FHIR instant. */
   readonly signed: string
+}
+
+export interface ExaminedJoints {
+  readonly tender: readonly JointOf28[]
+  readonly swollen: readonly (JointOf28 & { readonly joint: LargeJoint })[]
 }
 
 export interface ClinicianResources {
   readonly patientId: string
   /**
-   * One final Observation per decided joint; when all 22 were decided, the count of the hands; then the entered counts and
-   * globals and the activity scores they make. Each refers only to earlier ones.
+   * One final Observation per decided joint; when all 22 were decided, the count of the hands; each tender joint and each
+   * swollen large joint; then the entered counts and globals and the activity scores they make. Each refers only to earlier ones.
    */
   readonly observations: readonly Observation[]
   /** Provenance (verifier) over the Observations that lie at these references. */
@@ -49,9 +56,12 @@ export interface ClinicianResources {
 export function clinicianResources(input: ClinicianInput): ClinicianResources {
   const joints = input.decisions.map((decision) => jointObservation(decision, input))
   const complete = joints.length === 2 * HAND_JOINTS.length
+  const tender = (input.examined?.tender ?? []).map((at) => foundJoint('tender', at, input))
+  const swollen = (input.examined?.swollen ?? []).map((at) => foundJoint('swollen', at, input))
+  const counted = { tender, swollen: [...joints.filter((_, index) => input.decisions[index]?.call === 'swollen'), ...swollen] }
   return {
     patientId: input.patientId,
-    observations: [...joints, ...(complete ? [handCount(joints, input)] : []), ...activityObservations(input)],
+    observations: [...joints, ...(complete ? [handCount(joints, input)] : []), ...tender, ...swollen, ...activityObservations(input, counted)],
     provenance: (targets) => verifierProvenance(targets, input)
   }
 }
@@ -144,6 +154,27 @@ function handCount(joints: readonly Observation[], input: ClinicianInput): Obser
   }
 }
 
+const FOUND = {
+  tender: { code: termFor('count', 'which joint is tender (value = the joint)'), words: 'Tender joint' },
+  swollen: { code: termFor('count', 'which joint is swollen (value = the joint; Property Anat, Scale Nom)'), words: 'Swollen joint' }
+} as const
+
+/** A joint found tender or swollen on examination: the value is the joint (terminology section 2). */
+function foundJoint(kind: keyof typeof FOUND, { side, joint }: JointOf28, input: ClinicianInput): Observation {
+  const { code, words } = FOUND[kind]
+  const id = uuidV5(resultIds(`${input.tenant}|clinician|${input.screeningId}`, input.photos, input.model).count, `${kind} ${side} ${joint}`)
+  const site = isHandJoint(joint) ? jointSite(side, joint) : largeJointSite(side, joint)
+  return {
+    ...common(input),
+    id,
+    text: narrative(`${words}: ${site.text}, by examination.`),
+    identifier: [{ system: RESULT_ID, value: id }],
+    code: { coding: [code], text: `${words} (clinical examination)` },
+    method: { coding: [methodTerm('clinician-exam')] },
+    valueCodeableConcept: site
+  }
+}
+
 const ENTERED: readonly { input: keyof ActivityInputs; code: Coding; unit: string; ucum: string }[] = [
   { input: 'swollenJointCount28', code: termFor('count', 'swollen joint count (clinician, 28 joints)'), unit: 'joints', ucum: '{#}' },
   { input: 'tenderJointCount28', code: termFor('count', 'tender joint count (clinician, 28 joints)'), unit: 'joints', ucum: '{#}' },
@@ -162,12 +193,16 @@ const LABORATORY = [
 ] as const
 
 /** Counts and globals as entered (the clinician's 28-joint count may carry its LOINC code), then every score that is complete. */
-function activityObservations(input: ClinicianInput): readonly Observation[] {
+function activityObservations(input: ClinicianInput, counted: { readonly tender: readonly Observation[]; readonly swollen: readonly Observation[] }): readonly Observation[] {
   const { activity } = input
   if (!activity) return []
   const entered = ENTERED.flatMap(({ input: name, code, unit, ucum }) => {
     const value = activity[name]
-    return value === undefined ? [] : [numberObservation(name, { coding: [code] }, value, unit, ucum, input)]
+    if (value === undefined) return []
+    const members = name === 'tenderJointCount28' ? counted.tender : name === 'swollenJointCount28' ? counted.swollen : []
+    // The joints stand beside the count only when they are the ones that were counted.
+    const hasMember = members.length === value ? members.map((one) => ({ reference: `Observation/${one.id}` })) : []
+    return [{ ...numberObservation(name, { coding: [code] }, value, unit, ucum, input), ...(hasMember.length > 0 ? { hasMember } : {}) }]
   })
   const scores = activityScores(activity).flatMap((score) => score.kind === 'missing' ? [] : [{
     ...numberObservation(score.index, { coding: [SCORE_CODES[score.index]], text: score.index }, score.value, 'score', '{score}', input),
