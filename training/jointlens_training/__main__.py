@@ -1,8 +1,9 @@
 """python -m jointlens_training <step> [--knob value ...]; each step says what it does and where it leaves its result."""
 import argparse
 import dataclasses
+import sys
 
-from . import calibration_step, compare, evaluate, export, pretrain, quantise, retrain, train
+from . import calibration_step, compare, evaluate, export, fewshot, finetune, pretrain, quantise, retrain, train
 
 STEPS = {
     "pretrain": (pretrain.Knobs, pretrain.pretrain, "learn both encoders on healthy hands without labels"),
@@ -11,6 +12,8 @@ STEPS = {
     "calibrate": (calibration_step.Knobs, calibration_step.calibrate_model, "priors, temperature, thresholds, interval factor"),
     "evaluate": (evaluate.Knobs, evaluate.evaluate, "held-out figures beside trivial baselines"),
     "compare": (compare.Knobs, compare.compare, "the method beside competitors, ablations and controls, all trained alike"),
+    "few-shot": (fewshot.Knobs, fewshot.few_shot, "few labelled people: pretrained then fine-tuned, from scratch, frozen features"),
+    "finetune": (finetune.Knobs, finetune.finetune, "a site's own photos and labels: nested cross-validation, calibration, bundle"),
     "export": (export.Knobs, export.export, "ONNX, golden vectors, model card and manifest"),
     "quantise": (quantise.Knobs, quantise.quantise, "an int8 bundle beside a float32 one, when its decisions are equal"),
     "demo-calibration": (export.DemoKnobs, export.demo_calibration, "calibration file of the demo, bound to the exported model"),
@@ -27,7 +30,10 @@ def main():
             step.add_argument(f"--{field.name.replace('_', '-')}", dest=field.name, type=kind, default=field.default, help=" ")
     chosen = vars(parser.parse_args())
     knobs, run, _ = STEPS[chosen.pop("step")]
-    run(knobs(**chosen))
+    try:
+        run(knobs(**chosen))
+    except ValueError as error:  # what was given cannot be used, and why
+        sys.exit(f"{error}")
 
 
 def yes_or_no(text):

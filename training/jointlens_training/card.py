@@ -11,11 +11,40 @@ PLAIN_WORDS = (
 )
 
 
+SITE_WORDS = (
+    "This model was fine-tuned on photographs of {patients} patients of one site, from the bundled model, which was trained on computer-made hands only. Its figures come from "
+    "patients of that site held out by nested cross-validation; it is not known how it does anywhere else. It learned what that site's clinicians wrote down, with their errors. It cannot see "
+    "tenderness, warmth, or synovitis without visible swelling. It is promoted by a person, after a comparison in shadow mode, and never by itself."
+)
+
+
+def of_a_site(summary):
+    """Made by `finetune` from another bundle."""
+    return "base" in summary["training"]
+
+
+def site_attributes(summary):
+    """What differs from the bundled model's attributes in a site's own."""
+    data = summary["data"]
+    return {
+        "developer": "The site that ran `jointlens_training finetune`, starting from the JointLens maintainers' bundle",
+        "intendedPopulation": "Adults with a recorded diagnosis of rheumatoid arthritis at the site whose patients it was fine-tuned on; not known to be valid elsewhere",
+        "knownRisks": "Misses swelling, most of all mild swelling; takes bony nodes and redness for swelling; may under-count when many joints are swollen; cannot see tenderness; repeats errors of the site's labels",
+        "trainingCriteria": f"{data['patients']} patients, {data['hands']} hands seen from the back, {data['positiveRate']:.1%} of labelled joints swollen; evidence: {data['evidence']}",
+        "trainingDemographics": NOT_AVAILABLE,
+        "trainingRelevance": "The site's own photographs and findings",
+        "fairnessApproach": "Colour jitter limits what redness can decide; skin tones are not among the labels",
+        "biasManagement": "Groups with fewer than 20 positive joints are called not evaluable; differences to the starting bundle are paired by patient",
+        "internalFairness": "Not available: skin tones are not among the labels",
+    }
+
+
 def source_attributes(summary, version):
     """-> {name, version, evidence, status, sourceAttributes: {31 keys}}. Empty texts are refused."""
     data, training = summary["data"], summary["training"]
     figures = summary["modelIntervals"]
-    validity = (f"Synthetic only. {data['patients']} computer-made patients held out, {data['joints']} joints, {data['positiveRate']:.1%} positive: "
+    held_out = "Patients of the site, held out by nested cross-validation" if of_a_site(summary) else "Synthetic only. Computer-made patients held out"
+    validity = (f"{held_out}: {data['patients']} patients, {data['joints']} joints, {data['positiveRate']:.1%} positive: "
                 + ", ".join(f"{name} {interval(figures[key])}" for name, key in (("AUROC", "auroc"), ("AUPRC", "auprc"), ("F1", "f1"), ("G-mean", "gmean")))
                 + f"; expected calibration error {summary['ece']:.3f}; 90 % count interval covers {summary['countIntervalCoverage']:.1%} of visits.")
     fairness = "Synthetic skin tones only. " + "; ".join(
@@ -54,9 +83,11 @@ def source_attributes(summary, version):
         "updateProcess": "A new version is trained, evaluated and exported by the commands in training/README.md; digests change with it and a site's calibration must be made anew",
         "performanceCorrection": "When a site's figures fall short the model is recalibrated or switched off; no fixed frequency is set for a research model",
     }
+    if of_a_site(summary):
+        attributes |= site_attributes(summary)
     empty = [key for key, text in attributes.items() if not str(text).strip()]
     assert len(attributes) == 31 and not empty, f"Expected 31 filled source attributes but received {len(attributes)}, empty: {empty}"
-    return {"name": "hand-joints", "version": version, "status": "research", "evidence": "synthetic", "sourceAttributes": attributes}
+    return {"name": "hand-joints", "version": version, "status": "research", "evidence": data["evidence"], "sourceAttributes": attributes}
 
 
 def model_card(summary, card, calibration, version):
@@ -67,8 +98,8 @@ def model_card(summary, card, calibration, version):
     t = calibration["thresholds"]
     lines = [
         f"# hand-joints {version}", "",
-        "**Evidence: synthetic. Trained and tested on computer-made hands only; research use; not a cleared or certified device.**", "",
-        "## In plain words", "", PLAIN_WORDS, "",
+        f"**Evidence: {data['evidence']}. {'Fine-tuned and tested on one site' if of_a_site(summary) else 'Trained and tested on computer-made hands only'}; research use; not a cleared or certified device.**", "",
+        "## In plain words", "", SITE_WORDS.format(**data) if of_a_site(summary) else PLAIN_WORDS, "",
         "## What it is", "",
         "A global encoder sees the whole hand, a local encoder sees each of 11 joints, and both are fused per joint to one logit: a reconstruction from the abstract of "
         "arXiv 2602.14365, which has no published code or weights. "
@@ -76,19 +107,19 @@ def model_card(summary, card, calibration, version):
         + (", then weighed with the mean probability of the hand's other readable joints, because RA swells several joints of a hand or none" if "context" in calibration else "")
         + "; priors and thresholds stand in the manifest, not in the network.", "",
         f"Trained with `{training['command']}` (seed {training['seed']}, commit {training['commit']}, data {training['dataSha256'][:12]}…).", "",
-        "## Held-out figures (synthetic)", "",
-        f"{data['patients']} patients, {data['hands']} hands, {data['joints']} joints, {data['positiveRate']:.1%} swollen by simulated readers"
+        f"## Held-out figures ({data['evidence']})", "",
+        f"{data['patients']} patients, {data['hands']} hands, {data['joints']} joints, {data['positiveRate']:.1%} swollen by {'the labels' if of_a_site(summary) else 'simulated readers'}"
         + (f" whose kappa is {data['readerKappa']:.2f}" if data["readerKappa"] is not None else "") + ". 95 % intervals from patient bootstraps.", "",
         "| | " + " | ".join(name for name, _ in names) + " |", "|---|---|---|---|---|",
         *[f"| {name} | " + " | ".join(interval(row[key]) for _, key in names) + " |" for name, row in rows.items()], "",
-        f"Background only, without any hand: AUROC {summary['backgroundAuroc']:.3f}. Expected calibration error {summary['ece']:.3f}. "
+        ("" if summary["backgroundAuroc"] is None else f"Background only, without any hand: AUROC {summary['backgroundAuroc']:.3f}. ") + f"Expected calibration error {summary['ece']:.3f}. "
         f"Count per visit: mean absolute error {summary['count']['meanAbsoluteError']:.2f}; the 90 % interval holds the true count in {summary['countIntervalCoverage']:.1%} of {summary['count']['visits']} visits "
         f"at a mean width of {summary['count']['meanIntervalWidth']:.1f}. It may under-count when many joints are swollen.", "",
         *parts_table("Joint group", summary["perGroup"]), *parts_table("Skin tone", summary["perSkinTone"]),
         "| at the count threshold | joints | flagged |", "|---|---|---|",
         *[f"| {name} | {part['joints']} | {'-' if part['flagged'] is None else format(part['flagged'], '.1%')} |" for name, part in summary["slices"].items()], "",
         f"Thresholds, from {calibration['patients']} calibration patients ({calibration['data']}): {t['f1']:.3f} for the count (F1), {t['gmean']:.3f} (G-mean), {t['sensitivity90']:.3f} (look here first, sensitivity 90 %). "
-        "They do not transfer to real photographs: a site calibrates on its own patients before anything is shown.", "",
+        + ("They are this site's and do not transfer to another." if of_a_site(summary) else "They do not transfer to real photographs: a site calibrates on its own patients before anything is shown."), "",
         "Not measured: " + "; ".join(f"{key} ({why})" for key, why in summary["notes"].items()) + ".", "",
         "## Source attributes", "",
         *[f"- **{key}**: {text}" for key, text in card["sourceAttributes"].items()], ""]

@@ -60,6 +60,28 @@ def load_crops(folder):
                  np.where(true_known, truth, labels).astype(np.float32), patients, rows)
 
 
+@dataclass(frozen=True)
+class GoldenHands:
+    """The golden hands of a bundle: pictures without labels."""
+
+    whole: np.ndarray  # [K,S,S,3] u8
+    local: np.ndarray  # [K,11,h,h,3] u8
+    rows: list
+
+    def __len__(self):
+        return len(self.whole)
+
+
+def golden_hands(folder):
+    """The hands of <bundle>/golden/inputs.u8: whole picture, then 11 crops, each hand; cut with the landmark networks its manifest names."""
+    manifest = json.loads((Path(folder) / "manifest.json").read_bytes())
+    whole, local = manifest["inputs"]["global"]["size"], manifest["inputs"]["local"]["size"]
+    hands = np.frombuffer((Path(folder) / manifest["golden"]["inputs"]).read_bytes(), np.uint8).reshape(manifest["golden"]["hands"], -1)
+    cut = whole * whole * 3
+    return GoldenHands(hands[:, :cut].reshape(-1, whole, whole, 3), hands[:, cut:].reshape(-1, len(JOINTS), local, local, 3),
+                       [{"landmarksDigest": manifest["landmarks"].get("digest")}] * len(hands))
+
+
 def _labels(rows, key):
     values = [[row["joints"][joint].get(key) for joint in JOINTS] for row in rows]
     known = np.array([[value is not None for value in row] for row in values])

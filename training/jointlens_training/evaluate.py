@@ -276,6 +276,8 @@ def interval(figure):
 
 
 def parts_table(heading, parts):
+    if not parts:
+        return []
     lines = [f"| {heading} | joints (positive) | AUROC | F1 | G-mean | sensitivity | specificity |", "|---|---|---|---|---|---|---|"]
     for name, part in parts.items():
         if part == NOT_EVALUABLE:

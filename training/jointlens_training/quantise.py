@@ -16,7 +16,7 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from .calibrate import calibrate, probability
-from .crops import load_crops
+from .crops import golden_hands, load_crops
 from .evaluate import refuse_shared_patients
 from .export import REPOSITORY, operators, sha256, write_whole
 from .metrics import auprc, auroc
@@ -127,26 +127,7 @@ def write_bundle(folder, source, graph, manifest):
     golden = (source / "golden" / "inputs.u8").read_bytes()
     files = {"model.onnx": graph, "golden/inputs.u8": golden, "MODEL_CARD.md": (card + note).encode(), "model-card.json": (source / "model-card.json").read_bytes()}
     manifest = {**manifest, "files": {name: {"sha256": sha256(content), "bytes": len(content)} for name, content in files.items()},
-                "golden": {**manifest["golden"], "tolerance": TOLERANCE, "logits": golden_logits(graph, golden, manifest)}}
+                "golden": {**manifest["golden"], "tolerance": TOLERANCE, "logits": [[round(float(z), 6) for z in row] for row in onnx_logits(graph, golden_hands(source))]}}
     for name, content in {**files, "manifest.json": (json.dumps(manifest, indent=2) + "\n").encode()}.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         write_whole(folder / name, content)
-
-
-def golden_logits(graph, golden, manifest):
-    """Logits of the golden hands, read from the bytes of golden/inputs.u8 as the service reads them."""
-    whole, local = manifest["inputs"]["global"]["size"], manifest["inputs"]["local"]["size"]
-    joints = len(manifest["jointOrder"])
-    hands = np.frombuffer(golden, np.uint8).reshape(manifest["golden"]["hands"], -1)
-    cut = whole * whole * 3
-    crops = GoldenHands(hands[:, :cut].reshape(-1, whole, whole, 3), hands[:, cut:].reshape(-1, joints, local, local, 3))
-    return [[round(float(z), 6) for z in row] for row in onnx_logits(graph, crops)]
-
-
-@dataclass(frozen=True)
-class GoldenHands:
-    whole: np.ndarray
-    local: np.ndarray
-
-    def __len__(self):
-        return len(self.whole)

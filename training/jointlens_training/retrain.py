@@ -11,7 +11,7 @@ import torch
 from .crops import load_crops, split_by_patient
 from .losses import bce
 from .run_log import RunLog, command_line, commit_of
-from .train import Knobs as TrainKnobs, first_patients, load_model, pictures, prepared, save
+from .train import Knobs as TrainKnobs, some_patients, load_model, pictures, prepared, save
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ def retrain(knobs):
     model, saved = load_model(Path(knobs.model) / "model.pt")
     trained = TrainKnobs(**saved["knobs"])
     crops = load_crops(trained.data)
-    kept, _ = split_by_patient(crops.patients, trained.hold_out, trained.seed)
-    kept = first_patients(crops.patients, kept, trained.patients) if trained.patients else kept
+    kept = split_by_patient(crops.patients, trained.hold_out, trained.seed)[0] if trained.hold_out else np.arange(len(crops))
+    kept = some_patients(crops.patients, kept, trained.patients, trained.seed) if trained.patients else kept
     mask = crops.mask[kept]
     tokens, labels = tokens_of(model, crops, kept)[mask], torch.tensor(crops.labels[kept][mask])
     model.head[-1].reset_parameters()

@@ -25,7 +25,7 @@ class Knobs:
     loss: str = "logit-adjusted"  # see losses.py
     sampler: str = "patient"  # patient: every patient equally often; hand: every hand once; positive: half of the draws from hands with a swollen joint
     control: str = ""  # negative controls (controls.py): background: the hand is hidden; shuffled: labels are dealt anew
-    patients: int = 0  # learn from the first so many only; 0: all
+    patients: int = 0  # learn from so many only, drawn by the seed; 0: all
     epochs: int = 20
     batch: int = 8  # hands; each is one whole picture and 11 crops
     lr: float = 3e-3  # AdamW, cosine with a short warm-up
@@ -36,7 +36,7 @@ class Knobs:
     smooth: float = 0.02  # label smoothing, negatives only
     dropout: float = 0.2
     augment: bool = True
-    hold_out: float = 0.1  # share of the patients watched, not trained on
+    hold_out: float = 0.1  # share of the patients watched, not trained on; 0: none
     threads: int = 1  # two are a third faster on an idle machine and far slower on a busy one
     seed: int = 1
     resume: bool = False
@@ -48,9 +48,9 @@ def train(knobs):
     torch.manual_seed(knobs.seed)
     random = torch.Generator().manual_seed(knobs.seed)
     crops = load_crops(knobs.data)
-    kept, watched = split_by_patient(crops.patients, knobs.hold_out, knobs.seed)
+    kept, watched = split_by_patient(crops.patients, knobs.hold_out, knobs.seed) if knobs.hold_out else (np.arange(len(crops)), np.arange(0))
     if knobs.patients:
-        kept = first_patients(crops.patients, kept, knobs.patients)
+        kept = some_patients(crops.patients, kept, knobs.patients, knobs.seed)
     assert knobs.control in ("", "background", "shuffled"), knobs.control
     taught = shuffle_labels(crops.labels, crops.mask, knobs.seed) if knobs.control == "shuffled" else crops.labels
     hide = hide_hand if knobs.control == "background" else None
@@ -98,15 +98,21 @@ def train(knobs):
             step = schedule.last_epoch
             follow(mean, model, min(knobs.ema, (1 + step) / (10 + step)))  # the first weights are soon forgotten
             losses.append(loss.item())
-        z = predict(mean, crops, watched, change=hide)
-        y, m = crops.labels[watched], crops.mask[watched]
-        log.write(epoch=epoch, loss=float(np.mean(losses)), watchedAuroc=auroc(y[m], z[m]), watchedAuprc=auprc(y[m], z[m]))
+        log.write(epoch=epoch, loss=float(np.mean(losses)), **watch(mean, crops, watched, hide))
         save(checkpoint, {"model": model.state_dict(), "mean": mean.state_dict(), "optimiser": optimiser.state_dict(), "epoch": epoch,
                           "schedule": schedule.state_dict(), "random": random.get_state(), "torch": torch.get_rng_state()})
     origin["hands"], origin["patients"] = len(kept), len(np.unique(crops.patients[kept]))
     origin["positiveRate"] = float(crops.labels[kept][crops.mask[kept]].mean())
     save(Path(knobs.out) / "model.pt", {"knobs": asdict(knobs), "model": mean.state_dict(), "prevalence": prevalence.tolist(), "training": origin})
     return mean
+
+
+def watch(model, crops, rows, hide=None):
+    """Figures of rows that are not trained on; nothing without any."""
+    if len(rows) == 0:
+        return {}
+    z, y, m = predict(model, crops, rows, change=hide), crops.labels[rows], crops.mask[rows]
+    return {"watchedAuroc": auroc(y[m], z[m]), "watchedAuprc": auprc(y[m], z[m])}
 
 
 def build(knobs):
@@ -140,9 +146,9 @@ def warm_cosine(step, steps):
     return (step + 1) / warm if step < warm else 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, steps - warm))))
 
 
-def first_patients(patients, kept, count):
-    """Of the rows `kept`, those of the first `count` patients by name: 5 are among 10 are among 20."""
-    return kept[np.isin(patients[kept], np.unique(patients[kept])[:count])]
+def some_patients(patients, kept, count, seed):
+    """Of the rows `kept`, those of `count` patients drawn by the seed: 5 are among 10 are among 20."""
+    return kept[np.isin(patients[kept], np.random.default_rng(seed).permutation(np.unique(patients[kept]))[:count])]
 
 
 def batches(kept, crops, knobs, random):

@@ -14,28 +14,28 @@ from jointlens_training.train import load_model
 
 
 @pytest.fixture(scope="module")
-def compared(folders):
+def compared(folders, bundle):
     root = folders["root"] / "compare"
     pretrain.pretrain(pretrain.Knobs(data=str(folders["train"]), out=str(root / "pretrained"), healthy_only=False, epochs=1, batch=16, width=32))
-    knobs = compare.Knobs(clinic=str(folders["train"]), balanced=str(folders["train"]), calibration=str(folders["calibration"]), test=str(folders["test"]),
-                          pretrained=str(root / "pretrained" / "encoders.pt"), out=str(root), epochs=2, repeats=40, results=str(root / "results"),
-                          only=",".join(f"clinic/{arm}" for arm in ("local-scratch", "global-scratch", "both-scratch", "method", "retrained", "shuffled")))
+    knobs = compare.Knobs(bundle=str(bundle), bundled=str(folders["train"]), clinic=str(folders["train"]), balanced=str(folders["train"]), calibration=str(folders["calibration"]), test=str(folders["test"]),
+                          pretrained=str(root / "pretrained" / "encoders.pt"), out=str(root), epochs=2, bundled_epochs=1, repeats=40, results=str(root / "results"),
+                          only=",".join([f"balanced/{arm}" for arm in ("local-scratch", "global-scratch", "both-scratch", "method", "retrained", "shuffled")] + [f"bundled/{arm}" for arm in compare.BASELINES]))
     return knobs, compare.compare(knobs)
 
 
 def test_the_table_holds_every_row_that_was_trained_and_names_the_others(compared):
     knobs, made = compared
-    rows = made["settings"]["clinic"]["rows"]
+    rows = made["settings"]["balanced"]["rows"]
     assert {compare.OURS, compare.HONEST, *compare.SINGLE_BRANCHES, "always negative", "B2 fold features, logistic",
             "B3 frozen pretrained features, ridge", "control: shuffled labels", "M, classifier retrained"} <= set(rows)
     text = (compare.Path(knobs.results) / "comparison.md").read_text()
-    assert "M, fusion mix (clinic)" in text.split("Not run at this scale:")[1]
+    assert "M, fusion mix (balanced)" in text.split("Not run yet:")[1]
     assert "Computer-made hands only" in text
 
 
 def test_summary_fields_are_differences_of_the_rows(compared):
     _, made = compared
-    rows, deltas = made["settings"]["clinic"]["rows"], made["deltas"]
+    rows, deltas = made["settings"]["bundled"]["rows"], made["deltas"]
     best = max(rows[name]["f1"]["value"] for name in compare.SINGLE_BRANCHES)
     assert deltas["deltaF1SingleBranch"] == pytest.approx(rows[compare.OURS]["f1"]["value"] - best)
     assert deltas["deltaAuprcTuned"]["mean"] == pytest.approx(rows[compare.OURS]["auprc"]["value"] - rows[compare.HONEST]["auprc"]["value"])
@@ -45,17 +45,17 @@ def test_summary_fields_are_differences_of_the_rows(compared):
 
 def test_a_finished_arm_is_not_trained_again_and_another_recipe_is_refused(compared):
     knobs, made = compared
-    at = compare.folder(knobs, "clinic", "method") / "model.pt"
+    at = compare.folder(knobs, "balanced", "method") / "model.pt"
     before = at.stat().st_mtime_ns
-    compare.train_arm(knobs, "clinic", "method")
+    compare.train_arm(knobs, "balanced", "method")
     assert at.stat().st_mtime_ns == before
     with pytest.raises(ValueError, match="differs in epochs"):
-        compare.train_arm(replace(knobs, epochs=3), "clinic", "method")
+        compare.train_arm(replace(knobs, epochs=3), "balanced", "method")
 
 
 def test_a_new_classifier_leaves_the_encoders_as_they_were(compared):
     knobs, _ = compared
-    old, new = (load_model(compare.folder(knobs, "clinic", arm) / "model.pt")[0].state_dict() for arm in ("method", "retrained"))
+    old, new = (load_model(compare.folder(knobs, "balanced", arm) / "model.pt")[0].state_dict() for arm in ("method", "retrained"))
     assert torch.equal(old["local.stem.0.weight"], new["local.stem.0.weight"])
     assert not torch.equal(old["head.2.weight"], new["head.2.weight"])
 

@@ -7,7 +7,7 @@ import torch
 from jointlens_training.augment import augment, move, to_planes
 from jointlens_training.crops import JOINTS, digest, joint_prevalence, load_crops, split_by_patient
 from jointlens_training.evaluate import refuse_shared_patients
-from jointlens_training.train import Knobs, batches, draw_weights, first_patients
+from jointlens_training.train import Knobs, batches, draw_weights, some_patients
 
 
 def test_no_patient_is_on_both_sides_of_a_split():
@@ -84,7 +84,8 @@ def test_a_patient_with_many_photos_is_drawn_no_more_often():
     assert weights[:3].sum() == pytest.approx(weights[3])
 
 
-def test_the_first_two_patients_are_among_the_first_three():
+def test_the_two_people_drawn_are_among_the_three_drawn_with_all_their_photos():
     patients = np.array(["c", "a", "b", "a", "d"])
-    two, three = (set(first_patients(patients, np.arange(5), n)) for n in (2, 3))
-    assert two == {1, 2, 3} and two < three
+    two, three = (set(some_patients(patients, np.arange(5), n, seed=4)) for n in (2, 3))
+    assert two < three and len(set(patients[list(two)])) == 2
+    assert ({1, 3} <= three) == bool({1, 3} & three)

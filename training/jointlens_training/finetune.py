@@ -1,0 +1,262 @@
+"""
+A site's own path: the bundle's network fine-tuned on the site's labelled photos, judged by grouped nested cross-validation, calibrated at
+the site's own prevalence, and exported as a bundle that the service can load. Promotion is a person's act: nothing is switched over here.
+
+    outer folds: patients nobody learned from, nobody calibrated on -> the figures
+      inner folds of the rest: when to stop (least is 0: the network as it was), calibration, thresholds, interval factor
+    all patients in inner folds -> the network, calibration and stopping point that are exported
+"""
+import copy
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .augment import augment
+from .bundle_weights import hold_norms, load_bundle
+from .calibrate import calibrate, probability
+from .crops import GROUPS, JOINTS, digest, joint_prevalence, load_crops
+from .evaluate import ENOUGH_POSITIVES, NOT_EVALUABLE, Scored, count_figures, figures, rounded
+from .export import Knobs as ExportKnobs, REPOSITORY, export, sha256
+from .losses import LOSSES, smooth_negatives
+from .metrics import auprc, auroc, bootstrap, brier, counts, decisions, ece
+from .run_log import RunLog, command_line, commit_of
+from .site_labels import cut_crops, read_labels
+from .train import Knobs as TrainKnobs, batches, pictures, predict, prepared, save, warm_cosine
+
+# Own bars, from what few-people runs showed (method/synthetic, "A site's own path"): below them fine-tuning is a gamble and
+# `jointlens calibrate` is the right tool.
+MIN_PATIENTS, MIN_SWOLLEN, MIN_NOT_SWOLLEN = 20, 30, 100
+
+
+@dataclass(frozen=True)
+class Knobs:
+    photos: str = ""  # folder of the photos
+    labels: str = ""  # CSV photo,side,joint,label,patient[,visit]
+    out: str = "runs/site"
+    base: str = str(REPOSITORY / "models" / "hand-joints" / "0.1.0")  # the float32 bundle to start from
+    version: str = "0.1.0-site.1"  # of the bundle that is made
+    serial: int = 1000
+    evidence: str = "clinical"  # what the photos are: clinical, proxy, synthetic
+    source: str = "signed findings of the site's clinicians"  # of the labels, for the manifest
+    outer: int = 5  # folds
+    inner: int = 4
+    epochs: int = 8  # at most; the inner folds say when to stop
+    batch: int = 8
+    lr: float = 3e-4  # of fusion and head
+    encoder_lr: float = 0.33  # share of it for the encoders
+    weight_decay: float = 0.02
+    loss: str = "logit-adjusted"
+    smooth: float = 0.02
+    repeats: int = 2000  # patient bootstraps
+    threads: int = 1
+    seed: int = 1
+
+
+def finetune(knobs):
+    """Leaves <out>/finetune.json, <out>/model (model.pt, calibration.json) and <out>/bundle/<version>. ValueError for too little data."""
+    torch.set_num_threads(knobs.threads)
+    if knobs.evidence not in ("clinical", "proxy", "synthetic"):
+        raise ValueError(f"Expected evidence to be clinical, proxy or synthetic but received {knobs.evidence}")
+    base, manifest = load_bundle(knobs.base)
+    crops = site_crops(knobs, manifest)
+    refuse_too_little(crops, knobs)
+    origin = {"command": command_line(), "seed": knobs.seed, "commit": commit_of(), "dataSha256": digest(crops.folder), "base": sha256((Path(knobs.base) / "manifest.json").read_bytes())}
+    log = RunLog(knobs.out, **origin, knobs=asdict(knobs), hands=len(crops), patients=len(np.unique(crops.patients)), positives=float(crops.labels[crops.mask].mean()))
+    everyone = np.arange(len(crops))
+    held_out = {"tuned": Judged.empty(crops), "base": Judged.empty(crops)}
+    for number, test in enumerate(patient_folds(crops, everyone, knobs.outer, knobs.seed)):
+        rest = np.setdiff1d(everyone, test)
+        stop, calibration, plain = choose(base, crops, rest, knobs, seed=knobs.seed + 100 * (number + 1))
+        model = fit(base, crops, rest, knobs, stop, knobs.seed)[0]
+        held_out["tuned"].put(test, predict(model, crops, test), calibration, crops)
+        held_out["base"].put(test, predict(base, crops, test), plain, crops)
+        log.write(fold=number, stopped=stop, heldOut=len(test))
+    stop, calibration, _ = choose(base, crops, everyone, knobs, seed=knobs.seed)
+    model = fit(base, crops, everyone, knobs, stop, knobs.seed)[0]
+    made = summary_of(crops, held_out, calibration, origin | training_words(crops), knobs) | {"stopped": stop}
+    write(model, calibration, made, knobs, crops)
+    print(spoken(made), flush=True)
+    return made
+
+
+def site_crops(knobs, manifest):
+    """The crops of <out>/crops, cut now when they are not there or belong to other labels."""
+    folder = Path(knobs.out) / "crops"
+    if knobs.labels:
+        labels = read_labels(knobs.labels)
+        mark, fresh = folder / "labels.sha256", sha256(Path(knobs.labels).read_bytes())
+        if not mark.exists() or mark.read_text() != fresh:
+            cut_crops(knobs.photos, labels, folder, manifest["inputs"]["global"]["size"], manifest["inputs"]["local"]["size"])
+            mark.write_text(fresh)
+    if not (folder / "index.jsonl").exists():
+        raise ValueError(f"Expected --photos and --labels, or crops of an earlier run in {folder}")
+    return load_crops(folder)
+
+
+def refuse_too_little(crops, knobs):
+    """ValueError that names what is there and what was expected."""
+    swollen = int(crops.labels[crops.mask].sum())
+    healthy, patients = int(crops.mask.sum()) - swollen, np.unique(crops.patients)
+    with_swollen = np.unique(crops.patients[(crops.labels * crops.mask).sum(1) > 0])
+    short = [f"{found} {what} (at least {least})" for what, found, least in (
+        ("patients", len(patients), MIN_PATIENTS), ("swollen joints that can be read", swollen, MIN_SWOLLEN),
+        ("joints that are not swollen", healthy, MIN_NOT_SWOLLEN), ("patients with a swollen joint", len(with_swollen), 2 * knobs.outer)) if found < least]
+    if short:
+        raise ValueError(f"Too little to fine-tune on: {'; '.join(short)}. Collect more, or make a calibration file with `jointlens calibrate`.")
+
+
+def patient_folds(crops, rows, folds, seed):
+    """[rows of each fold]: every patient in one fold, patients with swollen joints dealt out evenly."""
+    random = np.random.default_rng(seed)
+    names = np.unique(crops.patients[rows])
+    load = np.array([(crops.labels * crops.mask)[rows][crops.patients[rows] == name].sum() for name in names])
+    order = np.lexsort((random.random(len(names)), -load))
+    place = dict(zip(names[order], np.arange(len(names)) % folds))
+    of = np.array([place[name] for name in crops.patients[rows]])
+    return [rows[of == fold] for fold in range(folds)]
+
+
+def choose(base, crops, rows, knobs, seed):
+    """
+    Inner cross-validation over `rows`: how many epochs give the best out-of-fold AUPRC (0: leave the network as it is), and the
+    calibrations made of the out-of-fold logits, tuned and as it was. -> (epochs, calibration, calibration of the base).
+    """
+    folds = patient_folds(crops, rows, knobs.inner, seed)
+    logits = np.full((knobs.epochs + 1, len(crops), len(JOINTS)), np.nan)
+    for fold in folds:
+        logits[:, fold] = fit(base, crops, np.setdiff1d(rows, fold), knobs, knobs.epochs, seed, watch=fold)[1]
+    mask, labels = crops.mask[rows], crops.labels[rows]
+    found = [auprc(labels[mask], logits[epoch][rows][mask]) for epoch in range(knobs.epochs + 1)]
+    stop = int(np.argmax(found))
+    make = lambda epoch: calibrate(logits[epoch][rows], labels, mask, crops.patients[rows], crops.visits()[rows], site_words(crops, rows), 0.0, crops.assessable[rows])
+    return stop, make(stop), make(0)
+
+
+def fit(base, crops, rows, knobs, epochs, seed, watch=None):
+    """-> (network after `epochs`, [epochs + 1, len(watch), 11] logits of the watched rows after each). The schedule is that of knobs.epochs."""
+    torch.manual_seed(seed)
+    random, model = torch.Generator().manual_seed(seed), copy.deepcopy(base)
+    watched = [] if watch is None else [predict(model, crops, watch)]
+    prevalence = torch.tensor(joint_prevalence(crops.labels[rows], crops.mask[rows]), dtype=torch.float32)
+    encoders = [p for name, p in model.named_parameters() if name.startswith(("whole.", "local."))]
+    others = [p for name, p in model.named_parameters() if not name.startswith(("whole.", "local."))]
+    optimiser = torch.optim.AdamW([{"params": encoders, "lr": knobs.lr * knobs.encoder_lr}, {"params": others, "lr": knobs.lr}], weight_decay=knobs.weight_decay)
+    draw = TrainKnobs(batch=knobs.batch, sampler="patient")
+    steps = knobs.epochs * int(np.ceil(len(rows) / knobs.batch))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: warm_cosine(step, steps))
+    for _ in range(epochs):
+        hold_norms(model)
+        for part in batches(rows, crops, draw, random):
+            whole, local = augment(*pictures(crops, part), random)
+            labels, mask = smooth_negatives(torch.tensor(crops.labels[part]), knobs.smooth), torch.tensor(crops.mask[part], dtype=torch.float32)
+            loss = LOSSES[knobs.loss](model(*prepared(whole, local)), labels, mask, prevalence=prevalence)
+            optimiser.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+            optimiser.step()
+            schedule.step()
+        if watch is not None:
+            watched.append(predict(model, crops, watch))
+    return model.eval(), np.array(watched)
+
+
+@dataclass
+class Judged:
+    """What was said about every hand by a network and calibration that had never seen its patient. All [N,11]; intervals per visit."""
+
+    p: np.ndarray
+    f1_flags: np.ndarray
+    gmean_flags: np.ndarray
+    visits: list
+
+    @classmethod
+    def empty(cls, crops):
+        shape = crops.mask.shape
+        return cls(np.full(shape, np.nan), np.zeros(shape, bool), np.zeros(shape, bool), [])
+
+    def put(self, rows, logits, calibration, crops):
+        p, t = probability(logits, calibration, crops.assessable[rows]), calibration["thresholds"]
+        self.p[rows], self.f1_flags[rows], self.gmean_flags[rows] = p, p >= t["f1"], p >= t["gmean"]
+        self.visits.append(counts(crops.labels[rows], p, crops.mask[rows], crops.visits()[rows], t["f1"], calibration["interval"]["factor"]))
+
+    def scored(self, name, mask):
+        return Scored(name, self.p[mask], self.f1_flags[mask], self.gmean_flags[mask])
+
+    def counted(self):
+        return {key: np.concatenate([part[key] for part in self.visits]) for key in self.visits[0]}
+
+
+def summary_of(crops, held_out, calibration, training, knobs):
+    """The fields that the model card reads, from held-out patients only, and the paired difference to the bundle we started from."""
+    m, y = crops.mask, crops.labels[crops.mask]
+    patients = np.repeat(crops.patients[:, None], len(JOINTS), 1)[m]
+    tuned, base = (held_out[name].scored(name, m) for name in ("tuned", "base"))
+    prior = np.broadcast_to(joint_prevalence(crops.labels, m), m.shape)[m]
+    never = np.zeros(len(y), bool)
+    table = {row.name: figures(row, y, patients, knobs.repeats) for row in (
+        tuned, Scored("the bundle it started from, calibrated here", base.score, base.f1_flags, base.gmean_flags),
+        Scored("always negative", np.zeros(len(y)), never, never), Scored("per-joint prevalence", prior, prior >= np.median(prior), prior >= np.median(prior)))}
+    main, visit = table.pop("tuned"), held_out["tuned"].counted()
+    keep = ("auroc", "auprc", "f1", "gmean", "sensitivity", "specificity", "ppv", "npv")
+    return rounded({
+        "data": {"patients": int(len(np.unique(patients))), "hands": len(crops), "joints": int(m.sum()), "positives": int(y.sum()), "positiveRate": float(y.mean()),
+                 "readerKappa": None, "evidence": knobs.evidence, "sha256": training["dataSha256"]},
+        "model": {key: main[key]["value"] for key in keep[:4]}, "modelIntervals": {key: main[key] for key in keep}, "baselines": table,
+        "lessBase": difference(tuned, base, y, patients, knobs.repeats), "ece": ece(y, tuned.score), "brier": brier(y, tuned.score),
+        "countIntervalCoverage": float(np.mean((visit["true"] >= visit["low"]) & (visit["true"] <= visit["high"]))), "count": count_figures(visit),
+        "backgroundAuroc": None, "perGroup": {name: group_figures(held_out["tuned"], crops, np.isin(JOINTS, joints)) for name, joints in GROUPS.items()},
+        "perSkinTone": {}, "slices": {}, "training": training,
+        "evaluation": {"command": training["command"], "commit": training["commit"], "how": f"grouped nested cross-validation, {knobs.outer} outer and {knobs.inner} inner folds"},
+        "notes": {"backgroundAuroc": "not measured by finetune", "perSkinTone": "skin tones are not among a site's labels", "transferAuroc": "other sites were not asked"},
+    }) | {"calibration": calibration}
+
+
+def difference(ours, other, y, patients, repeats):
+    """Tuned less base on the same resampled patients: {auroc, auprc, f1: {mean, low, high}}."""
+    at = lambda row, i: np.array([auroc(y[i], row.score[i]), auprc(y[i], row.score[i]), decisions(y[i], row.f1_flags[i])["f1"]])
+    delta = lambda i: at(ours, i) - at(other, i)
+    low, high = bootstrap(delta, patients, repeats)
+    return {key: {"mean": float(mean), "low": float(a), "high": float(b)} for key, mean, a, b in zip(("auroc", "auprc", "f1"), delta(np.arange(len(y))), low, high)}
+
+
+def group_figures(judged, crops, joints):
+    seen = crops.mask & joints[None]
+    y = crops.labels[seen]
+    if y.sum() < ENOUGH_POSITIVES:
+        return NOT_EVALUABLE
+    made = figures(judged.scored("", seen), y, np.repeat(crops.patients[:, None], len(JOINTS), 1)[seen], 500)
+    return {"joints": int(seen.sum()), "positives": int(y.sum()), "auroc": made["auroc"]["value"], "aurocLow": made["auroc"]["low"], "aurocHigh": made["auroc"]["high"],
+            "f1": made["f1"]["value"], "gmean": made["gmean"]["value"], "sensitivity": made["sensitivity"]["value"], "specificity": made["specificity"]["value"], "ece": ece(y, judged.p[seen])}
+
+
+def training_words(crops):
+    return {"hands": len(crops), "patients": int(len(np.unique(crops.patients))), "positiveRate": float(crops.labels[crops.mask].mean())}
+
+
+def site_words(crops, rows):
+    mask = crops.mask[rows]
+    return (f"{int(mask.sum())} joints ({int(crops.labels[rows][mask].sum())} swollen) of {len(np.unique(crops.patients[rows]))} patients of this site, out of fold")
+
+
+def write(model, calibration, made, knobs, crops):
+    """model.pt, calibration.json, finetune.json, then the bundle by the same export as every other. Its golden hands stay the base's: no patient's picture leaves."""
+    out = Path(knobs.out)
+    folder = out / "model"
+    folder.mkdir(parents=True, exist_ok=True)
+    save(folder / "model.pt", {"knobs": asdict(TrainKnobs(fusion="paper")), "model": model.state_dict(), "prevalence": joint_prevalence(crops.labels, crops.mask).tolist(), "training": made["training"]})
+    (folder / "calibration.json").write_text(json.dumps(calibration, indent=2) + "\n")
+    made = made | {"modelSha256": sha256((folder / "model.pt").read_bytes())}
+    (out / "finetune.json").write_text(json.dumps(made, indent=2) + "\n")
+    export(ExportKnobs(model=str(folder), golden=knobs.base, summary=str(out / "finetune.json"), version=knobs.version, serial=knobs.serial,
+                       out=str(out / "bundle"), labels=knobs.source, evidence=knobs.evidence))
+
+
+def spoken(made):
+    less = made["lessBase"]["auprc"]
+    verdict = "better than" if less["low"] > 0 else "worse than" if less["high"] < 0 else "not shown to differ from"
+    return (f"Held-out patients: AUROC {made['model']['auroc']:.3f}, AUPRC {made['model']['auprc']:.3f}; {verdict} the bundle it started from "
+            f"(AUPRC {less['mean']:+.3f}, {less['low']:+.3f} to {less['high']:+.3f}). Stopped after {made['stopped']} epochs. "
+            f"Check it with `jointlens model verify`, compare it in shadow mode, then change JOINTLENS_MODEL.")
