@@ -102,7 +102,13 @@ export async function openJointLens(config: Config): Promise<OpenedJointLens> {
 
 type Parts = ReturnType<typeof openParts>
 
-function openParts(config: Config, store: Store, engine: InferenceEngine, log: Logger) {
+function openParts(config: Config, store: Store, opened: InferenceEngine, log: Logger) {
+  const feedback = openFeedbackStore(store)
+  const metrics = openMetrics({
+    jobs: () => screenings.counts(),
+    feedback: async () => (await Promise.all(config.tenants.map(({ id }) => feedback.rates(id)))).flat()
+  })
+  const engine = metrics.counting(opened)
   const doors = openTenantDoors(config)
   const calibrations = new Map<string, Calibration>(config.tenants.flatMap((tenant) =>
     tenant.calibrationFile ? [[tenant.id, readCalibrationFile(tenant.calibrationFile, engine.model.digest)] as const] : []))
@@ -122,8 +128,8 @@ function openParts(config: Config, store: Store, engine: InferenceEngine, log: L
     sessions: openSessionStore(store),
     jti: openJtiStore(store),
     cards: openCardStore(store),
-    feedback: openFeedbackStore(store),
-    metrics: openMetrics(engine)
+    feedback,
+    metrics
   }
 }
 
@@ -203,7 +209,9 @@ function operations(app: Express, config: Config, { engine, store, metrics, cali
     response.json({ manifest: JSON.parse(readFileSync(join(config.modelDir, 'manifest.json'), 'utf8')) as unknown, card })
   })
   app.get('/feedback', async (request, response) => {
-    const tenants = await Promise.all(config.tenants.map(async ({ id, name }) => ({ id, name, rates: await feedback.rates(id) })))
+    const tenants = await Promise.all(config.tenants.map(async ({ id, name }) => ({
+      id, name, rates: await feedback.rates(id), joints: await feedback.jointRates(id)
+    })))
     if (request.accepts(['json', 'html']) === 'html') return sendPage(response, feedbackPage(tenants))
     response.json({ tenants })
   })

@@ -45,6 +45,8 @@ export interface RunningScreening extends ScreeningService {
   runOnce(): Promise<boolean>
   /** Takes photos that a launch of the app named, and looks at the patient again. Whose they are is checked when they are read. */
   handOver(tenant: string, patientId: string, references: readonly string[]): Promise<void>
+  /** Screenings by state of their job, over all tenants. */
+  counts(): Promise<Readonly<Record<string, number>>>
   /** Removes what was derived from one patient's photos. */
   erase(tenant: string, patientId: string): Promise<void>
 }
@@ -154,6 +156,7 @@ export function openScreeningService(deps: ScreeningDeps): RunningScreening {
     status,
     request,
     history: (tenant, patientId) => results.history(tenant, patientId),
+    counts: () => queue.counts(),
     runOnce,
     erase: (tenant, patientId) => results.erase(tenant, patientId),
 

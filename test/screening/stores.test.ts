@@ -138,6 +138,23 @@ test('feedback is stored once each and counted by service, model and month', asy
   expect(await feedback.rates('another')).toEqual([])
 })
 
+test('feedback is counted by the joints that a card called swollen', async () => {
+  const [cards, feedback] = [openCardStore(store), openFeedbackStore(store)]
+  const findings = [
+    { side: 'left', joint: 'mcp2', kind: 'assessed', probability: 0.8, inflamed: true }, { side: 'left', joint: 'pip3', kind: 'assessed', probability: 0.1, inflamed: false },
+    { side: 'right', joint: 'wrist', kind: 'not-assessed', reason: 'no-photo' }
+  ]
+  await store.query(
+    `insert into screening (id, tenant, patient_id, day, photo_set, photo_time, state, data, completed_at)
+     values ('11111111-2222-4333-8444-555555555555', 'clinic', 'pat-1', '2026-11-20', 'photos', now(), 'done', $1, now())`, [JSON.stringify({ findings })])
+  for (const [uuid, outcome] of [['a', 'accepted'], ['b', 'overridden'], ['c', 'overridden']] as const) {
+    await cards.put({ uuid, tenant: 'clinic', serviceId: 'hand-joints', patientId: 'pat-1', screeningId: '11111111-2222-4333-8444-555555555555', modelDigest: 'ab', suggestions: ['s'], createdAt: '2026-11-20T08:00:00Z' })
+    await feedback.record({ tenant: 'clinic', serviceId: 'hand-joints', cardUuid: uuid, outcome, acceptedSuggestions: [], outcomeTimestamp: '2026-11-20T08:05:00Z' })
+  }
+  expect(await feedback.jointRates('clinic')).toEqual([{ side: 'left', joint: 'mcp2', modelDigest: 'ab', accepted: 1, overridden: 2 }])
+  expect(await feedback.jointRates('another')).toEqual([])
+})
+
 test('a session is gone when its time is over', async () => {
   const sessions = openSessionStore(store)
   await sessions.put('a', { x: 1 }, 60)

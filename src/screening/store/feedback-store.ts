@@ -1,3 +1,4 @@
+import type { HandJoint, Laterality } from '../../joints/hand-joint.ts'
 import type { Store } from './open-store.ts'
 
 /** What a clinician did with a card, as the EHR reports it. */
@@ -25,9 +26,29 @@ export interface FeedbackRate {
   readonly reasons: Readonly<Record<string, number>>
 }
 
+/** Of the cards that called this joint swollen. A card is answered as a whole: this says where cards are trusted less, not which joint was wrong. */
+export interface JointFeedbackRate {
+  readonly side: Laterality
+  readonly joint: HandJoint
+  readonly modelDigest: string
+  readonly accepted: number
+  readonly overridden: number
+}
+
 export interface FeedbackStore {
   record(entry: FeedbackEntry): Promise<'stored' | 'already'>
+  /** Newest month first. */
   rates(tenant: string): Promise<readonly FeedbackRate[]>
+  /** The most often set aside first. Only of cards whose screening is still kept. */
+  jointRates(tenant: string): Promise<readonly JointFeedbackRate[]>
+}
+
+interface JointRow extends Readonly<Record<string, unknown>> {
+  readonly side: Laterality
+  readonly joint: HandJoint
+  readonly digest: string
+  readonly accepted: number
+  readonly overridden: number
 }
 
 interface CountRow extends Readonly<Record<string, unknown>> {
@@ -58,6 +79,19 @@ export function openFeedbackStore(store: Store): FeedbackStore {
          where f.tenant = $1 group by 1, 2, 3, 4, 5 order by 3 desc, 1`, [tenant])
       const groups = Map.groupBy(rows, (row) => JSON.stringify([row.service_id, row.model_digest, row.month]))
       return [...groups.values()].map(rateOf)
+    },
+
+    async jointRates(tenant) {
+      const rows = await store.query<JointRow>(
+        `select finding ->> 'side' as side, finding ->> 'joint' as joint, c.model_digest as digest,
+                (count(*) filter (where f.outcome = 'accepted'))::int as accepted, (count(*) filter (where f.outcome = 'overridden'))::int as overridden
+         from feedback f
+         join card c on c.tenant = f.tenant and c.uuid = f.card_uuid
+         join screening s on s.tenant = c.tenant and s.id::text = c.screening_id
+         cross join lateral jsonb_array_elements(s.data -> 'findings') finding
+         where f.tenant = $1 and (finding ->> 'inflamed')::boolean
+         group by 1, 2, 3 order by overridden desc, accepted desc, 1, 2`, [tenant])
+      return rows.map(({ digest: modelDigest, ...rest }) => ({ ...rest, modelDigest }))
     }
   }
 }
