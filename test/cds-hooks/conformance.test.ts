@@ -1,7 +1,7 @@
 import '../demo/sandbox.ts'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { createServer, request as httpRequest, type Server } from 'node:http'
+import { createServer, request as httpRequest, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import type { Media } from '@medplum/fhirtypes'
@@ -20,25 +20,34 @@ import { freePort, startServiceProcess, type ServiceProcess } from '../support/s
 let ehr: DemoEhr
 let witness: TestFhirServer
 let canary: Server & { hits: number; origin: string }
+let keyServer: Server & { hits: number; origin: string }
 let service: ServiceProcess
 
 const es384 = await generateKeyPair('ES384', { extractable: true })
 const rs384 = await generateKeyPair('RS384', { extractable: true })
 const keys = [{ ...(await exportJWK(es384.publicKey)), kid: 'ES384' }, { ...(await exportJWK(rs384.publicKey)), kid: 'RS384' }] as { kty: 'EC' | 'RSA'; kid: string }[]
 const DEMO = 'https://demo-client.example'
+const ROTATING = 'https://rotating-client.example'
+const REDIRECTED = 'https://redirected-client.example'
 const WITNESS = 'https://witness-client.example'
 const MARK = `marker-${randomUUID()}`
 
 beforeAll(async () => {
   const port = await freePort()
-  canary = await startCanary()
+  canary = await startServer((_request, response) => { response.end('{}') })
+  keyServer = await startServer(({ url }, response) => {
+    if (url === '/jwks') return void response.setHeader('content-type', 'application/json').end(JSON.stringify({ keys }))
+    response.writeHead(302, { location: `${canary.origin}/jwks` }).end()
+  })
   const rest = everything()
   witness = await startFhirServer({ ...rest, resource: [...(rest.resource ?? []), { type: 'Condition', interaction: [{ code: 'search-type' }], searchParam: [{ name: 'patient', type: 'reference' }] }] })
   ehr = await startDemoEhr({ port: 0, host: '127.0.0.1', jointlensUrl: `http://127.0.0.1:${port}` })
   const assisting = { mode: 'assist' as const, calibrationFile: 'demo/calibration.json', allowHttp: true, allowPrivateNetwork: true }
   service = await startServiceProcess(port, [
     { ...ehr.tenant, ...assisting, allowedOrigins: ['https://chart.example'], cdsClients: [...(ehr.tenant.cdsClients ?? []), { issuer: DEMO, keys }] },
-    { ...assisting, id: 'witness', name: 'Witness', fhirBase: witness.base, currentPhotoDays: 30, cdsClients: [{ issuer: WITNESS, keys, audiences: ['typed-in-by-hand'] }] }
+    { ...assisting, id: 'witness', name: 'Witness', fhirBase: witness.base, currentPhotoDays: 30, cdsClients: [
+      { issuer: WITNESS, keys, audiences: ['typed-in-by-hand'] }, { issuer: ROTATING, jku: `${keyServer.origin}/jwks` }, { issuer: REDIRECTED, jku: `${keyServer.origin}/moved` }
+    ] }
   ])
   await cardOf('demo-1')
 }, 120_000)
@@ -47,12 +56,13 @@ afterAll(async () => {
   await ehr.close()
   await witness.close()
   canary.close()
+  keyServer.close()
 })
 
-async function startCanary(): Promise<typeof canary> {
-  const server = Object.assign(createServer((_request, response) => {
+async function startServer(answer: (request: IncomingMessage, response: ServerResponse) => void): Promise<typeof canary> {
+  const server = Object.assign(createServer((request, response) => {
     server.hits++
-    response.end('{}')
+    answer(request, response)
   }), { hits: 0, origin: '' })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -82,9 +92,9 @@ async function photosRead(): Promise<number> {
   return [...text.matchAll(/^jointlens_photo_read_seconds_count\{.*\} (\d+)$/gm)].reduce((sum, [, count]) => sum + Number(count), 0)
 }
 
-async function token(path: string, { issuer = WITNESS, alg = 'ES384', audience = service.url + path, claims = {} }: { issuer?: string; alg?: 'ES384' | 'RS384'; audience?: string; claims?: object } = {}): Promise<string> {
+async function token(path: string, { issuer = WITNESS, alg = 'ES384', audience = service.url + path, jku }: { issuer?: string; alg?: 'ES384' | 'RS384'; audience?: string; jku?: string } = {}): Promise<string> {
   const at = Math.floor(Date.now() / 1000)
-  return new SignJWT({ jti: randomUUID(), ...claims }).setProtectedHeader({ alg, kid: alg, typ: 'JWT' })
+  return new SignJWT({ jti: randomUUID() }).setProtectedHeader({ alg, kid: alg, typ: 'JWT', ...(jku ? { jku } : {}) })
     .setIssuer(issuer).setAudience(audience).setIssuedAt(at).setExpirationTime(at + 300).sign((alg === 'ES384' ? es384 : rs384).privateKey)
 }
 
@@ -290,6 +300,18 @@ describe('who calls', () => {
       expect((await post(HOOK, patientView(), { authorization: spoofed, headers })).status).toBe(401)
     expect(await statusWithHost('evil.example', spoofed)).toBe(401)
     expect((await post(HOOK, patientView({ prefetch: { conditions: searchset(), photos: searchset() } }), { authorization: await token(HOOK, { audience: 'typed-in-by-hand' }) })).status).toBe(200)
+  })
+
+  test('row 19: keys come from the registered address alone: no other jku is asked, and no redirect followed', async () => {
+    const view = patientView({ prefetch: { conditions: searchset(), photos: searchset() } })
+    const status = async (change: Parameters<typeof token>[1]) => (await post(HOOK, view, { authorization: await token(HOOK, change) })).status
+    expect(await status({ issuer: ROTATING, jku: `${keyServer.origin}/jwks` })).toBe(200)
+    expect(await status({ issuer: ROTATING })).toBe(200)
+    expect(keyServer.hits).toBe(1)
+    expect(await status({ issuer: ROTATING, jku: `${canary.origin}/jwks` })).toBe(401)
+    expect(await status({ issuer: WITNESS, jku: `${canary.origin}/jwks` })).toBe(401)
+    expect(await status({ issuer: REDIRECTED, jku: `${keyServer.origin}/moved` })).toBe(401)
+    expect(canary.hits).toBe(0)
   })
 
   test('row 16: of discovery, service and feedback a stranger gets the same 401 without a reason', async () => {

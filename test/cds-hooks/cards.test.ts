@@ -1,0 +1,43 @@
+import { randomUUID } from 'node:crypto'
+import { expect, test } from '@jest/globals'
+import fc from 'fast-check'
+import { resultCard } from '../../src/cds-hooks/cards.ts'
+import { wordingFor } from '../../src/cds-hooks/wording.ts'
+import { makeTenant } from '../../src/config.ts'
+import { suggestionResources } from '../../src/fhir/resources/screening-bundle.ts'
+import { screeningResources } from '../../src/fhir/resources/screening-resources.ts'
+import { NOT_ASSESSED_REASONS, type JointFinding } from '../../src/joints/finding.ts'
+import { handJointCount } from '../../src/joints/hand-joint-count.ts'
+import { HAND_JOINTS, LATERALITIES } from '../../src/joints/hand-joint.ts'
+import { answerFaults, emptyMembers } from '../support/cds-rules.ts'
+import { storedScreening } from '../support/cds-house.ts'
+import { sampleScreening } from '../support/screening-sample.ts'
+
+const oneFinding = fc.oneof(
+  fc.record({ kind: fc.constant('assessed' as const), probability: fc.double({ min: 0, max: 1, noNaN: true }), inflamed: fc.boolean() }),
+  fc.record({ kind: fc.constant('not-assessed' as const), reason: fc.constantFrom(...NOT_ASSESSED_REASONS) })
+)
+const allFindings = fc.array(oneFinding, { minLength: 22, maxLength: 22 }).map((found) =>
+  LATERALITIES.flatMap((side, hand) => HAND_JOINTS.map((joint, index) => ({ side, joint, ...found[hand * 11 + index] }) as JointFinding)))
+const day = fc.date({ min: new Date('2016-01-01'), max: new Date('2026-11-24'), noInvalidDate: true })
+
+test('rows 8 and 9: whatever was found, in either language and at any age, the card keeps every rule and says it in under 140 characters', () => {
+  fc.assert(fc.property(allFindings, allFindings, day, fc.constantFrom('en' as const, 'de' as const), fc.boolean(), (findings, earlier, taken, language, newer) => {
+    const count = handJointCount(findings, { factor: 1.6, level: 0.9 })
+    const before = handJointCount(earlier, { factor: 1.6, level: 0.9 })
+    const photoTime = taken.toISOString()
+    const card = resultCard({
+      screening: storedScreening({ findings, count, photoTime }), before: storedScreening({ findings: earlier, count: before, photoTime: '2015-11-24T08:00:00Z' }), newer,
+      resources: suggestionResources(screeningResources(sampleScreening({ findings, count }))), calibration: '<b>the clinic</b> | [x](javascript:alert(1))'
+    }, {
+      tenant: makeTenant({ id: 'clinic', name: 'Clinic', fhirBase: 'https://ehr.example/fhir', timeZone: 'Pacific/Auckland', mode: 'assist', calibrationFile: 'site.json' }),
+      wording: wordingFor(undefined, language), publicUrl: 'https://jointlens.example', now: Date.parse('2026-11-24T12:00:00Z'), newId: randomUUID
+    })
+    expect(answerFaults({ cards: [card] })).toEqual([])
+    expect(emptyMembers({ cards: [card] })).toEqual([])
+    expect(card.summary.length).toBeLessThan(140)
+    expect(card.detail).not.toMatch(/<b>|undefined|NaN|\[x\]\(/)
+    // A joint that could not be assessed is never healthy: the denominator holds only what was.
+    if (count.assessable > 0) expect(card.summary).toContain(` ${count.assessable} `)
+  }), { numRuns: 300 })
+})
