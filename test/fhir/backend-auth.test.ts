@@ -6,6 +6,7 @@ import { decodeProtectedHeader, exportJWK, generateKeyPair, importJWK, jwtVerify
 import type { SigningKey } from '../../src/config.ts'
 import { openBackendTokens } from '../../src/fhir/backend-auth.ts'
 import { egressForTenant, type Egress } from '../../src/fhir/egress.ts'
+import { openFhirSession } from '../../src/fhir/session.ts'
 import { loopbackTenant } from '../support/screening-sample.ts'
 
 let server: Server
@@ -13,20 +14,33 @@ let origin: string
 let egress: Egress
 let forms: URLSearchParams[]
 let refuse: boolean
+let lifeSeconds: number
+/** Tokens that the FHIR server takes, and those it saw. */
+let accepts: (token: string) => boolean
+let shown: string[]
 
 beforeEach(async () => {
   forms = []
   refuse = false
+  lifeSeconds = 300
+  accepts = () => true
+  shown = []
   server = createServer((request, response) => {
     void (async () => {
       response.setHeader('content-type', 'application/json')
       if (request.url === '/fhir/.well-known/smart-configuration')
         return response.end(JSON.stringify({ token_endpoint: `${origin}/token`, authorization_endpoint: `${origin}/authorize` }))
+      if (request.url?.startsWith('/fhir/Patient/')) {
+        const token = request.headers.authorization?.replace('Bearer ', '') ?? ''
+        shown.push(token)
+        if (!accepts(token)) return response.writeHead(401).end('{"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"login"}]}')
+        return response.end('{"resourceType":"Patient","id":"pat-1"}')
+      }
       let body = ''
       for await (const chunk of request) body += String(chunk)
       forms.push(new URLSearchParams(body))
       if (refuse) return response.writeHead(400).end('{"error":"invalid_client"}')
-      response.end(JSON.stringify({ access_token: `token-${forms.length}`, token_type: 'bearer', expires_in: 300, scope: 'system/*.rs' }))
+      response.end(JSON.stringify({ access_token: `token-${forms.length}`, token_type: 'bearer', expires_in: lifeSeconds, scope: 'system/*.rs' }))
     })()
   })
   server.listen(0, '127.0.0.1')
@@ -44,7 +58,8 @@ async function tokensFor(alg: 'RS384' | 'ES384', clock: () => number) {
   const key = { ...(await exportJWK(privateKey)), kid: 'k1', alg } as unknown as SigningKey
   const tenant = loopbackTenant(`${origin}/fhir`, { backend: { clientId: 'jointlens', key, scope: 'system/Media.rs' } })
   egress = egressForTenant(tenant)
-  return { tokens: openBackendTokens(tenant, egress, clock), publicKey: await exportJWK(publicKey) }
+  const tokens = openBackendTokens(tenant, egress, clock)
+  return { tokens, session: openFhirSession({ tenant, egress, tokens }), publicKey: await exportJWK(publicKey) }
 }
 
 describe.each(['RS384', 'ES384'] as const)('a backend client that signs %s', (alg) => {
@@ -60,6 +75,34 @@ describe.each(['RS384', 'ES384'] as const)('a backend client that signs %s', (al
     expect((payload.exp ?? 0) - (payload.iat ?? 0)).toBeLessThanOrEqual(300)
     expect([form?.get('grant_type'), form?.get('scope')]).toEqual(['client_credentials', 'system/Media.rs'])
   })
+
+  test('reads with its token, and asks for one token for many reads', async () => {
+    const { session } = await tokensFor(alg, () => Date.now())
+    for (let time = 0; time < 3; time++) await session.read('Patient', 'pat-1')
+    expect([shown, forms.length]).toEqual([['token-1', 'token-1', 'token-1'], 1])
+  })
+
+  test('whose token is refused asks for another once, and repeats the read with it once', async () => {
+    const { session } = await tokensFor(alg, () => Date.now())
+    accepts = (token) => token !== 'token-1'
+    expect((await session.read('Patient', 'pat-1')).id).toBe('pat-1')
+    expect([shown, forms.length]).toEqual([['token-1', 'token-2'], 2])
+  })
+
+  test('whose every token is refused gives up after two', async () => {
+    const { session } = await tokensFor(alg, () => Date.now())
+    accepts = () => false
+    await expect(session.read('Patient', 'pat-1')).rejects.toMatchObject({ code: 'ERR_EHR_UNAUTHORIZED' })
+    expect([shown, forms.length]).toEqual([['token-1', 'token-2'], 2])
+  })
+
+  test('asks for one new token however many reads are refused at once', async () => {
+    const { session } = await tokensFor(alg, () => Date.now())
+    await session.read('Patient', 'pat-1')
+    accepts = (token) => token !== 'token-1'
+    await Promise.all(Array.from({ length: 20 }, () => session.read('Patient', 'pat-1')))
+    expect(forms).toHaveLength(2)
+  })
 })
 
 describe('a token', () => {
@@ -74,6 +117,17 @@ describe('a token', () => {
     expect(await tokens.token()).toBe('token-2')
     const ids = forms.map((form) => JSON.parse(Buffer.from((form.get('client_assertion') ?? '').split('.')[1] ?? '', 'base64url').toString()) as { jti: string })
     expect(new Set(ids.map(({ jti }) => jti)).size).toBe(2)
+  })
+
+  test('of one minute is kept for half of it', async () => {
+    let now = Date.now()
+    lifeSeconds = 60
+    const { tokens } = await tokensFor('RS384', () => now)
+    await tokens.token()
+    now += 29_000
+    expect(await tokens.token()).toBe('token-1')
+    now += 2_000
+    expect(await tokens.token()).toBe('token-2')
   })
 
   test('that was refused is forgotten once, not the one that came after it', async () => {
