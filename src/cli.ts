@@ -4,8 +4,9 @@ import { openJointLens } from './app.ts'
 import { addAssessCommand } from './cli/assess.ts'
 import { addCalibrateCommand } from './cli/calibrate.ts'
 import { addDoctorCommand } from './cli/doctor.ts'
+import { addLabelsCommand, type LabelTools } from './cli/labels-export.ts'
 import { addModelCommand } from './cli/model-verify.ts'
-import { addScreeningCommands, type ScreeningTools } from './cli/screening-commands.ts'
+import { addScreeningCommands } from './cli/screening-commands.ts'
 import { readConfig } from './config.ts'
 import { ERROR_CODES, isScreeningError } from './errors.ts'
 import { serve } from './main.ts'
@@ -26,11 +27,12 @@ addScreeningCommands(program, openTools)
 addDoctorCommand(program, () => readConfig(process.env))
 addModelCommand(program)
 addCalibrateCommand(program)
+addLabelsCommand(program, openTools)
 
-async function openTools(): Promise<ScreeningTools> {
+async function openTools(): Promise<LabelTools> {
   const config = readConfig(process.env)
-  const { screenings, doors, store, close } = await openJointLens(config)
-  return { config, screenings, sessionFor: doors.backendSession, store, exportPatients: doors.exportPatients, writeWorklist, close }
+  const { screenings, doors, store, engine, audit, close } = await openJointLens(config)
+  return { config, screenings, sessionFor: doors.backendSession, store, exportPatients: doors.exportPatients, writeWorklist, engine, audit, close }
 }
 
 /** Runs until SIGINT or SIGTERM, then closes everything in order. */

@@ -9,7 +9,7 @@ import { fixedToken, openBackendTokens, type TokenSource } from './fhir/backend-
 import { readLaboratoryAndScores, readTreatmentStarts } from './fhir/clinical-context.ts'
 import { exportPatients, type ExportedPatients } from './fhir/bulk-export.ts'
 import { egressForTenant, type Egress } from './fhir/egress.ts'
-import { findHandPhotos, photosFromBundle, readPhotoBytes, type HandPhoto } from './fhir/photo-sources.ts'
+import { findHandPhotos, photosFromBundle, type HandPhoto } from './fhir/photo-sources.ts'
 import { writePhoto } from './fhir/photo-writer.ts'
 import { clinicianResources, previewOf } from './fhir/resources/clinician-resources.ts'
 import { suggestionResources } from './fhir/resources/screening-bundle.ts'
@@ -19,8 +19,9 @@ import { onceEach, signReview, type ReviewInput } from './fhir/sign-review.ts'
 import { readKeySet, readOpenIdKeys, readSmartConfiguration } from './fhir/smart-configuration.ts'
 import { requestToken } from './fhir/token-request.ts'
 import type { Calibration, InferenceEngine } from './inference/engine/inference-engine.ts'
+import { readScreenedPhoto } from './screening/screened-photo.ts'
 import { screeningInput, screeningSources } from './screening/screening-input.ts'
-import type { ScreenedPhoto, Screening } from './screening/screening.ts'
+import type { Screening } from './screening/screening.ts'
 import type { AppSession } from '../smart-launch/server/app-session.ts'
 import type { CaptureRecord } from '../smart-launch/server/capture-desk.ts'
 import type { ReviewRecord, SignedReview } from '../smart-launch/server/review-desk.ts'
@@ -127,14 +128,6 @@ function reviewRecord(sessionOf: (session: AppSession, tenant: TenantConfig) => 
     writeFinal: (session, tenant, screening, review) =>
       signReview(sessionOf(session, tenant), reviewInput(session, screening, review, now))
   }
-}
-
-/** The photo again, by the reference that was screened; it must still be this patient's. */
-async function readScreenedPhoto(session: FhirSession, patientId: string, { resourceType, id }: ScreenedPhoto): Promise<Uint8Array> {
-  const resource = await session.read(resourceType, id)
-  const [photo] = photosFromBundle({ entry: [{ resource }] }, patientId)
-  if (!photo) throw new ScreeningError('ERR_PHOTO_UNREACHABLE', 'Expected the photo that was read, of this patient; it has been withdrawn or moved')
-  return readPhotoBytes(session, photo)
 }
 
 function reviewInput(session: AppSession, screening: Screening, { decisions, activity, examined }: SignedReview, now: () => number): ReviewInput {

@@ -91,7 +91,7 @@ async function screenMany(tools: ScreeningTools, options: TenantOption & Populat
   print({ tenant: tenant.id, summary, ...(exported.errors === undefined ? {} : { export: exported }) })
 }
 
-async function withTools(open: Open, work: (tools: ScreeningTools) => Promise<void>): Promise<void> {
+export async function withTools<T extends ScreeningTools>(open: () => Promise<T>, work: (tools: T) => Promise<void>): Promise<void> {
   const tools = await open()
   try {
     await work(tools)
@@ -100,7 +100,7 @@ async function withTools(open: Open, work: (tools: ScreeningTools) => Promise<vo
   }
 }
 
-function tenantOf({ tenants }: Config, id: string | undefined): TenantConfig {
+export function tenantOf({ tenants }: Config, id: string | undefined): TenantConfig {
   const found = id === undefined && tenants.length === 1 ? tenants[0] : tenants.find((one) => one.id === id)
   if (found) return found
   const known = tenants.map((one) => one.id).join(', ') || 'none; set JOINTLENS_CONFIG'
@@ -120,7 +120,7 @@ function dateAt(date: string, timeZone: string): string {
 }
 
 /** A bar on a terminal, JSON lines on stderr elsewhere. */
-async function withProgress<T>(work: (onProgress: (done: number, total: number) => void) => Promise<T>): Promise<T> {
+export async function withProgress<T>(work: (onProgress: (done: number, total: number) => void) => Promise<T>): Promise<T> {
   if (!process.stderr.isTTY)
     return work((done, total) => void process.stderr.write(`${JSON.stringify({ done, total })}\n`))
   const bar = new SingleBar({ format: '{bar} {value}/{total} patients, {eta_formatted} left' }, Presets.shades_grey)

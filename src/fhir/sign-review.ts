@@ -3,6 +3,7 @@ import { ScreeningError } from '../errors.ts'
 import { HAND_JOINTS, LATERALITIES, type Laterality } from '../joints/hand-joint.ts'
 import { RESULT_ID } from './codes.ts'
 import { outgoingFaults } from './invariants.ts'
+import { ownObservations } from './own-observations.ts'
 import { clinicianResources, previewOf, type ClinicianInput } from './resources/clinician-resources.ts'
 import { unwritable } from './record-writer.ts'
 import { resultIds } from './resources/result-ids.ts'
@@ -24,7 +25,7 @@ export async function signReview(session: FhirSession, input: ReviewInput): Prom
   const resources = clinicianResources({ ...input, aiObservation: (side, joint) => ai.get(`${side}-${joint}`) })
   refuseFaults(previewOf(resources), new Set(ai.values()), input.patientId)
 
-  const there = await byIdentifier(session, input.patientId, resources.observations.map(({ id }) => id ?? ''), photosSince(input))
+  const there = await ownObservations(session, input.patientId, resources.observations.map(({ id }) => id ?? ''), photosSince(input))
   refuseConflicts(resources.observations, there)
   const capabilities = await session.capabilities()
   const places = new Map<string, string>()
@@ -66,7 +67,7 @@ async function writeProvenance(session: FhirSession, provenance: ReturnType<Retu
 async function aiObservations(session: FhirSession, input: ReviewInput): Promise<ReadonlyMap<string, string>> {
   const ids = resultIds(input.tenant, input.photos, input.model)
   const wanted = LATERALITIES.flatMap((side) => HAND_JOINTS.map((joint) => ({ key: `${side}-${joint}`, id: ids.joint(input.photoOf(side), side, joint) })))
-  const found = await byIdentifier(session, input.patientId, wanted.map(({ id }) => id), photosSince(input))
+  const found = await ownObservations(session, input.patientId, wanted.map(({ id }) => id), photosSince(input))
   return new Map(wanted.flatMap(({ key, id }) => {
     const one = found.get(id)
     return one ? [[key, `Observation/${one.id}`] as const] : []
@@ -78,20 +79,6 @@ function photosSince({ photos }: ReviewInput): string | undefined {
   const times = photos.map(({ created }) => Date.parse(created ?? ''))
   const oldest = Math.min(...times)
   return Number.isFinite(oldest) ? new Date(oldest - 86_400_000).toISOString().slice(0, 10) : undefined
-}
-
-/** The patient's Observations that carry these identifiers of ours; where the server cannot search by identifier, we compare. */
-async function byIdentifier(session: FhirSession, patientId: string, ids: readonly string[], since?: string): Promise<ReadonlyMap<string, Observation>> {
-  const capabilities = await session.capabilities()
-  const may = (name: string) => capabilities.canSearch('Observation', name)
-  if (!may('identifier') && !may('patient')) return new Map()
-  const found = await session.search('Observation', may('identifier')
-    ? { identifier: ids.map((id) => `${RESULT_ID}|${id}`).join(',') }
-    : { patient: patientId, ...(may('date') && since ? { date: `ge${since}` } : {}) })
-  return new Map(found.filter(({ subject }) => subject?.reference === `Patient/${patientId}`).flatMap((one) => {
-    const value = one.identifier?.find(({ system }) => system === RESULT_ID)?.value
-    return value && ids.includes(value) && one.status !== 'entered-in-error' ? [[value, one] as const] : []
-  }))
 }
 
 function refuseConflicts(wanted: readonly Observation[], there: ReadonlyMap<string, Observation>): void {

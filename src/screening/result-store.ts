@@ -35,6 +35,21 @@ export function openResultStore(store: Store) {
       return rows.map(screeningOf)
     },
 
+    /** Patients with a result that was not withdrawn. */
+    async patients(tenant: string): Promise<readonly string[]> {
+      const rows = await store.query<{ patient_id: string }>(
+        'select distinct patient_id from screening where tenant = $1 and withdrawn_code is null order by patient_id', [tenant])
+      return rows.map(({ patient_id: id }) => id)
+    },
+
+    /** Everything that was ever shown of a patient and not withdrawn, oldest photo first: a clinician may have signed any of it. */
+    async everShown(tenant: string, patientId: string): Promise<readonly Screening[]> {
+      const rows = await store.query<ScreeningRow>(
+        `select ${COLUMNS} from screening where tenant = $1 and patient_id = $2 and withdrawn_code is null
+         order by photo_time, completed_at`, [tenant, patientId])
+      return rows.map(screeningOf)
+    },
+
     /** The result that already speaks for this photo set. */
     async find(tenant: string, patientId: string, { photoSet }: ResultPlace): Promise<Screening | undefined> {
       const [row] = await store.query<ScreeningRow>(

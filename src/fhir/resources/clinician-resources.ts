@@ -67,7 +67,7 @@ export function clinicianResources(input: ClinicianInput): ClinicianResources {
 }
 
 /** The identifier a signed joint is recognised by: one per screening and joint, so that two signers meet. */
-export function clinicianId({ tenant, photos, model, screeningId }: ClinicianInput, side: Laterality, joint: HandJoint): string {
+export function clinicianId({ tenant, photos, model, screeningId }: Pick<ClinicianInput, 'tenant' | 'photos' | 'model' | 'screeningId'>, side: Laterality, joint: HandJoint): string {
   return resultIds(`${tenant}|clinician|${screeningId}`, photos, model).joint(undefined, side, joint)
 }
 

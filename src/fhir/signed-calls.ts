@@ -1,0 +1,47 @@
+import type { Observation } from 'fhir/r4.js'
+import type { ModelIdentity } from '../joints/finding.ts'
+import { HAND_JOINTS, LATERALITIES, type HandJoint, type Laterality } from '../joints/hand-joint.ts'
+import { ABSENT, PRESENT } from './codes.ts'
+import { ownObservations } from './own-observations.ts'
+import { clinicianId } from './resources/clinician-resources.ts'
+import type { SourcePhoto } from './resources/result-ids.ts'
+import type { FhirSession } from './session.ts'
+
+/** What a clinician signed about one joint. */
+export interface SignedCall {
+  readonly side: Laterality
+  readonly joint: HandJoint
+  readonly swollen: boolean
+  /** Code of the method: ai-assisted-confirmed, ai-assisted-corrected, clinician-exam. */
+  readonly how: string
+}
+
+export interface ReviewedScreening {
+  readonly tenant: string
+  readonly patientId: string
+  readonly screeningId: string
+  readonly photos: readonly SourcePhoto[]
+  readonly model: ModelIdentity
+}
+
+/**
+ * The final Observations that a clinician signed for one screening, as the record holds them now. A joint that the clinician
+ * could not assess, or whose Observation was withdrawn, is not among them. Throws ERR_EHR_*.
+ */
+export async function signedCalls(session: FhirSession, screening: ReviewedScreening): Promise<readonly SignedCall[]> {
+  const wanted = LATERALITIES.flatMap((side) => HAND_JOINTS.map((joint) => ({ side, joint, id: clinicianId(screening, side, joint) })))
+  const found = await ownObservations(session, screening.patientId, wanted.map(({ id }) => id))
+  return wanted.flatMap(({ side, joint, id }) => {
+    const swollen = answer(found.get(id))
+    return swollen === undefined ? [] : [{ side, joint, swollen, how: found.get(id)?.method?.coding?.[0]?.code ?? '' }]
+  })
+}
+
+const SIGNED: readonly Observation['status'][] = ['final', 'amended', 'corrected']
+
+function answer(observation: Observation | undefined): boolean | undefined {
+  if (!observation || !SIGNED.includes(observation.status)) return undefined
+  const codes = observation.valueCodeableConcept?.coding ?? []
+  const says = (value: typeof PRESENT) => codes.some(({ system, code }) => system === value.system && code === value.code)
+  return says(PRESENT) ? true : says(ABSENT) ? false : undefined
+}
