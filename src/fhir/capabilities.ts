@@ -45,6 +45,8 @@ const statement = z.object({
 export function readCapabilities(value: unknown): Capabilities {
   const result = statement.safeParse(value)
   if (!result.success) throw new ScreeningError('ERR_EHR_ANSWER', 'Expected /metadata to be a CapabilityStatement')
+  if (!/^(4\.|$)/.test(result.data.fhirVersion))
+    throw new ScreeningError('ERR_EHR_ANSWER', 'Expected a FHIR R4 server (4.0.1) but /metadata names another version; point fhirBase at the R4 endpoint')
   const rest = result.data.rest.find(({ mode }) => mode !== 'client')
   const resources = new Map(rest?.resource.map((one) => [one.type, one]))
   const system = new Set(rest?.interaction.map(({ code }) => code))

@@ -65,6 +65,7 @@ const documentReference = z.object({
   meta,
   status: z.string(),
   docStatus: z.string().optional(),
+  securityLabel: z.array(z.object({ coding: z.array(coding).optional() })).optional(),
   type: concept.optional(),
   subject: reference,
   date: z.string().optional(),
@@ -158,7 +159,7 @@ const REPORT_PHOTOS = 20
 async function reportedPhotos(session: FhirSession, capabilities: Capabilities, patientId: string): Promise<readonly HandPhoto[]> {
   const reports = (await ofPatient(session, capabilities, 'DiagnosticReport', patientId, REPORT_PAGES))
     .flatMap((one) => report.safeParse(one).data ?? [])
-    .filter(({ status, subject, meta }) => !['entered-in-error', 'cancelled'].includes(status) && isOf(subject?.reference, patientId) && !isAiMade(meta?.security))
+    .filter(({ status, subject, meta }) => !['entered-in-error', 'cancelled'].includes(status) && isOf(subject?.reference, patientId) && !isClosed(meta?.security))
     .sort((a, b) => timeOf(b.effectiveDateTime ?? b.issued) - timeOf(a.effectiveDateTime ?? a.issued))
   const shown = reports.flatMap(({ code, media: pictures = [] }) => pictures.map(({ link, comment }) =>
     ({ reference: link.reference ?? '', words: [code?.text, comment, ...(code?.coding ?? []).map(({ display }) => display)].join(' ') })))
@@ -241,7 +242,7 @@ function handPhotosIn(resources: readonly unknown[], patientId: string): HandPho
 function mediaPhoto(value: unknown, patientId: string): HandPhoto | undefined {
   const { data: found } = media.safeParse(value)
   if (!found || found.status !== 'completed' || !isOf(found.subject.reference, patientId)) return undefined
-  if (!isImage(found.content.contentType) || isAiMade(found.meta?.security)) return undefined
+  if (!isImage(found.content.contentType) || isClosed(found.meta?.security)) return undefined
   const site = found.bodySite ? handIn(found.bodySite) : {}
   if (!site) return undefined
   const { createdDateTime, createdPeriod, issued } = found
@@ -253,7 +254,7 @@ function mediaPhoto(value: unknown, patientId: string): HandPhoto | undefined {
 function documentPhoto(value: unknown, patientId: string): HandPhoto | undefined {
   const { data: found } = documentReference.safeParse(value)
   if (!found || found.status !== 'current' || found.docStatus === 'entered-in-error') return undefined
-  if (!isOf(found.subject.reference, patientId) || isAiMade(found.meta?.security)) return undefined
+  if (!isOf(found.subject.reference, patientId) || isClosed(found.meta?.security) || found.securityLabel?.some(({ coding: label }) => isClosed(label))) return undefined
   const image = found.content.find((one) => isImage(one.attachment.contentType))?.attachment
   if (!image) return undefined
   const words = [found.description, image.title, found.type?.text].join(' ')
@@ -298,9 +299,12 @@ function handInWords(text: string): { readonly side?: Laterality } | undefined {
   return sides.length === 1 && sides[0] ? { side: sides[0] } : {}
 }
 
-/** Our own annotated copies are no source. */
-function isAiMade(security: readonly z.infer<typeof coding>[] | undefined): boolean {
-  return security?.some(({ system, code }) => system === AI_ASSERTED.system && code === AI_ASSERTED.code) ?? false
+const CONFIDENTIALITY = 'http://terminology.hl7.org/CodeSystem/v3-Confidentiality'
+
+/** Our own annotated copies are no source, and what is labelled restricted or very restricted is not for software to look at. */
+function isClosed(security: readonly z.infer<typeof coding>[] | undefined): boolean {
+  return security?.some(({ system, code }) =>
+    (system === AI_ASSERTED.system && code === AI_ASSERTED.code) || (system === CONFIDENTIALITY && (code === 'R' || code === 'V'))) ?? false
 }
 
 function isImage(contentType: string | undefined): boolean {

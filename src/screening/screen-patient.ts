@@ -1,6 +1,7 @@
 import type { Audit, AuditedEvent } from '../audit.ts'
 import { isScreeningError, ScreeningError, type ErrorCode } from '../errors.ts'
-import { findHandPhotos, isOf, type HandPhoto } from '../fhir/photo-sources.ts'
+import { isConsented } from '../fhir/consent.ts'
+import { findHandPhotos, photosFromBundle, type HandPhoto } from '../fhir/photo-sources.ts'
 import { unwritable, writeScreening } from '../fhir/record-writer.ts'
 import { screeningResources } from '../fhir/resources/screening-resources.ts'
 import type { FhirSession } from '../fhir/session.ts'
@@ -46,6 +47,7 @@ const MAX_VISITS = 6
  */
 export async function screenPatient(work: Work): Promise<ScreenOutcome> {
   const { session, results, job } = work
+  if (!await isConsented(session, job.patientId, work.now())) return withdrawAll(work)
   const photos = await findHandPhotos(session, job.patientId, await results.handedOver(job.tenant, job.patientId))
   await work.failpoint('photos-found')
   await withdrawOrphans(work, photos)
@@ -112,6 +114,8 @@ async function write(work: Work, screening: Screening): Promise<void> {
     if (screening.state !== 'done') await record(work, 'write', `Screening/${screening.id}`, 'ERR_EHR_REFUSED')
     return results.mark(job.tenant, screening.id, { state: 'done' }, guard)
   }
+  if (!await isConsented(session, job.patientId, work.now()))
+    throw new ScreeningError('ERR_FORBIDDEN', 'Expected consent to go on but it was withdrawn meanwhile; nothing was written')
   await results.mark(job.tenant, screening.id, { state: 'writing' }, guard)
 
   const ledger = results.ledger(job.tenant, job.patientId)
@@ -162,10 +166,20 @@ async function withdrawOrphans(work: Work, photos: readonly HandPhoto[]): Promis
   }
 }
 
+/** Nothing of a patient who does not consent is shown or written any more; what lies in the record is the record's. */
+async function withdrawAll(work: Work): Promise<ScreenOutcome> {
+  const { results, job } = work
+  for (const { id } of await results.history(job.tenant, job.patientId)) {
+    await results.withdraw(job.tenant, id, 'ERR_FORBIDDEN', guardOf(work))
+    await record(work, 'withdraw', `Screening/${id}`)
+  }
+  return { kind: 'refused', code: 'ERR_FORBIDDEN' }
+}
+
 async function isStillOf({ session, job }: Work, { resourceType, id }: PhotoReference): Promise<boolean> {
   try {
     const photo = await session.read(resourceType, id)
-    return photo.status !== 'entered-in-error' && isOf(photo.subject?.reference, job.patientId)
+    return photosFromBundle({ entry: [{ resource: photo }] }, job.patientId).length > 0
   } catch (error) {
     if (isScreeningError(error) && error.code === 'ERR_NOT_FOUND') return false
     throw error

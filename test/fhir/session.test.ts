@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import type { Media, Observation } from 'fhir/r4.js'
 import { fixedToken, type TokenSource } from '../../src/fhir/backend-auth.ts'
+import { readCapabilities } from '../../src/fhir/capabilities.ts'
 import { egressForTenant, type Egress } from '../../src/fhir/egress.ts'
 import { findHandPhotos, photosFromBundle, readPhotoBytes, type HandPhoto } from '../../src/fhir/photo-sources.ts'
 import { openFhirSession, type FhirSession } from '../../src/fhir/session.ts'
@@ -133,6 +134,12 @@ const media = (change: Partial<Media> = {}): Media => ({
   ...change
 })
 
+test.each([['4.0.1', true], ['4.3.0', true], ['5.0.0', false], ['3.0.2', false]])('a server that says it speaks FHIR %s is spoken with: %s', (fhirVersion, spoken) => {
+  const read = () => readCapabilities({ resourceType: 'CapabilityStatement', fhirVersion, rest: [everything()] })
+  if (spoken) expect(read().fhirVersion).toBe(fhirVersion)
+  else expect(read).toThrow('Expected a FHIR R4 server')
+})
+
 describe('the hand photos of a patient', () => {
   test('are newest first, with the side the record gives', async () => {
     const right = { text: 'Right hand' }
@@ -143,15 +150,18 @@ describe('the hand photos of a patient', () => {
     expect(`Media/${photos[0]?.id}`).toBe(newest)
   })
 
-  test('leave out what is withdrawn, not a hand, not an image, made by us, or of someone else', async () => {
+  test('leave out what is withdrawn, not a hand, not an image, made by us, restricted, or of someone else', async () => {
     const aiast = { system: 'http://terminology.hl7.org/CodeSystem/v3-ObservationValue', code: 'AIAST' }
+    const label = (code: string) => ({ system: 'http://terminology.hl7.org/CodeSystem/v3-Confidentiality', code })
     for (const change of [
       { status: 'entered-in-error' as const }, { status: 'not-done' as const }, { content: { contentType: 'video/mp4', url: 'Binary/v' } },
-      { bodySite: { text: 'Left foot' } }, { subject: { reference: 'Patient/pat-2' } }, { meta: { security: [aiast] } }
+      { bodySite: { text: 'Left foot' } }, { subject: { reference: 'Patient/pat-2' } }, { meta: { security: [aiast] } },
+      { meta: { security: [label('R')] } }, { meta: { security: [label('V')] } }
     ]) await session.create(media(change))
     expect(await findHandPhotos(session, 'pat-1')).toEqual([])
     const entries = { resourceType: 'Bundle', entry: [null, {}, { resource: media({ id: 'm2', subject: { reference: 'Patient/pat-2' } }) }, { resource: { resourceType: 'Media' } }, { resource: media({ id: 'm1' }) }] }
     expect(photosFromBundle(entries, 'pat-1').map(({ id }) => id)).toEqual(['m1'])
+    expect(photosFromBundle({ entry: [{ resource: media({ id: 'm3', meta: { security: [label('N')] } }) }] }, 'pat-1')).toHaveLength(1)
     for (const odd of [null, 1, 'x', [], { entry: 3 }, { resourceType: 'OperationOutcome' }]) expect(photosFromBundle(odd, 'pat-1')).toEqual([])
   })
 

@@ -1,8 +1,9 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
-import type { Observation } from '@medplum/fhirtypes'
+import type { Consent, Observation } from '@medplum/fhirtypes'
 import type { InferenceEngine } from '../../src/inference/engine/inference-engine.ts'
 import { openQueue } from '../../src/screening/queue.ts'
 import { openStore, type Store } from '../../src/screening/store/open-store.ts'
+import { everything, startFhirServer, type TestFhirServer } from '../support/fhir-server.ts'
 import { emptyStore, openHouse, openTestEngine, type ScreeningHouse } from '../support/screening-house.ts'
 
 let engine: InferenceEngine
@@ -133,6 +134,54 @@ describe('a screening', () => {
     expect((await screen('pat-2')).latest).toBeUndefined()
     await screen('pat-1')
     expect((await house.service.status('another', 'pat-1')).latest).toBeUndefined()
+  })
+
+  describe('of a patient whose record may hold a refusal', () => {
+    const scoped = { backend: { clientId: 'x', key: { kty: 'EC' as const, kid: 'x', alg: 'ES384' as const, d: 'x' }, scope: 'system/Media.rs system/Consent.rs' } }
+    const consent = (change: Partial<Consent> = {}): Consent => ({
+      resourceType: 'Consent', status: 'active', patient: { reference: 'Patient/pat-1' }, policyRule: { text: 'opt-out' },
+      scope: { coding: [{ system: 'http://terminology.hl7.org/CodeSystem/consentscope', code: 'patient-privacy' }] },
+      category: [{ text: 'privacy' }], provision: { type: 'deny' }, ...change
+    })
+    const say = (ehr: TestFhirServer, resource: Consent) => ehr.raw.set('/Consent', {
+      type: 'application/fhir+json', body: Buffer.from(JSON.stringify({ resourceType: 'Bundle', type: 'searchset', entry: [{ resource }] }))
+    })
+    async function houseWith(settings: Parameters<typeof openHouse>[1]) {
+      const rest = everything()
+      const ehr = await startFhirServer({ ...rest, resource: [...(rest.resource ?? []), { type: 'Consent', interaction: [{ code: 'search-type' }], searchParam: [{ name: 'patient', type: 'reference' }] }] })
+      house = await openHouse(engine, settings, { store, ehr })
+      await house.addPhoto('pat-1', 'demo-1-left')
+      return ehr
+    }
+
+    test('reads no photo and shows nothing that was read before', async () => {
+      const ehr = await houseWith(scoped)
+      expect((await screen('pat-1')).latest).toBeDefined()
+      say(ehr, consent())
+      const before = ehr.seen.length
+      expect(await screen('pat-1')).toMatchObject({ pending: false, failure: { code: 'ERR_FORBIDDEN' } })
+      expect((await house.service.status('clinic', 'pat-1')).latest).toBeUndefined()
+      expect(ehr.seen.slice(before).filter(({ path }) => !path.startsWith('/Consent'))).toEqual([])
+      await ehr.close()
+    })
+
+    test.each([
+      ['inactive', { status: 'inactive' as const }], ['a permission', { provision: { type: 'permit' as const } }],
+      ['over since last year', { provision: { type: 'deny' as const, period: { end: '2025-11-01' } } }],
+      ['about other data', { provision: { type: 'deny' as const, class: [{ system: 'http://hl7.org/fhir/resource-types', code: 'Claim' }] } }]
+    ])('goes on where it is %s', async (_name, change) => {
+      const ehr = await houseWith(scoped)
+      say(ehr, consent(change))
+      expect((await screen('pat-1')).latest).toBeDefined()
+      await ehr.close()
+    })
+
+    test('is not asked for it where the site was not granted to read it', async () => {
+      const ehr = await houseWith({ backend: { ...scoped.backend, scope: 'system/Media.rs' } })
+      await screen('pat-1')
+      expect(ehr.seen.filter(({ path }) => path.startsWith('/Consent'))).toEqual([])
+      await ehr.close()
+    })
   })
 
   test('after which a file that is no photo is refused with its code, and is not tried again', async () => {

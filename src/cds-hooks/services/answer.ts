@@ -86,7 +86,8 @@ async function showResult(request: HookRequest, { photos }: HookRecord, status: 
   if (status.latest && (photos === undefined || photos.length > 0)) return showLatest(request, { latest: status.latest, ...(status.before ? { before: status.before } : {}) }, newer, context, deps)
   if (photos?.length === 0) return NOTHING
   if (newer) return { cards: [pendingCard(context)] }
-  return failed ? { cards: [failedCard(context)] } : NOTHING
+  // A patient who does not consent gets no card at all.
+  return failed && status.failure?.code !== 'ERR_FORBIDDEN' ? { cards: [failedCard(context)] } : NOTHING
 }
 
 function showLatest(request: HookRequest, { latest, before }: Visits, newer: boolean, context: CardContext, deps: AnswerDeps): Answer {
