@@ -164,6 +164,7 @@ function httpApp(config: Config, parts: Parts): Express {
 
   app.use('/smart', openSmartRouter({
     config,
+    audit: parts.audit,
     sessions: parts.sessions,
     discover: parts.doors.discover,
     requestToken: parts.doors.requestToken,

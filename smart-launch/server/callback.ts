@@ -1,5 +1,6 @@
 import { createLocalJWKSet, jwtVerify, type JSONWebKeySet } from 'jose'
 import { z } from 'zod'
+import type { Audit } from '../../src/audit.ts'
 import { ScreeningError } from '../../src/errors.ts'
 import type { TenantConfig } from '../../src/config.ts'
 import type { TokenAnswer } from '../../src/fhir/token-request.ts'
@@ -10,6 +11,7 @@ import { isPatientLaunch } from './capture-desk.ts'
 import { redirectUri, type LaunchDeps } from './launch.ts'
 
 export interface CallbackDeps extends LaunchDeps {
+  readonly audit: Pick<Audit, 'record'>
   /** Posts to the token endpoint through egress with a private_key_jwt assertion (RS384 or ES384). */
   requestToken(tenant: TenantConfig, tokenEndpoint: string, form: Record<string, string>): Promise<TokenAnswer>
   /** The OpenID provider's issuer and keys, fetched through egress. */
@@ -81,6 +83,7 @@ export async function finishLaunch(
     csrf
   }
   await deps.sessions.put(`smart:${handle}`, session, SESSION_SECONDS)
+  await deps.audit.record({ tenant: tenant.id, action: 'launch', actor: fhirUser ?? 'unknown user', patientId: session.patientId, outcome: 'success' })
   await deps.handOver?.(tenant.id, session.patientId, photosNamed(context.data, tenant.fhirBase))
   return { handle, sessionSecret, page: isPatientLaunch(session) || context.data.intent === 'capture' ? 'capture' : 'app' }
 }

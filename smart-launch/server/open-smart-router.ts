@@ -17,8 +17,6 @@ import type { ReviewDesk, SignedReview } from './review-desk.ts'
 export interface SmartDeps extends CallbackDeps {
   readonly desk: ReviewDesk
   readonly capture: CaptureDesk
-  /** Revokes or forgets what a session holds. */
-  audit?(entry: { tenant: string; action: 'launch' | 'denial'; detail: string }): Promise<void>
 }
 
 const WEB = fileURLToPath(new URL('../web/dist/', import.meta.url))
@@ -95,18 +93,18 @@ export function openSmartRouter(deps: SmartDeps): Router {
 
   router.get('/api/:handle/review', async (request, response) => {
     const { session, tenant } = await forClinicians(withRecord(request))
-    response.json(await deps.desk.review(session, tenant))
+    response.json(await noted(deps, session, 'view-findings', () => deps.desk.review(session, tenant)))
   })
 
   router.get('/api/:handle/context', async (request, response) => {
     const { session, tenant } = await forClinicians(withRecord(request))
-    response.json(await deps.desk.context(session, tenant))
+    response.json(await noted(deps, session, 'view-record', () => deps.desk.context(session, tenant)))
   })
 
   router.get('/api/:handle/photos/:photo', async (request, response) => {
     const { session, tenant } = await forClinicians(withRecord(request))
-    const closeUp = closeUpOf(request.query)
-    const jpeg = await deps.desk.photo(session, tenant, String(request.params['photo']), closeUp)
+    const photo = String(request.params['photo'])
+    const jpeg = await noted(deps, session, 'view-photo', () => deps.desk.photo(session, tenant, photo, closeUpOf(request.query)), photo)
     response.type('image/jpeg').send(Buffer.from(jpeg))
   })
 
@@ -114,7 +112,8 @@ export function openSmartRouter(deps: SmartDeps): Router {
     const { session, tenant } = await forClinicians(withRecord(request))
     const at = closeUpOf(request.query)
     if (!at) throw new ScreeningError('ERR_REQUEST_INVALID', 'Expected side and joint of the map.')
-    response.json(await deps.desk.map(session, tenant, String(request.params['photo']), at))
+    const photo = String(request.params['photo'])
+    response.json(await noted(deps, session, 'view-photo', () => deps.desk.map(session, tenant, photo, at), photo))
   })
 
   router.post('/api/:handle/screen', async (request, response) => {
@@ -130,14 +129,18 @@ export function openSmartRouter(deps: SmartDeps): Router {
 
   router.post('/api/:handle/sign', async (request, response) => {
     const { session, tenant } = await forClinicians(changingRecord(request))
-    response.status(201).json(await deps.desk.sign(session, tenant, checked(request.body)))
+    const signed = checked(request.body)
+    response.status(201).json(await noted(deps, session, 'sign', () => deps.desk.sign(session, tenant, signed), `Screening/${signed.screeningId}`))
   })
 
-  addCaptureRoutes(router, deps.capture, changingRecord)
+  addCaptureRoutes(router, {
+    ...deps.capture,
+    save: (session, tenant, photo) => noted(deps, session, 'save-photo', () => deps.capture.save(session, tenant, photo))
+  }, changingRecord)
 
   router.post('/api/:handle/logout', async (request, response) => {
-    const { handle } = await changingSessionOf(deps, request)
-    await deps.sessions.delete(`smart:${handle}`)
+    const { handle, session } = await changingSessionOf(deps, request)
+    await noted(deps, session, 'logout', () => deps.sessions.delete(`smart:${handle}`))
     clearCookie(response, cookieOf(handle))
     response.status(204).end()
   })
@@ -148,6 +151,20 @@ export function openSmartRouter(deps: SmartDeps): Router {
     response.status(error.code === 'ERR_SESSION' ? 401 : 400).type('html').send(errorPage(error.message, error.code))
   })
   return router
+}
+
+/** Who did what to whose data, also when it failed. What cannot be written down is not answered. */
+async function noted<T>({ audit }: SmartDeps, { tenant, patientId, fhirUser }: AppSession, action: string, work: () => Promise<T>, entity?: string): Promise<T> {
+  const event = { tenant, patientId, actor: fhirUser ?? 'unknown user', action, ...(entity ? { entity: entity.slice(0, 100) } : {}) }
+  let result: T
+  try {
+    result = await work()
+  } catch (error) {
+    await audit.record({ ...event, outcome: 'failure', code: isScreeningError(error) ? error.code : 'ERR_INTERNAL' })
+    throw error
+  }
+  await audit.record({ ...event, outcome: 'success' })
+  return result
 }
 
 interface OpenedSession { readonly handle: string; readonly session: AppSession; readonly tenant: TenantConfig }

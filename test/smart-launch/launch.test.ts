@@ -10,6 +10,7 @@ import { makeConfig, makeTenant, type Config, type TenantConfig } from '../../sr
 import { ScreeningError } from '../../src/errors.ts'
 import { lastResort } from '../../src/last-resort.ts'
 import type { TokenAnswer } from '../../src/fhir/token-request.ts'
+import type { AuditedEvent } from '../../src/audit.ts'
 import { openSmartRouter } from '../../smart-launch/server/open-smart-router.ts'
 import type { AppSession } from '../../smart-launch/server/app-session.ts'
 import type { ReviewDesk, SignedReview } from '../../smart-launch/server/review-desk.ts'
@@ -28,6 +29,7 @@ let requests: Record<string, string>[]
 let signed: unknown[]
 let saved: unknown[]
 let handedOver: unknown[]
+let audited: AuditedEvent[]
 
 beforeEach(async () => {
   now = Date.now()
@@ -35,6 +37,7 @@ beforeEach(async () => {
   signed = []
   saved = []
   handedOver = []
+  audited = []
   const app = express()
   server = createServer(app)
   server.listen(0, '127.0.0.1')
@@ -48,6 +51,7 @@ beforeEach(async () => {
   const kept = new Map<string, unknown>()
   granted = async () => answer({ patient: 'pat-1', id_token: await idToken() })
   app.use('/smart', openSmartRouter({
+    audit: { record: (event) => Promise.resolve(void audited.push(event)) },
     config,
     sessions: {
       put: (id, data) => Promise.resolve(void kept.set(id, structuredClone(data))),
@@ -340,5 +344,19 @@ describe('a session', () => {
     const { go, handle, session } = await launched()
     expect((await go(`${base}/smart/api/${handle}/logout`, { method: 'POST', headers: { 'x-jointlens-csrf': session.csrf } })).status).toBe(204)
     expect((await go(`${base}/smart/api/${handle}/session`)).status).toBe(401)
+  })
+
+  test('is written down: who launched, looked and signed, for whom, and what failed (row 58)', async () => {
+    const { go, handle, session } = await launched()
+    const headers = { 'content-type': 'application/json', 'x-jointlens-csrf': session.csrf }
+    await go(`${base}/smart/api/${handle}/review`)
+    await go(`${base}/smart/api/${handle}/photos/p1`)
+    await go(`${base}/smart/api/${handle}/sign`, { method: 'POST', headers, body: JSON.stringify({ screeningId: 's', decisions: [{ side: 'left', joint: 'mcp2', call: 'swollen' }] }) })
+    await go(`${base}/smart/api/${handle}/logout`, { method: 'POST', headers })
+    expect(audited.map(({ action, entity, outcome }) => [action, entity, outcome])).toEqual([
+      ['launch', undefined, 'success'], ['view-findings', undefined, 'success'], ['view-photo', 'p1', 'failure'],
+      ['sign', 'Screening/s', 'success'], ['logout', undefined, 'success']
+    ])
+    for (const event of audited) expect(event).toMatchObject({ tenant: 'clinic', patientId: 'pat-1', actor: 'Practitioner/doc-1' })
   })
 })
