@@ -1,4 +1,4 @@
-/** The two pages of the authorization server. */
+/** The pages that are made here: two of the authorization server, and the chart's frame for an app. */
 
 /** Standalone launch: the app comes without a patient, so the clinician chooses one. `action` is where the choice is posted. */
 export function pickerPage(action: string, clinician: string, patients: readonly { readonly id: string; readonly name: string }[]): string {
@@ -7,6 +7,12 @@ export function pickerPage(action: string, clinician: string, patients: readonly
   return page('Choose a patient', `<h1>Choose a patient</h1>
 <p>An app asks to open a patient's record. You are signed in as <strong>${escaped(clinician)}</strong>; this demo asks for no password.</p>
 <form method="post" action="${escaped(action)}"><ul class="plain choices">${choices.join('')}</ul></form>`)
+}
+
+/** An app inside the EHR: a frame of 900 px, the width that an EHR's work area often leaves. */
+export function framePage(launch: string, patient: string): string {
+  return page(`JointLens for ${patient}`, `<h1>${escaped(patient)}</h1>
+<iframe class="app" title="JointLens" width="900" height="1000" allow="camera" src="${escaped(launch)}"></iframe>`)
 }
 
 export function refusalPage(advice: string): string {

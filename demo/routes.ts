@@ -6,7 +6,8 @@ import { z } from 'zod'
 import { action, applySuggestion, SuggestionRefused, type Applied } from './apply-suggestion.ts'
 import type { AuthorizationServer } from './authorization-server.ts'
 import type { CdsClient } from './cds-client.ts'
-import { CLINICIAN, DEMO_PATIENTS, encounterOf } from './patients.ts'
+import { CLINICIAN, DEMO_PATIENTS, encounterOf, nameOf } from './patients.ts'
+import { framePage } from './picker-page.ts'
 import type { DemoRecord } from './record.ts'
 
 export interface RouteParts {
@@ -62,6 +63,13 @@ export function openRoutes({ record, fhirBase, jointlensUrl, cds, authorization 
   router.get('/patients/:id', (request, response) => {
     knownPatient(request.params.id)
     response.sendFile('chart.html', { root: PUBLIC })
+  })
+
+  router.get('/patients/:id/app', (request, response) => {
+    const id = knownPatient(request.params.id)
+    response.set('Content-Security-Policy', `default-src 'none'; style-src 'self'; frame-src 'self' ${new URL(jointlensUrl).origin}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`)
+    const found = DEMO_PATIENTS.find((one) => one.id === id)
+    response.type('html').send(framePage(`/demo/launch?${new URLSearchParams({ patient: id }).toString()}`, found ? nameOf(found) : id))
   })
 
   router.use('/demo', (_request, response, next) => {

@@ -27,6 +27,7 @@ async function drawRecord() {
       element('p', { class: 'quiet' }, `${patient.gender}, ${age(patient.birthDate)} years, born ${day(patient.birthDate)} · record ${patient.id}`)),
     element('div', { class: 'actions' },
       element('a', { class: 'button', href: `/demo/launch?${query}`, target: '_blank', rel: 'opener' }, 'Open JointLens', element('span', { class: 'visually-hidden' }, ' (opens in a new tab)')),
+      element('a', { class: 'button', href: `/patients/${encodeURIComponent(patientId)}/app` }, 'Open it here'),
       element('a', { class: 'button', href: `/demo/launch?${query}&intent=capture`, target: '_blank', rel: 'opener' }, 'Take photos', element('span', { class: 'visually-hidden' }, ' (opens in a new tab)'))))
   document.getElementById('patient').removeAttribute('aria-busy')
   show('photos', photos.length > 0 ? visitsOf(photos) : element('p', { class: 'quiet' }, 'No photos in the record.'))

@@ -1,24 +1,5 @@
-import { readFileSync } from 'node:fs'
-import type { Page } from 'playwright-core'
-
-export interface Site {
-  readonly jointlens: string
-  readonly ehr: string
-}
-
-export interface FlowTools {
-  readonly page: Page
-  readonly site: Site
-  /** Accessibility and width of a page (the flow's own unless told) as it stands. */
-  check(name: string, of?: Page): Promise<void>
-  /** A picture for the documents; only with --pictures. */
-  picture(name: string, of?: Page): Promise<void>
-}
-
-export interface Flow {
-  readonly name: string
-  run(tools: FlowTools): Promise<void>
-}
+import { accessFlows } from './access-flows.ts'
+import { card, choosePhoto, expectEqual, launched, observationsOf, openChart, opened, type Flow } from './steps.ts'
 
 /** What people do, from the chart of the EHR into the app and back, in the order of a visit. */
 export const flows: readonly Flow[] = [
@@ -257,50 +238,6 @@ export const flows: readonly Flow[] = [
       await page.getByText(/never seen a patient/i).first().waitFor()
       await check('model-card')
     }
-  }
+  },
+  ...accessFlows
 ]
-
-async function openChart(page: Page, site: Site, patient: string): Promise<void> {
-  await page.goto(`${site.ehr}/patients/${patient}`)
-  await page.locator('#columns').waitFor()
-}
-
-/** The card whose summary matches; a pending one becomes the result by itself. */
-async function card(page: Page, summary: RegExp) {
-  const article = page.locator('#cards article.card').filter({ has: page.getByRole('heading', { name: summary }) })
-  await article.waitFor({ timeout: 90_000 })
-  return article
-}
-
-async function opened(page: Page, click: () => Promise<void>): Promise<Page> {
-  const [app] = await Promise.all([page.context().waitForEvent('page'), click()])
-  await app.waitForURL(/\/smart\/app\//, { timeout: 30_000 })
-  return app
-}
-
-async function launched(page: Page, site: Site, patient: string): Promise<Page> {
-  const app = await page.context().newPage()
-  await app.goto(`${site.ehr}/demo/launch?patient=${patient}`)
-  await app.waitForURL(/\/smart\/app\//, { timeout: 30_000 })
-  const read = app.getByRole('button', { name: 'Read the photos now' })
-  await app.locator('.count').or(read).or(app.getByText('The hand photos are being read')).first().waitFor()
-  if (await read.isVisible()) await read.click()
-  await app.locator('.count').waitFor({ timeout: 90_000 })
-  return app
-}
-
-async function choosePhoto(app: Page, name: string): Promise<void> {
-  const buffer = readFileSync(new URL(`../../demo/photos/${name}`, import.meta.url))
-  await app.locator('input[type=file]').setInputFiles({ name, mimeType: 'image/jpeg', buffer })
-  await app.getByRole('button', { name: 'Use this photo' }).click()
-}
-
-async function observationsOf(page: Page, site: Site, patient: string): Promise<number> {
-  const response = await page.request.get(`${site.ehr}/demo/patients/${patient}`)
-  const { observations } = (await response.json()) as { observations: unknown[] }
-  return observations.length
-}
-
-function expectEqual(received: unknown, expected: unknown, what: string): void {
-  if (received !== expected) throw new Error(`Expected ${String(expected)} for ${what} but received ${String(received)}`)
-}

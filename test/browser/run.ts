@@ -6,7 +6,8 @@ import { join } from 'node:path'
 import AxeBuilder from '@axe-core/playwright'
 import { chromium, type Browser, type Page } from 'playwright-core'
 import sharp from 'sharp'
-import { flows, type Site } from './flows.ts'
+import { flows } from './flows.ts'
+import type { Site } from './steps.ts'
 
 /**
  * Drives the demo in the system's Chromium: every flow of flows.ts against the real processes that `npm start` runs, with an
@@ -26,7 +27,7 @@ const data = mkdtempSync(join(tmpdir(), 'jointlens-browser-'))
 const { site, child } = await startDemo()
 const browser = await chromium.launch({
   executablePath: CHROMIUM,
-  args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu', '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream', `--use-file-for-fake-video-capture=${await cameraPicture()}`]
+  args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu', '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream', `--use-file-for-fake-video-capture=${await cameraPicture()}`, '--test-third-party-cookie-phaseout']
 })
 const checked = { pages: 0, axeViolations: 0 }
 const failures: string[] = []
@@ -71,15 +72,15 @@ async function inContext(from: Browser, work: (page: Page) => Promise<void>): Pr
   }
 }
 
-/** WCAG 2.2 AA by axe, no sideways scrolling, at phone, tablet and desk width, in light and dark. */
+/** WCAG 2.2 AA by axe, no sideways scrolling, at phone, tablet, EHR frame and desk width, in light, dark and forced colours. */
 async function checkPage(page: Page, name: string): Promise<void> {
-  for (const [width, scheme] of [[320, 'light'], [768, 'dark'], [1440, 'light']] as const) {
-    await page.emulateMedia({ colorScheme: scheme })
+  for (const [width, scheme] of [[320, 'light'], [768, 'dark'], [900, 'forced'], [1440, 'light']] as const) {
+    await page.emulateMedia({ colorScheme: scheme === 'forced' ? 'dark' : scheme, forcedColors: scheme === 'forced' ? 'active' : 'none' })
     await page.setViewportSize({ width, height: 1000 })
     const { violations } = await new AxeBuilder({ page }).withTags(['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']).analyze()
     checked.pages++
     checked.axeViolations += violations.length
-    for (const { id, nodes } of violations) process.stdout.write(`axe   ${name} at ${width} ${scheme}: ${id} (${nodes.map(({ target }) => target.join(' ')).slice(0, 3).join('; ')})\n`)
+    for (const { id, nodes } of violations) process.stdout.write(`axe   ${name} at ${width} ${scheme}: ${id} (${nodes.map(({ target, any }) => `${target.join(' ')} ${any[0]?.message ?? ''}`).slice(0, 3).join('; ')})\n`)
     const sideways = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
     if (sideways > 1) throw new Error(`${name} scrolls sideways by ${sideways} px at ${width} px`)
     if (process.env['SHOTS']) {
@@ -87,7 +88,7 @@ async function checkPage(page: Page, name: string): Promise<void> {
       await page.screenshot({ path: join(process.env['SHOTS'], `${name}-${width}.png`), fullPage: true })
     }
   }
-  await page.emulateMedia({ colorScheme: 'light' })
+  await page.emulateMedia({ colorScheme: 'light', forcedColors: 'none' })
   await page.setViewportSize({ width: 1440, height: 1000 })
 }
 
@@ -101,7 +102,8 @@ async function picture(page: Page, name: string): Promise<void> {
 async function startDemo(): Promise<{ site: Site; child: ChildProcess }> {
   const [port, demoPort] = [await freePort(), await freePort()]
   const started = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', 'demo/start.ts'], {
-    env: { ...process.env, PORT: String(port), DEMO_PORT: String(demoPort), JOINTLENS_DATA: data, LOG_LEVEL: 'error' },
+    // Another site than the EHR, as in a clinic: cookies and frames are those of a third party.
+    env: { ...process.env, PUBLIC_URL: `http://localhost:${port}`, PORT: String(port), DEMO_PORT: String(demoPort), JOINTLENS_DATA: data, LOG_LEVEL: 'error' },
     stdio: ['ignore', 'pipe', 'inherit']
   })
   const line = await new Promise<string>((resolve, reject) => {
@@ -113,7 +115,7 @@ async function startDemo(): Promise<{ site: Site; child: ChildProcess }> {
     })
     started.on('exit', (code) => reject(new Error(`The demo ended with ${code} before it was ready`)))
   })
-  const [jointlens = '', ehr = ''] = line.match(/http:\/\/[\d.:]+/g) ?? []
+  const [jointlens = '', ehr = ''] = line.match(/http:\/\/[\w.:]+/g) ?? []
   return { site: { jointlens, ehr }, child: started }
 }
 

@@ -1,0 +1,143 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Page } from 'playwright-core'
+import { expectEqual, launched, tabTo, type Flow, type Site } from './steps.ts'
+
+/** Ways into the app, and ways of using it: standalone, inside an EHR's frame, with the keyboard alone, and when something is missing. */
+export const accessFlows: readonly Flow[] = [
+  {
+    name: '#29 a standalone launch lets the EHR choose the patient',
+    async run({ page, site, check }) {
+      await page.goto(`${site.jointlens}/smart/launch?iss=${encodeURIComponent(`${site.ehr}/fhir`)}`)
+      await page.getByRole('heading', { name: 'Choose a patient' }).waitFor()
+      await check('standalone-picker')
+      await page.getByRole('button', { name: /Demo Five/ }).click()
+      await page.waitForURL(/\/smart\/app\//)
+      await page.getByRole('heading', { name: 'Demo Five (synthetic)' }).waitFor()
+    }
+  },
+  {
+    name: '#39 #40 in an EHR’s frame of 900 px the app works with partitioned cookies and holds no token',
+    async run({ page, site }) {
+      await warm(page, site, 'demo-1')
+      await page.goto(`${site.ehr}/patients/demo-1/app`)
+      const frame = page.frameLocator('iframe')
+      await frame.locator('.count').waitFor({ timeout: 60_000 })
+      await frame.locator('h1').click()
+      await page.keyboard.press('n')
+      await frame.getByText('1 of 22 joints decided.').waitFor()
+      await frame.getByRole('button', { name: 'Preview' }).click()
+      await frame.getByText(/Exactly this will be written/).waitFor()
+      const cookies = (await page.context().cookies()).filter(({ name, partitionKey }) => name.startsWith('__Host-jl-') && partitionKey?.includes('127.0.0.1'))
+      expectEqual(cookies.length, 1, 'cookies of the app in the EHR’s partition')
+      const [cookie] = cookies
+      expectEqual(JSON.stringify([cookie?.httpOnly, cookie?.secure, cookie?.sameSite]), '[true,true,"None"]', 'what the cookie allows')
+      const inside = page.frames().find((one) => one.url().includes('/smart/app/'))
+      // With third-party storage blocked the browser refuses even to be asked; then nothing can be in it.
+      const kept = await inside?.evaluate(() => {
+        const storage = () => { try { return JSON.stringify([localStorage, sessionStorage]) } catch { return 'refused' } }
+        return [storage(), document.cookie, document.documentElement.innerHTML].join(' ')
+      })
+      expectEqual(/eyJ[\w-]{10}|access_token|refresh_token/.test(kept ?? 'eyJ0000000000'), false, 'tokens in the page')
+      const sideways = await inside?.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
+      expectEqual((sideways ?? 99) <= 1, true, 'no sideways scrolling at 900 px')
+    }
+  },
+  {
+    name: '#40 a page of another origin cannot put the app into a frame',
+    async run({ page, site }) {
+      await warm(page, site, 'demo-1')
+      const app = await launched(page, site, 'demo-1')
+      const stranger = await startStranger(app.url())
+      try {
+        const refused = page.waitForEvent('requestfailed', (request) => request.url() === app.url())
+        await page.goto(stranger.origin)
+        expectEqual((await refused).failure()?.errorText, 'net::ERR_BLOCKED_BY_RESPONSE', 'the frame of a stranger')
+      } finally {
+        stranger.close()
+      }
+    }
+  },
+  {
+    name: 'with the keyboard alone: joints, tenderness, globals, preview, signature',
+    async run({ page, site }) {
+      const app = await launched(page, site, 'demo-2')
+      await app.locator('.joint-panel img').waitFor()
+      for (const key of ['n', 'ArrowRight', 'n', 'ArrowRight', 't', 'x', 'x', 'n']) await app.keyboard.press(key)
+      await app.getByText('3 of 22 joints decided.').waitFor()
+      await tabTo(app, 'Patient global, 0–10', 'spinbutton')
+      await app.keyboard.type('3')
+      await tabTo(app, /I examined all 28 joints/, 'checkbox')
+      await app.keyboard.press('Space')
+      await tabTo(app, 'Preview', 'button')
+      await app.keyboard.press('Enter')
+      await app.getByText(/Exactly this will be written/).waitFor()
+      await tabTo(app, 'Sign and record', 'button')
+      await app.keyboard.press('Enter')
+      await app.getByText(/resources are in the record/).waitFor()
+    }
+  },
+  {
+    name: 'with the keyboard alone: a photo from the camera to the record',
+    async run({ page, site }) {
+      await page.context().grantPermissions(['camera'], { origin: site.jointlens })
+      await page.goto(`${site.ehr}/demo/launch?patient=demo-3&intent=capture`)
+      await page.getByText('Looks fine so far.').waitFor()
+      for (const name of ['Take the photo', 'Use this photo', /I agree/, /Save to the health record/]) {
+        await page.getByRole('button', { name }).waitFor()
+        await tabTo(page, name, 'button')
+        await page.keyboard.press('Enter')
+      }
+      await page.getByText('The photo of the left hand is in the record.').waitFor()
+      expectEqual(await page.evaluate(() => document.activeElement?.tagName), 'H2', 'where the focus went')
+    }
+  },
+  {
+    name: '#36 a sign-in that may only read shows findings and says what is missing',
+    async run({ page, site, check }) {
+      await warm(page, site, 'demo-1')
+      await page.context().route('**/api/*/session', async (route) => {
+        const answer = await route.fetch()
+        await route.fulfill({ response: answer, json: { ...(await answer.json() as object), canSign: false, canSavePhotos: false } })
+      })
+      await page.context().route('**/api/*/context', (route) => route.fulfill({ json: { absent: { treatments: 'not-granted', laboratory: 'not-granted' } } }))
+      const app = await launched(page, site, 'demo-1')
+      await app.getByText(/^Read-only:/).waitFor()
+      await app.getByText(/does not open laboratory values/).waitFor()
+      expectEqual(await app.getByRole('button', { name: 'Preview' }).count(), 0, 'preview buttons')
+      await check('review-read-only', app)
+    }
+  },
+  {
+    name: 'a record that does not answer is said, and can be asked again',
+    async run({ page, site, check }) {
+      await warm(page, site, 'demo-1')
+      let fails = true
+      await page.context().route('**/api/*/review', async (route) => {
+        const issue = [{ severity: 'error', code: 'exception', details: { text: 'ERR_EHR_UNREACHABLE' }, diagnostics: 'Expected an answer but the FHIR server answered 503' }]
+        return fails ? route.fulfill({ status: 502, json: { resourceType: 'OperationOutcome', issue } }) : route.continue()
+      })
+      const app = await page.context().newPage()
+      await app.goto(`${site.ehr}/demo/launch?patient=demo-1`)
+      await app.getByRole('heading', { name: 'JointLens could not load this' }).waitFor()
+      await check('review-failed', app)
+      fails = false
+      await app.getByRole('button', { name: 'Try again' }).click()
+      await app.locator('.count').waitFor()
+    }
+  }
+]
+
+/** The patient's photos are read once before, so that a flow about something else does not wait for them. */
+async function warm(page: Page, site: Site, patient: string): Promise<void> {
+  await (await launched(page, site, patient)).close()
+}
+
+/** A page of another origin on this machine that frames an address. */
+async function startStranger(address: string) {
+  const server = createServer((_request, response) => response.setHeader('Content-Type', 'text/html').end(`<!doctype html><title>Stranger</title><iframe src="${address}"></iframe>`))
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return { origin: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, close: () => { server.close(); server.closeAllConnections() } }
+}
