@@ -19,6 +19,8 @@ export interface Audit {
   record(event: AuditedEvent): Promise<void>
   /** False when a row was changed, removed or put in between. */
   verify(): Promise<boolean>
+  /** Oldest first, each with its number and the time it was recorded (ISO 8601). */
+  events(): AsyncIterable<AuditedEvent & { readonly seq: number; readonly at: string }>
 }
 
 interface AuditRow extends Readonly<Record<string, unknown>> {
@@ -42,18 +44,28 @@ export function openAudit(store: Store): Audit {
     }),
 
     async verify() {
-      let previous = FIRST
-      let seq = 0
-      for (;;) {
-        const rows = await store.query<AuditRow>('select * from audit where seq > $1 order by seq limit 1000', [seq])
-        for (const row of rows) {
-          if (row.seq !== seq + 1 || row.previous !== previous || row.hash !== hashOf(row)) return false
-          previous = row.hash
-          seq = row.seq
-        }
-        if (rows.length === 0) return true
+      let [previous, seq] = [FIRST, 0]
+      for await (const row of rowsOf(store)) {
+        if (row.seq !== seq + 1 || row.previous !== previous || row.hash !== hashOf(row)) return false
+        ;[previous, seq] = [row.hash, row.seq]
       }
+      return true
+    },
+
+    async *events() {
+      for await (const { seq, event } of rowsOf(store)) yield { seq, ...event as AuditedEvent & { at: string } }
     }
+  }
+}
+
+async function* rowsOf(store: Store): AsyncGenerator<AuditRow> {
+  let seq = 0
+  for (;;) {
+    const rows = await store.query<AuditRow>('select * from audit where seq > $1 order by seq limit 1000', [seq])
+    yield* rows
+    const last = rows.at(-1)
+    if (!last) return
+    seq = last.seq
   }
 }
 

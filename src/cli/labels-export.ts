@@ -1,7 +1,6 @@
 import { appendFile, mkdir, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Command } from 'commander'
-import type { Audit } from '../audit.ts'
 import { ScreeningError } from '../errors.ts'
 import type { InferenceEngine } from '../inference/engine/inference-engine.ts'
 import { exportLabels, type LabelExport, type LabelledHand } from '../screening/export-labels.ts'
@@ -9,7 +8,6 @@ import { tenantOf, withProgress, withTools, type ScreeningTools } from './screen
 
 export interface LabelTools extends ScreeningTools {
   readonly engine: InferenceEngine
-  readonly audit: Audit
 }
 
 const HEADER = 'photo,side,joint,label,patient,visit,how'

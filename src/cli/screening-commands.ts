@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { SingleBar, Presets } from 'cli-progress'
 import type { Command } from 'commander'
+import type { Audit } from '../audit.ts'
 import type { Config, TenantConfig } from '../config.ts'
 import { ScreeningError } from '../errors.ts'
 import type { FhirSession } from '../fhir/session.ts'
@@ -17,6 +18,7 @@ export interface ScreeningTools {
   readonly screenings: ScreeningService & { start(): void; stop(): Promise<void> }
   readonly sessionFor: (tenant: TenantConfig) => FhirSession
   readonly store: Store
+  readonly audit: Audit
   /** Bulk Data `$export` with the tenant's backend registration. */
   exportPatients(tenant: TenantConfig, options: { group?: string }): Promise<{ patients: ReadonlySet<string>; errors?: number; deleted?: boolean }>
   /** The worklist as JSON, CSV and a page, in a folder. */
@@ -28,7 +30,7 @@ type Open = () => Promise<ScreeningTools>
 interface TenantOption { readonly tenant?: string }
 interface Population { readonly patients?: string; readonly group?: string; readonly all?: boolean }
 
-/** `screen`, `previsit` and `reconcile`. */
+/** `screen`, `previsit`, `reconcile` and `audit`. */
 export function addScreeningCommands(program: Command, open: Open): void {
   program.command('screen').description('screen one patient, a list of patients, a Group or everyone, and print what came of it')
     .option('--patient <id>', 'FHIR id of one patient: prints the whole result')
@@ -65,6 +67,21 @@ export function addScreeningCommands(program: Command, open: Open): void {
       const tenant = tenantOf(tools.config, options.tenant)
       const report = await reconcile({ store: tools.store, sessionFor: tools.sessionFor, tenant })
       print({ tenant: tenant.id, ...report })
+    }))
+
+  program.command('audit').description('print who did what to whose data, a JSON line each, and check that nothing was changed or removed')
+    .option('--patient <id>', 'only what concerns this patient')
+    .option('--tenant <id>', 'only of this EHR')
+    .action((options: TenantOption & { patient?: string }) => withTools(open, async ({ audit }) => {
+      let shown = 0
+      for await (const event of audit.events()) {
+        if ((options.patient ?? event.patientId) !== event.patientId || (options.tenant ?? event.tenant) !== event.tenant) continue
+        print(event)
+        shown++
+      }
+      const intact = await audit.verify()
+      print({ events: shown, intact })
+      if (!intact) throw new ScreeningError('ERR_STORE', 'Expected the audit to be as it was written but a row was changed, removed or put in between')
     }))
 }
 

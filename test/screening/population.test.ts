@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals'
 import type { Resource } from '@medplum/fhirtypes'
 import { Command } from 'commander'
-import { addScreeningCommands } from '../../src/cli/screening-commands.ts'
+import { addScreeningCommands, type ScreeningTools } from '../../src/cli/screening-commands.ts'
 import type { Config } from '../../src/config.ts'
 import { ScreeningError } from '../../src/errors.ts'
 import { fixedToken } from '../../src/fhir/backend-auth.ts'
@@ -115,7 +115,7 @@ describe('jointlens screen', () => {
     const tokens = fixedToken('t')
     const program = new Command('jointlens').exitOverride()
     addScreeningCommands(program, () => Promise.resolve({
-      config: { tenants: [house.tenant] } as unknown as Config, screenings: house.service, store, close: () => Promise.resolve(),
+      config: { tenants: [house.tenant] } as unknown as Config, screenings: house.service, store, audit: house.audit, close: () => Promise.resolve(),
       writeWorklist: () => { throw new Error('Expected no worklist') },
       sessionFor: () => openFhirSession({ tenant: house.tenant, egress, tokens: fixedToken('t') }),
       exportPatients: (_tenant, options) => exportPatients({ tenant: there, egress: bulkEgress, tokens, session: openFhirSession({ tenant: there, egress: bulkEgress, tokens }), ...options })
@@ -129,6 +129,25 @@ describe('jointlens screen', () => {
     }
   }
   const lines = () => out.trim().split('\n').map((line) => JSON.parse(line) as PopulationRow & { summary?: object })
+
+  const runAudit = (...words: string[]) => {
+    const program = new Command('jointlens').exitOverride()
+    addScreeningCommands(program, () => Promise.resolve({ store, audit: house.audit, close: () => Promise.resolve() } as unknown as ScreeningTools))
+    return program.parseAsync(['node', 'jointlens', 'audit', ...words])
+  }
+
+  test('audit prints what was done for a patient, and says when it was tampered with', async () => {
+    await run('--patients', list('pat-1\npat-2\n'))
+    out = ''
+    await runAudit('--patient', 'pat-1')
+    const printed = out.trim().split('\n').map((line) => JSON.parse(line) as Record<string, unknown>)
+    expect(printed.at(-1)).toEqual({ events: printed.length - 1, intact: true })
+    expect(printed.slice(0, -1).map(({ patientId }) => patientId)).toEqual(Array.from({ length: printed.length - 1 }, () => 'pat-1'))
+    expect(printed.map(({ action }) => action)).toContain('read-photo')
+    await store.query('delete from audit where seq = 1')
+    await expect(runAudit()).rejects.toMatchObject({ code: 'ERR_STORE' })
+    expect(out.trim().split('\n').at(-1)).toContain('"intact":false')
+  })
 
   test('--patients prints a line per patient and a summary', async () => {
     await run('--patients', list('pat-1\npat-2\npat-3\n'))
