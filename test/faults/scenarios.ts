@@ -1,0 +1,76 @@
+import { seeded } from './mutations.ts'
+import type { Mode, Rule } from './witness/modes.ts'
+import { PROFILES, type ProfileName } from './witness/profiles.ts'
+
+/** One run: a server with its manners and faults, and the places where the product is killed, one after the other. */
+export interface Scenario {
+  readonly seed: number
+  readonly profile: ProfileName
+  readonly rules: readonly Rule[]
+  readonly indexLagMs: number
+  readonly racy: boolean
+  readonly requestsPerToken?: number
+  /** `name:hit` for JOINTLENS_FAILPOINT. */
+  readonly kills: readonly string[]
+}
+
+const WRITE_FAULTS: readonly Mode[] = [
+  'commit-then-500', 'commit-then-reset', 'commit-then-hang', 'commit-late', 'drop-before-commit', '500', '502', '503', '429', '409', '422', '401',
+  'redirect', 'truncated', 'empty', 'null', 'number', 'html', 'wrong-type', 'wrong-id', 'slow-bytes', 'entry-422', 'batch-answer', 'reordered'
+]
+const READ_FAULTS: readonly Mode[] = [
+  '500', '502', '503', '429', '401', 'redirect', 'truncated', 'empty', 'null', 'number', 'html', 'wrong-content-type', 'wrong-type', 'wrong-id',
+  'wrong-subject', 'slow-bytes', 'gzip-bomb', 'next-self', 'next-elsewhere', 'drop-before-commit'
+]
+const READS = ['/Media', '/Observation', '/metadata', '/Device'] as const
+
+/** Seconds, a date, and what is neither. */
+export const RETRY_AFTER: readonly (() => string | undefined)[] = [
+  () => '1', () => new Date(Date.now() + 2_000).toUTCString(), () => 'soon', () => '-5', () => '0', () => undefined
+]
+
+/** Places on the way of every screening, and those that depend on how the server takes writes. */
+const EVERYWHERE = ['accepted', 'leased', 'photos-found', 'inferred', 'stored', 'before-ledger', 'written', 'before-end']
+
+/** The n-th scenario of a sweep: profiles, faults and places take turns; what is left to chance follows from the seed. */
+export function scenarioOf(seed: number, killsEach: number): Scenario {
+  const random = seeded(seed)
+  const profiles = Object.keys(PROFILES) as ProfileName[]
+  const profile = profiles[seed % profiles.length] ?? 'conditional'
+  const write = WRITE_FAULTS[seed % WRITE_FAULTS.length] ?? '500'
+  const read = READ_FAULTS[seed % READ_FAULTS.length] ?? '500'
+  const retry = RETRY_AFTER[seed % RETRY_AFTER.length]?.()
+  const places = placesOf(profile)
+  const kills = Array.from({ length: killsEach }, (_, index) => {
+    const place = places[(seed * killsEach + index) % places.length] ?? 'leased'
+    return `${place}:${hitOf(place, random)}`
+  })
+  return {
+    seed, profile, kills,
+    rules: [
+      { mode: write, path: writePath(profile), method: profile === 'update-create' ? 'POST' : 'POST', from: 1 + Math.floor(random() * 3), times: 1 + Math.floor(random() * 2), delayMs: 600, ...(retry ? { retryAfter: retry } : {}) },
+      { mode: read, path: READS[seed % READS.length] ?? '/Media', method: 'GET', from: 1 + Math.floor(random() * 4), times: 1 + Math.floor(random() * 2), ...(retry ? { retryAfter: retry } : {}) }
+    ],
+    indexLagMs: seed % 3 === 0 ? Math.floor(50 + random() * 250) : 0,
+    racy: seed % 2 === 0,
+    ...(seed % 5 === 0 ? { requestsPerToken: 3 + Math.floor(random() * 30) } : {})
+  }
+}
+
+/** Where a process can be killed while it writes to such a server. */
+export function placesOf(profile: ProfileName): readonly string[] {
+  const { system } = PROFILES[profile]
+  const writing = (system as readonly string[]).includes('transaction') ? ['before-transaction', 'after-transaction']
+    : (system as readonly string[]).includes('batch') ? ['before-batch', 'after-batch', 'before-write', 'after-write'] : ['before-write', 'after-write']
+  return [...EVERYWHERE, ...writing, 'read-back']
+}
+
+function writePath(profile: ProfileName): string {
+  return (PROFILES[profile].system as readonly string[]).length > 0 ? '/' : '/Observation'
+}
+
+/** Single resources are written many times in one screening, everything else once. */
+function hitOf(place: string, random: () => number): number {
+  if (place === 'before-ledger' || place.endsWith('-write')) return 1 + Math.floor(random() * 24)
+  return 1 + Math.floor(random() * 2)
+}

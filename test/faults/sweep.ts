@@ -1,0 +1,125 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { appendFileSync } from 'node:fs'
+import { cp, mkdir, mkdtemp, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { openStore } from '../../src/screening/store/open-store.ts'
+import { readRun } from './check.ts'
+import { checkHistory, type Run, type Violation } from './check-history.ts'
+import type { CallerEvent, RunExpectation } from './history.ts'
+import type { ProductSettings } from './product.ts'
+import type { Scenario } from './scenarios.ts'
+import { now, startWitness, type Witness } from './witness/witness.ts'
+
+export interface ScenarioResult {
+  readonly scenario: Scenario
+  readonly kills: number
+  /** Places where a process was killed. */
+  readonly places: readonly string[]
+  /** Server faults that acted. */
+  readonly faults: number
+  readonly screenings: number
+  readonly violations: readonly Violation[]
+  readonly run: Run
+}
+
+const program = fileURLToPath(new URL('product.ts', import.meta.url))
+const PATIENTS = ['both-1', 'both-2', 'both-3', 'left-only', 'no-photos', 'heic']
+/** Nobody waits longer for a run to come to rest. */
+const QUIET_MS = 40_000
+
+/** An empty store that is up to date: making one takes seconds, copying it does not. */
+export async function makeTemplate(): Promise<string> {
+  const template = await mkdtemp(join(tmpdir(), 'jointlens-template-'))
+  await (await openStore({ dataDir: template })).close()
+  return template
+}
+
+/** Plays one scenario with real processes on a store and a record of its own, and judges the files it leaves. */
+export async function runScenario(scenario: Scenario, template: string, dir: string): Promise<ScenarioResult> {
+  await mkdir(dir, { recursive: true })
+  const dataDir = join(dir, 'store')
+  await cp(template, dataDir, { recursive: true })
+  const witness = await startWitness({
+    profile: scenario.profile, historyFile: join(dir, 'witness.jsonl'), indexLagMs: scenario.indexLagMs, racy: scenario.racy,
+    ...(scenario.requestsPerToken ? { requestsPerToken: scenario.requestsPerToken } : {})
+  })
+  addPhotos(witness)
+  witness.faults(scenario.rules)
+  const callers = openCallers(join(dir, 'callers.jsonl'))
+  const places: string[] = []
+  try {
+    for (const place of [...scenario.kills, undefined]) {
+      const request = PATIENTS.filter((patientId) => !callers.accepted.has(patientId))
+      const ended = await runProduct({
+        base: witness.base, store: { dataDir }, request, patients: PATIENTS, ledgerFile: join(dir, 'ledger.json'),
+        httpTimeoutMs: 500, leaseMs: 1_500, settleMs: 400
+      }, callers, place)
+      if (ended === 'quiet') break
+      if (place) places.push(place)
+    }
+    await writeFile(join(dir, 'final.json'), JSON.stringify(witness.finalState()))
+    await writeFile(join(dir, 'expectation.json'), JSON.stringify(expectation(scenario)))
+    const run = readRun(dir)
+    const faults = [...witness.acted.values()].reduce((sum, count) => sum + count, 0)
+    return { scenario, kills: places.length, places, faults, screenings: run.ledger.screenings.length, violations: checkHistory(run), run }
+  } finally {
+    await witness.close()
+  }
+}
+
+export interface Callers {
+  readonly accepted: ReadonlySet<string>
+  log(event: CallerEvent): void
+}
+
+export function openCallers(file: string): Callers {
+  const accepted = new Set<string>()
+  return {
+    accepted,
+    log(event) {
+      if (event.kind === 'accepted') accepted.add(event.patientId)
+      appendFileSync(file, `${JSON.stringify(event)}\n`)
+    }
+  }
+}
+
+/** Runs the product until it is killed at `place` or has nothing open any more. Throws when it does neither. */
+async function runProduct(settings: ProductSettings, callers: Callers, place: string | undefined): Promise<'killed' | 'quiet'> {
+  const { JOINTLENS_FAILPOINT: _, ...env } = process.env
+  callers.log({ ms: now(), kind: 'started' })
+  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', program], {
+    env: { ...env, JOINTLENS_PROFILE: 'development', FAULTS_SETTINGS: JSON.stringify(settings), ...(place ? { JOINTLENS_FAILPOINT: place } : {}) },
+    stdio: ['ignore', 'pipe', 'inherit']
+  })
+  createInterface(child.stdout).on('line', (line) => callers.log(JSON.parse(line) as CallerEvent))
+  const late = setTimeout(() => child.kill('SIGTERM'), QUIET_MS)
+  const [code, signal] = await once(child, 'close') as [number | null, string | null]
+  clearTimeout(late)
+  callers.log({ ms: now(), kind: signal === 'SIGKILL' ? 'killed' : 'stopped' })
+  if (signal === 'SIGKILL') return 'killed'
+  if (code === 0) return 'quiet'
+  throw new Error(`Expected the product to come to rest in ${QUIET_MS} ms or to be killed but it ended with ${signal ?? code}`)
+}
+
+function addPhotos({ memory }: Witness): void {
+  for (const patientId of PATIENTS) {
+    const sides = patientId.startsWith('both') ? ['left', 'right'] : patientId === 'no-photos' ? [] : ['left']
+    for (const side of sides) {
+      const text = patientId === 'heic' ? 'heic' : `${side} hand of ${patientId}`
+      memory.put({
+        resourceType: 'Media', status: 'completed', subject: { reference: `Patient/${patientId}` }, createdDateTime: '2026-11-20T08:00:00Z',
+        bodySite: { text: `${side} hand` }, content: { contentType: 'image/jpeg', data: Buffer.from(text).toString('base64') }
+      })
+    }
+  }
+}
+
+/** Four written sets on a server that takes single resources are 4 × 26 writes; reads, looks and repeats come on top. */
+function expectation({ kills, rules, profile }: Scenario): RunExpectation {
+  const written = profile === 'single' || profile === 'patient-search' ? 26 : profile === 'batch' ? 6 : 2
+  return { observationsPerScreening: 23, recoveryMs: 10_000, maxRequests: 4 * (written + 20) + 40 * (kills.length + rules.length + 1) }
+}
