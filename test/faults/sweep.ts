@@ -47,10 +47,15 @@ export async function runScenario(scenario: Scenario, template: string, dir: str
     profile: scenario.profile, historyFile: join(dir, 'witness.jsonl'), indexLagMs: scenario.indexLagMs, racy: scenario.racy,
     ...(scenario.requestsPerToken ? { requestsPerToken: scenario.requestsPerToken } : {})
   })
-  addPhotos(witness)
   witness.faults(scenario.rules)
   const callers = openCallers(join(dir, 'callers.jsonl'))
   const places: string[] = []
+  let visits = 0
+  const newVisit = () => {
+    addPhotos(witness, ++visits)
+    callers.accepted.clear()
+  }
+  newVisit()
   try {
     for (const place of [...scenario.kills, undefined]) {
       const request = PATIENTS.filter((patientId) => !callers.accepted.has(patientId))
@@ -58,11 +63,11 @@ export async function runScenario(scenario: Scenario, template: string, dir: str
         base: witness.base, store: { dataDir }, request, patients: PATIENTS, ledgerFile: join(dir, 'ledger.json'),
         httpTimeoutMs: 500, leaseMs: 1_500, settleMs: 400
       }, callers, place)
-      if (ended === 'quiet') break
-      if (place) places.push(place)
+      if (place && ended === 'killed') places.push(place)
+      if (place && ended === 'quiet') newVisit()
     }
     await writeFile(join(dir, 'final.json'), JSON.stringify(witness.finalState()))
-    await writeFile(join(dir, 'expectation.json'), JSON.stringify(expectation(scenario)))
+    await writeFile(join(dir, 'expectation.json'), JSON.stringify(expectation(scenario, visits)))
     const run = readRun(dir)
     const faults = [...witness.acted.values()].reduce((sum, count) => sum + count, 0)
     return { scenario, kills: places.length, places, faults, screenings: run.ledger.screenings.length, violations: checkHistory(run), run }
@@ -72,7 +77,8 @@ export async function runScenario(scenario: Scenario, template: string, dir: str
 }
 
 export interface Callers {
-  readonly accepted: ReadonlySet<string>
+  /** Those told since the last time it was cleared. */
+  readonly accepted: Set<string>
   log(event: CallerEvent): void
 }
 
@@ -105,21 +111,25 @@ async function runProduct(settings: ProductSettings, callers: Callers, place: st
   throw new Error(`Expected the product to come to rest in ${QUIET_MS} ms or to be killed but it ended with ${signal ?? code}`)
 }
 
-function addPhotos({ memory }: Witness): void {
+/** A day's photos of everyone; what patients sent before the run is in the index. */
+function addPhotos({ memory }: Witness, visit: number): void {
+  const lag = memory.indexLagMs
+  memory.indexLagMs = 0
   for (const patientId of PATIENTS) {
     const sides = patientId.startsWith('both') ? ['left', 'right'] : patientId === 'no-photos' ? [] : ['left']
     for (const side of sides) {
-      const text = patientId === 'heic' ? 'heic' : `${side} hand of ${patientId}`
+      const text = `${patientId === 'heic' ? 'heic' : `${side} hand`} of ${patientId} at visit ${visit}`
       memory.put({
-        resourceType: 'Media', status: 'completed', subject: { reference: `Patient/${patientId}` }, createdDateTime: '2026-11-20T08:00:00Z',
+        resourceType: 'Media', status: 'completed', subject: { reference: `Patient/${patientId}` }, createdDateTime: `2026-11-${10 + visit}T08:00:00Z`,
         bodySite: { text: `${side} hand` }, content: { contentType: 'image/jpeg', data: Buffer.from(text).toString('base64') }
       })
     }
   }
+  memory.indexLagMs = lag
 }
 
-/** Four written sets on a server that takes single resources are 4 × 26 writes; reads, looks and repeats come on top. */
-function expectation({ kills, rules, profile }: Scenario): RunExpectation {
+/** Four written sets a visit on a server that takes single resources are 4 × 26 writes; reads, looks and repeats come on top. */
+function expectation({ kills, rules, profile }: Scenario, visits: number): RunExpectation {
   const written = profile === 'single' || profile === 'patient-search' ? 26 : profile === 'batch' ? 6 : 2
-  return { observationsPerScreening: 23, recoveryMs: 10_000, maxRequests: 4 * (written + 20) + 40 * (kills.length + rules.length + 1) }
+  return { observationsPerScreening: 23, recoveryMs: 10_000, maxRequests: visits * 4 * (written + 20) + 40 * (kills.length + rules.length + 1) }
 }
