@@ -48,10 +48,13 @@ export type ErrorCode = keyof typeof ERROR_CODES
 export class ScreeningError extends Error {
   override readonly name = 'ScreeningError'
   readonly code: ErrorCode
+  /** The server asked not to be called again before this time; milliseconds since the epoch. */
+  readonly retryAt?: number
 
-  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions & { readonly retryAt?: number | undefined }) {
     super(message, options)
     this.code = code
+    if (options?.retryAt !== undefined) this.retryAt = options.retryAt
   }
 
   get status(): number {

@@ -14,7 +14,7 @@ import { writePhoto } from './fhir/photo-writer.ts'
 import { clinicianResources, previewOf } from './fhir/resources/clinician-resources.ts'
 import { suggestionResources } from './fhir/resources/screening-bundle.ts'
 import { screeningResources } from './fhir/resources/screening-resources.ts'
-import { openFhirSession, type FhirSession } from './fhir/session.ts'
+import { openFhirSession, type FhirSession, type FhirSessionOptions } from './fhir/session.ts'
 import { onceEach, signReview, type ReviewInput } from './fhir/sign-review.ts'
 import { readKeySet, readOpenIdKeys, readSmartConfiguration } from './fhir/smart-configuration.ts'
 import { requestToken } from './fhir/token-request.ts'
@@ -46,15 +46,15 @@ export function openTenantDoors(config: Config, now: () => number = Date.now) {
     if (!door) throw new ScreeningError('ERR_CONFIG', `Expected a configured tenant but received "${id}"`)
     return door
   }
-  const sessionWith = (tenant: TenantConfig, tokens: TokenSource): FhirSession =>
-    openFhirSession({ tenant, egress: doorOf(tenant).egress, tokens })
+  const sessionWith = (tenant: TenantConfig, tokens: TokenSource, more: Pick<FhirSessionOptions, 'beforeWrite'> = {}): FhirSession =>
+    openFhirSession({ tenant, egress: doorOf(tenant).egress, tokens, ...more })
 
   return {
     publicKeys: config.tenants.flatMap(({ backend, smart }) => [backend?.key, smart?.key]).flatMap((key) => key ? [publicPart(key)] : [])
       .filter((key, index, all) => all.findIndex(({ kid }) => kid === key.kid) === index),
 
     /** Work without a user, with SMART Backend Services. */
-    backendSession: (tenant: TenantConfig): FhirSession => sessionWith(tenant, doorOf(tenant).backend),
+    backendSession: (tenant: TenantConfig, more?: Pick<FhirSessionOptions, 'beforeWrite'>): FhirSession => sessionWith(tenant, doorOf(tenant).backend, more),
 
     /** The patients of a Group, or of the whole record, by Bulk Data `$export`. */
     exportPatients: (tenant: TenantConfig, options: { readonly group?: string }): Promise<ExportedPatients> => {

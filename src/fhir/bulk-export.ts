@@ -119,7 +119,7 @@ async function kickOff({ tenant, session, group }: BulkOptions, client: BulkClie
   }
   const path = { Group: `Group/${checkedId(group ?? '-')}/$export`, Patient: 'Patient/$export', system: '$export' }[level]
   const answer = await client.fetch('GET', `${tenant.fhirBase}/${path}?_type=Patient`, { accept: 'application/fhir+json', prefer: 'respond-async' })
-  refuseStatus('GET', answer.status)
+  refuseStatus('GET', answer)
   const location = answer.headers.get('content-location')
   if (answer.status !== 202 || location === null || !URL.canParse(location, `${tenant.fhirBase}/`))
     throw new ScreeningError('ERR_EHR_ANSWER', `Expected 202 with Content-Location for an export but received ${answer.status}`)
@@ -137,7 +137,7 @@ async function manifestOf(
     })
     if (answer?.status === 200) return readManifest(answer.body)
     const soon = answer === undefined || answer.status === 202 || answer.status === 429 || answer.status === 503
-    if (!soon) refuseStatus('GET', answer.status)
+    if (!soon) refuseStatus('GET', answer)
     if (!soon) throw new ScreeningError('ERR_EHR_ANSWER', `Expected the state of an export but received ${answer.status}`)
     if (answer?.status === 202) failures = 0
     const asked = retryAfterMs(answer?.headers.get('retry-after') ?? null, now())
@@ -189,7 +189,7 @@ async function* linesOf(url: string, { requiresAccessToken }: Files, client: Bul
   if (answer.status !== 200) {
     await drained(answer.chunks)
     if (answer.status === 404 || answer.status === 410) throw new ScreeningError('ERR_EHR_ANSWER', 'Expected an exported file but its address has expired; ask for the export again')
-    refuseStatus('GET', answer.status)
+    refuseStatus('GET', answer)
     throw new ScreeningError('ERR_EHR_ANSWER', `Expected an exported file but received ${answer.status}`)
   }
   let rest: Uint8Array = new Uint8Array()

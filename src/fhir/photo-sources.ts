@@ -1,3 +1,4 @@
+import type { Reference } from 'fhir/r4.js'
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import { isScreeningError, ScreeningError } from '../errors.ts'
@@ -98,7 +99,7 @@ const AI_ASSERTED = aiTerm('AIAST')
  */
 export async function findHandPhotos(session: FhirSession, patientId: string, handedOver: readonly string[] = []): Promise<readonly HandPhoto[]> {
   const capabilities = await session.capabilities()
-  const refusals: unknown[] = []
+  const refusals: ScreeningError[] = []
   let answered = false
   const ask = async (route: () => Promise<readonly HandPhoto[]>) => {
     try {
@@ -120,7 +121,9 @@ export async function findHandPhotos(session: FhirSession, patientId: string, ha
     found = await ask(async () => type === 'DiagnosticReport'
       ? reportedPhotos(session, capabilities, patientId) : handPhotosIn(await ofPatient(session, capabilities, type, patientId), patientId))
   }
-  if (!answered && refusals.length > 0) throw refusals[0]
+  // Where another route answered, it holds only if it found something: nothing found beside a refused search is no proof of no photo.
+  const unanswered = answered ? refusals.filter(({ code }) => found.length + named.length === 0 && code === 'ERR_EHR_REFUSED') : refusals
+  if (unanswered[0]) throw unanswered[0]
   return [...found, ...named.filter((one) => !found.some((known) => known.resourceType === one.resourceType && known.id === one.id))].sort(newestFirst)
 }
 
@@ -133,7 +136,7 @@ export function photoRoutes(capabilities: Capabilities): readonly PhotoRoute[] {
 }
 
 /** A registration may allow less than `/metadata` lists: a refused route is none, as long as another one answers with the same token. */
-function onlyRefusal(error: unknown): unknown {
+function onlyRefusal(error: unknown): ScreeningError {
   if (isScreeningError(error) && (error.code === 'ERR_EHR_UNAUTHORIZED' || error.code === 'ERR_EHR_REFUSED')) return error
   throw error
 }
@@ -148,7 +151,11 @@ async function ofPatient<T extends PhotoRoute>(
 ) {
   const parameter = searchable(capabilities, type)
   if (!parameter) return []
-  return session.search(type, { [parameter]: parameter === 'patient' ? patientId : `Patient/${patientId}` }, maxPages ? { maxPages } : {})
+  const found = await session.search(type, { [parameter]: parameter === 'patient' ? patientId : `Patient/${patientId}` }, maxPages ? { maxPages } : {})
+  const subjects = found.map((one) => (one as { subject?: Reference }).subject?.reference)
+  if (subjects.some((subject) => /(^|\/)Patient\//.test(subject ?? '')) && !subjects.some((subject) => isOf(subject, patientId)))
+    throw new ScreeningError('ERR_EHR_ANSWER', `Expected ${type} of the patient that was asked for but received only those of others`)
+  return found
 }
 
 /** Reports of every kind are many: so many pages are looked at, and so many pictures of the newest reports. */

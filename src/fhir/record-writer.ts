@@ -1,31 +1,20 @@
 import { setTimeout as wait } from 'node:timers/promises'
-import type { Bundle, BundleEntry, FhirResource, Reference } from 'fhir/r4.js'
-import { isScreeningError, ScreeningError } from '../errors.ts'
+import type { Bundle, BundleEntry } from 'fhir/r4.js'
+import { isScreeningError, ScreeningError, type ErrorCode } from '../errors.ts'
 import type { Capabilities } from './capabilities.ts'
-import { aiTerm } from './codes.ts'
 import { outgoingFaults } from './invariants.ts'
+import { look } from './look-up.ts'
 import { isOf } from './photo-sources.ts'
-import { withReferences, type Resolved } from './resources/inner-references.ts'
-import { createEntry, identifierOf, identifierQuery, inWritingOrder, logical } from './resources/screening-bundle.ts'
+import { withReferences } from './resources/inner-references.ts'
+import { createEntry, identifierOf, identifierQuery, inWritingOrder } from './resources/screening-bundle.ts'
 import type { ScreeningResource, ScreeningResources } from './resources/screening-resources.ts'
 import { referenceIn, type FhirSession } from './session.ts'
+import { verify } from './verify-written.ts'
+import {
+  ambiguous, identifierKey, missing, ourId, record, resolver, wrongPatient, type Settling, type WriteOptions, type Writer
+} from './write-state.ts'
 
-/** What we wrote, kept by us: no EHR can be trusted to find it again (specs/conformance.md section 5, point 3). */
-export interface WriteLedger {
-  /** The reference that this deterministic id was written as. */
-  has(identifier: string): Promise<string | undefined>
-  record(identifier: string, reference: string): Promise<void>
-}
-
-export interface WriteOptions {
-  readonly ledger: WriteLedger
-  /** Called immediately before each send; throws ERR_LEASE_LOST when another worker took over. */
-  fence(): Promise<void>
-  /** Named points for crash tests. */
-  readonly failpoint?: (name: string) => void | Promise<void>
-  /** Waits before each look after an unknown outcome: servers index late (specs/reliability.md section 7). */
-  readonly readBackDelaysMs?: readonly number[]
-}
+export type { Settling, WriteLedger, WriteOptions } from './write-state.ts'
 
 export interface Written {
   /** References this call wrote or, after an unknown outcome, found written: `Type/id`. */
@@ -36,7 +25,8 @@ export interface Written {
 /**
  * Writes one screening, once in effect, by the strongest means `/metadata` offers (specs/reliability.md section 3). What is
  * there already, by our ledger or by the server's own account, is not sent again; after an unknown outcome the server is
- * asked before anyone sends again. Calling it again continues where the last call stopped.
+ * asked before anyone sends again. It is written when the record shows it, not when the server said so. Calling it again
+ * continues where the last call stopped.
  *
  * Throws ERR_WRONG_PATIENT, ERR_PHOTO_UNREACHABLE (photo gone or entered in error), ERR_LEASE_LOST, ERR_EHR_REFUSED,
  * ERR_WRITE_AMBIGUOUS (look again later), ERR_EHR_*.
@@ -49,10 +39,14 @@ export async function writeScreening(session: FhirSession, resources: ScreeningR
   const why = unwritable(capabilities)
   if (why) throw new ScreeningError('ERR_EHR_REFUSED', why)
 
-  const writer: Writer = { session, resources, options, capabilities, wanted, places: new Map(), inDoubt: [] }
+  const writer: Writer = { session, resources, options, capabilities, wanted, places: new Map(), inDoubt: [], unasked: new Set(), seen: new Map() }
+  const unanswered = await options.ledger.unanswered(wanted.map(ourId))
   await lookUp(writer)
+  await settle(writer, unanswered)
   const before = new Set(writer.places.keys())
   while (missing(writer).length > 0) await send(writer).catch((cause: unknown) => readBack(writer, cause))
+  await point(writer, 'before-verify')
+  await verify(writer, before)
   const written = [...writer.places].flatMap(([id, reference]) => (before.has(id) ? [] : [reference]))
   return { written, alreadyThere: before.size }
 }
@@ -62,25 +56,9 @@ export function unwritable(capabilities: Capabilities): string | undefined {
   return capabilities.can('Observation', 'create') ? undefined : 'the record cannot be written: its /metadata does not list Observation create'
 }
 
-interface Writer {
-  readonly session: FhirSession
-  readonly resources: ScreeningResources
-  readonly options: WriteOptions
-  readonly capabilities: Capabilities
-  readonly wanted: readonly ScreeningResource[]
-  /** Where each of our resources lies in the record: deterministic id → `Type/id`. */
-  readonly places: Map<string, string>
-  /** What the send under way carries. */
-  inDoubt: readonly ScreeningResource[]
-}
-
-function wrongPatient(expected: string): ScreeningError {
-  return new ScreeningError('ERR_WRONG_PATIENT', `Expected ${expected}; nothing was written`)
-}
-
-function missing({ wanted, places }: Writer): readonly ScreeningResource[] {
-  return wanted.filter((one) => !places.has(ourId(one)))
-}
+const SETTLING: Settling = { guardedMs: 5_000, bareMs: 15_000 }
+/** Longer than this the worker does something else meanwhile. */
+const WAIT_MS = 5_000
 
 function refuseFaults(resources: ScreeningResources): void {
   const faults = outgoingFaults(inWritingOrder(resources), resources.patientId)
@@ -111,58 +89,29 @@ async function lookUp(writer: Writer): Promise<void> {
     const reference = await options.ledger.has(ourId(one))
     if (reference) places.set(ourId(one), reference)
   }
-  for (const found of await findOnServer(writer, missing(writer))) await record(writer, ...found)
+  for (const { id, reference } of await look(writer, missing(writer))) await record(writer, id, reference)
 }
 
-/** `[our id, reference]` of those the server has: by identifier, or by patient, code and date with identifiers compared by us. */
-async function findOnServer(writer: Writer, looked: readonly ScreeningResource[]): Promise<readonly (readonly [string, string])[]> {
-  const found: (readonly [string, string])[] = []
-  for (const type of ['Device', 'Observation', 'DiagnosticReport'] as const) {
-    const ours = new Map(looked.filter((one) => one.resourceType === type).map((one) => [identifierKey(identifierOf(one)), one]))
-    if (ours.size === 0) continue
-    for (const parameters of searches(writer, type, [...ours.values()])) {
-      for (const one of await writer.session.search(type, parameters)) {
-        const match = (one.identifier ?? []).map((identifier) => ours.get(identifierKey(identifier))).find(Boolean)
-        if (!match) continue
-        refuseOther(one, writer.resources.patientId)
-        found.push([ourId(match), `${type}/${one.id}`])
-      }
-    }
-  }
-  const provenance = looked.find(({ resourceType }) => resourceType === 'Provenance')
-  const target = writer.places.get(writer.resources.count.id ?? '') ?? found.find(([id]) => id === writer.resources.count.id)?.[1]
-  if (provenance && target && writer.capabilities.canSearch('Provenance', 'target')) {
-    const ai = aiTerm('AIAST').code
-    const there = (await writer.session.search('Provenance', { target }))
-      .find(({ reason }) => reason?.some(({ coding }) => coding?.some(({ code }) => code === ai)))
-    if (there) found.push([ourId(provenance), `Provenance/${there.id}`])
-  }
-  return found
+/**
+ * What an earlier try, or another worker, sent without learning the outcome (a kill, a power cut): nothing is sent again
+ * before the server has had the time to show it, and never where it cannot be asked at all; a person must look there.
+ */
+async function settle(writer: Writer, unanswered: ReadonlyMap<string, number>): Promise<void> {
+  const lost = missing(writer).filter((one) => unanswered.has(ourId(one)) && !writer.capabilities.updateCreate(one.resourceType))
+  if (lost.length === 0) return
+  if (lost.some((one) => writer.unasked.has(ourId(one))))
+    throw ambiguous(`to ask for ${lost.length} resources that were sent earlier but this server cannot be searched for them`)
+  const leftMs = Math.max(...lost.map((one) => settleMs(writer, [one]) - (unanswered.get(ourId(one)) ?? 0)))
+  if (leftMs <= 0) return
+  if (leftMs > WAIT_MS)
+    throw ambiguous(`an outcome of ${lost.length} resources that were sent a moment ago`, { retryAt: Date.now() + leftMs })
+  await wait(leftMs)
+  await lookUp(writer)
 }
 
-function searches(
-  { capabilities, resources }: Writer, type: 'Device' | 'Observation' | 'DiagnosticReport', ours: readonly ScreeningResource[]
-): readonly Record<string, string>[] {
-  const token = (system: string | undefined, value: string | undefined) => `${system}|${value}`
-  if (capabilities.canSearch(type, 'identifier')) {
-    const tokens = ours.map((one) => token(identifierOf(one)?.system, identifierOf(one)?.value))
-    return chunks([...new Set(tokens)], 8).map((some) => ({ identifier: some.join(',') }))
-  }
-  if (type === 'Device' || !capabilities.canSearch(type, 'patient')) return []
-  const codings = ours.flatMap((one) => 'code' in one ? (one.code?.coding ?? []) : [])
-  const codes = [...new Set(codings.map(({ system, code }) => token(system, code)))]
-  const day = resources.count.effectiveDateTime?.slice(0, 10)
-  return [{
-    patient: resources.patientId,
-    ...(capabilities.canSearch(type, 'code') ? { code: codes.join(',') } : {}),
-    ...(day && capabilities.canSearch(type, 'date') ? { date: `ge${dayBefore(day)}` } : {})
-  }]
-}
-
-function refuseOther(found: FhirResource, patientId: string): void {
-  if (found.resourceType !== 'Observation' && found.resourceType !== 'DiagnosticReport') return
-  if (!isOf(found.subject?.reference, patientId))
-    throw wrongPatient('our earlier result to be about this patient')
+function settleMs({ capabilities, options: { settling = SETTLING } }: Writer, sending: readonly ScreeningResource[]): number {
+  const guarded = sending.every(({ resourceType }) => capabilities.conditionalCreate(resourceType) || capabilities.updateCreate(resourceType))
+  return guarded ? settling.guardedMs : settling.bareMs
 }
 
 /** Strongest first: PUT to our ids, transaction, batch by stages, single writes by stages. */
@@ -202,16 +151,16 @@ async function sendWhole(writer: Writer, sending: readonly ScreeningResource[], 
   const inside = new Set(sending.map(ourId))
   const bundle = bundleOf(writer, sending, { ownIds, conditions }, (id) =>
     inside.has(id) ? (ownIds ? undefined : `urn:uuid:${id}`) : writer.places.get(id))
-  await point(writer, 'before-transaction', sending)
-  const answer = await writer.session.transaction(bundle)
+  await announce(writer, 'before-transaction', sending, ownIds)
+  const answer = await sent(writer, sending, writer.session.transaction(bundle))
   await point(writer, 'after-transaction')
   await judge(writer, sending, answer)
 }
 
 async function sendBatch(writer: Writer, stage: readonly ScreeningResource[], ownIds: boolean): Promise<void> {
   const bundle = bundleOf(writer, stage, { ownIds, conditions: true }, (id) => writer.places.get(id))
-  await point(writer, 'before-batch', stage)
-  const answer = await writer.session.batch(bundle)
+  await announce(writer, 'before-batch', stage, ownIds)
+  const answer = await sent(writer, stage, writer.session.batch(bundle))
   await point(writer, 'after-batch')
   await judge(writer, stage, answer)
 }
@@ -220,10 +169,10 @@ async function sendOne(writer: Writer, one: ScreeningResource, ownIds: boolean):
   const body = withReferences(one, resolver(writer, (id) => writer.places.get(id)))
   const { id: _ours, ...unnamed } = body
   const query = conditional(writer, one)
-  await point(writer, 'before-write', [one])
-  const reference = ownIds
-    ? await writer.session.update(body)
-    : await writer.session.create(unnamed, query ? { ifNoneExist: query } : {})
+  await announce(writer, 'before-write', [one], ownIds)
+  const reference = await sent(writer, [one], ownIds
+    ? writer.session.update(body)
+    : writer.session.create(unnamed, query ? { ifNoneExist: query } : {}))
   await point(writer, 'after-write')
   await record(writer, ourId(one), reference)
 }
@@ -242,44 +191,32 @@ function bundleOf(
   return { resourceType: 'Bundle', type: 'transaction', entry: sending.map(how.ownIds ? put : post) }
 }
 
-/**
- * Inner references on their way out: where it lies, or will lie in this bundle; a Device that the server cannot hold is named
- * by its identifier; what is not written at all (a report where none can be created) is not referred to.
- */
-function resolver(writer: Writer, place: (id: string) => string | undefined) {
-  const wanted = new Map(writer.wanted.map((one) => [ourId(one), one]))
-  const ours = new Set(inWritingOrder(writer.resources).map(ourId))
-  return (type: string, id: string, was: Reference): Resolved | undefined => {
-    if (!ours.has(id)) return undefined
-    const reference = place(id)
-    if (reference) return { ...was, reference }
-    if (wanted.has(id)) return undefined
-    return type === 'Device' ? logical(writer.resources, was) : 'drop'
-  }
-}
-
 function conditional({ capabilities }: Writer, one: ScreeningResource): string | undefined {
   return capabilities.conditionalCreate(one.resourceType) ? identifierQuery(one) : undefined
 }
 
 /**
- * Each entry on its own, by position after the length was checked; entries that answer with another type are not trusted.
- * Successes are recorded before a refusal is raised.
+ * Each entry on its own, by position after the length was checked. An answer in which any entry names another type or another
+ * of our resources is in another order: nothing in it is believed, and the record is asked. Successes are recorded before a
+ * refusal is raised.
  */
 async function judge(writer: Writer, sent: readonly ScreeningResource[], answer: Bundle): Promise<void> {
   const entries = answer.entry ?? []
   if (entries.length !== sent.length)
-    throw new ScreeningError('ERR_WRITE_AMBIGUOUS', `Expected ${sent.length} outcomes but received ${entries.length}`)
+    throw ambiguous(`${sent.length} outcomes but received ${entries.length}`)
+  if (sent.some((one, index) => isOfAnother(one, entries[index]))) throw ambiguous('the outcomes in the order of the entries')
   let refused: string | undefined
   let unknown = false
   for (const [index, one] of sent.entries()) {
     const { status = '' } = entries[index]?.response ?? {}
     const reference = placed(one, entries[index])
     if (/^2/.test(status) && reference) await record(writer, ourId(one), reference)
-    else if (/^4/.test(status)) refused ??= status.slice(0, 3)
-    else unknown = true
+    else if (/^4/.test(status)) {
+      refused ??= status.slice(0, 3)
+      await writer.options.ledger.refused([ourId(one)])
+    } else unknown = true
   }
-  if (unknown) throw new ScreeningError('ERR_WRITE_AMBIGUOUS', 'Expected an outcome for every entry')
+  if (unknown) throw ambiguous('an outcome for every entry')
   if (refused !== undefined)
     throw new ScreeningError('ERR_EHR_REFUSED', `Expected every resource to be accepted but one was answered ${refused}`)
 }
@@ -291,6 +228,16 @@ function placed(one: ScreeningResource, entry: BundleEntry | undefined): string 
   return fromLocation ?? (resourceType === type && id ? `${type}/${id}` : undefined)
 }
 
+function isOfAnother(one: ScreeningResource, entry: BundleEntry | undefined): boolean {
+  const { location, status = '' } = entry?.response ?? {}
+  const named = entry?.resource as { resourceType: string; identifier?: unknown } | undefined
+  const [identifier] = Array.isArray(named?.identifier) ? named.identifier as { system?: string; value?: string }[] : []
+  if (!/^2/.test(status)) return false
+  if (location && !referenceIn(location, one.resourceType)) return true
+  if (named && named.resourceType !== 'OperationOutcome' && named.resourceType !== one.resourceType) return true
+  return identifier !== undefined && identifierOf(one) !== undefined && identifierKey(identifier) !== identifierKey(identifierOf(one))
+}
+
 /**
  * After an unknown outcome: ask until everything that was under way is found, then the rest may be sent. What is not found
  * stays unknown and ends this call, as an empty look right after a write is no proof of absence.
@@ -298,14 +245,15 @@ function placed(one: ScreeningResource, entry: BundleEntry | undefined): string 
 async function readBack(writer: Writer, cause: unknown): Promise<void> {
   if (!isScreeningError(cause) || cause.code !== 'ERR_WRITE_AMBIGUOUS') throw cause
   const lost = () => writer.inDoubt.filter((one) => !writer.places.has(ourId(one)))
+  const { retryAt } = cause
+  if (retryAt !== undefined && retryAt > Date.now()) throw ambiguous('to ask for the outcome of a write but not before its time', { cause, retryAt })
   for (const delay of writer.options.readBackDelaysMs ?? [0, 1_000, 5_000]) {
     await wait(delay)
     await point(writer, 'read-back')
-    for (const found of await findOnServer(writer, missing(writer)).catch(passOver)) await record(writer, ...found)
+    for (const { id, reference } of await look(writer, missing(writer)).catch(passOver)) await record(writer, id, reference)
     if (lost().length === 0) return
   }
-  const words = `Expected ${writer.inDoubt.length} written resources but ${lost().length} were not found`
-  throw new ScreeningError('ERR_WRITE_AMBIGUOUS', words, { cause })
+  throw ambiguous(`${writer.inDoubt.length} written resources but ${lost().length} were not found`, { cause })
 }
 
 /** A server that cannot be asked now is asked again at the next look; a wrong patient is not passed over. */
@@ -314,33 +262,31 @@ function passOver(error: unknown): [] {
   throw error
 }
 
-async function record({ options, places }: Writer, id: string, reference: string): Promise<void> {
-  places.set(id, reference)
-  await options.ledger.record(id, reference)
-}
-
-/** A place where a crash test may stop us; with something to send it also asks whether the screening is still ours. */
-async function point(writer: Writer, name: string, sending?: readonly ScreeningResource[]): Promise<void> {
+/** A place where a crash test may stop us. */
+async function point(writer: Writer, name: string): Promise<void> {
   await writer.options.failpoint?.(name)
-  if (!sending) return
-  await writer.options.fence()
+}
+
+/** Before a send: word of it is kept, unless it may be repeated freely, and the screening must still be ours. */
+async function announce(writer: Writer, name: string, sending: readonly ScreeningResource[], repeatable: boolean): Promise<void> {
   writer.inDoubt = sending
+  if (!repeatable && !(await writer.options.ledger.sending(sending.map(ourId), settleMs(writer, sending))))
+    throw ambiguous('to be the only one who sends this but it was sent a moment ago', { retryAt: Date.now() + 1_000 })
+  await point(writer, name)
+  await writer.options.fence()
 }
 
-function ourId({ id }: ScreeningResource): string {
-  if (id === undefined) throw new Error('Expected a deterministic id on every resource')
-  return id
+/** A refusal, or a request that never left, is an outcome too. */
+async function sent<T>(writer: Writer, sending: readonly ScreeningResource[], answer: Promise<T>): Promise<T> {
+  try {
+    return await answer
+  } catch (error) {
+    if (isScreeningError(error) && NOTHING_DONE.includes(error.code)) await writer.options.ledger.refused(sending.map(ourId))
+    throw error
+  }
 }
 
-function identifierKey(identifier: { system?: string | undefined; value?: string | undefined } | undefined): string {
-  return `${identifier?.system}|${identifier?.value}`
-}
-
-function dayBefore(day: string): string {
-  const time = Date.parse(day)
-  return Number.isNaN(time) ? day : new Date(time - 86_400_000).toISOString().slice(0, 10)
-}
-
-function chunks<T>(values: readonly T[], size: number): T[][] {
-  return Array.from({ length: Math.ceil(values.length / size) }, (_, index) => values.slice(index * size, (index + 1) * size))
-}
+/** Where a write may have happened the session says ERR_WRITE_AMBIGUOUS. */
+const NOTHING_DONE: readonly ErrorCode[] = [
+  'ERR_EHR_REFUSED', 'ERR_EHR_UNAUTHORIZED', 'ERR_EHR_UNREACHABLE', 'ERR_CONFLICT', 'ERR_NOT_FOUND'
+]

@@ -5,6 +5,7 @@ import { ScreeningError } from '../errors.ts'
 import { readCapabilities, type Capabilities } from './capabilities.ts'
 import { isBelow, type Egress } from './egress.ts'
 import { parseBody } from './large-json.ts'
+import { askedUntil } from './retry-after.ts'
 import { openTransport, refuseStatus, type TransportOptions } from './transport.ts'
 
 type ResourceType = FhirResource['resourceType']
@@ -24,6 +25,8 @@ export interface FhirSession {
   update(resource: FhirResource, options?: { ifMatch?: string }): Promise<string>
   transaction(bundle: Bundle): Promise<Bundle>
   batch(bundle: Bundle): Promise<Bundle>
+  /** When the server may be called again, ms since the epoch, if it asked to be left alone; until then every call is ERR_EHR_UNREACHABLE. */
+  readonly retryAt: number | undefined
   /** `/metadata`, kept for an hour. */
   capabilities(): Promise<Capabilities>
   /** Bytes of a Binary by id or by an address on this server, whether it answers raw or in FHIR JSON. */
@@ -61,7 +64,7 @@ export function openFhirSession(options: FhirSessionOptions): FhirSession {
 
   async function readBytes(url: string, maxBytes: number): Promise<Uint8Array> {
     const response = await send('GET', url, { headers: { accept: PHOTO_TYPES }, maxBytes: Math.ceil(maxBytes * 1.4) + 4096 })
-    refuseStatus('GET', response.status)
+    refuseStatus('GET', response)
     const json = /json/.test(response.headers.get('content-type') ?? '')
     const bytes = json ? binaryData(await parseBody(response.body)) : response.body
     if (bytes.byteLength > maxBytes)
@@ -71,6 +74,7 @@ export function openFhirSession(options: FhirSessionOptions): FhirSession {
 
   const session: FhirSession = {
     tenant,
+    get retryAt() { return askedUntil(egress) },
 
     async read(type, id) {
       const found = await client.read({ resourceType: type, id: checkedId(id) })
@@ -139,7 +143,7 @@ export function openFhirSession(options: FhirSessionOptions): FhirSession {
       const response = await egress.fetch(target, {
         purpose: 'photo', headers: { accept: 'image/*' }, maxBytes, tooLarge: 'ERR_PHOTO_TOO_LARGE', ...(signal ? { signal } : {})
       })
-      refuseStatus('GET', response.status)
+      refuseStatus('GET', response)
       return response.body
     }
   }

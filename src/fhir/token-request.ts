@@ -4,6 +4,7 @@ import { z } from 'zod'
 import type { SigningKey } from '../config.ts'
 import { ScreeningError } from '../errors.ts'
 import type { Egress } from './egress.ts'
+import { heed, refuseEarly } from './retry-after.ts'
 import { parseJson } from './smart-configuration.ts'
 
 export interface TokenAnswer {
@@ -36,6 +37,7 @@ const granted = z.looseObject({
 export async function requestToken(
   egress: Egress, tokenEndpoint: string, client: TokenClient, form: Readonly<Record<string, string>>, now: () => number = Date.now
 ): Promise<TokenAnswer> {
+  refuseEarly(egress)
   const body = new URLSearchParams({
     ...form,
     client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
@@ -47,9 +49,12 @@ export async function requestToken(
     headers: { 'content-type': 'application/x-www-form-urlencoded', accept: 'application/json' },
     body: body.toString()
   })
-  if (response.status >= 400 && response.status < 500)
+  const retryAt = heed(egress, response)
+  if (response.status === 429 || response.status >= 500)
+    throw new ScreeningError('ERR_EHR_UNREACHABLE', `Expected a token now but received status ${response.status}`, { retryAt })
+  if (response.status >= 400)
     throw new ScreeningError('ERR_EHR_UNAUTHORIZED', `Expected a token but the authorization server answered ${response.status}`)
-  if (response.status !== 200) throw new ScreeningError('ERR_EHR_UNREACHABLE', `Expected a token but received status ${response.status}`)
+  if (response.status !== 200) throw new ScreeningError('ERR_EHR_ANSWER', `Expected a token but received status ${response.status}`)
   const result = granted.safeParse(parseJson(response.body))
   if (!result.success) throw new ScreeningError('ERR_EHR_ANSWER', 'Expected a bearer token in the token answer')
   const { access_token, refresh_token, expires_in, scope } = result.data

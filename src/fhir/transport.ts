@@ -4,6 +4,7 @@ import { ScreeningError } from '../errors.ts'
 import type { TokenSource } from './backend-auth.ts'
 import { isBelow, type Egress, type EgressResponse } from './egress.ts'
 import { parseBody } from './large-json.ts'
+import { heed, refuseEarly, retryAtOf } from './retry-after.ts'
 
 /** Most of a FHIR answer that we read; Media may carry a photo inline. */
 const MAX_FHIR_BYTES = 48_000_000
@@ -13,6 +14,8 @@ export interface TransportOptions {
   readonly egress: Egress
   readonly tokens: TokenSource
   readonly signal?: AbortSignal
+  /** Called immediately before anything that may change the record is sent; what it throws keeps it from being sent. */
+  readonly beforeWrite?: () => void
 }
 
 export interface Transport {
@@ -35,27 +38,34 @@ export interface SendOptions {
  * reads answers of any size, and Node's fetch honours no dispatcher of another undici (specs/packages.md section 2), so
  * its request function is ours: guarded egress, checked before the token is attached, and errors that carry no address.
  */
-export function openTransport({ tenant, egress, tokens, signal }: TransportOptions): Transport {
+export function openTransport({ tenant, egress, tokens, signal, beforeWrite }: TransportOptions): Transport {
   const client = new Client({ baseUrl: tenant.fhirBase })
   const answers = new WeakMap<object, EgressResponse>()
 
   async function send(method: string, url: string, { headers = {}, body, maxBytes }: SendOptions = {}): Promise<EgressResponse> {
     if (!URL.canParse(url) || !isBelow(new URL(url), tenant.fhirBase))
       throw new ScreeningError('ERR_EGRESS_REFUSED', 'Expected an address below the FHIR base')
-    const once = (token: string) => egress.fetch(url, {
-      method,
-      purpose: 'fhir',
-      headers: { accept: 'application/fhir+json', ...headers, authorization: `Bearer ${token}` },
-      maxBytes: maxBytes ?? MAX_FHIR_BYTES,
-      ...(body === undefined ? {} : { body }),
-      ...(signal ? { signal } : {})
-    })
+    const once = async (token: string) => {
+      refuseEarly(egress)
+      if (method !== 'GET') beforeWrite?.()
+      const answer = await asWrite(method, egress.fetch(url, {
+        method,
+        purpose: 'fhir',
+        headers: { accept: 'application/fhir+json', ...headers, authorization: `Bearer ${token}` },
+        maxBytes: maxBytes ?? MAX_FHIR_BYTES,
+        ...(body === undefined ? {} : { body }),
+        ...(signal ? { signal } : {})
+      }))
+      heed(egress, answer)
+      return answer
+    }
+    refuseEarly(egress)
     const token = await tokens.token()
-    const first = await asWrite(method, once(token))
+    const first = await once(token)
     if (first.status !== 401) return first
     tokens.invalidate(token)
     const renewed = await tokens.token()
-    return renewed === token ? first : asWrite(method, once(renewed))
+    return renewed === token ? first : once(renewed)
   }
 
   client.httpClient.request = async (method: string, requestUrl: string, options: RequestOptions = {}, body?: unknown) => {
@@ -64,8 +74,8 @@ export function openTransport({ tenant, egress, tokens, signal }: TransportOptio
       headers: lowerCased(options.headers),
       ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) })
     })
-    refuseStatus(method, response.status)
-        const empty = response.body.byteLength === 0 && method !== 'GET'
+    refuseStatus(method, response)
+    const empty = response.body.byteLength === 0 && method !== 'GET'
     const result = await parseBody(response.body)
     const value = empty ? {} : result
     if (typeof value !== 'object' || value === null || Array.isArray(value)) throw notFhir(method)
@@ -88,15 +98,17 @@ async function asWrite(method: string, answer: Promise<EgressResponse>): Promise
 }
 
 /** HTTP status → our code. 5xx to a write is no outcome: the server may have committed before it failed. */
-export function refuseStatus(method: string, status: number): void {
+export function refuseStatus(method: string, response: Pick<EgressResponse, 'status' | 'headers'>): void {
+  const { status } = response
   if (status >= 200 && status < 300) return
   const heard = `the FHIR server answered ${status}`
+  const asked = { retryAt: retryAtOf(response) }
   if (status === 401 || status === 403) throw new ScreeningError('ERR_EHR_UNAUTHORIZED', `Expected access but ${heard}`)
   if (status === 404 || status === 410) throw new ScreeningError('ERR_NOT_FOUND', `Expected a resource but ${heard}`)
   if (status === 409 || status === 412) throw new ScreeningError('ERR_CONFLICT', `Expected no conflict but ${heard}`)
-  if (status === 429) throw new ScreeningError('ERR_EHR_UNREACHABLE', `Expected an answer now but ${heard}`)
-  if (status >= 500 && method !== 'GET') throw new ScreeningError('ERR_WRITE_AMBIGUOUS', `Expected the outcome of a write but ${heard}`)
-  if (status >= 500) throw new ScreeningError('ERR_EHR_UNREACHABLE', `Expected an answer but ${heard}`)
+  if (status === 429) throw new ScreeningError('ERR_EHR_UNREACHABLE', `Expected an answer now but ${heard}`, asked)
+  if (status >= 500 && method !== 'GET') throw new ScreeningError('ERR_WRITE_AMBIGUOUS', `Expected the outcome of a write but ${heard}`, asked)
+  if (status >= 500) throw new ScreeningError('ERR_EHR_UNREACHABLE', `Expected an answer but ${heard}`, asked)
   throw new ScreeningError('ERR_EHR_REFUSED', `Expected the request to be accepted but ${heard}`)
 }
 

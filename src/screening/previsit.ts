@@ -31,6 +31,8 @@ export interface PrevisitOptions {
   readonly signal?: AbortSignal
 }
 
+/** A server that stumbles in the night is waited for; one that stays away is told in the list. */
+const WAIT_FOR_PARKED_MS = 60_000
 const COMING = new Set<string>(['proposed', 'pending', 'booked', 'arrived', 'checked-in', 'waitlist'])
 
 /**
@@ -43,7 +45,7 @@ export async function previsit({ service, sessionFor, tenant, date, onProgress, 
   const rows: WorklistRow[] = []
   onProgress?.(0, coming.size)
   for (const [patientId, { start, name }] of coming) {
-    const status = await settledOrStopped(service.settled(tenant.id, patientId, { timeoutMs }), signal)
+    const status = await settledOrStopped(service.settled(tenant.id, patientId, { timeoutMs, waitForParkedMs: WAIT_FOR_PARKED_MS }), signal)
     rows.push({ patientId, ...(name ? { name } : {}), appointment: start, ...outcomeOf(status, tenant, start) })
     onProgress?.(rows.length, coming.size)
   }

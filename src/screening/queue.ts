@@ -20,15 +20,21 @@ export interface Job {
   readonly parked: number
 }
 
-/** How a try ended. `failed` is tried again at once, three times; `parked` waits longer each time. */
+/**
+ * How a try ended. `failed` is tried again at once, three times; `parked` waits longer each time. Times are milliseconds from
+ * now: a parked job waits at least `waitMs`, and no job of the tenant is leased for `pauseMs`, when its server asked for that.
+ */
 export type JobEnd =
   | { readonly kind: 'done' }
-  | { readonly kind: 'refused' | 'parked' | 'failed'; readonly code: ErrorCode | 'no-photos' }
+  | { readonly kind: 'refused' | 'failed'; readonly code: ErrorCode | 'no-photos' }
+  | { readonly kind: 'parked'; readonly code: ErrorCode; readonly waitMs?: number; readonly pauseMs?: number; readonly serverFailed?: boolean }
 
 export interface JobOutcome {
   readonly pending: boolean
   /** Of the last try, when it ended without a result. */
   readonly failure?: { readonly code: string; readonly at: string }
+  /** Parked, and due again then. */
+  readonly dueAt?: string
 }
 
 export interface QueueOptions {
@@ -37,6 +43,8 @@ export interface QueueOptions {
   readonly parkMs?: (parked: number) => number
   /** Wait before a failed try is repeated. */
   readonly retryMs?: (attempts: number) => number
+  /** How long a tenant's server is left alone after so many failures in a row. */
+  readonly breakMs?: (failures: number) => number
   /** Open jobs of one tenant. */
   readonly limit?: number
 }
@@ -50,6 +58,9 @@ const LIMIT = 10_000
 /** A clinician who waits comes before a notification, and the night's batch comes last. */
 const PRIORITY: Readonly<Record<RequestReason, number>> = { app: 0, command: 1, hook: 1, notification: 2, previsit: 3 }
 const OPEN = "('accepted', 'leased', 'parked')"
+
+/** A server that asks for more is asked again after it. */
+const MAX_PAUSE_MS = 3_600_000
 
 /** Tells a lease of this process from one that a dead process left behind. */
 const HERE = randomUUID()
@@ -65,15 +76,17 @@ interface JobRow extends Row {
   readonly parked: number
   readonly failure_code: string | null
   readonly failed_at: Date | null
+  readonly run_after: Date
 }
 
 /**
  * The screenings that were asked for. A job is accepted → leased → done, or refused (a fact about photo, patient or consent),
  * or parked (token or server; comes back by itself), or dead-letter (three tries that ended in a crash or a fault of ours).
+ * A server that fails several times in a row, or asks for time, is left alone: none of its tenant's jobs is leased until then.
  * One job per patient is open at a time, so a patient is never screened twice at once. Every arrow is one commit, and each one
  * after the lease carries the fencing token. Leases are timed by the store, one clock for all workers.
  */
-export function openQueue(store: Store, { leaseMs = 10_000, parkMs = parkTime, retryMs = retryTime, limit = LIMIT }: QueueOptions = {}) {
+export function openQueue(store: Store, { leaseMs = 10_000, parkMs = parkTime, retryMs = retryTime, breakMs = breakTime, limit = LIMIT }: QueueOptions = {}) {
   let recovered = store.kind === 'server'
   const outcome = inBatches((patients: readonly PatientOfTenant[]) => outcomesOf(store, patients))
 
@@ -84,7 +97,19 @@ export function openQueue(store: Store, { leaseMs = 10_000, parkMs = parkTime, r
     recovered = true
   }
 
+  /** What the server asked for, or what several failures in a row tell. */
+  async function pause(tenant: string, { pauseMs, serverFailed = false }: Extract<JobEnd, { kind: 'parked' }>): Promise<void> {
+    if (pauseMs === undefined && !serverFailed) return
+    const [row] = await store.query<{ failures: number }>(
+      `insert into pause (tenant, failures, until) values ($1, $2, clock_timestamp())
+       on conflict (tenant) do update set failures = pause.failures + $2 returning failures`, [tenant, serverFailed ? 1 : 0])
+    const waitMs = Math.max(Math.min(pauseMs ?? 0, MAX_PAUSE_MS), breakMs(row?.failures ?? 0))
+    await store.query('update pause set until = greatest(until, clock_timestamp() + make_interval(secs => $2)) where tenant = $1', [tenant, waitMs / 1000])
+  }
+
   return {
+    leaseMs,
+
     /** One open job per patient: a second request finds the first. While that one runs, it makes it look again afterwards. */
     async add(tenant: string, patientId: string, reason: RequestReason): Promise<void> {
       await store.transaction(async ({ query }) => {
@@ -113,6 +138,7 @@ export function openQueue(store: Store, { leaseMs = 10_000, parkMs = parkTime, r
          where id = (
            select id from job as due
            where tenant in (select jsonb_array_elements_text($3::jsonb))
+             and not exists (select 1 from pause where pause.tenant = due.tenant and until > clock_timestamp())
              and ((state in ('accepted', 'parked') and run_after <= clock_timestamp()) or (state = 'leased' and ${ABANDONED}))
            order by priority, (select max(leased_at) from job as served where served.tenant = due.tenant) nulls first, created_at
            limit 1 for update skip locked)
@@ -139,15 +165,24 @@ export function openQueue(store: Store, { leaseMs = 10_000, parkMs = parkTime, r
       const { state, waitMs } = after(job, end, parkMs, retryMs)
       const code = end.kind === 'done' ? null : end.code
       const [row] = held(await store.query<JobRow>(
-        `update job set
+        `with answered as (
+           delete from pause where tenant = $6 and $3 in ('done', 'refused')
+             and exists (select 1 from job where id = $1 and fence = $2 and state = 'leased'))
+         update job set
            state = case when asked_again and $3 = 'done' then 'accepted' else $3 end,
            attempts = case when $3 in ('parked', 'done') then 0 else attempts end,
            parked = case when $3 = 'parked' then parked + 1 else parked end,
            run_after = clock_timestamp() + make_interval(secs => $4), asked_again = false, lease_owner = null, lease_until = null,
            failure_code = $5, failed_at = case when $5::text is null then null else clock_timestamp() end, updated_at = clock_timestamp()
          where id = $1 and fence = $2 and state = 'leased' returning *`,
-        [job.id, job.fence, state, waitMs / 1000, code]))
+        [job.id, job.fence, state, waitMs / 1000, code, job.tenant]))
+      if (end.kind === 'parked') await pause(job.tenant, end)
       return row?.state ?? state
+    },
+
+    /** Something durable came of this try: it is not the job that ends its workers, and has three tries again. */
+    async progress(job: Job): Promise<void> {
+      await store.query("update job set attempts = 1 where id = $1 and fence = $2 and state = 'leased'", [job.id, job.fence])
     },
 
     /** Given back untried, at shutdown: the number grows, so that whatever still runs is refused. */
@@ -173,14 +208,15 @@ async function outcomesOf(store: Store, patients: readonly PatientOfTenant[]): P
   const rows = await store.query<JobRow & { readonly place: number }>(
     `select place, newest.* from unnest($1::text[], $2::text[]) with ordinality as asked (tenant, patient_id, place)
      cross join lateral (
-       select state, failure_code, failed_at from job where tenant = asked.tenant and patient_id = asked.patient_id
+       select state, failure_code, failed_at, run_after from job where tenant = asked.tenant and patient_id = asked.patient_id
        order by state in ${OPEN} desc, created_at desc limit 1) newest`,
     [patients.map(({ tenant }) => tenant), patients.map(({ patientId }) => patientId)])
   const found = patients.map((): JobOutcome => ({ pending: false }))
-  for (const { place, state, failure_code: code, failed_at: at } of rows)
+  for (const { place, state, failure_code: code, failed_at: at, run_after: dueAt } of rows)
     found[place - 1] = {
       // Parked is not pending: nobody should wait for a server that may be gone until tomorrow.
       pending: state === 'accepted' || state === 'leased',
+      ...(state === 'parked' ? { dueAt: dueAt.toISOString() } : {}),
       ...(code && at ? { failure: { code, at: at.toISOString() } } : {})
     }
   return found
@@ -202,7 +238,8 @@ function after(
 ): { readonly state: JobState; readonly waitMs: number } {
   if (end.kind === 'done' || end.kind === 'refused') return { state: end.kind, waitMs: 0 }
   if (end.kind === 'parked')
-    return job.parked >= MAX_PARKED ? { state: 'dead-letter', waitMs: 0 } : { state: 'parked', waitMs: parkMs(job.parked) }
+    return job.parked >= MAX_PARKED ? { state: 'dead-letter', waitMs: 0 }
+      : { state: 'parked', waitMs: Math.max(parkMs(job.parked), Math.min(end.waitMs ?? 0, MAX_PAUSE_MS)) }
   return job.attempts >= MAX_ATTEMPTS ? { state: 'dead-letter', waitMs: 0 } : { state: 'accepted', waitMs: retryMs(job.attempts) }
 }
 
@@ -211,10 +248,14 @@ function held<R>(rows: readonly R[]): readonly R[] {
   return rows
 }
 
-/** 5 s, half of it by chance, doubling up to 15 min. */
+/** Anything up to 5 s, doubling up to 15 min: full jitter, so that those who failed together do not come back together. */
 function parkTime(parked: number): number {
-  const ceiling = Math.min(900_000, 5_000 * 2 ** Math.min(parked, 10))
-  return ceiling / 2 + Math.random() * ceiling / 2
+  return Math.random() * Math.min(900_000, 5_000 * 2 ** Math.min(parked, 10))
+}
+
+/** Two failures may be two patients'; from the third on it is the server, and one try at a time asks whether it is back. */
+function breakTime(failures: number): number {
+  return failures < 3 ? 0 : Math.random() * Math.min(60_000, 500 * 2 ** Math.min(failures, 10))
 }
 
 function retryTime(attempts: number): number {

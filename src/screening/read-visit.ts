@@ -18,6 +18,8 @@ export interface VisitReader {
   readonly signal: AbortSignal
   /** The last try: what could not be read in time now never will. */
   readonly lastTry: boolean
+  /** Something durable came of this try. */
+  progress(): Promise<void>
   photoWasRead(photo: DatedPhoto, code?: ErrorCode): Promise<void>
 }
 
@@ -63,7 +65,7 @@ async function readPhoto(photo: DatedPhoto, reader: VisitReader): Promise<Screen
   }
 }
 
-async function assess(bytes: Uint8Array, sha256: string, { engine, calibration, results, session, signal }: VisitReader): Promise<PhotoAssessment> {
+async function assess(bytes: Uint8Array, sha256: string, { engine, calibration, results, session, signal, progress }: VisitReader): Promise<PhotoAssessment> {
   const tenant = session.tenant.id
   const key = digest([engine.model.digest, calibration])
   const known = await results.reading(tenant, sha256, key)
@@ -71,6 +73,7 @@ async function assess(bytes: Uint8Array, sha256: string, { engine, calibration, 
   const assessment = await engine.assess(bytes, { calibration, signal })
   if (assessment.photoSha256 !== sha256) throw new Error('Expected the reading of the photo that was given')
   await results.keepReading(tenant, key, assessment)
+  await progress()
   return assessment
 }
 

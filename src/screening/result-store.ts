@@ -105,15 +105,43 @@ export function openResultStore(store: Store) {
 
     /** What a write did is a fact, so it is kept even if the lease was lost meanwhile. */
     ledger(tenant: string, patientId: string): WriteLedger {
+      const refused = async (identifiers: readonly string[]) => {
+        await store.query('delete from sent_unanswered where tenant = $1 and identifier = any($2::text[])', [tenant, identifiers])
+      }
       return {
+        refused,
+        async disbelieve(identifier) {
+          await store.query(
+            `with gone as (delete from ledger where tenant = $1 and identifier = $2)
+             insert into sent_unanswered (tenant, identifier, patient_id) values ($1, $2, $3)
+             on conflict (tenant, identifier) do update set sent_at = excluded.sent_at`, [tenant, identifier, patientId])
+        },
         async has(identifier) {
           const [row] = await store.query<{ reference: string }>('select reference from ledger where tenant = $1 and identifier = $2', [tenant, identifier])
           return row?.reference
         },
         async record(identifier, reference) {
           await store.query(
-            'insert into ledger (tenant, identifier, reference, patient_id) values ($1, $2, $3, $4) on conflict do nothing',
+            `with answered as (delete from sent_unanswered where tenant = $1 and identifier = $2)
+             insert into ledger (tenant, identifier, reference, patient_id) values ($1, $2, $3, $4)
+             on conflict (tenant, identifier) do update set reference = excluded.reference`,
             [tenant, identifier, reference, patientId])
+        },
+        async sending(identifiers, settleMs) {
+          const kept = await store.query<{ identifier: string }>(
+            `insert into sent_unanswered (tenant, identifier, patient_id) select $1, identifier, $3 from unnest($2::text[]) as identifier
+             on conflict (tenant, identifier) do update set sent_at = excluded.sent_at, patient_id = excluded.patient_id
+               where sent_unanswered.sent_at < clock_timestamp() - make_interval(secs => $4)
+             returning identifier`, [tenant, identifiers, patientId, settleMs / 1000])
+          if (kept.length === identifiers.length) return true
+          await refused(kept.map(({ identifier }) => identifier))
+          return false
+        },
+        async unanswered(identifiers) {
+          const rows = await store.query<{ identifier: string; age: number }>(
+            `select identifier, extract(epoch from clock_timestamp() - sent_at)::float8 * 1000 as age from sent_unanswered
+             where tenant = $1 and identifier = any($2::text[])`, [tenant, identifiers])
+          return new Map(rows.map(({ identifier, age }) => [identifier, age]))
         }
       }
     },
@@ -139,7 +167,7 @@ export function openResultStore(store: Store) {
           `delete from assessment where tenant = $1 and photo_sha256 in (
              select photo ->> 'sha256' from screening, jsonb_array_elements(data -> 'photos') photo where tenant = $1 and patient_id = $2)`,
           [tenant, patientId])
-        for (const table of ['screening', 'job', 'ledger', 'card', 'handed_photo'])
+        for (const table of ['screening', 'job', 'ledger', 'sent_unanswered', 'card', 'handed_photo'])
           await query(`delete from ${table} where tenant = $1 and patient_id = $2`, [tenant, patientId])
       })
     }

@@ -2,7 +2,7 @@ import type { Audit, AuditedEvent } from '../audit.ts'
 import { isScreeningError, ScreeningError, type ErrorCode } from '../errors.ts'
 import { isConsented } from '../fhir/consent.ts'
 import { findHandPhotos, photosFromBundle, type HandPhoto } from '../fhir/photo-sources.ts'
-import { unwritable, writeScreening } from '../fhir/record-writer.ts'
+import { unwritable, writeScreening, type Settling } from '../fhir/record-writer.ts'
 import { screeningResources } from '../fhir/resources/screening-resources.ts'
 import type { FhirSession } from '../fhir/session.ts'
 import type { Calibration, InferenceEngine } from '../inference/engine/inference-engine.ts'
@@ -11,6 +11,7 @@ import type { Failpoint } from './failpoint.ts'
 import { MAX_ATTEMPTS, type Job, type Queue } from './queue.ts'
 import { readVisit } from './read-visit.ts'
 import type { Guard, ResultPlace, ResultStore } from './result-store.ts'
+import type { Lease } from './lease.ts'
 import { screeningInput } from './screening-input.ts'
 import type { PhotoReference, Screening } from './screening.ts'
 import { screeningId, visitKey, visitsOf, type Visit } from './visits.ts'
@@ -20,6 +21,7 @@ export type ScreenOutcome = { readonly kind: 'done' } | { readonly kind: 'refuse
 /** One leased patient and everything it takes. */
 export interface Work {
   readonly job: Job
+  readonly lease: Lease
   readonly queue: Queue
   readonly session: FhirSession
   readonly engine: InferenceEngine
@@ -32,6 +34,7 @@ export interface Work {
   readonly now: () => Date
   readonly failpoint: Failpoint
   readonly readBackDelaysMs?: readonly number[]
+  readonly settling?: Settling
 }
 
 /** A patient who comes weekly for years does not make the first screening long. */
@@ -88,7 +91,7 @@ async function screenVisit(work: Work, visit: Visit): Promise<Screening> {
   if (known) return known
 
   const { photos, findings } = await readVisit(visit, {
-    ...work, calibration, lastTry: job.attempts >= MAX_ATTEMPTS,
+    ...work, calibration, lastTry: job.attempts >= MAX_ATTEMPTS, progress: () => progress(work),
     photoWasRead: (photo, code) => record(work, 'read-photo', referenceOf(photo), code)
   })
   await work.failpoint('inferred')
@@ -100,6 +103,7 @@ async function screenVisit(work: Work, visit: Visit): Promise<Screening> {
     photoTime: timeOf(visit),
     completedAt: work.now().toISOString()
   }, place, writesAllowed(work) ? 'inferred' : 'done', guardOf(work))
+  await progress(work)
   await work.failpoint('stored')
   await record(work, 'screen', `Screening/${id}`)
   return screening
@@ -107,7 +111,7 @@ async function screenVisit(work: Work, visit: Visit): Promise<Screening> {
 
 /** Our own preliminary results, only where the site decided so and calibrated the model for its photos. */
 async function write(work: Work, screening: Screening): Promise<void> {
-  const { session, results, job, queue, calibration, failpoint } = work
+  const { session, results, job, calibration, failpoint } = work
   if (!calibration || !writesAllowed(work) || faultOf(screening) || (screening.state === 'done' && screening.written.length > 0)) return
   const guard = guardOf(work)
   if (unwritable(await session.capabilities())) {
@@ -127,16 +131,19 @@ async function write(work: Work, screening: Screening): Promise<void> {
   try {
     await writeScreening(session, screeningResources(screeningInput(screening, calibration)), {
       ledger: {
+        ...ledger,
         has: async (id) => keep(id, await ledger.has(id)),
         async record(id, reference) {
           await failpoint('before-ledger')
           await ledger.record(id, reference)
+          await progress(work)
           keep(id, reference)
         }
       },
-      fence: () => queue.hold(job),
+      fence: () => work.lease.hold(),
       failpoint,
-      ...(work.readBackDelaysMs ? { readBackDelaysMs: work.readBackDelaysMs } : {})
+      ...(work.readBackDelaysMs ? { readBackDelaysMs: work.readBackDelaysMs } : {}),
+      ...(work.settling ? { settling: work.settling } : {})
     })
   } catch (error) {
     if (isScreeningError(error) && error.code === 'ERR_WRONG_PATIENT')
@@ -184,6 +191,11 @@ async function isStillOf({ session, job }: Work, { resourceType, id }: PhotoRefe
     if (isScreeningError(error) && error.code === 'ERR_NOT_FOUND') return false
     throw error
   }
+}
+
+/** Workers that were killed at one place of the way after the other had no part in it; only a job that never gets further has. */
+async function progress({ queue, job }: Work): Promise<void> {
+  if (job.attempts > 1) await queue.progress(job)
 }
 
 /** For the store's own steps: refused when the job went to another worker. */

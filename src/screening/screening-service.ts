@@ -3,9 +3,11 @@ import type { Logger } from 'pino'
 import type { Audit } from '../audit.ts'
 import type { TenantConfig } from '../config.ts'
 import { isScreeningError, ScreeningError, type ErrorCode } from '../errors.ts'
-import { checkedId, type FhirSession } from '../fhir/session.ts'
+import type { Settling } from '../fhir/record-writer.ts'
+import { checkedId, type FhirSession, type FhirSessionOptions } from '../fhir/session.ts'
 import type { Calibration, InferenceEngine } from '../inference/engine/inference-engine.ts'
 import { failpoint as failpointOfProcess, type Failpoint } from './failpoint.ts'
+import { openLease, type Lease } from './lease.ts'
 import { openQueue, type Job, type JobEnd, type QueueOptions, type RequestReason } from './queue.ts'
 import { openResultStore } from './result-store.ts'
 import { screenPatient } from './screen-patient.ts'
@@ -19,7 +21,7 @@ export interface ScreeningDeps {
   readonly tenants: readonly TenantConfig[]
   /** By tenant; a tenant without one is read with the bundle's and nothing is written for it. */
   readonly calibrations: ReadonlyMap<string, Calibration>
-  readonly sessionFor: (tenant: TenantConfig) => FhirSession | Promise<FhirSession>
+  readonly sessionFor: (tenant: TenantConfig, options?: SessionOptions) => FhirSession | Promise<FhirSession>
   readonly audit: Audit
   /** Codes and ids of ours, never a patient. */
   readonly log: Logger
@@ -33,7 +35,10 @@ export interface ScreeningDeps {
   /** How long stop() lets the screening that runs come to its end. */
   readonly drainMs?: number
   readonly readBackDelaysMs?: readonly number[]
+  readonly settling?: Settling
 }
+
+export type SessionOptions = Pick<FhirSessionOptions, 'beforeWrite'>
 
 /** The service with its worker. */
 export interface RunningScreening extends ScreeningService {
@@ -53,11 +58,14 @@ export interface RunningScreening extends ScreeningService {
 
 /** Token, server, network or model bundle: comes back when that is mended. */
 const PARKED: readonly ErrorCode[] = [
-  'ERR_CONFIG', 'ERR_EGRESS_REFUSED', 'ERR_EHR_ANSWER', 'ERR_EHR_REFUSED', 'ERR_EHR_UNAUTHORIZED', 'ERR_EHR_UNREACHABLE',
+  'ERR_CONFIG', 'ERR_CONFLICT', 'ERR_EGRESS_REFUSED', 'ERR_EHR_ANSWER', 'ERR_EHR_REFUSED', 'ERR_EHR_UNAUTHORIZED', 'ERR_EHR_UNREACHABLE',
   'ERR_ENGINE_BUSY', 'ERR_MODEL_INVALID', 'ERR_NOT_READY', 'ERR_PHOTO_UNREACHABLE', 'ERR_RATE_LIMITED', 'ERR_WRITE_AMBIGUOUS'
 ]
 /** A fact about photo, patient or consent, which another try would not change. */
 const REFUSED: readonly ErrorCode[] = ['ERR_FORBIDDEN', 'ERR_NOT_FOUND', 'ERR_PHOTO_UNDATED', 'ERR_REQUEST_INVALID', 'ERR_WRONG_PATIENT']
+
+/** These tell of the server rather than of one patient. */
+const SERVER_FAILED: readonly ErrorCode[] = ['ERR_EHR_UNREACHABLE', 'ERR_EHR_UNAUTHORIZED', 'ERR_WRITE_AMBIGUOUS']
 
 /** Accepts screenings durably, and works on them where start() or runOnce() is called. */
 export function openScreeningService(deps: ScreeningDeps): RunningScreening {
@@ -71,16 +79,18 @@ export function openScreeningService(deps: ScreeningDeps): RunningScreening {
   const running = new Map<Job, AbortController>()
 
   async function runOnce(): Promise<boolean> {
+    const asked = performance.now()
     const job = await queue.claim([...tenants.keys()])
     if (!job) return false
+    const lease = openLease(queue, job, asked)
     await failpoint('leased')
     const abort = new AbortController()
     running.set(job, abort)
-    const heartbeat = setInterval(() => void queue.hold(job).catch((error: unknown) => {
+    const heartbeat = setInterval(() => void lease.hold().catch((error: unknown) => {
       if (codeOf(error) === 'ERR_LEASE_LOST') abort.abort(error)
     }), heartbeatMs)
     try {
-      await settle(job, await attempt(job, abort.signal))
+      await settle(job, await attempt(job, lease, abort.signal))
     } finally {
       clearInterval(heartbeat)
       running.delete(job)
@@ -89,21 +99,22 @@ export function openScreeningService(deps: ScreeningDeps): RunningScreening {
     return true
   }
 
-  async function attempt(job: Job, signal: AbortSignal): Promise<JobEnd | undefined> {
+  async function attempt(job: Job, lease: Lease, signal: AbortSignal): Promise<JobEnd | undefined> {
+    let session: FhirSession | undefined
     try {
       const tenant = known(job.tenant)
-      const { audit, engine, calibrations, readBackDelaysMs } = deps
-      const session = await deps.sessionFor(tenant)
+      const { audit, engine, calibrations, readBackDelaysMs, settling } = deps
+      session = await deps.sessionFor(tenant, { beforeWrite: lease.check })
       return await screenPatient({
-        job, queue, failpoint, session, engine, calibration: calibrations.get(tenant.id), results, audit, signal, now,
-        ...(readBackDelaysMs ? { readBackDelaysMs } : {})
+        job, lease, queue, failpoint, session, engine, calibration: calibrations.get(tenant.id), results, audit, signal, now,
+        ...(readBackDelaysMs ? { readBackDelaysMs } : {}), ...(settling ? { settling } : {})
       })
     } catch (error) {
       // Whatever it failed with after that, it is no longer ours to judge.
       const code = signal.aborted ? 'ERR_LEASE_LOST' : codeOf(error)
       if (code === 'ERR_LEASE_LOST') return undefined
       if (code === 'ERR_INTERNAL') log.error({ code, kind: error instanceof Error ? error.name : typeof error }, 'screening failed')
-      return { kind: REFUSED.includes(code) ? 'refused' : PARKED.includes(code) ? 'parked' : 'failed', code }
+      return PARKED.includes(code) ? parked(code, error, session) : { kind: REFUSED.includes(code) ? 'refused' : 'failed', code }
     }
   }
 
@@ -166,12 +177,13 @@ export function openScreeningService(deps: ScreeningDeps): RunningScreening {
       await request(tenant, patientId, 'app')
     },
 
-    async settled(tenant, patientId, { timeoutMs = 120_000 } = {}) {
+    async settled(tenant, patientId, { timeoutMs = 120_000, waitForParkedMs = 0 } = {}) {
       const until = performance.now() + timeoutMs
       for (;;) {
         const found = await status(tenant, patientId)
         const left = until - performance.now()
-        if (!found.pending || left <= 0) return found
+        const soon = found.dueAt !== undefined && Date.parse(found.dueAt) - Date.now() < waitForParkedMs
+        if ((!found.pending && !soon) || left <= 0) return found
         await news.wait(Math.min(250, left))
       }
     },
@@ -192,6 +204,18 @@ export function openScreeningService(deps: ScreeningDeps): RunningScreening {
       }
       await within(ended, 2_000)
     }
+  }
+}
+
+/** How long to wait, by what the server and the writer asked for. */
+function parked(code: ErrorCode, error: unknown, session: FhirSession | undefined): JobEnd {
+  const retryAt = isScreeningError(error) ? error.retryAt : undefined
+  const asked = session?.retryAt
+  // A writer that waits for another, or for its own earlier send, says nothing about the server.
+  const serverFailed = SERVER_FAILED.includes(code) && (retryAt === undefined || asked !== undefined)
+  return {
+    kind: 'parked', code, serverFailed, waitMs: Math.max(retryAt ?? 0, asked ?? 0) - Date.now(),
+    ...(asked === undefined ? {} : { pauseMs: asked - Date.now() })
   }
 }
 

@@ -56,6 +56,8 @@ export interface ScreeningStatus {
   readonly pending: boolean
   /** Set when the last attempt ended without a result. */
   readonly failure?: { readonly code: string; readonly at: string }
+  /** Set when it waits for the server and comes back by itself: when. */
+  readonly dueAt?: string
 }
 
 /** What the hooks, the app and the command line ask of screening. Tenants never meet. */
@@ -65,6 +67,9 @@ export interface ScreeningService {
   history(tenant: string, patientId: string): Promise<readonly Screening[]>
   /** Durably accepts the work (idempotent while one is pending) and wakes a worker; never waits for inference. */
   request(tenant: string, patientId: string, reason: 'hook' | 'app' | 'previsit' | 'notification' | 'command'): Promise<void>
-  /** Waits until the patient's pending screening ends; for commands and tests, never for hooks. */
-  settled(tenant: string, patientId: string, options?: { timeoutMs?: number }): Promise<ScreeningStatus>
+  /**
+   * Waits until the patient's pending screening ends; for commands and tests, never for hooks. One that waits for the server
+   * is waited for when it comes back within `waitForParkedMs`.
+   */
+  settled(tenant: string, patientId: string, options?: { timeoutMs?: number; waitForParkedMs?: number }): Promise<ScreeningStatus>
 }

@@ -32,7 +32,7 @@ const isLive = ({ status }: Statement) => !GONE.has(status ?? '')
 const referenceOf = ({ type, id }: Statement) => `${type}/${id}`
 
 /** I1: what was accepted ended in exactly one way, and what is called written is in the record. */
-function* loss({ callers, ledger, final }: Run): Generator<Violation> {
+function* loss({ callers, ledger, final, expectation }: Run): Generator<Violation> {
   const there = new Set(final.statements.map(referenceOf))
   const jobs = Map.groupBy(ledger.jobs, patientKey)
   const screenings = Map.groupBy(ledger.screenings.filter(({ superseded }) => !superseded), patientKey)
@@ -41,14 +41,22 @@ function* loss({ callers, ledger, final }: Run): Generator<Violation> {
     const ends = (jobs.get(key) ?? []).map(endOf)
     if (ends.length !== 1) yield lost(`${key} was accepted at ${ms} and has ${ends.length} jobs`)
     if (ends.includes('open')) yield lost(`${key} was accepted at ${ms} and has not ended`)
+    if (ends.includes('ended') && expectation.mustBeWritten.includes(key)) yield lost(`${key} has readable photos and was refused`)
+    if (ends.includes('done') && expectation.mustBeWritten.includes(key) && !(screenings.get(key) ?? []).some(({ written }) => written.length > 0))
+      yield lost(`${key} has readable photos and nothing was written`)
     if (ends.includes('done') && !(screenings.get(key) ?? []).some(({ state }) => state === 'done')) yield lost(`${key} is done without a result`)
   }
   for (const { id, state, written } of ledger.screenings) {
     if (state !== 'done') continue
     for (const reference of written) if (!there.has(reference)) yield lost(`screening ${id} says it wrote ${reference}, which is not in the record`)
   }
-  for (const { identifier, reference } of ledger.ledger)
-    if (!there.has(reference)) yield lost(`the ledger has ${identifier} as ${reference}, which is not in the record`)
+  const identified = new Map(final.statements.map((one) => [referenceOf(one), one]))
+  for (const { identifier, reference } of ledger.ledger) {
+    const one = identified.get(reference)
+    if (!one) yield lost(`the ledger has ${identifier} as ${reference}, which is not in the record`)
+    else if ((one.type === 'Observation' || one.type === 'DiagnosticReport') && !one.identifiers.some((found) => found.endsWith(`|${identifier}`)))
+      yield lost(`the ledger has ${identifier} as ${reference}, which is another resource`)
+  }
 }
 
 function lost(text: string): Violation {
@@ -126,6 +134,9 @@ function* partial({ events, final, expectation: { observationsPerScreening } }: 
       if (one.status === 'final' && (observations.get(setOf(one))?.size ?? 0) < observationsPerScreening)
         yield { rule: 'I4-partial', text: `${referenceOf(one)} of ${seq} is final while its set is not whole` }
   }
+  const there = new Set(final.statements.map(referenceOf))
+  for (const one of final.statements)
+    for (const member of one.members) if (!there.has(member)) yield { rule: 'I4-partial', text: `${referenceOf(one)} refers to ${member}, which is not in the record` }
   const provenances = final.statements.filter(({ type }) => type === 'Provenance').map(({ members }) => new Set(members))
   for (const [set, live] of Map.groupBy(final.statements.filter((one) => isLive(one) && one.subject !== undefined), setOf)) {
     const count = (type: string) => live.filter((one) => one.type === type).length

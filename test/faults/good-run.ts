@@ -34,10 +34,10 @@ export function goodRun(seed: number, patients = 4): Run {
     events, callers,
     ledger: {
       jobs: screenings.map(({ patientId }) => ({ tenant: 'clinic', patientId, state: 'done' })), screenings,
-      ledger: screenings.flatMap(({ patientId, written }) => written.map((reference) => ({ tenant: 'clinic', patientId, identifier: reference, reference })))
+      ledger: screenings.flatMap(({ patientId, written }) => written.map((reference) => ({ tenant: 'clinic', patientId, identifier: reference.split('/')[1] ?? '', reference })))
     },
     final: { statements, photos: Object.fromEntries(screenings.map(({ patientId }) => [`Media/${patientId}-left`, `Patient/${patientId}`])) },
-    expectation: { observationsPerScreening: JOINTS + 1, recoveryMs: 10_000, maxRequests: 200 }
+    expectation: { mustBeWritten: screenings.map(patientKey), observationsPerScreening: JOINTS + 1, recoveryMs: 10_000, maxRequests: 200 }
   }
 }
 
@@ -56,4 +56,5 @@ function statement(type: string, id: string, more: Partial<Statement>): Statemen
   return { type, id, version: 1, identifiers: [`urn|${id}`], photos: [], members: [], ...more }
 }
 
+const patientKey = ({ patientId }: { readonly patientId: string }) => `clinic/${patientId}`
 const referenceOf = ({ type, id }: Statement) => `${type}/${id}`

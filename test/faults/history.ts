@@ -73,8 +73,10 @@ export interface FinalState {
 
 /** What the run promised, for rules that need a number. */
 export interface RunExpectation {
-  /** Every screening is written completely where the product may write: so many Observations with a result. */
+  /** A set that is whole has so many Observations. */
   readonly observationsPerScreening: number
+  /** `tenant/patient` of those who have readable photos: refusing them is losing them. */
+  readonly mustBeWritten: readonly string[]
   /** From a restart to the next commit, when there was something to do. */
   readonly recoveryMs: number
   /** Requests of the whole run; more is a retry storm. */

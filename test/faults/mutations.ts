@@ -76,6 +76,21 @@ export const VIOLATIONS: Readonly<Record<string, { readonly rule: RuleName; read
       return { ...run, ledger: { ...run.ledger, jobs: replaced(run.ledger.jobs, one, { ...bare, state: 'refused' }) } }
     }
   },
+  'a patient with photos was refused': {
+    rule: 'I1-loss',
+    plant: (run, random) => {
+      const one = pick(random, run.ledger.jobs.filter(({ tenant, patientId }) => run.expectation.mustBeWritten.includes(`${tenant}/${patientId}`)))
+      return one && { ...run, ledger: { ...run.ledger, jobs: replaced(run.ledger.jobs, one, { ...one, state: 'refused', code: 'no-photos' }) } }
+    }
+  },
+  'two joints are mixed up in the ledger': {
+    rule: 'I1-loss',
+    plant: (run, random) => {
+      const one = pick(random, run.ledger.ledger.filter(({ reference }) => reference.startsWith('Observation/')))
+      const other = run.ledger.ledger.find(({ reference }) => reference.startsWith('Observation/') && reference !== one?.reference)
+      return one && other && { ...run, ledger: { ...run.ledger, ledger: replaced(run.ledger.ledger, one, { ...one, reference: other.reference }) } }
+    }
+  },
   'a joint is there twice': {
     rule: 'I2-duplicate',
     plant: (run, random) => {
@@ -136,11 +151,18 @@ export const VIOLATIONS: Readonly<Record<string, { readonly rule: RuleName; read
   'a joint was final before its set was whole': {
     rule: 'I4-partial',
     plant(run, random) {
-      const event = pick(random, committing(run))
-      const one = event?.commits.find(isJoint)
+      const one = pick(random, run.final.statements.filter(isJoint))
+      const event = run.events.find(({ commits }) => commits.some(({ subject, effective }) => subject === one?.subject && effective === one?.effective))
       if (!event || !one) return undefined
       const early = { ...event, commits: [{ ...one, status: 'final' }] }
       return { ...run, events: replaced(run.events, event, early, event) }
+    }
+  },
+  'a count refers to nothing': {
+    rule: 'I4-partial',
+    plant: (run, random) => {
+      const one = pick(random, run.final.statements.filter(({ members }) => members.length > 0))
+      return one && { ...run, final: mirrored(run.final, (all) => replaced(all, one, { ...one, members: [...one.members.slice(1), 'urn:uuid:nothing'] })) }
     }
   },
   'the report is missing at the end': {

@@ -44,7 +44,7 @@ export function scenarioOf(seed: number, killsEach: number): Scenario {
   const retry = RETRY_AFTER[Math.floor(random() * RETRY_AFTER.length)]?.()
   const places = placesOf(profile)
   const kills = Array.from({ length: killsEach }, (_, index) => {
-    const place = places[(round * killsEach + seed + index) % places.length] ?? 'leased'
+    const place = places[(round * killsEach + seed % profiles.length + index) % places.length] ?? 'leased'
     return `${place}:${hitOf(place, random)}`
   })
   return {
@@ -64,7 +64,7 @@ export function placesOf(profile: ProfileName): readonly string[] {
   const { system } = PROFILES[profile]
   const writing = (system as readonly string[]).includes('transaction') ? ['before-transaction', 'after-transaction']
     : (system as readonly string[]).includes('batch') ? ['before-batch', 'after-batch', 'before-write', 'after-write'] : ['before-write', 'after-write']
-  return [...EVERYWHERE, ...writing, 'read-back']
+  return [...EVERYWHERE, ...writing, 'before-verify', 'read-back']
 }
 
 function writePath(profile: ProfileName): string {

@@ -10,7 +10,7 @@ import { openStore } from '../../src/screening/store/open-store.ts'
 import { readRun } from './check.ts'
 import { checkHistory, type Run, type Violation } from './check-history.ts'
 import type { CallerEvent, RunExpectation } from './history.ts'
-import type { ProductSettings } from './product.ts'
+import { TENANT, type ProductSettings } from './product.ts'
 import type { Scenario } from './scenarios.ts'
 import { now, startWitness, type Witness } from './witness/witness.ts'
 
@@ -131,5 +131,6 @@ function addPhotos({ memory }: Witness, visit: number): void {
 /** Four written sets a visit on a server that takes single resources are 4 × 26 writes; reads, looks and repeats come on top. */
 function expectation({ kills, rules, profile }: Scenario, visits: number): RunExpectation {
   const written = profile === 'single' || profile === 'patient-search' ? 26 : profile === 'batch' ? 6 : 2
-  return { observationsPerScreening: 23, recoveryMs: 10_000, maxRequests: visits * 4 * (written + 20) + 40 * (kills.length + rules.length + 1) }
+  const mustBeWritten = PATIENTS.filter((patientId) => patientId !== 'no-photos' && patientId !== 'heic').map((patientId) => `${TENANT}/${patientId}`)
+  return { observationsPerScreening: 23, mustBeWritten, recoveryMs: 10_000, maxRequests: visits * 4 * (written + 20) + 40 * (kills.length + rules.length + 1) }
 }

@@ -8,6 +8,7 @@ import { screeningResources, type ScreeningResources } from '../../src/fhir/reso
 import { writeScreening, type WriteOptions } from '../../src/fhir/record-writer.ts'
 import { openFhirSession, type FhirSession } from '../../src/fhir/session.ts'
 import { everything, startFhirServer, type Fault, type TestFhirServer } from '../support/fhir-server.ts'
+import { memoryLedger } from '../support/memory-ledger.ts'
 import { loopbackTenant, sampleScreening } from '../support/screening-sample.ts'
 
 type Code = 'transaction' | 'batch'
@@ -80,17 +81,8 @@ function resourcesOf({ left, right }: typeof media): ScreeningResources {
   return screeningResources(sampleScreening({ photos: [l, r], photoOf: (side) => (side === 'left' ? l : r) }))
 }
 
-function ledger(): { entries: Map<string, string> } & WriteOptions['ledger'] {
-  const entries = new Map<string, string>()
-  return {
-    entries,
-    has: (id) => Promise.resolve(entries.get(id)),
-    record: (id, reference) => { entries.set(id, reference); return Promise.resolve() }
-  }
-}
-
 const options = (more: Partial<WriteOptions> = {}): WriteOptions =>
-  ({ ledger: ledger(), fence: () => Promise.resolve(), readBackDelaysMs: [0, 20], ...more })
+  ({ ledger: memoryLedger(), fence: () => Promise.resolve(), readBackDelaysMs: [0, 20], settling: { guardedMs: 10, bareMs: 20 }, ...more })
 const code = (name: string) => expect.objectContaining({ code: name })
 const all = <T>(type: 'Observation' | 'DiagnosticReport' | 'Provenance' | 'Device') =>
   server.repository.search({ resourceType: type, count: 1000 }).then((bundle) => (bundle.entry ?? []).map(({ resource }) => resource as T))

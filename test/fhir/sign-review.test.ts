@@ -12,6 +12,7 @@ import { openFhirSession, type FhirSession } from '../../src/fhir/session.ts'
 import { onceEach, signReview, type ReviewInput } from '../../src/fhir/sign-review.ts'
 import { HAND_JOINTS, LATERALITIES } from '../../src/joints/hand-joint.ts'
 import { everything, startFhirServer, type TestFhirServer } from '../support/fhir-server.ts'
+import { memoryLedger } from '../support/memory-ledger.ts'
 import { loopbackTenant, sampleScreening } from '../support/screening-sample.ts'
 
 let server: TestFhirServer
@@ -33,7 +34,7 @@ beforeEach(async () => {
   })
   const photo = { resourceType: 'Media' as const, id: media.id, versionId: '1' }
   const sample = sampleScreening({ photos: [photo], photoOf: () => photo })
-  await writeScreening(session, screeningResources(sample), { ledger: emptyLedger(), fence: () => Promise.resolve() })
+  await writeScreening(session, screeningResources(sample), { ledger: memoryLedger(), fence: () => Promise.resolve() })
   input = {
     tenant: 'clinic', patientId: 'pat-1', performer: 'Practitioner/doc-1', screeningId: 'screening-1', photos: [photo], photoOf: () => photo,
     findings: sample.findings, model: sample.model, decisions: [swollen, corrected, unseen], signed: '2026-11-23T10:41:30.000Z'
@@ -162,12 +163,4 @@ test('a review that names one joint twice is refused', () => {
 
 async function search(): Promise<readonly Observation[]> {
   return session.search('Observation', { patient: 'pat-1' })
-}
-
-function emptyLedger() {
-  const places = new Map<string, string>()
-  return {
-    has: (id: string) => Promise.resolve(places.get(id)),
-    record: (id: string, reference: string) => Promise.resolve(void places.set(id, reference))
-  }
 }

@@ -189,6 +189,46 @@ describe('the queue', () => {
     expect(await two.outcome('clinic', 'pat-1')).toMatchObject({ pending: true })
   })
 
+  test('leaves a server alone for as long as it asked, across processes, and forgets that once something works again', async () => {
+    const [one, two] = [openQueue(store, { parkMs: () => 0 }), openQueue(store)]
+    for (const patient of ['pat-1', 'pat-2']) await one.add('clinic', patient, 'previsit')
+    await one.add('another', 'pat-1', 'previsit')
+    const job = await one.claim(['clinic'])
+    await (job && one.end(job, { kind: 'parked', code: 'ERR_EHR_UNREACHABLE', waitMs: 30_000, pauseMs: 30_000 }))
+    expect(await two.claim(['clinic'])).toBeUndefined()
+    expect((await two.claim(['clinic', 'another']))?.tenant).toBe('another')
+    await store.query("update pause set until = now() - interval '1 second'")
+    const next = await two.claim(['clinic'])
+    expect(next?.patientId).toBe('pat-2')
+    await (next && two.end(next, { kind: 'done' }))
+    expect(await store.query("select 1 from pause where tenant = 'clinic'")).toEqual([])
+    const [parked] = await store.query<{ left: number }>("select extract(epoch from run_after - clock_timestamp())::float8 as left from job where patient_id = 'pat-1' and tenant = 'clinic'")
+    expect(parked?.left).toBeGreaterThan(20)
+  })
+
+  test('a server that fails three times in a row is asked by one try at a time, later and later', async () => {
+    const asked: number[] = []
+    const queue = openQueue(store, { parkMs: () => 0, breakMs: (failures) => { asked.push(failures); return failures < 3 ? 0 : 60_000 } })
+    for (const patient of ['pat-1', 'pat-2', 'pat-3', 'pat-4']) await queue.add('clinic', patient, 'previsit')
+    for (let time = 0; time < 3; time++) {
+      const job = await queue.claim(['clinic'])
+      await (job && queue.end(job, { kind: 'parked', code: 'ERR_EHR_UNREACHABLE', serverFailed: true }))
+    }
+    expect(asked).toEqual([1, 2, 3])
+    expect(await queue.claim(['clinic'])).toBeUndefined()
+  })
+
+  test('a job that gets further with each try is not the one that ends its workers', async () => {
+    const queue = openQueue(store)
+    await queue.add('clinic', 'pat-1', 'hook')
+    for (let time = 0; time < 5; time++) {
+      const job = await queue.claim(['clinic'])
+      expect(job?.attempts).toBeLessThanOrEqual(2)
+      await (job && queue.progress(job))
+      await store.query("update job set lease_until = now() - interval '1 second'")
+    }
+  })
+
   test('does not touch jobs of tenants it was not given', async () => {
     const queue = openQueue(store)
     await queue.add('another', 'pat-1', 'hook')

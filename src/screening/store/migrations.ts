@@ -129,6 +129,18 @@ const MIGRATIONS: readonly string[] = [
    create table watermark (
      tenant text primary key,
      until timestamptz not null
+   )`,
+  `create table sent_unanswered (
+     tenant text not null,
+     identifier text not null,
+     patient_id text not null,
+     sent_at timestamptz not null default clock_timestamp(),
+     primary key (tenant, identifier)
+   );
+   create table pause (
+     tenant text primary key,
+     failures integer not null,
+     until timestamptz not null
    )`
 ]
 

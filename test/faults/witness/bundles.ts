@@ -54,19 +54,19 @@ export async function transaction(rules: WriteRules, bundle: Resource, refuseEnt
   return responseOf('transaction-response', answers)
 }
 
-/** Each entry on its own. */
+/** Each entry on its own: references between them are not resolved. */
 export async function batch(rules: WriteRules, bundle: Resource, refuseEntry?: number): Promise<Answer> {
-  return responseOf('batch-response', await entries(rules, bundle, refuseEntry))
+  return responseOf('batch-response', await entries(rules, bundle, refuseEntry, false))
 }
 
-async function entries(rules: WriteRules, bundle: Resource, refuseEntry: number | undefined): Promise<Answer[]> {
+async function entries(rules: WriteRules, bundle: Resource, refuseEntry: number | undefined, linked = true): Promise<Answer[]> {
   const places = new Map<string, string>()
   const answers: Answer[] = []
   for (const [index, one] of list(bundle['entry']).entries()) {
     const resource = resolved(at(one, 'resource'), places) as Resource
     const answer = index === refuseEntry ? outcome(422) : await perform(rules, resource, at(one, 'request'))
     const fullUrl = text(one, 'fullUrl')
-    if (fullUrl && answer.location) places.set(fullUrl, answer.location.split('/_history')[0] ?? '')
+    if (linked && fullUrl && answer.location) places.set(fullUrl, answer.location.split('/_history')[0] ?? '')
     answers.push(answer)
   }
   // Members may be named before they come: a second look at what was just made, as part of the same write.
