@@ -23,6 +23,7 @@ import { describeApi } from './openapi.ts'
 import { openCardStore } from './screening/store/card-store.ts'
 import { openFeedbackStore } from './screening/store/feedback-store.ts'
 import { openJtiStore } from './screening/store/jti-store.ts'
+import { openResultStore } from './screening/result-store.ts'
 import { openSessionStore } from './screening/store/session-store.ts'
 import { openStore, type Store } from './screening/store/open-store.ts'
 import { openErrandRunner } from './screening/errand-runner.ts'
@@ -109,7 +110,7 @@ function openParts(config: Config, store: Store, opened: InferenceEngine, log: L
     feedback: async () => (await Promise.all(config.tenants.map(({ id }) => feedback.rates(id)))).flat()
   })
   const engine = metrics.counting(opened)
-  const doors = openTenantDoors(config)
+  const doors = openTenantDoors(config, Date.now, openResultStore(store).handedOver)
   const calibrations = new Map<string, Calibration>(config.tenants.flatMap((tenant) =>
     tenant.calibrationFile ? [[tenant.id, readCalibrationFile(tenant.calibrationFile, engine.model.digest)] as const] : []))
   const audit = openAudit(store)

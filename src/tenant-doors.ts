@@ -10,6 +10,7 @@ import { readLaboratoryAndScores, readTreatmentStarts } from './fhir/clinical-co
 import { exportPatients, type ExportedPatients } from './fhir/bulk-export.ts'
 import { egressForTenant, type Egress } from './fhir/egress.ts'
 import { findHandPhotos, photosFromBundle, type HandPhoto } from './fhir/photo-sources.ts'
+import { unwritable } from './fhir/record-writer.ts'
 import { writePhoto } from './fhir/photo-writer.ts'
 import { clinicianResources, previewOf } from './fhir/resources/clinician-resources.ts'
 import { suggestionResources } from './fhir/resources/screening-bundle.ts'
@@ -36,7 +37,8 @@ interface Door {
 export type TenantDoors = ReturnType<typeof openTenantDoors>
 
 /** Every tenant's connection to its EHR. Nothing reaches an EHR but through the door of its own tenant. */
-export function openTenantDoors(config: Config, now: () => number = Date.now) {
+export function openTenantDoors(config: Config, now: () => number = Date.now, handedOver: HandedOver = () => Promise.resolve([])) {
+  const takes = rememberedFor(now)
   const doors = new Map<string, Door>(config.tenants.map((tenant) => {
     const egress = egressForTenant(tenant)
     return [tenant.id, { tenant, egress, backend: openBackendTokens(tenant, egress, now) }] as const
@@ -90,10 +92,13 @@ export function openTenantDoors(config: Config, now: () => number = Date.now) {
       const tokens = token ? fixedToken(token) : tenant.backend ? doorOf(tenant).backend : undefined
       const session = tokens && openFhirSession({ tenant, egress: doorOf(tenant).egress, tokens, signal: AbortSignal.timeout(HOOK_READ_MS) })
       const [photos, conditions] = await Promise.all([
-        hookPhotos(request.prefetch['photos'], patientId, session),
+        hookPhotos(request.prefetch['photos'], patientId, session, () => handedOver(tenant.id, patientId)),
         needs.conditions ? hookConditions(request.prefetch['conditions'], patientId, session) : undefined
       ])
-      return { photos, conditions: conditions?.found, conditionsComplete: conditions?.complete ?? false }
+      return {
+        photos, conditions: conditions?.found, conditionsComplete: conditions?.complete ?? false,
+        takesObservations: async () => !session || takes(tenant.id, async () => unwritable(await session.capabilities()) === undefined)
+      }
     },
 
     discover: (tenant: TenantConfig) => readSmartConfiguration(tenant, doorOf(tenant).egress),
@@ -108,6 +113,26 @@ export function openTenantDoors(config: Config, now: () => number = Date.now) {
     close: async () => {
       await Promise.all([...doors.values()].map(({ egress }) => egress.close()))
     }
+  }
+}
+
+/** Photos that launches named, `Media/…`, by tenant and patient. */
+type HandedOver = (tenant: string, patientId: string) => Promise<readonly string[]>
+
+const REMEMBERED_MS = 60_000
+
+/** One answer per tenant and minute; an EHR that does not answer is taken to allow it, and is not asked again at every hook. */
+function rememberedFor(now: () => number) {
+  const known = new Map<string, { readonly until: number; readonly value: Promise<boolean> }>()
+  return (tenant: string, ask: () => Promise<boolean>): Promise<boolean> => {
+    const kept = known.get(tenant)
+    if (kept && kept.until > now()) return kept.value
+    const value = ask().catch((error: unknown) => {
+      if (!isScreeningError(error)) throw error
+      return true
+    })
+    known.set(tenant, { until: now() + REMEMBERED_MS, value })
+    return value
   }
 }
 
@@ -151,12 +176,14 @@ function reviewInput(session: AppSession, screening: Screening, { decisions, act
 /** A hook answers within half a second, whatever the EHR's own FHIR server does. */
 const HOOK_READ_MS = 400
 
-async function hookPhotos(prefetched: unknown, patientId: string, session: FhirSession | undefined): Promise<readonly HandPhoto[] | undefined> {
+async function hookPhotos(
+  prefetched: unknown, patientId: string, session: FhirSession | undefined, handedOver: () => Promise<readonly string[]>
+): Promise<readonly HandPhoto[] | undefined> {
   const bundle = bundleOf(prefetched)
   const found = bundle && photosFromBundle(prefetched, patientId)
   // Newest first: a first page shows the newest, and that is all a hook needs. An empty Media list may hide photos kept as documents.
   if (found && found.length > 0) return found
-  const read = session && await findHandPhotos(session, patientId).catch(nothingToRead)
+  const read = session && await findHandPhotos(session, patientId, await handedOver()).catch(nothingToRead)
   return read ?? (bundle?.complete ? found : undefined)
 }
 

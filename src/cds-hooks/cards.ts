@@ -29,6 +29,8 @@ export interface ResultCardInput {
   readonly resources: readonly FhirResource[]
   /** A newer photo is being read. */
   readonly newer: boolean
+  /** The record takes no Observations; the card says so instead of offering to record. */
+  readonly unwritable?: boolean
   /** What the calibration was made from. */
   readonly calibration?: string
 }
@@ -134,7 +136,7 @@ function actionsOf(resources: readonly FhirResource[], wording: Wording): readon
   return actions
 }
 
-function resultDetail({ screening, before, newer, calibration }: ResultCardInput, { wording, tenant, now }: CardContext): string {
+function resultDetail({ screening, before, newer, unwritable, calibration }: ResultCardInput, { wording, tenant, now }: CardContext): string {
   const day = dayIn(wording, screening.photoTime, tenant.timeZone, now)
   const flagged = screening.findings.some((one) => one.kind === 'assessed' && one.inflamed)
   return paragraphs([
@@ -143,6 +145,7 @@ function resultDetail({ screening, before, newer, calibration }: ResultCardInput
     before ? change(before, screening, wording, dayIn(wording, before.photoTime, tenant.timeZone, now)) : '',
     missingList(screening.findings, wording),
     newer ? `**${wording.newer}**` : '',
+    unwritable ? wording.unwritable : '',
     wording.caution,
     wording.research,
     calibration ? `${wording.calibration}: ${escaped(calibration)}` : ''

@@ -69,6 +69,16 @@ describe('the card of a stored result', () => {
       status === 'preliminary' && subject?.reference === 'Patient/pat-1' && !performer && meta?.security?.[0]?.code === 'AIAST')).toBe(true)
   })
 
+  test('offers nothing to record where the record takes no Observations, and says so', async () => {
+    withResult()
+    cds.house.record = { ...cds.house.record, takesObservations: () => Promise.resolve(false) }
+    const [card] = await cds.call('hand-joints')
+    expect([card?.suggestions, card?.selectionBehavior]).toEqual([undefined, undefined])
+    expect(card?.detail).toContain('This record does not take results')
+    cds.house.record = { ...cds.house.record, takesObservations: () => Promise.resolve(true) }
+    expect((await cds.call('hand-joints'))[0]?.suggestions).toHaveLength(1)
+  })
+
   test.each([[0, 'info'], [1, 'warning']])('warns only when the interval begins above zero: %d is %s', async (low, indicator) => {
     withResult({ count: { swollen: 3, assessable: 20, of: 22, low, high: 6 } })
     expect((await cds.call('hand-joints'))[0]?.indicator).toBe(indicator)

@@ -1,5 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
 import type { Appointment, DiagnosticReport, DocumentReference, Media, Observation, Resource } from '@medplum/fhirtypes'
+import type { HookRequest } from '../../src/cds-hooks/protocol.ts'
+import { makeConfig } from '../../src/config.ts'
 import { fixedToken } from '../../src/fhir/backend-auth.ts'
 import { egressForTenant, type Egress } from '../../src/fhir/egress.ts'
 import { unwritable } from '../../src/fhir/record-writer.ts'
@@ -10,6 +12,7 @@ import { reconcile } from '../../src/screening/reconcile.ts'
 import { screeningSources } from '../../src/screening/screening-input.ts'
 import type { Screening } from '../../src/screening/screening.ts'
 import { openStore, type Store } from '../../src/screening/store/open-store.ts'
+import { openTenantDoors } from '../../src/tenant-doors.ts'
 import { openByteEngine } from '../support/byte-engine.ts'
 import { everything, startFhirServer, type TestFhirServer } from '../support/fhir-server.ts'
 import { personaOf, refusalOf, VENDORS, type Vendor } from '../support/persona.ts'
@@ -195,6 +198,32 @@ test.each([
   await expect(session.create({ resourceType: 'Device' })).rejects.toMatchObject({ code: 'ERR_EHR_UNAUTHORIZED' })
   expect((ehr.refused as string[]).splice(0)).toEqual([expect.stringContaining(`${why} is not offered`), expect.stringContaining('create of Device is not offered')])
 })
+
+describe('a hook', () => {
+  const call = { hook: 'patient-view', context: { patientId: 'pat-1' }, prefetch: {}, fhirAuthorization: { access_token: 't' } } as unknown as HookRequest
+
+  test.each(VENDORS)('on %s sees its photos and conditions, also those a launch named, and whether it takes results', async (vendor) => {
+    await open(vendor)
+    await add({ resourceType: 'Condition', subject, code: { text: 'RA' } })
+    const named = await media('left a')
+    const doors = openTenantDoors(
+      makeConfig({ host: 'h', port: 0, publicUrl: 'http://h', dataDir: 'd', modelDir: 'm', device: 'cpu', profile: 'development', logLevel: 'silent', tenants: [house.tenant] }),
+      Date.now, () => Promise.resolve([named]))
+    try {
+      const record = await doors.hookRecord(house.tenant, call, { conditions: true })
+      expect([record.photos?.map(({ id }) => `Media/${id}`), record.conditions?.length, await record.takesObservations?.()]).toEqual([[named], 1, vendor !== 'athena'])
+    } finally {
+      await doors.close()
+    }
+  })
+})
+
+test.each([['epic', [true, false, false]], ['cerner', [true, true, false]], ['athena', [true, false, false]]] as const)(
+  'an export of a Group, of all patients and of the system is offered by %s: %j', async (vendor, offered) => {
+    await open(vendor)
+    const capabilities = await session.capabilities()
+    expect((['Group', 'Patient', 'system'] as const).map((level) => capabilities.canExport(level))).toEqual(offered)
+  })
 
 describe('the appointments of a day', () => {
   const coming = () => add<Appointment>({

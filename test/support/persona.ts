@@ -11,6 +11,7 @@ interface Persona {
     readonly type: string
     readonly interaction: readonly string[]
     readonly searchParam: readonly string[]
+    readonly operation?: readonly string[]
     readonly conditionalCreate?: boolean
     readonly updateCreate?: boolean
   }[]
@@ -22,10 +23,11 @@ export function personaOf(vendor: Vendor): CapabilityStatementRest {
   return {
     mode: 'server',
     interaction: persona.interaction.map((code) => ({ code: code as 'batch' })),
-    resource: persona.resource.map(({ type, interaction, searchParam, conditionalCreate, updateCreate }): CapabilityStatementRestResource => ({
+    resource: persona.resource.map(({ type, interaction, searchParam, operation = [], conditionalCreate, updateCreate }): CapabilityStatementRestResource => ({
       type: type as CapabilityStatementRestResource['type'],
       interaction: interaction.map((code) => ({ code: code as 'read' })),
       searchParam: searchParam.map((name) => ({ name, type: 'string' })),
+      ...(operation.length > 0 ? { operation: operation.map((name) => ({ name, definition: `http://example.org/${name}` })) } : {}),
       ...(conditionalCreate ? { conditionalCreate } : {}),
       ...(updateCreate ? { updateCreate } : {})
     }))

@@ -5,7 +5,7 @@ import type { Bundle, SearchParameter, StructureDefinition } from '@medplum/fhir
 
 const TYPES = new Set([
   'Resource', 'DomainResource', 'Observation', 'Medication', 'MedicationRequest', 'DiagnosticReport', 'Provenance', 'Device', 'Media', 'DocumentReference', 'Binary',
-  'Patient', 'Appointment', 'Bundle', 'Encounter', 'OperationOutcome'
+  'Patient', 'Appointment', 'Condition', 'Bundle', 'Encounter', 'OperationOutcome'
 ])
 let indexed = false
 

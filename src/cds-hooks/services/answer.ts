@@ -16,6 +16,8 @@ export interface HookRecord {
   readonly conditions: readonly unknown[] | undefined
   /** All conditions were seen, not only a first page. */
   readonly conditionsComplete: boolean
+  /** False where the record's /metadata lists no Observation create: then there is nothing to offer for recording. Asked when it matters. */
+  takesObservations?(): Promise<boolean>
 }
 
 export interface AnswerDeps {
@@ -72,7 +74,8 @@ function askForPhoto({ photos }: HookRecord, start: string | undefined, { contex
   return { cards: [askForPhotoCard(newest, photoRequest(patientId, start, context.wording, context.now), context)] }
 }
 
-async function showResult(request: HookRequest, { photos }: HookRecord, status: ScreeningStatus, context: CardContext, deps: AnswerDeps): Promise<Answer> {
+async function showResult(request: HookRequest, record: HookRecord, status: ScreeningStatus, context: CardContext, deps: AnswerDeps): Promise<Answer> {
+  const { photos } = record
   const { tenant } = context
   const { patientId } = request.context
   if (photos === undefined && !status.latest) throw unavailable('the hand photos of the patient')
@@ -83,23 +86,27 @@ async function showResult(request: HookRequest, { photos }: HookRecord, status: 
   if (tenant.mode === 'shadow') return NOTHING
 
   const newer = !covered && (status.pending || wanted)
-  if (status.latest && (photos === undefined || photos.length > 0)) return showLatest(request, { latest: status.latest, ...(status.before ? { before: status.before } : {}) }, newer, context, deps)
+  if (status.latest && (photos === undefined || photos.length > 0)) return showLatest(request, record, { latest: status.latest, ...(status.before ? { before: status.before } : {}) }, newer, context, deps)
   if (photos?.length === 0) return NOTHING
   if (newer) return { cards: [pendingCard(context)] }
   // A patient who does not consent gets no card at all.
   return failed && status.failure?.code !== 'ERR_FORBIDDEN' ? { cards: [failedCard(context)] } : NOTHING
 }
 
-function showLatest(request: HookRequest, { latest, before }: Visits, newer: boolean, context: CardContext, deps: AnswerDeps): Answer {
+async function showLatest(
+  request: HookRequest, record: HookRecord, { latest, before }: Visits, newer: boolean, context: CardContext, deps: AnswerDeps
+): Promise<Answer> {
   const { tenant } = context
   const { encounterId } = request.context
   const suggest = request.hook !== 'order-select' && latest.written.length === 0 && latest.count.assessable > 0
+  const unwritable = suggest && await record.takesObservations?.() === false
   const calibration = deps.calibrationOf(tenant)
   const card = resultCard({
     screening: latest,
     ...(before ? { before } : {}),
-    resources: suggest ? deps.resourcesFor(tenant, latest, { encounterId }) : [],
+    resources: suggest && !unwritable ? deps.resourcesFor(tenant, latest, { encounterId }) : [],
     newer,
+    unwritable,
     ...(calibration ? { calibration } : {})
   }, context)
   return { cards: [card], screening: latest }
