@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { expect, test } from '@jest/globals'
 
 const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
@@ -22,4 +22,14 @@ test('docs/configuration.md documents every setting that config.ts reads, and no
 
 test('the lock file names no download address', () => {
   expect(read('package-lock.json')).not.toMatch(/"resolved": *"https?:/)
+})
+
+test('docs/conformance.md has every row of the checklist, and each test that it names is there', () => {
+  const rows = [...read('docs/conformance.md').matchAll(/^\| (\d+) \| .+ \| (.+) \|$/gm)].map(([, row, shown = '']) => ({ row: Number(row), shown }))
+  expect(rows.map(({ row }) => row)).toEqual(Array.from({ length: 65 }, (_, index) => index + 1))
+  const tests = readdirSync(new URL('../', import.meta.url), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts') && !name.startsWith('house/')).map((name) => read(`test/${name}`)).join('\n')
+  const missing = rows.flatMap(({ row, shown }) => [...shown.matchAll(/“(.+?)”/g)].map(([, name = '']) => ({ row, name })))
+    .filter(({ name }) => !tests.includes(name) && !tests.includes(name.replaceAll("'", "\\'")))
+  expect(missing).toEqual([])
 })
