@@ -67,9 +67,7 @@ const tenant = z.strictObject({
   cdsClients: z.array(cdsClient).default([]),
   discoveryNeedsJwt: z.boolean().default(false),
   /** The SMART app's registration at this EHR. */
-  smart: z.strictObject({ clientId: z.string(), key: privateJwk, scope: z.string() }).optional(),
-  /** Public keys that `/.well-known/jwks.json` shows beside those in use: the next one before a change, the last one after it. */
-  rotatingKeys: z.array(publicJwk).max(4).default([])
+  smart: z.strictObject({ clientId: z.string(), key: privateJwk, scope: z.string() }).optional()
 })
 
 const settings = z.strictObject({ tenants: z.array(tenant).default([]) })

@@ -44,7 +44,7 @@ beforeAll(async () => {
   ehr = await startDemoEhr({ port: 0, host: '127.0.0.1', jointlensUrl: `http://127.0.0.1:${port}` })
   const assisting = { mode: 'assist' as const, calibrationFile: 'demo/calibration.json', allowHttp: true, allowPrivateNetwork: true }
   service = await startServiceProcess(port, [
-    { ...ehr.tenant, ...assisting, rotatingKeys: [{ ...keys[0], kid: 'next', d: 'a private member' } as { kty: 'EC'; kid: string }], allowedOrigins: ['https://chart.example'], cdsClients: [...(ehr.tenant.cdsClients ?? []), { issuer: DEMO, keys }] },
+    { ...ehr.tenant, ...assisting, allowedOrigins: ['https://chart.example'], cdsClients: [...(ehr.tenant.cdsClients ?? []), { issuer: DEMO, keys }] },
     { ...assisting, id: 'witness', name: 'Witness', fhirBase: witness.base, currentPhotoDays: 30, cdsClients: [
       { issuer: WITNESS, keys, audiences: ['typed-in-by-hand'] }, { issuer: ROTATING, jku: `${keyServer.origin}/jwks` }, { issuer: REDIRECTED, jku: `${keyServer.origin}/moved` }
     ] }
@@ -169,10 +169,10 @@ describe('discovery and JSON', () => {
     }
   })
 
-  test('row 34: our public keys, with the next one beside those in use, and no private member', async () => {
+  test('row 34: our public keys, and no private member', async () => {
     const response = await fetch(`${service.url}/.well-known/jwks.json`)
     const { keys: shown } = await response.json() as { keys: Record<string, string>[] }
-    expect(shown.map(({ kid }) => kid)).toEqual([ehr.tenant.backend?.key.kid, ehr.tenant.smart?.key.kid, 'next'])
+    expect(shown.map(({ kid }) => kid)).toEqual([ehr.tenant.backend?.key.kid, ehr.tenant.smart?.key.kid])
     for (const key of shown) {
       expect([['EC', 'RSA'].includes(key['kty'] ?? ''), key['use']]).toEqual([true, 'sig'])
       expect(Object.keys(key).filter((name) => ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'].includes(name))).toEqual([])
