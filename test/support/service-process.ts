@@ -31,7 +31,7 @@ export async function freePort(): Promise<number> {
   return port
 }
 
-export async function startServiceProcess(port: number, tenants: readonly Parameters<typeof makeTenant>[0][]): Promise<ServiceProcess> {
+export async function startServiceProcess(port: number, tenants: readonly Parameters<typeof makeTenant>[0][], environment: Readonly<Record<string, string>> = {}): Promise<ServiceProcess> {
   const folder = mkdtempSync(join(tmpdir(), 'jointlens-service-'))
   const [config, data] = [join(folder, 'tenants.yaml'), join(folder, 'data')]
   writeFileSync(config, JSON.stringify({ tenants }))
@@ -44,7 +44,7 @@ export async function startServiceProcess(port: number, tenants: readonly Parame
       cwd: root, stdio: ['ignore', 'pipe', 'pipe'],
       env: {
         PATH: process.env['PATH'], PORT: String(port), JOINTLENS_CONFIG: config, JOINTLENS_DATA: data, JOINTLENS_WORKERS: '1',
-        JOINTLENS_MODEL: join(root, 'models/hand-joints/0.1.0'), JOINTLENS_PROFILE: 'development', LOG_LEVEL: 'debug'
+        JOINTLENS_MODEL: join(root, 'models/hand-joints/0.1.0'), JOINTLENS_PROFILE: 'development', LOG_LEVEL: 'debug', ...environment
       }
     })
     for (const stream of [started.stdout, started.stderr]) stream.on('data', (chunk: Buffer) => { output += chunk.toString() })
