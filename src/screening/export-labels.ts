@@ -32,8 +32,10 @@ export interface LabelExport {
   readonly unsigned: number
   /** Hands whose photo the record no longer gives, or on which no hand had been found. */
   readonly withoutPhoto: number
-  /** Answers to cards: they say whether a card was of use, not which joint is swollen, so they are no labels. */
+  /** Answers to cards. Most say whether a card was of use, not which joint is swollen, and are no labels. */
   readonly cardsAnswered: number
+  /** Joints that a card had called swollen and the clinician, after examining them, not (override reason `not-swollen`). */
+  readonly overruledOnCards: number
 }
 
 interface ExportDeps {
@@ -51,18 +53,21 @@ const MAX_SIDE_PX = 1600
 
 /**
  * Every joint that a clinician of the site signed, with the photo it was signed on: from the store which photo and screening,
- * from the record what was signed. The AI's own calls are never labels, accepted or not: a model must not learn from itself.
+ * from the record what was signed; and the joints of a card that was set aside because they were examined and not swollen, where
+ * nobody signed otherwise. The AI's own calls are never labels, accepted or not: a model must not learn from itself.
  * Throws ERR_EHR_*; a photo that is gone is left out and counted.
  */
 export async function exportLabels({ store, session, engine, tenant, write, onProgress }: ExportDeps): Promise<LabelExport> {
   const results = openResultStore(store)
   const patients = shuffled(await results.patients(tenant))
-  const total = { patients: 0, hands: 0, joints: 0, swollen: 0, unsigned: 0, withoutPhoto: 0, cardsAnswered: await answeredCards(store, tenant) }
+  const total = { patients: 0, hands: 0, joints: 0, swollen: 0, unsigned: 0, withoutPhoto: 0, cardsAnswered: await answeredCards(store, tenant), overruledOnCards: 0 }
+  const overruled = await overruledScreenings(store, tenant)
   for (const [index, patientId] of patients.entries()) {
     const patient = `p${String(total.patients + 1).padStart(4, '0')}`
     let visit = 0
     for (const screening of await results.everShown(tenant, patientId)) {
-      const calls = await signedCalls(session, { tenant, patientId, screeningId: screening.id, model: screening.model, photos: screeningSources(screening).photos })
+      const signed = await signedCalls(session, { tenant, patientId, screeningId: screening.id, model: screening.model, photos: screeningSources(screening).photos })
+      const calls = [...signed, ...(overruled.has(screening.id) ? overruledCalls(screening, signed) : [])]
       if (calls.length === 0) {
         total.unsigned++
         continue
@@ -75,12 +80,32 @@ export async function exportLabels({ store, session, engine, tenant, write, onPr
         total.hands++
         total.joints += hand.calls.length
         total.swollen += hand.calls.filter(({ swollen }) => swollen).length
+        total.overruledOnCards += hand.calls.filter(({ how }) => how === OVERRULED).length
       }
     }
     if (visit > 0) total.patients++
     onProgress?.(index + 1, patients.length)
   }
   return total
+}
+
+const OVERRULED = 'card-examined-not-swollen'
+
+/** What the card had called swollen. Only the last answer to a card counts. */
+function overruledCalls({ findings }: Screening, signed: readonly SignedCall[]): readonly SignedCall[] {
+  return findings
+    .filter((one) => one.kind === 'assessed' && one.inflamed && !signed.some(({ side, joint }) => side === one.side && joint === one.joint))
+    .map(({ side, joint }) => ({ side, joint, swollen: false, how: OVERRULED }))
+}
+
+async function overruledScreenings(store: Store, tenant: string): Promise<ReadonlySet<string>> {
+  const rows = await store.query<{ screening_id: string }>(
+    `select screening_id from (
+       select distinct on (f.card_uuid) c.screening_id, f.outcome, f.override_reason ->> 'code' as reason
+       from feedback f join card c on c.tenant = f.tenant and c.uuid = f.card_uuid
+       where f.tenant = $1 and c.screening_id is not null order by f.card_uuid, f.outcome_at desc) last
+     where outcome = 'overridden' and reason = 'not-swollen'`, [tenant])
+  return new Set(rows.map(({ screening_id: id }) => id))
 }
 
 async function labelledHands(screening: Screening, calls: readonly SignedCall[], { session, engine }: Pick<ExportDeps, 'session' | 'engine'>) {

@@ -14,6 +14,8 @@ import { signReview } from '../../src/fhir/sign-review.ts'
 import type { InferenceEngine } from '../../src/inference/engine/inference-engine.ts'
 import { boxOf, exportLabels, type LabelExport } from '../../src/screening/export-labels.ts'
 import { screeningSources } from '../../src/screening/screening-input.ts'
+import { openCardStore } from '../../src/screening/store/card-store.ts'
+import { openFeedbackStore } from '../../src/screening/store/feedback-store.ts'
 import { openStore, type Store } from '../../src/screening/store/open-store.ts'
 import { emptyStore, openHouse, openTestEngine, type ScreeningHouse } from '../support/screening-house.ts'
 
@@ -80,7 +82,7 @@ describe('an export of labels', () => {
     await visit('pat-1', DECISIONS)
     await visit('pat-2')
     const made = await exported()
-    expect(made).toEqual({ patients: 1, hands: 2, joints: 3, swollen: 1, unsigned: 1, withoutPhoto: 0, cardsAnswered: 0 })
+    expect(made).toEqual({ patients: 1, hands: 2, joints: 3, swollen: 1, unsigned: 1, withoutPhoto: 0, cardsAnswered: 0, overruledOnCards: 0 })
     expect((await table()).split('\n')).toEqual([
       'photo,side,joint,label,patient,visit,how',
       expect.stringMatching(/^p0001-1-left\.jpg,left,mcp2,1,p0001,1,ai-assisted-(confirmed|corrected)$/),
@@ -129,6 +131,25 @@ describe('an export of labels', () => {
     await visit('pat-1')
     await store.query("insert into feedback (tenant, card_uuid, outcome, outcome_at, service_id, accepted) values ('clinic', 'c', 'accepted', now(), 'hand-joints', '[]')")
     expect(await exported()).toMatchObject({ joints: 0, unsigned: 1, cardsAnswered: 1 })
+  })
+
+  test('takes the joints of a card that was set aside after an examination for not swollen, unless somebody signed or answered otherwise since', async () => {
+    const seen = await visit('pat-1', [{ side: 'left', joint: 'pip3', call: 'swollen' }])
+    const flagged = [{ side: 'left', joint: 'mcp2' }, { side: 'left', joint: 'pip3' }]
+    await store.query(
+      `update screening set data = jsonb_set(data, '{findings}', (select jsonb_agg(case when exists
+         (select from jsonb_to_recordset($1) as one(side text, joint text) where one.side = found ->> 'side' and one.joint = found ->> 'joint')
+         then found || '{"inflamed": true}' else found || '{"inflamed": false}' end) from jsonb_array_elements(data -> 'findings') found))`, [JSON.stringify(flagged)])
+    await openCardStore(store).put({ uuid: 'c', tenant: 'clinic', serviceId: 'hand-joints', patientId: 'pat-1', screeningId: seen.id, modelDigest: 'ab', suggestions: [], createdAt: '2026-11-21T09:00:00Z' })
+    const feedback = openFeedbackStore(store)
+    const answer = { tenant: 'clinic', serviceId: 'hand-joints', cardUuid: 'c', acceptedSuggestions: [] }
+    await feedback.record({ ...answer, outcome: 'overridden', overrideReason: { code: 'not-swollen' }, outcomeTimestamp: '2026-11-21T09:05:00Z' })
+    expect(await exported()).toMatchObject({ joints: 2, swollen: 1, cardsAnswered: 1, overruledOnCards: 1 })
+    expect(await table()).toMatch(/^p0001-1-left\.jpg,left,mcp2,0,p0001,1,card-examined-not-swollen$/m)
+    expect(await table()).toMatch(/left,pip3,1,/)
+    await feedback.record({ ...answer, outcome: 'overridden', overrideReason: { code: 'poor-photo' }, outcomeTimestamp: '2026-11-21T09:10:00Z' })
+    await rm(out, { recursive: true })
+    expect(await exported()).toMatchObject({ joints: 1, cardsAnswered: 2, overruledOnCards: 0 })
   })
 
   test('is not written over another one', async () => {
