@@ -100,7 +100,7 @@ writeFileSync('bench/results/hooks.json', `${JSON.stringify({
     p50Ms: round(median(idleHook)), es384P50Ms: round(median(idleES384)), bareP50Ms: round(median(idleBare)),
     p50RatioToSameBytes: round(median(idleHook) / median(idleBytes)), rpsRatioToSameBytes: round((rates.get(hook) ?? 0) / (rates.get(sameBytes) ?? 0)),
     perSecond: { bare: whole(bare), sameBytes: whole(sameBytes), hookRS384: whole(hook), verifyOnlyES384: whole(verifyOnly), hookES384: whole(hookES384) },
-    batchLagP99Ms: round(batchLagMs), largePhotoLagP99Ms: round(largeLagMs), largePhotos, deadEhr: dead.statuses, coldStartRatioToNode: round(cold.readyMs / cold.nodeMs)
+    batchLagP99Ms: round(batchLagMs), largePhotoLagP99Ms: round(largeLagMs), largePhotos, deadEhr: dead.statuses, coldStartRatioToNode: round(cold.readyMs / cold.nodeMs), firstStartMs: round(cold.firstMs)
   },
   machine: { cores: availableParallelism(), model: cpus()[0]?.model ?? '', loadAtStart: began }, secondsOfEachPart: SECONDS, store: 'embedded'
 }, null, 2)}\n`)

@@ -86,12 +86,11 @@ export async function openJointLens(config: Config): Promise<OpenedJointLens> {
     for (const one of closers.splice(0).reverse()) await one()
   }
   try {
-    const store = await openStore(config.databaseUrl ? { databaseUrl: config.databaseUrl } : { dataDir: config.dataDir })
-    closers.push(() => store.close())
-    const engine = await openEngine({
-      modelDir: config.modelDir, device: config.device, ...(config.workers ? { workers: config.workers } : {})
-    })
-    closers.push(() => engine.close())
+    // Side by side: each takes a second or more, and neither needs the other.
+    const [store, engine] = await bothOrNeither(
+      openStore(config.databaseUrl ? { databaseUrl: config.databaseUrl } : { dataDir: config.dataDir }),
+      openEngine({ modelDir: config.modelDir, device: config.device, ...(config.workers ? { workers: config.workers } : {}) }))
+    closers.push(() => store.close(), () => engine.close())
     const parts = openParts(config, store, engine, pino({ level: config.logLevel, base: null }))
     closers.push(() => parts.doors.close(), () => parts.screenings.stop(), () => parts.errands.stop())
     return { ...parts, close }
@@ -99,6 +98,15 @@ export async function openJointLens(config: Config): Promise<OpenedJointLens> {
     await close()
     throw error
   }
+}
+
+/** When one of the two fails, the other is closed before the failure goes on. */
+async function bothOrNeither<One extends { close(): Promise<unknown> }, Other extends { close(): Promise<unknown> }>(one: Promise<One>, other: Promise<Other>): Promise<[One, Other]> {
+  const settled = await Promise.allSettled([one, other])
+  const failed = settled.find(({ status }) => status === 'rejected')
+  if (!failed) return Promise.all([one, other])
+  for (const opened of settled) if (opened.status === 'fulfilled') await opened.value.close()
+  throw (failed as PromiseRejectedResult).reason
 }
 
 type Parts = ReturnType<typeof openParts>
