@@ -67,7 +67,9 @@ const tenant = z.strictObject({
   cdsClients: z.array(cdsClient).default([]),
   discoveryNeedsJwt: z.boolean().default(false),
   /** The SMART app's registration at this EHR. */
-  smart: z.strictObject({ clientId: z.string(), key: privateJwk, scope: z.string() }).optional()
+  smart: z.strictObject({ clientId: z.string(), key: privateJwk, scope: z.string() }).optional(),
+  /** Published beside the signing keys while they are exchanged: the next one before it signs, the last one until nobody asks for it. */
+  publishedKeys: z.array(publicJwk).default([])
 })
 
 const settings = z.strictObject({ tenants: z.array(tenant).default([]) })

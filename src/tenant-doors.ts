@@ -52,7 +52,7 @@ export function openTenantDoors(config: Config, now: () => number = Date.now, ha
     openFhirSession({ tenant, egress: doorOf(tenant).egress, tokens, ...more })
 
   return {
-    publicKeys: config.tenants.flatMap(({ backend, smart }) => [backend?.key, smart?.key]).flatMap((key) => key ? [publicPart(key)] : [])
+    publicKeys: config.tenants.flatMap(({ backend, smart, publishedKeys }) => [backend?.key, smart?.key, ...publishedKeys as JWK[]]).flatMap((key) => key ? [publicPart(key)] : [])
       .filter((key, index, all) => all.findIndex(({ kid }) => kid === key.kid) === index),
 
     /** Work without a user, with SMART Backend Services. */

@@ -7,7 +7,7 @@ import { expectEqual, launched, tabTo, type Flow, type Site } from './steps.ts'
 /** Ways into the app, and ways of using it: standalone, inside an EHR's frame, with the keyboard alone, and when something is missing. */
 export const accessFlows: readonly Flow[] = [
   {
-    name: '#29 a standalone launch lets the EHR choose the patient',
+    name: 'row 29: a standalone launch lets the EHR choose the patient',
     async run({ page, site, check }) {
       await page.goto(`${site.jointlens}/smart/launch?iss=${encodeURIComponent(`${site.ehr}/fhir`)}`)
       await page.getByRole('heading', { name: 'Choose a patient' }).waitFor()
@@ -18,7 +18,7 @@ export const accessFlows: readonly Flow[] = [
     }
   },
   {
-    name: '#39 #40 in an EHR’s frame of 900 px the app works with partitioned cookies and holds no token',
+    name: 'rows 39 and 40: in an EHR’s frame of 900 px the app works with partitioned cookies and holds no token',
     async run({ page, site }) {
       await warm(page, site, 'demo-1')
       await page.goto(`${site.ehr}/patients/demo-1/app`)
@@ -45,7 +45,7 @@ export const accessFlows: readonly Flow[] = [
     }
   },
   {
-    name: '#40 a page of another origin cannot put the app into a frame',
+    name: 'row 40: a page of another origin cannot put the app into a frame',
     async run({ page, site }) {
       await warm(page, site, 'demo-1')
       const app = await launched(page, site, 'demo-1')
@@ -94,7 +94,7 @@ export const accessFlows: readonly Flow[] = [
     }
   },
   {
-    name: '#36 a sign-in that may only read shows findings and says what is missing',
+    name: 'row 36: a sign-in that may only read shows findings and says what is missing',
     async run({ page, site, check }) {
       await warm(page, site, 'demo-1')
       await page.context().route('**/api/*/session', async (route) => {

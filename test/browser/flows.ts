@@ -57,7 +57,7 @@ export const flows: readonly Flow[] = [
     }
   },
   {
-    name: 'from the card into the app: joint by joint with the keyboard, preview, sign',
+    name: 'row 28: from the card into the app: joint by joint with the keyboard, preview, sign',
     async run({ page, site, check, picture }) {
       await openChart(page, site, 'demo-1')
       const article = await card(page, /assessable hand joints swollen/)
@@ -193,7 +193,7 @@ export const flows: readonly Flow[] = [
     }
   },
   {
-    name: 'two launches for two patients in one browser never mix',
+    name: 'row 41: two launches for two patients in one browser never mix',
     async run({ page, site }) {
       const one = await launched(page, site, 'demo-1')
       const two = await launched(page, site, 'demo-2')
@@ -215,7 +215,7 @@ export const flows: readonly Flow[] = [
     }
   },
   {
-    name: 'a launch from an unknown EHR is refused before any request',
+    name: 'row 30: a launch from an unknown EHR is refused before any request',
     async run({ page, site }) {
       const response = await page.goto(`${site.jointlens}/smart/launch?iss=https://evil.example/fhir&launch=x`)
       expectEqual(response?.status(), 400, 'status')

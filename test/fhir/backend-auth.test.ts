@@ -63,7 +63,7 @@ async function tokensFor(alg: 'RS384' | 'ES384', clock: () => number) {
 }
 
 describe.each(['RS384', 'ES384'] as const)('a backend client that signs %s', (alg) => {
-  test('proves itself with a short-lived assertion for the token endpoint', async () => {
+  test('rows 33 and 42: proves itself with a short-lived assertion for the token endpoint', async () => {
     const { tokens, publicKey } = await tokensFor(alg, () => Date.now())
     expect(await tokens.token()).toBe('token-1')
     const [form] = forms
@@ -82,7 +82,7 @@ describe.each(['RS384', 'ES384'] as const)('a backend client that signs %s', (al
     expect([shown, forms.length]).toEqual([['token-1', 'token-1', 'token-1'], 1])
   })
 
-  test('whose token is refused asks for another once, and repeats the read with it once', async () => {
+  test('row 42: whose token is refused asks for another once, and repeats the read with it once', async () => {
     const { session } = await tokensFor(alg, () => Date.now())
     accepts = (token) => token !== 'token-1'
     expect((await session.read('Patient', 'pat-1')).id).toBe('pat-1')
@@ -106,7 +106,7 @@ describe.each(['RS384', 'ES384'] as const)('a backend client that signs %s', (al
 })
 
 describe('a token', () => {
-  test('is asked for once and kept until a minute before it ends', async () => {
+  test('row 42: is asked for once and kept until a minute before it ends', async () => {
     let now = Date.now()
     const { tokens } = await tokensFor('ES384', () => now)
     const all = await Promise.all(Array.from({ length: 20 }, () => tokens.token()))

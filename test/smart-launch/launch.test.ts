@@ -28,6 +28,7 @@ let granted: (form: Record<string, string>) => Promise<TokenAnswer>
 let requests: Record<string, string>[]
 let signed: unknown[]
 let saved: unknown[]
+let discovered: number
 let handedOver: unknown[]
 let audited: AuditedEvent[]
 
@@ -36,6 +37,7 @@ beforeEach(async () => {
   requests = []
   signed = []
   saved = []
+  discovered = 0
   handedOver = []
   audited = []
   const app = express()
@@ -58,7 +60,7 @@ beforeEach(async () => {
       get: (id) => Promise.resolve(structuredClone(kept.get(id))),
       delete: (id) => Promise.resolve(void kept.delete(id))
     },
-    discover: () => Promise.resolve({ authorizationEndpoint: 'https://ehr.example/authorize', tokenEndpoint: 'https://ehr.example/token', issuer: 'https://ehr.example' }),
+    discover: () => Promise.resolve(void discovered++).then(() => ({ authorizationEndpoint: 'https://ehr.example/authorize', tokenEndpoint: 'https://ehr.example/token', issuer: 'https://ehr.example' })),
     requestToken: (_tenant, _endpoint, form) => {
       requests.push(form)
       return granted(form)
@@ -95,10 +97,11 @@ const answer = (extra: Record<string, unknown>, more: Partial<TokenAnswer> = {})
   ({ accessToken: 'secret-token', expiresInSeconds: 300, scope: 'patient/*.rs', extra, ...more })
 
 let nonce = ''
-async function idToken(change: Record<string, unknown> = {}, key: CryptoKey = provider.privateKey) {
+async function idToken(change: Record<string, unknown> & { iss?: string; aud?: string; exp?: number } = {}, key: CryptoKey = provider.privateKey) {
   const at = Math.floor(now / 1000)
   return new SignJWT({ nonce, fhirUser: `${FHIR}/Practitioner/doc-1`, ...change }).setProtectedHeader({ alg: 'RS384', kid: 'op' })
-    .setIssuer('https://ehr.example').setAudience('jointlens').setSubject('s').setIssuedAt(at).setExpirationTime(at + 300).sign(key)
+    .setIssuer(change.iss ?? 'https://ehr.example').setAudience(change.aud ?? 'jointlens').setSubject('s').setIssuedAt(at)
+    .setExpirationTime(change.exp ?? at + 300).sign(key)
 }
 
 /** What a browser keeps between two requests. */
@@ -130,12 +133,12 @@ async function finish(started: Awaited<ReturnType<typeof begin>>, query = `code=
 async function launched() {
   const started = await begin()
   const handle = (await finish(started)).headers.get('location')?.split('/').at(-1) ?? ''
-  const session = await (await started.go(`${base}/smart/api/${handle}/session`)).json() as { csrf: string; patientId: string }
+  const session = await (await started.go(`${base}/smart/api/${handle}/session`)).json() as { csrf: string; patientId: string; fhirUser?: string }
   return { ...started, handle, session }
 }
 
 describe('the launch', () => {
-  test('asks with PKCE S256, state, nonce and the EHR as audience', async () => {
+  test('rows 31 and 32: asks with PKCE S256, state, nonce and the EHR as audience', async () => {
     const { redirect, response } = await begin()
     const asked = Object.fromEntries(redirect.searchParams)
     expect(asked).toMatchObject({ response_type: 'code', client_id: 'jointlens', aud: FHIR, launch: 'abc', code_challenge_method: 'S256', redirect_uri: `${base}/smart/callback` })
@@ -143,7 +146,7 @@ describe('the launch', () => {
     expect(response.headers.getSetCookie()[0]).toMatch(/^__Host-jl-launch=.*Path=\/; Secure; HttpOnly; SameSite=None; Partitioned$/)
   })
 
-  test('standalone asks for a patient instead of handing over a launch', async () => {
+  test('row 29: standalone asks for a patient instead of handing over a launch', async () => {
     const { redirect } = await begin(browser(), `iss=${encodeURIComponent(FHIR)}`)
     expect(redirect.searchParams.get('scope')).toBe('launch/patient openid fhirUser patient/*.rs')
     expect(redirect.searchParams.has('launch')).toBe(false)
@@ -151,17 +154,19 @@ describe('the launch', () => {
 
   test.each([
     ['an unknown EHR', 'iss=https://evil.example/fhir&launch=x'], ['no EHR', 'launch=x'], ['two EHRs', `iss=${FHIR}&iss=https://evil.example&launch=x`],
-    ['an EHR that begins like ours', `iss=${FHIR}.evil.example&launch=x`], ['a launch with spaces', `iss=${FHIR}&launch=a%20b`]
-  ])('from %s is refused with a page and no request', async (_name, query) => {
+    ['an EHR that begins like ours', `iss=${FHIR}.evil.example&launch=x`], ['a launch with spaces', `iss=${FHIR}&launch=a%20b`],
+    ['another path of our EHR', `iss=${FHIR}/other&launch=x`], ['another port of our EHR', 'iss=https://ehr.example:8443/fhir&launch=x'],
+    ['http instead of https', 'iss=http://ehr.example/fhir&launch=x'], ['an empty launch', `iss=${FHIR}&launch=`]
+  ])('row 30: from %s is refused with a page and no request', async (_name, query) => {
     const response = await browser()(`${base}/smart/launch?${query}`)
     expect(response.status).toBe(400)
     expect(await response.text()).not.toContain('evil')
-    expect(requests).toEqual([])
+    expect([requests, discovered]).toEqual([[], 0])
   })
 })
 
 describe('the way back', () => {
-  test('exchanges the code with the verifier of this launch, and the page gets no token', async () => {
+  test('row 32: exchanges the code with the verifier of this launch, and the page gets no token', async () => {
     const started = await begin()
     const response = await finish(started)
     const [form] = requests
@@ -184,6 +189,9 @@ describe('the way back', () => {
     'with a patient id that climbs': async () => { const started = await begin(); granted = async () => answer({ patient: '..', id_token: await idToken() }); return finish(started) },
     'with an identity for another launch': async () => { const started = await begin(); granted = async () => answer({ patient: 'pat-1', id_token: await idToken({ nonce: 'other' }) }); return finish(started) },
     'with an identity signed by someone else': async () => { const started = await begin(); granted = async () => answer({ patient: 'pat-1', id_token: await idToken({}, foreign.privateKey) }); return finish(started) },
+    'with an identity for another app': async () => { const started = await begin(); granted = async () => answer({ patient: 'pat-1', id_token: await idToken({ aud: 'other' }) }); return finish(started) },
+    'with an identity of yesterday': async () => { const started = await begin(); granted = async () => answer({ patient: 'pat-1', id_token: await idToken({ exp: Math.floor(now / 1000) - 3600 }) }); return finish(started) },
+    'with an identity of another issuer': async () => { const started = await begin(); granted = async () => answer({ patient: 'pat-1', id_token: await idToken({ iss: 'https://evil.example' }) }); return finish(started) },
     'with an unsigned identity': async () => {
       const started = await begin()
       const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url')
@@ -191,15 +199,73 @@ describe('the way back', () => {
       return finish(started)
     }
   }
-  test.each(Object.entries(hostile))('%s opens nothing', async (_name, act) => {
+  test.each(Object.entries(hostile))('rows 31 and 35: %s opens nothing', async (_name, act) => {
     const response = await act()
     expect(response.status).toBe(400)
     expect(response.headers.get('location')).toBeNull()
   })
 })
 
+describe('what the EHR says with the token', () => {
+  test.each([
+    ['Practitioner/doc-1', 'Practitioner/doc-1'], [`${FHIR}/Practitioner/doc-1`, 'Practitioner/doc-1'], ['https://evil.example/fhir/Practitioner/doc-1', undefined],
+    ['Practitioner/../Patient/1', undefined], ['Device/d', undefined], [7, undefined]
+  ])('row 35: the user %s is known as %s', async (fhirUser, expected) => {
+    granted = async () => answer({ patient: 'pat-1', id_token: await idToken({ fhirUser }) })
+    expect((await launched()).session.fhirUser).toBe(expected)
+  })
+
+  test.each<[string, Record<string, unknown>]>([
+    ['a style that is no address', { smart_style_url: 'javascript:alert(1)' }], ['a tenant', { tenant: 'other' }], ['an intent of another app', { intent: 'reconcile' }],
+    ['no wish for a banner', { need_patient_banner: false }], ['members that nobody knows', { dateOfVisit: 'today', constructor: {} }]
+  ])('row 38: with %s the app opens for the same patient', async (_name, extra) => {
+    granted = async () => answer({ patient: 'pat-1', id_token: await idToken(), ...extra })
+    expect((await launched()).session.patientId).toBe('pat-1')
+  })
+})
+
+describe('row 39: the browser', () => {
+  test('gets no cookie of a session that it or a page chose itself: secret and handle are new with each launch', async () => {
+    const go = browser()
+    const first = await begin(go)
+    const planted = { headers: { cookie: `__Host-jl-launch=planted` } }
+    expect((await fetch(`${base}/smart/callback?code=c&state=${first.state}`, { redirect: 'manual', ...planted })).status).toBe(400)
+    const handles = new Set<string>()
+    const cookies = new Set<string>()
+    for (let launch = 0; launch < 3; launch++) {
+      const response = await finish(await begin(go))
+      handles.add(response.headers.get('location') ?? '')
+      for (const line of response.headers.getSetCookie().filter((one) => !/Max-Age=0/.test(one))) {
+        expect(line).toMatch(/^__Host-jl-[\w-]+=[\w-]{43}; .*Path=\/; Secure; HttpOnly; SameSite=None; Partitioned$/)
+        cookies.add(line)
+      }
+    }
+    expect([handles.size, cookies.size]).toEqual([3, 3])
+  })
+})
+
+describe('row 40: every page and answer', () => {
+  test('says who may frame it, and no address leads elsewhere', async () => {
+    const { go, handle } = await launched()
+    for (const path of [`app/${handle}`, `capture/${handle}`]) {
+      const response = await go(`${base}/smart/${path}`)
+      expect([path, response.status]).toEqual([path, 200])
+      const policy = response.headers.get('content-security-policy') ?? ''
+      expect(policy).toContain("default-src 'none'")
+      expect(policy).toContain("frame-ancestors 'self' https://chart.example")
+      expect(policy).not.toMatch(/unsafe|\*/)
+    }
+    for (const query of ['redirect=https://evil.example', 'next=//evil.example', 'redirect_uri=https://evil.example', 'fhirServiceUrl=https://evil.example&patientId=pat-2']) {
+      const started = await begin(browser(), `iss=${encodeURIComponent(FHIR)}&launch=abc&${query}`)
+      expect(started.redirect.origin).toBe('https://ehr.example')
+      expect(started.redirect.searchParams.get('redirect_uri')).toBe(`${base}/smart/callback`)
+      expect((await finish(started, `code=c&state=${started.state}&${query}`)).headers.get('location')).toMatch(/^\/smart\/app\//)
+    }
+  })
+})
+
 describe('photos that a launch names', () => {
-  test('are handed over for its own patient, by fhirContext and by appContext, and nothing else of them is', async () => {
+  test('row 38: are handed over for its own patient, by fhirContext and by appContext, and nothing else of them is', async () => {
     granted = async () => answer({
       patient: 'pat-1', id_token: await idToken(), appContext: 'Media/c from-a-card',
       fhirContext: [{ reference: 'Media/a' }, { reference: `${FHIR}/DocumentReference/b`, role: 'launch' }, { reference: 'Observation/x' },
@@ -217,12 +283,12 @@ describe('photos that a launch names', () => {
 })
 
 describe('a session', () => {
-  test('belongs to the browser that launched it', async () => {
+  test('row 39: belongs to the browser that launched it', async () => {
     const { handle } = await launched()
     expect((await browser()(`${base}/smart/api/${handle}/session`)).status).toBe(401)
   })
 
-  test('of two launches in one browser never mixes patients', async () => {
+  test('row 41: of two launches in one browser never mixes patients', async () => {
     const one = await launched()
     const second = await begin(one.go)
     granted = async () => answer({ patient: 'pat-2', id_token: await idToken() })
@@ -291,7 +357,7 @@ describe('a session', () => {
         expect([path, (await started.go(`${base}/smart/api/${handle}/${path}`, { method: 'POST', headers: { 'content-type': 'application/json', 'x-jointlens-csrf': csrf }, body: '{}' })).status]).toEqual([path, 403])
     })
 
-    test('#38 lands there too when the EHR names the intent, and on the review for any other', async () => {
+    test('row 38: lands there too when the EHR names the intent, and on the review for any other', async () => {
       for (const [intent, page] of [['capture', 'capture'], ['reconcile-medications', 'app'], [7, 'app']] as const) {
         granted = async () => answer({ patient: 'pat-1', intent, id_token: await idToken() })
         expect((await finish(await begin())).headers.get('location')).toMatch(new RegExp(`^/smart/${page}/`))
@@ -319,7 +385,7 @@ describe('a session', () => {
     })
   })
 
-  test('renews its token once for many requests, and sends a refresh token only once', async () => {
+  test('row 37: renews its token once for many requests, and sends a refresh token only once', async () => {
     granted = async () => answer({ patient: 'pat-1', id_token: await idToken() }, { refreshToken: 'r1' })
     const { go, handle } = await launched()
     granted = () => Promise.resolve(answer({}, { accessToken: 'new', refreshToken: 'r2' }))
@@ -330,7 +396,7 @@ describe('a session', () => {
     expect(requests).toEqual([{ grant_type: 'refresh_token', refresh_token: 'r1' }])
   })
 
-  test('ends when the EHR renews no more, or names another patient', async () => {
+  test('row 37: ends when the EHR renews no more, or names another patient', async () => {
     granted = async () => answer({ patient: 'pat-1', id_token: await idToken() }, { refreshToken: 'r1' })
     const { go, handle } = await launched()
     now += 280_000
@@ -340,7 +406,7 @@ describe('a session', () => {
     expect((await go(`${base}/smart/api/${handle}/review`)).status).toBe(401)
   })
 
-  test('is gone after logout', async () => {
+  test('row 39: is gone after logout', async () => {
     const { go, handle, session } = await launched()
     expect((await go(`${base}/smart/api/${handle}/logout`, { method: 'POST', headers: { 'x-jointlens-csrf': session.csrf } })).status).toBe(204)
     expect((await go(`${base}/smart/api/${handle}/session`)).status).toBe(401)

@@ -25,7 +25,7 @@ describe('the record beside the photos', () => {
     laboratoryAndScores: () => { asked.push('laboratory'); return Promise.reject(new ScreeningError('ERR_EHR_UNREACHABLE', 'away')) }
   }
 
-  test('#36 what was not granted is named and not asked for; what fails leaves the rest', async () => {
+  test('row 36: what was not granted is named and not asked for; what fails leaves the rest', async () => {
     asked.length = 0
     expect(await visitContext(record, session('patient/Media.rs'), tenant)).toEqual({ absent: { treatments: 'not-granted', laboratory: 'not-granted' } })
     expect(asked).toEqual([])
