@@ -90,8 +90,7 @@ export const flows: readonly Flow[] = [
       if (await app.locator('.map .cell').count() < 1) throw new Error('Expected cells over the close-up')
       await app.getByText(/The map shows what the model used, not whether it is right/).waitFor()
       await check('review-map', app)
-      await app.locator('.joint-panel').scrollIntoViewIfNeeded()
-      await picture('close-up-map.png', app)
+      await picture('close-up-map.jpg', app, '.joint-panel')
       await app.keyboard.press('a')
       await app.locator('.map').waitFor({ state: 'detached' })
     }
@@ -129,8 +128,7 @@ export const flows: readonly Flow[] = [
       await app.getByRole('heading', { name: /at earlier visits/ }).waitFor()
       expectEqual(await app.getByLabel('CRP, mg/L').inputValue(), '9', 'CRP of 0.9 mg/dL in mg/L')
       await check('review-trend', app)
-      await app.locator('.history').scrollIntoViewIfNeeded()
-      await picture('review-trend.png', app)
+      await picture('review-trend.png', app, '.history')
     }
   },
   {
@@ -145,7 +143,7 @@ export const flows: readonly Flow[] = [
       await app.getByText('Looks fine so far.').waitFor()
       await check('capture-aim', app)
       await app.setViewportSize({ width: 390, height: 844 })
-      await picture('capture-aim.png', app)
+      await picture('capture-aim.jpg', app)
       await app.setViewportSize({ width: 1440, height: 1000 })
       await app.getByRole('button', { name: 'Take the photo' }).click()
       await app.getByText('The photo is still on this device only.').waitFor()

@@ -36,7 +36,7 @@ for (const flow of wanted) {
   const began = performance.now()
   try {
     await inContext(browser, (page) => flow.run({
-      page, site, check: (name, of = page) => checkPage(of, name), picture: (name, of = page) => picture(of, name)
+      page, site, check: (name, of = page) => checkPage(of, name), picture: (name, of = page, part) => picture(of, name, part)
     }))
     process.stdout.write(`ok    ${flow.name} (${Math.round(performance.now() - began)} ms)\n`)
   } catch (error) {
@@ -92,10 +92,11 @@ async function checkPage(page: Page, name: string): Promise<void> {
   await page.setViewportSize({ width: 1440, height: 1000 })
 }
 
-async function picture(page: Page, name: string): Promise<void> {
+async function picture(page: Page, name: string, part?: string): Promise<void> {
   if (!PICTURES) return
   mkdirSync(PICTURES, { recursive: true })
-  await page.screenshot({ path: join(PICTURES, name), ...(name.endsWith('.jpg') ? { type: 'jpeg' as const, quality: 85 } : {}) })
+  const options = { path: join(PICTURES, name), ...(name.endsWith('.jpg') ? { type: 'jpeg' as const, quality: 85 } : {}) }
+  await (part ? page.locator(part).first().screenshot(options) : page.screenshot(options))
 }
 
 /** `npm start`'s own program on free ports, with a store of its own. */

@@ -11,8 +11,8 @@ export interface FlowTools {
   readonly site: Site
   /** Accessibility and width of a page (the flow's own unless told) as it stands. */
   check(name: string, of?: Page): Promise<void>
-  /** A picture for the documents; only with --pictures. */
-  picture(name: string, of?: Page): Promise<void>
+  /** A picture for the documents, of the page or of a part of it; only with --pictures. */
+  picture(name: string, of?: Page, part?: string): Promise<void>
 }
 
 export interface Flow {
