@@ -132,6 +132,12 @@ async function write(work: Work, screening: Screening): Promise<void> {
     await writeScreening(session, screeningResources(screeningInput(screening, calibration)), {
       ledger: {
         ...ledger,
+        async sending(ids, settleMs) {
+          const first = work.job.attempts > 1 && (await ledger.unanswered(ids)).size === 0
+          const kept = await ledger.sending(ids, settleMs)
+          if (kept && first) await progress(work)
+          return kept
+        },
         has: async (id) => keep(id, await ledger.has(id)),
         async record(id, reference) {
           await failpoint('before-ledger')

@@ -8,7 +8,7 @@ import { makeTemplate, runScenario, type ScenarioResult } from './sweep.ts'
 
 // `npm run faults`: kills the product at every place on servers of every kind, judges each run, and ends with one line of JSON.
 const { values } = parseArgs({
-  options: { scenarios: { type: 'string', default: '48' }, kills: { type: 'string', default: '5' }, seed: { type: 'string' }, keep: { type: 'boolean', default: false } }
+  options: { scenarios: { type: 'string', default: '48' }, kills: { type: 'string', default: '5' }, seed: { type: 'string' }, minutes: { type: 'string', default: '60' }, keep: { type: 'boolean', default: false } }
 })
 const seeds = values.seed ? [Number(values.seed)] : Array.from({ length: Number(values.scenarios) }, (_, index) => index + 1)
 const home = await mkdtemp(join(tmpdir(), 'jointlens-faults-'))
@@ -16,9 +16,11 @@ const template = await makeTemplate()
 const results: ScenarioResult[] = []
 const failed: number[] = []
 
+// A slow machine plays fewer scenarios, not longer.
+const until = performance.now() + Number(values.minutes) * 60_000
 const waiting = [...seeds]
 await Promise.all([1, 2].map(async () => {
-  for (let seed = waiting.shift(); seed !== undefined; seed = waiting.shift()) await play(seed)
+  for (let seed = waiting.shift(); seed !== undefined && performance.now() < until; seed = waiting.shift()) await play(seed)
 }))
 await rm(template, { recursive: true })
 if (!values.keep) await rm(home, { recursive: true })
