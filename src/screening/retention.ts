@@ -1,8 +1,9 @@
 import type { Store } from './store/open-store.ts'
 
 /** Tables of what was derived from photos, or names whose photo it was, with the time it was made. */
-const DERIVED = [
-  ['screening', 'completed_at'], ['assessment', 'made_at'], ['ledger', 'recorded_at'], ['card', 'created_at'], ['handed_photo', 'handed_at']
+export const DERIVED = [
+  ['screening', 'completed_at'], ['assessment', 'made_at'], ['ledger', 'recorded_at'], ['card', 'created_at'], ['handed_photo', 'handed_at'],
+  ['sent_unanswered', 'sent_at']
 ] as const
 
 /**

@@ -8,6 +8,7 @@ import { openFhirSession } from '../../src/fhir/session.ts'
 import { dueBy, openErrandRunner, type ErrandDeps, type ErrandRunner } from '../../src/screening/errand-runner.ts'
 import { openErrands } from '../../src/screening/errands.ts'
 import type { WorklistRow } from '../../src/screening/previsit.ts'
+import { DERIVED } from '../../src/screening/retention.ts'
 import { openStore, type Store } from '../../src/screening/store/open-store.ts'
 import { openByteEngine } from '../support/byte-engine.ts'
 import { emptyStore, openHouse, type ScreeningHouse } from '../support/screening-house.ts'
@@ -189,6 +190,11 @@ describe('the night\'s list', () => {
 })
 
 describe('retention', () => {
+  test('knows every table that names a patient', async () => {
+    const named = await store.query<{ table_name: string }>("select table_name from information_schema.columns where column_name = 'patient_id' order by 1")
+    expect(named.map((one) => one.table_name)).toEqual([...DERIVED.map(([table]) => table as string), 'job'].filter((table) => table !== 'assessment').sort())
+  })
+
   test('erases what was derived, so many days after it was made, of this site alone', async () => {
     const made = async (tenant: string, patient: string, at: string) => {
       await store.query(
