@@ -1,4 +1,3 @@
-import { setTimeout } from 'node:timers/promises'
 import { inBatches } from './in-batches.ts'
 import type { Store } from './open-store.ts'
 
@@ -32,8 +31,6 @@ interface CardRow extends Readonly<Record<string, unknown>> {
   readonly created_at: Date
 }
 
-const AFTER_MS = 20
-
 export function openCardStore(store: Store): CardStore {
   const put = inBatches(async (cards: readonly CardRecord[]): Promise<readonly undefined[]> => {
     // One JSON parameter: an array of JSON values is not the same to both databases.
@@ -49,8 +46,6 @@ export function openCardStore(store: Store): CardStore {
     async put(card) {
       underWay.set(nameOf(card.tenant, card.uuid), card)
       try {
-        // The answer goes out first: whoever waits at a chart needs the processor more than the store does.
-        await setTimeout(AFTER_MS)
         await put(card)
       } finally {
         underWay.delete(nameOf(card.tenant, card.uuid))
