@@ -28,6 +28,8 @@ export interface CdsDeps extends AnswerDeps {
 }
 
 const BODY_LIMIT = '2mb'
+/** So many cards may be on their way into the store before answers wait for it. */
+const CARDS_BEHIND = 500
 
 /** CDS Hooks 2.0.1, mounted at `/cds-services`: discovery, services, feedback. Errors are for the app's last resort. */
 export function createCdsRouter(deps: CdsDeps): Router {
@@ -99,18 +101,19 @@ async function cardsFor(deps: CdsDeps, service: ServiceDefinition, { tenant }: V
   const result = await answer(call, context, deps)
   const faults = checkResponse({ cards: result.cards })
   if (faults.length > 0) throw new Error(`Expected cards that keep CDS Hooks 2.0.1 but ${faults.join(', ')}`)
-  remember(deps, service.id, tenant, call.context.patientId, result)
+  await remember(deps, service.id, tenant, call.context.patientId, result)
   return result.cards
 }
 
-/** Cards are remembered by their uuid, so that feedback can be counted by service and model. The answer does not wait for it. */
-function remember({ cards, clock, log }: CdsDeps, serviceId: string, tenant: TenantConfig, patientId: string, result: Answer): void {
-  for (const { uuid, suggestions } of result.cards)
+/** Cards are remembered by their uuid, so that feedback can be counted by service and model. The answer waits for it only when the store falls behind. */
+async function remember({ cards, clock, log }: CdsDeps, serviceId: string, tenant: TenantConfig, patientId: string, result: Answer): Promise<void> {
+  const stored = result.cards.map(({ uuid, suggestions }) =>
     cards.put({
       uuid, tenant: tenant.id, serviceId, patientId, suggestions: (suggestions ?? []).map((one) => one.uuid),
       createdAt: new Date(clock()).toISOString(),
       ...(result.screening ? { screeningId: result.screening.id, modelDigest: result.screening.model.digest } : {})
-    }).catch(() => { log.warn({ code: 'ERR_STORE', card: uuid }, 'a card was shown but could not be remembered: its feedback will count for no model') })
+    }).catch(() => { log.warn({ code: 'ERR_STORE', card: uuid }, 'a card was shown but could not be remembered: its feedback will count for no model') }))
+  if (cards.behind() > CARDS_BEHIND) await Promise.all(stored)
 }
 
 /** Each distinct event once. Acceptance reported here never causes a write: the EHR applied the suggestion itself. */

@@ -17,6 +17,8 @@ export interface CardRecord {
 export interface CardStore {
   /** Known to `get` from the call on; resolves once stored. Throws ERR_STORE. */
   put(record: CardRecord): Promise<void>
+  /** Cards on their way into the store. */
+  behind(): number
   get(tenant: string, uuid: string): Promise<CardRecord | undefined>
 }
 
@@ -51,6 +53,7 @@ export function openCardStore(store: Store): CardStore {
         underWay.delete(nameOf(card.tenant, card.uuid))
       }
     },
+    behind: () => underWay.size,
     async get(tenant, uuid) {
       const known = underWay.get(nameOf(tenant, uuid))
       if (known) return known
