@@ -23,7 +23,14 @@ const service = openScreeningService({
 })
 if (what === 'request') await service.request(tenant.id, 'pat-1', 'command')
 service.start()
-const { latest, pending, failure } = await service.settled(tenant.id, 'pat-1', { timeoutMs: 20_000 })
+// A write whose outcome is unknown is looked at again after the server had time to show it.
+const until = Date.now() + 40_000
+let settled = await service.settled(tenant.id, 'pat-1', { timeoutMs: 20_000 })
+while (settled.failure?.code === 'ERR_WRITE_AMBIGUOUS' && Date.now() < until) {
+  await new Promise((resolve) => setTimeout(resolve, 250))
+  settled = await service.settled(tenant.id, 'pat-1', { timeoutMs: 20_000 })
+}
+const { latest, pending, failure } = settled
 const history = await service.history(tenant.id, 'pat-1')
 process.stdout.write(JSON.stringify({
   pending, failure, written: latest?.written.length, history: history.length, chain: await audit.verify()
