@@ -7,14 +7,19 @@ import torch.nn.functional as F
 from .crops import MEAN, STD
 
 
-def to_planes(pictures):
-    """u8 [...,H,W,3] -> float32 [...,3,H,W] in 0..1."""
-    return torch.as_tensor(pictures).movedim(-1, -3).float().div_(255)
+def to_planes(pictures, at=None):
+    """u8 [...,H,W,3] -> float32 [...,3,H,W] in 0..1, on the device `at`."""
+    return torch.as_tensor(pictures).to(at).movedim(-1, -3).float().div_(255)
 
 
 def normalise(planes):
     """0..1 -> (x - mean) / std per channel. planes: [...,3,H,W]."""
     return (planes - planes.new_tensor(MEAN).view(3, 1, 1)) / planes.new_tensor(STD).view(3, 1, 1)
+
+
+def uniform(shape, pictures, generator=None):
+    """Numbers in 0..1 where the pictures are; the generator lives there too."""
+    return torch.rand(shape, generator=generator, device=pictures.device)
 
 
 def light(whole, local, generator=None, strength=1.0):
@@ -23,7 +28,7 @@ def light(whole, local, generator=None, strength=1.0):
     whole [B,3,S,S], local [B,11,3,h,h] in 0..1; both returned in 0..1.
     """
     b = len(whole)
-    draw = lambda *shape: (torch.rand(*shape, generator=generator) * 2 - 1) * strength
+    draw = lambda *shape: (uniform(shape, whole, generator) * 2 - 1) * strength
     gain = torch.exp(0.2 * draw(b, 1, 1, 1) + 0.04 * draw(b, 3, 1, 1))
     bend = 0.4 * draw(b, 1, 1, 1)  # of the tone curve x + bend x (1 - x), a gamma that costs no powers
     saturation = 1 + 0.2 * draw(b, 1, 1, 1)
@@ -42,9 +47,9 @@ def move(pictures, generator=None, shift=0.03, scale=0.05, turn=8.0, flip=0.0):
     pictures [M,3,h,h] in 0..1; `flip` is the chance of a mirror image.
     """
     m = len(pictures)
-    draw = lambda: torch.rand(m, generator=generator) * 2 - 1
+    draw = lambda: uniform((m,), pictures, generator) * 2 - 1
     angle, size = math.radians(turn) * draw(), torch.exp(scale * draw())
-    mirror = torch.where(torch.rand(m, generator=generator) < flip, -1.0, 1.0)
+    mirror = torch.where(uniform((m,), pictures, generator) < flip, -1.0, 1.0)
     cos, sin = size * torch.cos(angle), size * torch.sin(angle)
     rows = torch.stack([torch.stack([cos * mirror, -sin, 2 * shift * draw()], 1), torch.stack([sin * mirror, cos, 2 * shift * draw()], 1)], 1)
     grid = F.affine_grid(rows, list(pictures.shape), align_corners=False)
@@ -53,7 +58,7 @@ def move(pictures, generator=None, shift=0.03, scale=0.05, turn=8.0, flip=0.0):
 
 def soften(pictures, generator=None, chance=0.1):
     """A slight 3x3 blur on some pictures [M,3,h,h]: a lens a little out of focus."""
-    chosen = torch.rand(len(pictures), generator=generator) < chance
+    chosen = uniform((len(pictures),), pictures, generator) < chance
     if chosen.any():
         blurred = F.avg_pool2d(F.pad(pictures[chosen], (1, 1, 1, 1), mode="replicate"), 3, stride=1)
         pictures = pictures.index_copy(0, chosen.nonzero()[:, 0], 0.5 * pictures[chosen] + 0.5 * blurred)
@@ -62,18 +67,18 @@ def soften(pictures, generator=None, chance=0.1):
 
 def grain(pictures, generator=None, most=0.01):
     """Sensor noise, as strong as `most` at most (standard deviation, 0..1)."""
-    sigma = most * torch.rand(len(pictures), 1, 1, 1, generator=generator)
-    return pictures + sigma * torch.randn(pictures.shape, generator=generator)
+    sigma = most * uniform((len(pictures), 1, 1, 1), pictures, generator)
+    return pictures + sigma * torch.randn(pictures.shape, generator=generator, device=pictures.device)
 
 
 def erase(pictures, generator=None, chance=0.1, side=0.2):
     """A grey square (a ring, a hair, a plaster) on some pictures [M,3,h,h]."""
     m, h = len(pictures), pictures.shape[-1]
-    size = (side * h * torch.rand(m, generator=generator)).clamp(min=2)
-    corner = torch.rand(m, 2, generator=generator) * (h - size[:, None])
-    line = torch.arange(h)
+    size = (side * h * uniform((m,), pictures, generator)).clamp(min=2)
+    corner = uniform((m, 2), pictures, generator) * (h - size[:, None])
+    line = torch.arange(h, device=pictures.device)
     inside = lambda start: (line >= start[:, None]) & (line < (start + size)[:, None])
-    hit = (inside(corner[:, 0])[:, :, None] & inside(corner[:, 1])[:, None, :]) & (torch.rand(m, generator=generator) < chance)[:, None, None]
+    hit = (inside(corner[:, 0])[:, :, None] & inside(corner[:, 1])[:, None, :]) & (uniform((m,), pictures, generator) < chance)[:, None, None]
     return torch.where(hit[:, None], pictures.new_tensor(0.5), pictures)
 
 

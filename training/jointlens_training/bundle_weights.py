@@ -20,7 +20,7 @@ def load_bundle(folder):
     if "quantised" in manifest or manifest["fusion"] != "paper":
         raise ValueError(f"Expected a float32 bundle with fusion `paper` but received {manifest['version']}, fusion {manifest['fusion']}")
     graph = onnx.load_from_string(content).graph
-    model = JointModel(fusion=manifest["fusion"])
+    model = JointModel(fusion=manifest["fusion"], tier=manifest["tier"])
     weights = {tensor.name: torch.tensor(numpy_helper.to_array(tensor)) for tensor in graph.initializer}
     with torch.no_grad():
         for node in graph.node:

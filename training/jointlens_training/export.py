@@ -65,7 +65,7 @@ def export(knobs):
         "model-card.json": (json.dumps(card, indent=2) + "\n").encode(),
     }
     manifest = {
-        "schema": 1, "name": "hand-joints", "version": knobs.version, "serial": knobs.serial, "tier": "S",
+        "schema": 1, "name": "hand-joints", "version": knobs.version, "serial": knobs.serial, "tier": saved["knobs"].get("tier", "S"),
         "fusion": saved["knobs"]["fusion"], "status": "research", "evidence": knobs.evidence,
         "files": {name: {"sha256": sha256(content), "bytes": len(content)} for name, content in files.items()},
         "inputs": {"global": {"size": sizes[0]}, "local": {"size": sizes[1]}, "mean": list(MEAN), "std": list(STD), "colour": "rgb"},

@@ -77,7 +77,7 @@ def finetune(knobs):
     stop, calibration, _ = choose(base, crops, everyone, knobs, seed=knobs.seed)
     model = fit(base, crops, everyone, knobs, stop, knobs.seed)[0]
     made = summary_of(crops, held_out, calibration, origin | training_words(crops), knobs) | {"stopped": stop}
-    write(model, calibration, made, knobs, crops)
+    write(model, manifest["tier"], calibration, made, knobs, crops)
     print(spoken(made), flush=True)
     return made
 
@@ -241,12 +241,12 @@ def site_words(crops, rows):
     return (f"{int(mask.sum())} joints ({int(crops.labels[rows][mask].sum())} swollen) of {len(np.unique(crops.patients[rows]))} patients of this site, out of fold")
 
 
-def write(model, calibration, made, knobs, crops):
+def write(model, tier, calibration, made, knobs, crops):
     """model.pt, calibration.json, finetune.json, then the bundle by the same export as every other. Its golden hands stay the base's: no patient's picture leaves."""
     out = Path(knobs.out)
     folder = out / "model"
     folder.mkdir(parents=True, exist_ok=True)
-    save(folder / "model.pt", {"knobs": asdict(TrainKnobs(fusion="paper")), "model": model.state_dict(), "prevalence": joint_prevalence(crops.labels, crops.mask).tolist(), "training": made["training"]})
+    save(folder / "model.pt", {"knobs": asdict(TrainKnobs(fusion="paper", tier=tier)), "model": model.state_dict(), "prevalence": joint_prevalence(crops.labels, crops.mask).tolist(), "training": made["training"]})
     (folder / "calibration.json").write_text(json.dumps(calibration, indent=2) + "\n")
     made = made | {"modelSha256": sha256((folder / "model.pt").read_bytes())}
     (out / "finetune.json").write_text(json.dumps(made, indent=2) + "\n")

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from . import device
 from .augment import augment, normalise
 from .crops import JOINTS, digest, load_crops
 from .model import JointModel
@@ -29,6 +30,9 @@ class Knobs:
     weight_decay: float = 1e-4
     width: int = 256  # of the projection
     threads: int = 1  # two are a third faster on an idle machine and far slower on a busy one
+    tier: str = "S"  # as the network that will start from it
+    device: str = "auto"  # auto takes a GPU when there is one: then --batch 128 or more
+    precision: str = "auto"  # bf16 (auto on a GPU) or fp32
     seed: int = 1
     resume: bool = False
 
@@ -89,24 +93,27 @@ def pretrain(knobs):
     torch.set_num_threads(knobs.threads)
     torch.manual_seed(knobs.seed)
     random = torch.Generator().manual_seed(knobs.seed)
+    at = device.chosen(knobs.device)
+    changes = device.dice(at, random)
     crops = load_crops(knobs.data)
     rows = np.flatnonzero((crops.labels * crops.mask).sum(1) == 0) if knobs.healthy_only else np.arange(len(crops))
     if len(rows) < knobs.batch:
         raise ValueError(f"Expected at least {knobs.batch} hands to learn from but received {len(rows)}; healthy_only=false takes all")
-    model = JointModel().to(memory_format=torch.channels_last)
-    heads = nn.ModuleDict({name: Projector(getattr(model, name).width, knobs.width) for name in ("whole", "local")})
+    model = JointModel(tier=knobs.tier).to(at, memory_format=torch.channels_last)
+    heads = nn.ModuleDict({name: Projector(getattr(model, name).width, knobs.width) for name in ("whole", "local")}).to(at)
     learned = [*model.whole.parameters(), *model.local.parameters(), *heads.parameters()]
     optimiser = torch.optim.SGD(learned, lr=knobs.lr, momentum=0.9, weight_decay=knobs.weight_decay)
     steps = knobs.epochs * (len(rows) // knobs.batch)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: warm_cosine(step, steps))
     training = {"command": command_line(), "seed": knobs.seed, "commit": commit_of(), "dataSha256": digest(knobs.data)}
-    log = RunLog(knobs.out, **training, knobs=asdict(knobs), hands=len(rows))
+    log = RunLog(knobs.out, **training, knobs=asdict(knobs), device=str(at), hands=len(rows))
     checkpoint, first = Path(knobs.out) / "checkpoint.pt", 0
     if knobs.resume and checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
+        state = torch.load(checkpoint, weights_only=True, map_location=at)
         for part, name in ((model, "model"), (heads, "heads"), (optimiser, "optimiser"), (schedule, "schedule")):
             part.load_state_dict(state[name])
-        random.set_state(state["random"])
+        random.set_state(state["random"].cpu())
+        changes.set_state(state["changes"].cpu())
         first = state["epoch"] + 1
 
     for epoch in range(first, knobs.epochs):
@@ -115,13 +122,14 @@ def pretrain(knobs):
         for batch in torch.tensor(rows)[torch.randperm(len(rows), generator=random)].split(knobs.batch):
             if len(batch) < knobs.batch:
                 continue
-            whole, local = pictures(crops, np.sort(batch.numpy()))
-            views = [augment(whole, local, random, flip=0.0) for _ in range(2)]
+            whole, local = pictures(crops, np.sort(batch.numpy()), at)
+            views = [augment(whole, local, changes, flip=0.0) for _ in range(2)]
             loss = 0.0
             for name, side in (("whole", 0), ("local", 1)):
-                features = [getattr(model, name)(flat(view[side])) for view in views]
-                (z1, p1), (z2, p2) = (heads[name](f) for f in features)
-                loss = loss + METHODS[knobs.method](z1, p1, z2, p2)
+                with device.multiplied(at, knobs.precision):
+                    features = [getattr(model, name)(flat(view[side])) for view in views]
+                    made = [part.float() for f in features for part in heads[name](f)]
+                loss = loss + METHODS[knobs.method](*made)
             optimiser.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(learned, 5.0)
@@ -129,9 +137,10 @@ def pretrain(knobs):
             schedule.step()
             losses.append(loss.item())
         kinds = torch.arange(len(JOINTS)).repeat(len(features[0]) // len(JOINTS))
-        log.write(epoch=epoch, loss=float(np.mean(losses)), **collapse_monitors(features[0], kinds))
+        log.write(epoch=epoch, loss=float(np.mean(losses)), **collapse_monitors(features[0].detach().float().cpu(), kinds))
         save(checkpoint, {"model": model.state_dict(), "heads": heads.state_dict(), "optimiser": optimiser.state_dict(),
-                          "schedule": schedule.state_dict(), "random": random.get_state(), "epoch": epoch})
+                          "schedule": schedule.state_dict(), "random": random.get_state(), "changes": changes.get_state(), "epoch": epoch})
+    model.cpu()
     encoders = {"whole": model.whole.state_dict(), "local": model.local.state_dict()}
     save(Path(knobs.out) / "encoders.pt", {"encoders": encoders, "knobs": asdict(knobs), "training": training})
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from . import device
 from .augment import augment, normalise, to_planes
 from .controls import hide_hand, shuffle_labels
 from .crops import digest, joint_prevalence, load_crops, split_by_patient
@@ -22,6 +23,7 @@ class Knobs:
     pretrained: str = ""  # checkpoint of `pretrain`; empty: from scratch
     branches: str = "both"  # both, local, global
     fusion: str = "paper"  # paper, mix
+    tier: str = "S"  # size of the encoders: S, or B where a GPU trains
     loss: str = "logit-adjusted"  # see losses.py
     sampler: str = "patient"  # patient: every patient equally often; hand: every hand once; positive: half of the draws from hands with a swollen joint
     control: str = ""  # negative controls (controls.py): background: the hand is hidden; shuffled: labels are dealt anew
@@ -38,6 +40,8 @@ class Knobs:
     augment: bool = True
     hold_out: float = 0.1  # share of the patients watched, not trained on; 0: none
     threads: int = 1  # two are a third faster on an idle machine and far slower on a busy one
+    device: str = "auto"  # auto takes a GPU when there is one: then --tier B --batch 64 or more
+    precision: str = "auto"  # bf16 (auto on a GPU) or fp32 (auto on a processor)
     seed: int = 1
     resume: bool = False
 
@@ -47,6 +51,8 @@ def train(knobs):
     torch.set_num_threads(knobs.threads)
     torch.manual_seed(knobs.seed)
     random = torch.Generator().manual_seed(knobs.seed)
+    at = device.chosen(knobs.device)
+    changes = device.dice(at, random)
     crops = load_crops(knobs.data)
     kept, watched = split_by_patient(crops.patients, knobs.hold_out, knobs.seed) if knobs.hold_out else (np.arange(len(crops)), np.arange(0))
     if knobs.patients:
@@ -54,41 +60,42 @@ def train(knobs):
     assert knobs.control in ("", "background", "shuffled"), knobs.control
     taught = shuffle_labels(crops.labels, crops.mask, knobs.seed) if knobs.control == "shuffled" else crops.labels
     hide = hide_hand if knobs.control == "background" else None
-    prevalence = torch.tensor(joint_prevalence(crops.labels[kept], crops.mask[kept]), dtype=torch.float32)
-    model = build(knobs)
-    mean = build(knobs)
+    prevalence = torch.tensor(joint_prevalence(crops.labels[kept], crops.mask[kept]), dtype=torch.float32, device=at)
+    model, mean = build(knobs).to(at), build(knobs).to(at)
     mean.load_state_dict(model.state_dict())
     optimiser = torch.optim.AdamW(parameter_groups(model, knobs), weight_decay=knobs.weight_decay)
     steps = knobs.epochs * math.ceil(len(kept) / knobs.batch)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: warm_cosine(step, steps))
     origin = {"command": command_line(), "seed": knobs.seed, "commit": commit_of(), "dataSha256": digest(knobs.data)}
-    log = RunLog(knobs.out, **origin, knobs=asdict(knobs), parameters=parameters_of(model), hands=len(kept), watched=len(watched),
+    log = RunLog(knobs.out, **origin, knobs=asdict(knobs), device=str(at), parameters=parameters_of(model), hands=len(kept), watched=len(watched),
                  patients=len(np.unique(crops.patients[kept])), positives=float(crops.labels[kept][crops.mask[kept]].mean()))
     checkpoint = Path(knobs.out) / "checkpoint.pt"
     first = 0
     if knobs.resume and checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
+        state = torch.load(checkpoint, weights_only=True, map_location=at)
         for part, name in ((model, "model"), (mean, "mean"), (optimiser, "optimiser"), (schedule, "schedule")):
             part.load_state_dict(state[name])
-        random.set_state(state["random"])
-        torch.set_rng_state(state["torch"])
+        random.set_state(state["random"].cpu())
+        changes.set_state(state["changes"].cpu())
+        torch.set_rng_state(state["torch"].cpu())
         first = state["epoch"] + 1
 
     for epoch in range(first, knobs.epochs):
         model.train()
         losses = []
         for rows in batches(kept, crops, knobs, random):
-            whole, local = pictures(crops, rows)
+            whole, local = pictures(crops, rows, at)
             if hide:
                 whole, local = hide(whole, local)
-            labels, mask = torch.tensor(taught[rows]), torch.tensor(crops.mask[rows], dtype=torch.float32)
+            labels, mask = torch.tensor(taught[rows], device=at), torch.tensor(crops.mask[rows], dtype=torch.float32, device=at)
             if knobs.augment:
-                whole, local = augment(whole, local, random)
+                whole, local = augment(whole, local, changes)
             labels = smooth_negatives(labels, knobs.smooth)
             if knobs.mixup:
                 whole, local, labels = mix_hands(whole, local, labels, knobs.mixup, random)
-            logits = model(*prepared(whole, local))
-            loss = LOSSES[knobs.loss](logits, labels, mask, prevalence=prevalence, late=epoch >= 0.8 * knobs.epochs)
+            with device.multiplied(at, knobs.precision):
+                logits = model(*prepared(whole, local))
+            loss = LOSSES[knobs.loss](logits.float(), labels, mask, prevalence=prevalence, late=epoch >= 0.8 * knobs.epochs)
             assert torch.isfinite(loss), f"Expected a finite loss but received {loss.item()} in epoch {epoch}"
             optimiser.zero_grad()
             loss.backward()
@@ -100,10 +107,10 @@ def train(knobs):
             losses.append(loss.item())
         log.write(epoch=epoch, loss=float(np.mean(losses)), **watch(mean, crops, watched, hide))
         save(checkpoint, {"model": model.state_dict(), "mean": mean.state_dict(), "optimiser": optimiser.state_dict(), "epoch": epoch,
-                          "schedule": schedule.state_dict(), "random": random.get_state(), "torch": torch.get_rng_state()})
+                          "schedule": schedule.state_dict(), "random": random.get_state(), "changes": changes.get_state(), "torch": torch.get_rng_state()})
     origin["hands"], origin["patients"] = len(kept), len(np.unique(crops.patients[kept]))
     origin["positiveRate"] = float(crops.labels[kept][crops.mask[kept]].mean())
-    save(Path(knobs.out) / "model.pt", {"knobs": asdict(knobs), "model": mean.state_dict(), "prevalence": prevalence.tolist(), "training": origin})
+    save(Path(knobs.out) / "model.pt", {"knobs": asdict(knobs), "model": mean.cpu().state_dict(), "prevalence": prevalence.tolist(), "training": origin})
     return mean
 
 
@@ -116,9 +123,9 @@ def watch(model, crops, rows, hide=None):
 
 
 def build(knobs):
-    model = JointModel(knobs.branches, knobs.fusion, dropout=knobs.dropout).to(memory_format=torch.channels_last)
+    model = JointModel(knobs.branches, knobs.fusion, knobs.tier, dropout=knobs.dropout).to(memory_format=torch.channels_last)
     if knobs.pretrained:
-        state = torch.load(knobs.pretrained, weights_only=True)["encoders"]
+        state = torch.load(knobs.pretrained, weights_only=True, map_location="cpu")["encoders"]
         for name in ("whole", "local"):
             encoder = getattr(model, name)
             if encoder is not None and name in state:
@@ -174,9 +181,9 @@ def draw_weights(kept, crops, sampler):
     return None
 
 
-def pictures(crops, rows):
-    """-> whole [B,3,S,S], local [B,11,3,h,h] in 0..1."""
-    return to_planes(crops.whole[rows]), to_planes(crops.local[rows])
+def pictures(crops, rows, at=None):
+    """-> whole [B,3,S,S], local [B,11,3,h,h] in 0..1, on the device `at`."""
+    return to_planes(crops.whole[rows], at), to_planes(crops.local[rows], at)
 
 
 def prepared(whole, local):
@@ -207,10 +214,10 @@ def predict(model, crops, rows=None, change=None, batch=32):
     found = []
     for i in range(0, len(rows), batch):
         part = rows[i : i + batch]
-        whole, local = pictures(crops, part)
+        whole, local = pictures(crops, part, device.of(model))
         if change:
             whole, local = change(whole, local, part)
-        found.append(model(*prepared(whole, local)).numpy())
+        found.append(model(*prepared(whole, local)).cpu().numpy())
     return np.concatenate(found).astype(np.float64)
 
 
