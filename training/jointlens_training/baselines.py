@@ -2,25 +2,8 @@
 import numpy as np
 
 from .crops import JOINTS
-from .metrics import auroc
-
-
-def logistic_regression(x, y, ridge=1.0, steps=50):
-    """x [M,F], y [M] -> weights [F+1] (last: intercept), by Newton with a ridge on the weights."""
-    x = np.column_stack([x, np.ones(len(x))])
-    w, penalty = np.zeros(x.shape[1]), np.diag([ridge] * (x.shape[1] - 1) + [1e-6])
-    for _ in range(steps):
-        p = 1 / (1 + np.exp(-np.clip(x @ w, -30, 30)))
-        step = np.linalg.solve((x.T * (p * (1 - p))) @ x + penalty, x.T @ (p - y) + penalty @ w)
-        w -= step
-        if np.abs(step).max() < 1e-8:
-            break
-    return w
-
-
-def linear(x, w):
-    """x [...,F], w [F+1] -> score [...]."""
-    return x @ w[:-1] + w[-1]
+from .metrics import auroc, bootstrap
+from .regression import linear, logistic_regression
 
 
 def redness(crops):
@@ -65,6 +48,28 @@ def background_scores(train, *others):
     features = lambda crops: np.repeat(((border(crops) - centre) / spread)[:, None], len(JOINTS), 1)
     w = logistic_regression(features(train)[train.mask], train.labels[train.mask], ridge=10.0)
     return [linear(features(crops), w) for crops in others]
+
+
+def background_control(*folders, folds=10, repeats=500, seed=1):
+    """
+    What the background alone can tell, of every patient of all folders: each one scored by a regression that never saw them, so that the
+    figure rests on many patients and not on a test set's few. -> {auroc (mean within joints), low, high (95 % patient bootstrap), patients}.
+    """
+    x = np.concatenate([border(crops) for crops in folders])
+    y, mask, patients = (np.concatenate([getattr(crops, name) for crops in folders]) for name in ("labels", "mask", "patients"))
+    names = np.unique(patients)
+    fold = dict(zip(np.random.default_rng(seed).permutation(names), np.arange(len(names)) % min(folds, len(names))))
+    of = np.array([fold[name] for name in patients])
+    score = np.zeros(len(y))
+    for k in np.unique(of):
+        rest = of != k
+        centre, spread = x[rest].mean(0), x[rest].std(0) + 1e-6
+        scaled = (x - centre) / spread
+        per_joint = np.repeat(scaled[:, None], len(JOINTS), 1)
+        score[~rest] = linear(scaled[~rest], logistic_regression(per_joint[rest][mask[rest]], y[rest][mask[rest]], ridge=10.0))
+    scores = np.repeat(score[:, None], len(JOINTS), 1)
+    low, high = bootstrap(lambda i: within_joint_auroc(y[i], scores[i], mask[i]), patients, repeats)
+    return {"auroc": within_joint_auroc(y, scores, mask), "low": float(low), "high": float(high), "patients": len(names)}
 
 
 def within_joint_auroc(y, score, mask):

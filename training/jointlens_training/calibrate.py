@@ -5,9 +5,9 @@ joints, thresholds, and a conformal factor for the count. Made on patients at na
 """
 import numpy as np
 
-from .baselines import linear, logistic_regression
 from .crops import JOINTS, joint_prevalence
 from .metrics import decisions
+from .regression import linear, logistic_regression
 
 LEVEL = 0.9
 # Keeps the log-odds of a hand whose other joints all look healthy within -4.6; 0.002 to 0.02 were alike on the calibration patients.

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from .baselines import background_scores, colour_scores, within_joint_auroc
+from .baselines import background_control, background_scores, colour_scores, within_joint_auroc
 from .calibrate import choose_thresholds, probability
 from .controls import hide_hand
 from .crops import GROUPS, JOINTS, digest, joint_prevalence, load_crops
-from .metrics import auprc, auroc, bootstrap, brier, counts, decisions, ece
+from .metrics import agreement, auprc, auroc, bootstrap, brier, calibration_line, counts, decisions, ece
 from .run_log import command_line, commit_of
 from .train import load_model, predict
 
@@ -21,6 +21,7 @@ RESULTS = Path(__file__).parents[1] / "results"
 ENOUGH_POSITIVES = 20  # fewer: "not evaluable" (method/clinical, section 6)
 NOT_EVALUABLE = "not evaluable"
 TONES = {"Monk 1-3": (1, 3), "Monk 4-6": (4, 6), "Monk 7-10": (7, 10)}
+AGES = {"20 to 39 years": (20, 39), "40 to 59 years": (40, 59), "60 years and more": (60, 120)}
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,10 @@ def evaluate(knobs):
     print(f"{len(test)} test hands, {m.sum()} joints; intervals from {knobs.repeats} patient bootstraps", flush=True)
     table = [figures(row, y[m], patients, knobs.repeats) for row in rows]
     blanked = predict(model, test, change=hide_hand)
+    control = background_control(train, cal, test)
     visit = counts(y, p, m, test.visits(), calibration["thresholds"]["f1"], calibration["interval"]["factor"])
-    tones = by_tone(test, p, m, ours, patients, knobs.repeats)
+    part = lambda key, bands: by_part(test, key, bands, m, ours, patients, knobs.repeats)
+    tones = part("skinTone", TONES)
     main = table[0]
     gaps = [t["auroc"] for t in tones.values() if t != NOT_EVALUABLE]
     summary = {
@@ -70,16 +73,17 @@ def evaluate(knobs):
         "modelIntervals": {key: main[key] for key in ("auroc", "auprc", "f1", "gmean", "sensitivity", "specificity", "ppv", "npv")},
         "modelAgainstTruth": figures(Scored("truth", ours.score, ours.f1_flags, ours.gmean_flags), test.truth[m], patients, knobs.repeats),
         "baselines": {row["name"]: row for row in table[1:]},
-        "ece": ece(y[m], p[m]), "brier": brier(y[m], p[m]),
+        "ece": ece(y[m], p[m]), "brier": brier(y[m], p[m]), "calibrationLine": dict(zip(("slope", "intercept"), calibration_line(y[m], p[m]))),
+        "mcc": decisions(y[m], ours.f1_flags)["mcc"],
         "countIntervalCoverage": float(np.mean((visit["true"] >= visit["low"]) & (visit["true"] <= visit["high"]))),
         "count": count_figures(visit),
-        "backgroundAuroc": within_joint_auroc(y, background[1], m),
+        "backgroundAuroc": control["auroc"], "backgroundControl": {**control, "onTestPatientsAlone": within_joint_auroc(y, background[1], m)},
         "hiddenHandAuroc": within_joint_auroc(y, blanked, m),
         "skinToneMaxAurocGap": float(max(gaps) - min(gaps)) if len(gaps) > 1 else None,
         "perGroup": {name: slice_figures(y, p, m, test, np.isin(JOINTS, joints), ours, calibration, knobs.repeats) for name, joints in GROUPS.items()},
         "perJoint": {name: slice_figures(y, p, m, test, np.array(JOINTS) == name, ours, calibration, knobs.repeats) for name in JOINTS},
-        "perSkinTone": tones,
-        "slices": hard_slices(test, p, m, calibration),
+        "perSkinTone": tones, "perAge": part("age", AGES), "perSex": part("sex", None), "perMesh": part("mesh", None),
+        "slices": hard_slices(test, p, m, calibration), "unread": unread(knobs.test, test),
         **of_other_steps(Path(knobs.results)), "transferAuroc": None, "transferFalseAlarms": None,
         "modelSha256": hashlib.sha256((Path(knobs.model) / "model.pt").read_bytes()).hexdigest(), "calibration": calibration,
         "training": saved["training"], "evaluation": {"command": command_line(), "commit": commit_of()},
@@ -152,12 +156,17 @@ def slice_figures(y, p, m, test, joints, ours, calibration, repeats):
             "sensitivity": made["sensitivity"]["value"], "specificity": made["specificity"]["value"], "ece": ece(y[seen], q)}
 
 
-def by_tone(test, p, m, ours, patients, repeats):
-    tone = np.repeat(np.array([row.get("skinTone") or 0 for row in test.rows], float)[:, None], len(JOINTS), 1)[m]
+def by_part(test, key, bands, m, ours, patients, repeats):
+    """Figures of the hands whose row says `key`: within each of bands {name: (least, most)}, or of each value where bands is None."""
+    said = [row.get(key) for row in test.rows]
+    if bands is None:
+        inside = {str(value): np.array([value == other for other in said]) for value in sorted({value for value in said if value is not None}, key=str)}
+    else:
+        inside = {name: np.array([value is not None and low <= value <= high for value in said]) for name, (low, high) in bands.items()}
     y = test.labels[m]
     found = {}
-    for name, (low, high) in TONES.items():
-        i = np.flatnonzero((tone >= low) & (tone <= high))
+    for name, hands in inside.items():
+        i = np.flatnonzero(np.repeat(hands[:, None], len(JOINTS), 1)[m])
         if y[i].sum() < ENOUGH_POSITIVES:
             found[name] = NOT_EVALUABLE
             continue
@@ -168,6 +177,15 @@ def by_tone(test, p, m, ours, patients, repeats):
     return found
 
 
+def unread(folder, test):
+    """What never reached the network: {photos, notLocated (share of them), reasons, jointsMasked (share of the joints of located hands)}."""
+    file = Path(folder) / "missing.jsonl"
+    reasons = [json.loads(line)["reason"] for line in file.read_text().splitlines() if line.strip()] if file.exists() else []
+    photos = len(test) + len(reasons)
+    return {"photos": photos, "notLocated": len(reasons) / photos, "reasons": {reason: reasons.count(reason) for reason in sorted(set(reasons))},
+            "jointsMasked": float(1 - test.assessable.mean())}
+
+
 def hard_slices(test, p, m, calibration):
     """Sensitivity by swelling grade and false alarms by confounder, at t_F1, against what the generator did."""
     flagged = p >= calibration["thresholds"]["f1"]
@@ -176,8 +194,32 @@ def hard_slices(test, p, m, calibration):
     node = np.array([[(row.get("confounders") or {}).get("nodes", {}).get(j, 0) > 0 for j in JOINTS] for row in test.rows])
     plain = (grade == 0) & ~red & ~node
     share = lambda where: {"joints": int((where & m).sum()), "flagged": float(flagged[where & m].mean()) if (where & m).any() else None}
-    return {"swelling grade 1": share(grade == 1), "swelling grade 2": share(grade == 2), "swelling grade 3": share(grade == 3),
-            "not swollen, plain": share(plain), "not swollen, erythema": share((grade == 0) & red), "not swollen, bony node": share((grade == 0) & node)}
+    found = {"swelling grade 1": share(grade == 1), "swelling grade 2": share(grade == 2), "swelling grade 3": share(grade == 3),
+             "not swollen, plain": share(plain), "not swollen, erythema": share((grade == 0) & red), "not swollen, bony node": share((grade == 0) & node)}
+    for name, where in confounded(test).items():
+        found[f"not swollen, {name}"] = share((grade == 0) & where)
+    return found
+
+
+STRONG = 0.6  # of a confounder that every hand has to some degree, 0..1
+
+
+def confounded(test):
+    """
+    {confounder in words: bool [N,11]} of what the rows name beside nodes and redness: joints where a confounder names joints, else every joint
+    of a hand that has it (of one by degrees: from STRONG on).
+    """
+    found = {}
+    for key in sorted({key for row in test.rows for key in (row.get("confounders") or {})} - {"nodes", "erythemaWithoutSwelling", "folds"}):
+        values = [(row.get("confounders") or {}).get(key) for row in test.rows]
+        if any(isinstance(value, (dict, list)) for value in values):
+            where = np.array([[joint in (value or ()) for joint in JOINTS] for value in values])
+        else:
+            has = lambda value: value >= STRONG if isinstance(value, (int, float)) and not isinstance(value, bool) else bool(value)
+            where = np.repeat(np.array([value is not None and has(value) for value in values])[:, None], len(JOINTS), 1)
+        if where.any():
+            found["".join(f" {letter.lower()}" if letter.isupper() else letter for letter in key)] = where
+    return found
 
 
 def count_figures(visit):
@@ -185,7 +227,7 @@ def count_figures(visit):
     bands = {"0": (0, 0), "1-3": (1, 3), "4-7": (4, 7), "8+": (8, 22)}
     inside = lambda low, high: (visit["true"] >= low) & (visit["true"] <= high)
     return {"visits": int(len(error)), "meanAbsoluteError": float(np.abs(error).mean()), "bias": float(error.mean()),
-            "meanIntervalWidth": float((visit["high"] - visit["low"]).mean()),
+            "meanIntervalWidth": float((visit["high"] - visit["low"]).mean()), "icc": agreement(visit["suggested"], visit["true"]),
             "biasByTrueCount": {name: {"visits": int(inside(*band).sum()), "bias": float(error[inside(*band)].mean()) if inside(*band).any() else None}
                                 for name, band in bands.items()}}
 
@@ -256,12 +298,17 @@ def report(summary, table):
         "Against what the generator did instead of the readers' label: "
         + ", ".join(f"{name} {interval(summary['modelAgainstTruth'][key])}" for name, key in
                     (("AUROC", "auroc"), ("AUPRC", "auprc"), ("F1", "f1"), ("G-mean", "gmean"))) + ".", "",
-        f"Calibration: ECE {summary['ece']:.3f}, Brier {summary['brier']:.3f}. Count per visit ({summary['count']['visits']} visits): mean absolute error "
+        f"Calibration: ECE {summary['ece']:.3f}, Brier {summary['brier']:.3f}, slope {summary['calibrationLine']['slope']:.2f}, intercept {summary['calibrationLine']['intercept']:+.2f}; "
+        f"MCC at the count threshold {summary['mcc']:.3f}. Count per visit ({summary['count']['visits']} visits): mean absolute error "
         f"{summary['count']['meanAbsoluteError']:.2f}, bias {summary['count']['bias']:+.2f}; the 90 % interval holds the true count in "
-        f"{summary['countIntervalCoverage']:.1%}, mean width {summary['count']['meanIntervalWidth']:.1f}. Bias by true count: "
+        f"{summary['countIntervalCoverage']:.1%}, mean width {summary['count']['meanIntervalWidth']:.1f}; agreement with the true count ICC {summary['count']['icc']:.2f}. Bias by true count: "
         + "; ".join(f"{name}: {band['bias']:+.1f} ({band['visits']} visits)" for name, band in summary["count"]["biasByTrueCount"].items() if band["bias"] is not None) + ".", "",
-        f"Controls, mean AUROC within joints: background only {summary['backgroundAuroc']:.3f}; this model with the hand hidden {summary['hiddenHandAuroc']:.3f} (0.5 is chance).", "",
+        f"Not read: {summary['unread']['notLocated']:.1%} of {summary['unread']['photos']} photos"
+        + "".join(f", {reason} {count}" for reason, count in summary["unread"]["reasons"].items()) + f"; {summary['unread']['jointsMasked']:.1%} of the joints of located hands.", "",
+        f"Controls, mean AUROC within joints: background only {summary['backgroundAuroc']:.3f} ({summary['backgroundControl']['low']:.3f} to {summary['backgroundControl']['high']:.3f}; "
+        f"cross-validated over all {summary['backgroundControl']['patients']} patients; on the test patients alone {summary['backgroundControl']['onTestPatientsAlone']:.3f}); this model with the hand hidden {summary['hiddenHandAuroc']:.3f} (0.5 is chance).", "",
         *parts_table("Joint group", summary["perGroup"]), *parts_table("Joint", summary["perJoint"]), *parts_table("Skin tone", summary["perSkinTone"]),
+        *parts_table("Age", summary["perAge"]), *parts_table("Sex", summary["perSex"]), *parts_table("Mesh", summary["perMesh"]),
         "| flagged at the count threshold, against what the generator did | joints | flagged |", "|---|---|---|",
         *[f"| {name} | {part['joints']} | {'-' if part['flagged'] is None else format(part['flagged'], '.1%')} |" for name, part in summary["slices"].items()], "",
         "Not measured: " + "; ".join(f"{key} ({why})" for key, why in summary["notes"].items()) + ".", "",

@@ -1,6 +1,8 @@
 """Figures for rare positives, in numpy. y: 0/1 [M], p or score: [M], flat over the joints that count."""
 import numpy as np
 
+from .regression import logistic_regression
+
 
 def auroc(y, score):
     """Chance that a positive scores above a negative, ties half. nan without both classes."""
@@ -44,6 +46,25 @@ def ece(y, p, bins=10):
     y, p = np.asarray(y, float), np.asarray(p, float)
     place = np.minimum((p * bins).astype(int), bins - 1)
     return float(sum(abs(y[place == b].sum() - p[place == b].sum()) for b in range(bins)) / len(y))
+
+
+def calibration_line(y, p):
+    """Slope and intercept of the logistic line of y on the log-odds of p: 1 and 0 when p means what it says; slope below 1: too sure. p in 0..1."""
+    p = np.clip(np.asarray(p, float), 1e-6, 1 - 1e-6)
+    slope, intercept = logistic_regression(np.log(p / (1 - p))[:, None], np.asarray(y, float), ridge=1e-6)
+    return float(slope), float(intercept)
+
+
+def agreement(a, b):
+    """ICC(2,1), absolute agreement of two raters' counts (Shrout and Fleiss 1979). a, b [V]; nan when nothing differs."""
+    x = np.stack([a, b], 1).astype(float)
+    n, k = x.shape
+    rows, columns, whole = x.mean(1), x.mean(0), x.mean()
+    between = k * ((rows - whole) ** 2).sum() / (n - 1)
+    raters = n * ((columns - whole) ** 2).sum() / (k - 1)
+    error = ((x - rows[:, None] - columns[None] + whole) ** 2).sum() / ((n - 1) * (k - 1))
+    spread = between + (k - 1) * error + k * (raters - error) / n
+    return float((between - error) / spread) if spread else float("nan")
 
 
 def counts(y, p, mask, visits, threshold, factor):

@@ -1,6 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import torch
 
+from jointlens_training.baselines import background_control
+from jointlens_training.crops import load_crops
+from jointlens_training.evaluate import confounded
 from jointlens_training.controls import hide_hand, hide_joints, shuffle_labels
 
 
@@ -24,3 +29,25 @@ def test_a_hidden_joint_is_grey_in_its_crop_and_in_the_whole_picture_and_the_res
     whole, local = hide_joints(xy)(*pictures, np.array([0]))
     assert (local == 0.5).all() and (whole[..., 42:58, 42:58] == 0.5).all()
     assert (whole[..., :40, :] == 1).all() and (pictures[0] == 1).all()
+
+
+def test_the_background_control_tells_a_telling_background_from_one_that_says_nothing(folders, tmp_path):
+    crops = [load_crops(folders[name]) for name in ("train", "calibration", "test")]
+    made = background_control(*crops, repeats=50)
+    assert made["patients"] == 72 and made["low"] < 0.5 < made["high"]
+    telling = []
+    for part in crops:  # swollen hands lie on a bright cloth
+        whole = np.array(part.whole)
+        whole[(part.labels * part.mask).sum(1) > 2, :, :12] = 255
+        telling.append(replace(part, whole=whole))
+    assert background_control(*telling, repeats=50)["low"] > 0.55
+
+
+def test_confounders_are_found_by_joint_by_hand_and_by_degree(folders):
+    test = load_crops(folders["test"])
+    rows = [{**row, "confounders": {"nodes": {}, "scars": ["mcp2"] if i == 0 else [], "ulnarDrift": i == 1, "veins": 0.9 if i == 2 else 0.1, "ring": "index" if i == 3 else None}}
+            for i, row in enumerate(test.rows)]
+    found = confounded(replace(test, rows=rows))
+    assert set(found) == {"scars", "ulnar drift", "veins", "ring"}
+    assert found["scars"].sum() == 1 and found["scars"][0, 2]
+    assert [found[name].sum(1).argmax() for name in ("ulnar drift", "veins", "ring")] == [1, 2, 3] and found["veins"].sum() == 11

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from jointlens_training.metrics import auprc, auroc, bootstrap, brier, counts, decisions, ece
+from jointlens_training.metrics import agreement, auprc, auroc, bootstrap, brier, calibration_line, counts, decisions, ece
 
 Y = np.array([1, 0, 1, 0, 0])
 SCORE = np.array([0.9, 0.8, 0.7, 0.3, 0.3])
@@ -58,3 +58,26 @@ def test_the_bootstrap_draws_patients_not_joints():
     y = np.repeat([0.0, 1.0], 50)  # two patients who differ, 50 joints each
     low, high = bootstrap(lambda i: y[i].mean(), np.repeat(["a", "b"], 50), repeats=200)
     assert (low, high) == (0, 1)
+
+
+def test_the_calibration_line_of_probabilities_that_mean_what_they_say_is_the_diagonal():
+    random = np.random.default_rng(1)
+    p = random.uniform(0.02, 0.98, 20000)
+    y = random.random(20000) < p
+    slope, intercept = calibration_line(y, p)
+    assert slope == pytest.approx(1, abs=0.05) and intercept == pytest.approx(0, abs=0.05)
+    too_sure = 1 / (1 + np.exp(-2 * np.log(p / (1 - p)) - 1))  # twice the log-odds and one more
+    slope, intercept = calibration_line(y, too_sure)
+    assert slope == pytest.approx(0.5, abs=0.05) and intercept == pytest.approx(-0.5, abs=0.05)
+
+
+def test_agreement_is_the_published_intraclass_correlation():
+    # Shrout and Fleiss 1979: the first two judges of their table 2, the sums of squares written out.
+    a, b = [9, 6, 8, 7, 10, 6], [2, 1, 4, 1, 5, 2]
+    x = np.array([a, b], float).T
+    between = 2 * ((x.mean(1) - x.mean()) ** 2).sum() / 5
+    judges = 6 * ((x.mean(0) - x.mean()) ** 2).sum()
+    error = ((x - x.mean()) ** 2).sum() - between * 5 - judges
+    assert agreement(a, b) == pytest.approx((between - error / 5) / (between + error / 5 + 2 * (judges - error / 5) / 6))
+    assert agreement(a, a) == pytest.approx(1)
+    assert agreement(a, np.array(a) + 20) < 0.1  # the order is right, the counts are not
