@@ -1,6 +1,6 @@
 """
 From prior-free logits to probabilities one may show: p = sigmoid((z + prior log-odds of the joint) / T + bias), then the hand's other
-joints, thresholds, and a conformal factor for the count. Made on patients at natural prevalence that training never saw
+joints, then the other hand of the same visit, thresholds, and a conformal factor for the count. Made on patients at natural prevalence that training never saw
 (method/training, sections 5 and 6).
 """
 import numpy as np
@@ -12,6 +12,7 @@ from .regression import linear, logistic_regression
 LEVEL = 0.9
 # Keeps the log-odds of a hand whose other joints all look healthy within -4.6; 0.002 to 0.02 were alike on the calibration patients.
 CONTEXT_FLOOR = 0.01
+FEWEST_FOR_PAIR = 20  # positive joints with another hand beside them; fewer say more about chance
 
 
 def log_odds(p):
@@ -22,8 +23,17 @@ def sigmoid(z):
     return 1 / (1 + np.exp(-z))
 
 
-def probability(logits, calibration, mask=None):
-    """logits [N,11], mask [N,11] (True: assessable; all when None) -> p [N,11]; the formula of src/inference/calibrate.ts."""
+def probability(logits, calibration, mask=None, pairs=None):
+    """
+    logits [N,11], mask [N,11] (True: assessable; all when None), pairs [N] (row of the same visit's other hand, or -1; none when None)
+    -> p [N,11]; the formula of src/inference/calibrate.ts.
+    """
+    alone = of_hands(logits, calibration, mask)
+    return alone if pairs is None or "pair" not in calibration else with_other_hand(alone, calibration["pair"], np.ones(alone.shape, bool) if mask is None else mask, pairs)
+
+
+def of_hands(logits, calibration, mask=None):
+    """Each hand by itself."""
     score = (logits + np.asarray(calibration["priorLogOdds"])) / calibration["temperature"] + calibration["bias"]
     if "context" not in calibration:
         return sigmoid(score)
@@ -54,6 +64,47 @@ def fit_context(score, labels, mask, assessable, floor=CONTEXT_FLOOR):
     if weight <= 0 or scale <= 0:
         return None
     return {"scale": round(float(scale), 5), "weight": round(float(weight), 5), "bias": round(float(bias), 5), "floor": floor}
+
+
+def other_hand(p, mask, pairs, floor):
+    """
+    What the other hand of the visit says of each joint: log-odds of the same joint's probability there (`mirror`; where that joint cannot be
+    read, of the hand's mean) and of the mean of all its readable joints (`across`), `floor` added to both sides. RA is roughly symmetric.
+    -> mirror, across, both [N,11]; nan without another hand that can be read.
+    """
+    readable = mask.sum(1)
+    mean = np.where(readable > 0, (p * mask).sum(1) / np.maximum(readable, 1), np.nan)
+    squashed = lambda x: np.log((x + floor) / (1 - x + floor))
+    there = np.where(pairs >= 0, mean[pairs], np.nan)[:, None]
+    same = np.where(mask[pairs], p[pairs], there)
+    return squashed(np.where(np.isnan(there), np.nan, same)), np.broadcast_to(squashed(there), p.shape)
+
+
+def with_other_hand(p, pair, mask, pairs):
+    """p [N,11] of hands by themselves, weighed with the other hand's (`pair` of a calibration); a hand alone keeps what it says."""
+    mirror, across = other_hand(p, mask, pairs, pair["floor"])
+    weighed = pair["scale"] * log_odds(np.clip(p, 1e-9, 1 - 1e-9)) + pair["mirror"] * mirror + pair["across"] * across + pair["bias"]
+    return np.where(np.isnan(mirror), p, sigmoid(np.nan_to_num(weighed)))
+
+
+def fit_pair(p, labels, mask, assessable, pairs, floor=CONTEXT_FLOOR):
+    """
+    Logistic fit of a label on the joint's log-odds by its own hand, and both of `other_hand`, on the joints with a label (mask). -> the
+    `pair` of a calibration, or None where the other hand does not raise a joint's odds.
+    """
+    mirror, across = other_hand(p, assessable, pairs, floor)
+    seen = mask & ~np.isnan(mirror)
+    if labels[seen].sum() < FEWEST_FOR_PAIR:
+        return None
+    own = log_odds(np.clip(p[seen], 1e-9, 1 - 1e-9))
+    scale, same, rest, bias = logistic_regression(np.stack([own, mirror[seen], across[seen]], 1), labels[seen])
+    if scale <= 0 or same <= 0 or rest < 0:
+        # The mean of the other hand adds nothing of its own: the mirrored joint alone.
+        scale, same, bias = logistic_regression(np.stack([own, mirror[seen]], 1), labels[seen])
+        rest = 0.0
+    if scale <= 0 or same <= 0:
+        return None
+    return {"scale": round(float(scale), 5), "mirror": round(float(same), 5), "across": round(float(rest), 5), "bias": round(float(bias), 5), "floor": floor}
 
 
 def fit_temperature_and_bias(z, y, steps=100):
@@ -104,10 +155,11 @@ def conformal_factor(p, y, mask, visits, level=LEVEL):
     return float(np.sort(residuals)[place - 1])
 
 
-def calibrate(logits, labels, mask, patients, visits, data, carried=0.0, assessable=None, context=True):
+def calibrate(logits, labels, mask, patients, visits, data, carried=0.0, assessable=None, context=True, pairs=None):
     """
     The `calibration` of a manifest, from logits and labels [N,11] of patients at natural prevalence. carried [11]: log-odds that the
-    logits hold already (losses.CARRY_PREVALENCE); assessable [N,11]: joints that can be read, labelled (mask) or not.
+    logits hold already (losses.CARRY_PREVALENCE); assessable [N,11]: joints that can be read, labelled (mask) or not; pairs [N]: row of the same
+    visit's other hand, or -1.
     """
     assessable = mask if assessable is None else assessable
     prior = log_odds(joint_prevalence(labels, mask)) - carried
@@ -116,7 +168,9 @@ def calibrate(logits, labels, mask, patients, visits, data, carried=0.0, assessa
     assert logits.shape[1] == len(JOINTS), logits.shape
     if context and (fitted := fit_context((logits + prior) / temperature + bias, labels, mask, assessable)):
         made["context"] = fitted
-    p = probability(logits, made, assessable)
+    if context and pairs is not None and (fitted := fit_pair(of_hands(logits, made, assessable), labels, mask, assessable, pairs)):
+        made["pair"] = fitted
+    p = probability(logits, made, assessable, pairs)
     return {**made, "thresholds": {name: round(t, 5) for name, t in choose_thresholds(p[mask], labels[mask]).items()},
             "interval": {"factor": round(conformal_factor(p, labels, mask, visits), 4), "level": LEVEL},
             "patients": int(len(np.unique(patients))), "data": data}

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from .calibrate import calibrate, log_odds, probability
-from .crops import digest, load_crops
+from .crops import digest, load_crops, pairs_of
 from .losses import CARRY_PREVALENCE
 from .metrics import brier, ece
 from .run_log import RunLog, command_line, commit_of
@@ -26,8 +26,8 @@ def calibrate_model(knobs):
     crops = load_crops(knobs.data)
     logits = predict(model, crops)
     made = calibrate(logits, crops.labels, crops.mask, crops.patients, crops.visits(), knobs.name, carried_log_odds(saved),
-                     crops.assessable, knobs.context)
-    p = probability(logits, made, crops.assessable)[crops.mask]
+                     crops.assessable, knobs.context, pairs_of(crops))
+    p = probability(logits, made, crops.assessable, pairs_of(crops))[crops.mask]
     y = crops.labels[crops.mask]
     (Path(knobs.model) / "calibration.json").write_text(json.dumps(made, indent=2) + "\n")
     RunLog(knobs.model, step="calibrate", command=command_line(), commit=commit_of(), dataSha256=digest(knobs.data), hands=len(crops),

@@ -20,7 +20,7 @@ from .bundle_weights import load_bundle
 from .calibrate import calibrate, probability
 from .calibration_step import carried_log_odds
 from .controls import hide_hand, hide_joints
-from .crops import JOINTS, digest, load_crops
+from .crops import JOINTS, digest, load_crops, pairs_of
 from .export import REPOSITORY, sha256
 from .frozen import frozen_scores
 from .evaluate import RESULTS, Scored, figures, interval, refresh_summary, refuse_shared_patients, rounded, trivial, tuned
@@ -223,10 +223,10 @@ def read(name, cal_logits, test_logits, carried, reading, cal, test):
     if reading == "at 0.5":
         return Scored(name, test_logits[m], test_logits[m] >= 0, test_logits[m] >= 0), ece(y[m], 1 / (1 + np.exp(-test_logits[m])))
     try:
-        made = calibrate(cal_logits, cal.labels, cal.mask, cal.patients, cal.visits(), "comparison", carried, cal.assessable, reading == "context")
+        made = calibrate(cal_logits, cal.labels, cal.mask, cal.patients, cal.visits(), "comparison", carried, cal.assessable, reading == "context", pairs_of(cal))
     except ValueError:  # a control's scores need not rise with swelling: it is still tuned and ordered
         return tuned(name, cal_logits[cal.mask], cal.labels[cal.mask], test_logits[m]), None
-    p, t = probability(test_logits, made, test.assessable)[m], made["thresholds"]
+    p, t = probability(test_logits, made, test.assessable, pairs_of(test))[m], made["thresholds"]
     return Scored(name, p, p >= t["f1"], p >= t["gmean"]), ece(y[m], p)
 
 

@@ -40,6 +40,17 @@ class Crops:
         return np.array([f"{p}/{row.get('visit', 0)}" for p, row in zip(self.patients, self.rows)])
 
 
+def pairs_of(crops, rows=None):
+    """[K]: for each of rows (all when None) the place, among them, of the same visit's other hand; -1 without one."""
+    rows = np.arange(len(crops)) if rows is None else np.asarray(rows)
+    visits, sides = crops.visits()[rows], np.array([crops.rows[i].get("side", "") for i in rows])
+    first = {}
+    for place, key in enumerate(zip(visits, sides)):
+        first.setdefault(key, place)
+    other = {"left": "right", "right": "left"}
+    return np.array([first.get((visit, other.get(side)), -1) for visit, side in zip(visits, sides)])
+
+
 def load_crops(folder):
     """Opens a folder of crops and checks that its parts belong together. Raises ValueError with the numbers."""
     folder = Path(folder)

@@ -12,7 +12,7 @@ import numpy as np
 from .baselines import background_control, background_scores, colour_scores, within_joint_auroc
 from .calibrate import choose_thresholds, probability
 from .controls import hide_hand
-from .crops import GROUPS, JOINTS, digest, joint_prevalence, load_crops
+from .crops import GROUPS, JOINTS, digest, joint_prevalence, load_crops, pairs_of
 from .metrics import agreement, auprc, auroc, bootstrap, brier, calibration_line, counts, decisions, ece
 from .run_log import command_line, commit_of
 from .train import load_model, predict
@@ -51,7 +51,7 @@ def evaluate(knobs):
     refuse_shared_patients(train=train, calibration=cal, test=test)
     m, y = test.mask, test.labels
     logits = predict(model, test)
-    p = probability(logits, calibration, test.assessable)
+    p = probability(logits, calibration, test.assessable, pairs_of(test))
     patients = np.repeat(test.patients[:, None], len(JOINTS), 1)[m]
     ours = Scored("**this model**", p[m], p[m] >= calibration["thresholds"]["f1"], p[m] >= calibration["thresholds"]["gmean"])
     colour = colour_scores(train, cal, test)

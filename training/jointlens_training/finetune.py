@@ -17,7 +17,7 @@ import torch
 from .augment import augment
 from .bundle_weights import hold_norms, load_bundle
 from .calibrate import calibrate, probability
-from .crops import GROUPS, JOINTS, digest, joint_prevalence, load_crops
+from .crops import GROUPS, JOINTS, digest, joint_prevalence, load_crops, pairs_of
 from .evaluate import ENOUGH_POSITIVES, NOT_EVALUABLE, Scored, count_figures, figures, rounded
 from .export import Knobs as ExportKnobs, REPOSITORY, export, sha256
 from .losses import LOSSES, smooth_negatives
@@ -131,7 +131,7 @@ def choose(base, crops, rows, knobs, seed):
     mask, labels = crops.mask[rows], crops.labels[rows]
     found = [auprc(labels[mask], logits[epoch][rows][mask]) for epoch in range(knobs.epochs + 1)]
     stop = int(np.argmax(found))
-    make = lambda epoch: calibrate(logits[epoch][rows], labels, mask, crops.patients[rows], crops.visits()[rows], site_words(crops, rows), 0.0, crops.assessable[rows])
+    make = lambda epoch: calibrate(logits[epoch][rows], labels, mask, crops.patients[rows], crops.visits()[rows], site_words(crops, rows), 0.0, crops.assessable[rows], pairs=pairs_of(crops, rows))
     return stop, make(stop), make(0)
 
 
@@ -178,7 +178,7 @@ class Judged:
         return cls(np.full(shape, np.nan), np.zeros(shape, bool), np.zeros(shape, bool), [])
 
     def put(self, rows, logits, calibration, crops):
-        p, t = probability(logits, calibration, crops.assessable[rows]), calibration["thresholds"]
+        p, t = probability(logits, calibration, crops.assessable[rows], pairs_of(crops, rows)), calibration["thresholds"]
         self.p[rows], self.f1_flags[rows], self.gmean_flags[rows] = p, p >= t["f1"], p >= t["gmean"]
         self.visits.append(counts(crops.labels[rows], p, crops.mask[rows], crops.visits()[rows], t["f1"], calibration["interval"]["factor"]))
 

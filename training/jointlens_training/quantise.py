@@ -16,7 +16,7 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from .calibrate import calibrate, probability
-from .crops import golden_hands, load_crops
+from .crops import golden_hands, load_crops, pairs_of
 from .evaluate import refuse_shared_patients
 from .export import REPOSITORY, operators, sha256, write_whole
 from .metrics import auprc, auroc
@@ -64,7 +64,7 @@ def quantise(knobs):
     graph = to_int8(plain, Feeds(ranges, knobs.hands), knobs.percentile)
     logits = {name: {part: onnx_logits(g, crops) for part, crops in (("cal", cal), ("test", test))} for name, g in (("fp32", plain), ("int8", graph))}
     old = manifest["calibration"]
-    made = calibrate(logits["int8"]["cal"], cal.labels, cal.mask, cal.patients, cal.visits(), old["data"], 0.0, cal.assessable, "context" in old)
+    made = calibrate(logits["int8"]["cal"], cal.labels, cal.mask, cal.patients, cal.visits(), old["data"], 0.0, cal.assessable, "context" in old, pairs_of(cal))
     found = compared(logits["fp32"]["test"], logits["int8"]["test"], old, made, test)
     print(json.dumps(found), flush=True)
     if found["equalDecisions"] < EQUAL_DECISIONS or found["aurocLoss"] > AUROC_LOSS:
@@ -111,8 +111,8 @@ def compared(plain, quantised, calibration, made, test):
     changes. aurocLoss is float32 less int8; the largest loss of a joint's logit stands beside.
     """
     m, y, cut = test.mask, test.labels[test.mask], calibration["thresholds"]["f1"]
-    p, q = (probability(z, calibration, test.assessable)[m] for z in (plain, quantised))
-    anew = probability(quantised, made, test.assessable)[m]
+    p, q = (probability(z, calibration, test.assessable, pairs_of(test))[m] for z in (plain, quantised))
+    anew = probability(quantised, made, test.assessable, pairs_of(test))[m]
     return {"joints": int(m.sum()), "equalDecisions": round(float(((p >= cut) == (q >= cut)).mean()), 5), "aurocLoss": round(auroc(y, p) - auroc(y, q), 5),
             "auprcLoss": round(auprc(y, p) - auprc(y, anew), 5), "largestLogitDifference": round(float(np.abs(plain - quantised)[m].max()), 4)}
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from jointlens_training.calibrate import calibrate, choose_thresholds, conformal_factor, fit_temperature_and_bias, hand_context, log_odds, probability
+from jointlens_training.calibrate import calibrate, choose_thresholds, conformal_factor, fit_temperature_and_bias, hand_context, log_odds, other_hand, probability
+from jointlens_training.crops import load_crops, pairs_of
 from jointlens_training.metrics import auprc, counts, ece
 
 SIGMOID = lambda z: 1 / (1 + np.exp(-z))
@@ -107,3 +108,47 @@ def test_log_odds_that_logits_carry_are_taken_out():
     free = calibrate(z, y, mask, patients, patients, "made up")
     carrying = calibrate(z - 1.5, y, mask, patients, patients, "made up", carried=np.full(11, -1.5))
     assert np.allclose(probability(z, free), probability(z - 1.5, carrying), atol=1e-4)
+
+
+def symmetric(seed, visits=600):
+    """Two hands a visit whose joints swell together left and right, in the order of crops: left, right, left, …"""
+    random = np.random.default_rng(seed)
+    shared, own = random.normal(0, 1.4, (visits, 1, 11)), random.normal(0, 0.7, (visits, 2, 11))
+    y = (shared + own - 2.2 > 0).astype(float).reshape(-1, 11)
+    z = 1.4 * y + random.normal(0, 1.2, y.shape)
+    pairs = np.arange(2 * visits) ^ 1
+    return z, y, np.repeat([f"p{i}" for i in range(visits)], 2), pairs
+
+
+def test_the_other_hand_speaks_for_the_same_joint():
+    z, y, patients, pairs = symmetric(1)
+    mask = np.ones(z.shape, bool)
+    apart, together = (calibrate(z, y, mask, patients, patients, "made up", pairs=other) for other in (None, pairs))
+    assert "pair" not in apart and together["pair"]["mirror"] > together["pair"]["across"] >= 0
+    z2, y2, _, pairs2 = symmetric(2)
+    p = probability(z2, together, pairs=pairs2)
+    assert auprc(y2.ravel(), p.ravel()) > auprc(y2.ravel(), probability(z2, apart).ravel()) + 0.03
+    assert ece(y2.ravel(), p.ravel()) < 0.03
+
+
+def test_a_hand_without_another_keeps_what_it_says_by_itself():
+    z, y, patients, pairs = symmetric(1)
+    made = calibrate(z, y, np.ones(z.shape, bool), patients, patients, "made up", pairs=pairs)
+    alone = probability(z[:1], made, pairs=np.array([-1]))
+    assert np.array_equal(alone, probability(z[:1], {key: value for key, value in made.items() if key != "pair"}))
+    unreadable = np.array([[True] * 11, [False] * 11])
+    assert np.allclose(probability(z[:2], made, unreadable, np.array([1, 0]))[0], alone[0])
+
+
+def test_a_mirrored_joint_that_cannot_be_read_is_stood_in_for_by_its_hand():
+    p, mask = np.array([[0.2] * 11, [0.9] + [0.1] * 10]), np.ones((2, 11), bool)
+    mask[1, 0] = False
+    mirror, across = other_hand(p, mask, np.array([1, 0]), 0.01)
+    assert mirror[0, 0] == pytest.approx(np.log(0.11 / 0.91)) and across[0, 0] == mirror[0, 0]
+    assert mirror[1, 3] == pytest.approx(np.log(0.21 / 0.81))
+
+
+def test_hands_of_one_visit_are_paired_left_with_right(folders):
+    crops = load_crops(folders["test"])
+    assert pairs_of(crops).tolist() == [i ^ 1 for i in range(len(crops))]
+    assert pairs_of(crops, [3, 0, 2]).tolist() == [2, -1, 0]
