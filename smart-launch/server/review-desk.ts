@@ -7,6 +7,7 @@ import type { PhotoRegion } from '../../src/joints/finding.ts'
 import { handThatSpeaks } from '../../src/joints/hand-joint-count.ts'
 import { HAND_JOINTS, type HandJoint, type Laterality } from '../../src/joints/hand-joint.ts'
 import type { Calibration, InferenceEngine } from '../../src/inference/engine/inference-engine.ts'
+import { mapWithOtherHand } from '../../src/inference/with-other-hand.ts'
 import type { ScreenedPhoto, Screening, ScreeningService } from '../../src/screening/screening.ts'
 import type { AppSession } from './app-session.ts'
 import { isPatientLaunch, maySavePhotos } from './capture-desk.ts'
@@ -86,7 +87,9 @@ export function openReviewDesk({ screenings, engine, record, calibrationOf }: Re
     async map(session: AppSession, tenant: TenantConfig, photoId: string, at: JointAt) {
       const photo = await screenedPhoto(screenings, session, tenant, photoId)
       regionOf(photo, at)
-      return maps.of({ tenant: tenant.id, photoSha256: photo.sha256, ...at }, calibrationFor(tenant), () => record.photoBytes(session, tenant, photo))
+      const calibration = calibrationFor(tenant)
+      const map = await maps.of({ tenant: tenant.id, photoSha256: photo.sha256, ...at }, calibration, () => record.photoBytes(session, tenant, photo))
+      return mapWithOtherHand(map, shownProbability(photo, at), calibration)
     },
 
     requestScreening: (session: AppSession, tenant: TenantConfig) => screenings.request(tenant.id, session.patientId, 'app'),
@@ -128,6 +131,14 @@ function regionOf(photo: ScreenedPhoto, { side, joint }: JointAt): PhotoRegion {
   const region = hand?.regions[HAND_JOINTS.indexOf(joint)]
   if (!region) throw new ScreeningError('ERR_NOT_FOUND', 'Expected a joint that this photo shows.')
   return region
+}
+
+/** What the page says of a joint that the map explains; the map itself knows its hand alone. */
+function shownProbability(photo: ScreenedPhoto, { side, joint }: JointAt): number {
+  const hand = handThatSpeaks(photo.assessment.hands.filter((one) => one.side === side))
+  const finding = hand?.joints.find((one) => one.joint === joint)
+  if (finding?.kind !== 'assessed') throw new ScreeningError('ERR_NOT_FOUND', 'Expected a joint that the model read in this photo.')
+  return finding.probability
 }
 
 function shown({ id, photoTime, findings, count, model, photos, written }: Screening) {

@@ -6,6 +6,7 @@ import { readCalibrationFile } from '../inference/calibrate.ts'
 import type { InferenceEngine } from '../inference/engine/inference-engine.ts'
 import { openEngine } from '../inference/engine/open-engine.ts'
 import { guardPhoto } from '../inference/photo-guard.ts'
+import { withOtherHand } from '../inference/with-other-hand.ts'
 import { assessedJoints, reportJson, reportText, warnings, type ReadPhoto } from './assessment-report.ts'
 import { modelDir } from './model-dir.ts'
 
@@ -44,11 +45,13 @@ export function addAssessCommand(program: Command): void {
 
 async function assess(engine: InferenceEngine, files: readonly PhotoFile[], options: AssessOptions): Promise<void> {
   const calibration = options.calibration === undefined ? engine.calibration : readCalibrationFile(options.calibration, engine.model.digest)
-  const photos: ReadPhoto[] = []
+  const read: ReadPhoto[] = []
   for (const [index, file] of files.entries()) {
     tell(`Reading ${file.name} (${index + 1} of ${files.length}) …`)
-    photos.push({ ...file, assessment: await named(file.name, () => engine.assess(file.bytes, { calibration })) })
+    read.push({ ...file, assessment: await named(file.name, () => engine.assess(file.bytes, { calibration })) })
   }
+  const weighed = withOtherHand(read.map(({ assessment }) => assessment), calibration)
+  const photos = read.map((photo, index) => ({ ...photo, assessment: weighed[index] ?? photo.assessment }))
   if (options.overlay !== undefined) await writeOverlays(engine, photos, options.overlay)
   for (const warning of warnings(photos)) process.stderr.write(`${warning}\n`)
   process.stdout.write(options.json === true ? `${JSON.stringify(reportJson(engine.model, photos, calibration))}\n` : reportText(photos, calibration))

@@ -48,7 +48,7 @@ const LARGEST_LOGIT = 30
 
 /** The labelled joints that can be read; the others are left out, never guessed. */
 async function readJoints(engine: InferenceEngine, dir: string, rows: readonly JointLabel[]): Promise<readonly LabelledJoint[]> {
-  const { context: _, ...plain } = engine.calibration
+  const { context: _, pair: __, ...plain } = engine.calibration
   const calibration: Calibration = { ...plain, ...UNCALIBRATED }
   const byPhoto = [...Map.groupBy(rows, ({ photo }) => photo)]
   const progress = openProgress(byPhoto.length)

@@ -12,6 +12,7 @@ export const calibrationSchema = z.object({
   temperature: z.number().positive(),
   bias: z.number(),
   context: z.object({ scale: z.number().positive(), weight: z.number().nonnegative(), bias: z.number(), floor: share }).optional(),
+  pair: z.object({ scale: z.number().positive(), mirror: z.number().nonnegative(), across: z.number().nonnegative(), bias: z.number(), floor: share }).optional(),
   thresholds: z.object({ f1: share, gmean: share, sensitivity90: share }),
   interval: z.object({ factor: z.number().nonnegative(), level: share }),
   /** Number of patients it was made from. */
@@ -69,8 +70,8 @@ export function readCalibrationFile(path: string, modelDigest: string): Calibrat
 }
 
 export function toCalibration(value: z.infer<typeof calibrationSchema>): Calibration {
-  const { priorLogOdds, temperature, bias, context, thresholds, interval, data } = value
-  return { priorLogOdds, temperature, bias, ...(context ? { context } : {}), thresholds, interval, data }
+  const { priorLogOdds, temperature, bias, context, pair, thresholds, interval, data } = value
+  return { priorLogOdds, temperature, bias, ...(context ? { context } : {}), ...(pair ? { pair } : {}), thresholds, interval, data }
 }
 
 function readJson(path: string): unknown {

@@ -40,8 +40,8 @@ export function fitCalibration(joints: readonly LabelledJoint[], { model, data }
     throw new ScreeningError('ERR_CALIBRATION_DATA', `Expected at least ${MIN_PER_CLASS} swollen and ${MIN_PER_CLASS} not swollen joints that can be read but received ${positives} and ${negatives}`)
   const priorLogOdds = jointLogOdds(joints)
   const scores = joints.map(({ joint, logit }) => logit + (priorLogOdds[HAND_JOINTS.indexOf(joint)] ?? 0))
-  // The model's `context` speaks of how joints swell together where it was trained: a site's calibration lets each joint speak for itself.
-  const { context: _, ...plain } = model
+  // `context` and `pair` speak of how joints swell together where the model was trained: a site's calibration lets each joint speak for itself.
+  const { context: _, pair: __, ...plain } = model
   const scaled = { ...plain, priorLogOdds, ...fitTemperatureAndBias(scores, joints.map(({ swollen }) => swollen)) }
   const rated = joints.map((joint) => ({ ...joint, probability: calibratedProbability(joint.logit, joint.joint, scaled) }))
   const groups = new Set(joints.map(({ group }) => group)).size

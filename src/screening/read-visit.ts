@@ -3,6 +3,7 @@ import { isScreeningError, type ErrorCode } from '../errors.ts'
 import { readPhotoBytes } from '../fhir/photo-sources.ts'
 import type { FhirSession } from '../fhir/session.ts'
 import type { Calibration, InferenceEngine } from '../inference/engine/inference-engine.ts'
+import { withOtherHand } from '../inference/with-other-hand.ts'
 import type { HandAssessment, JointFinding, ModelIdentity, NotAssessedReason, PhotoAssessment } from '../joints/finding.ts'
 import { visitFindings } from '../joints/hand-joint-count.ts'
 import { LATERALITIES, type Laterality } from '../joints/hand-joint.ts'
@@ -38,13 +39,21 @@ const FILE_FAULTS: readonly ErrorCode[] = ['ERR_PHOTO_TOO_LARGE', 'ERR_PHOTO_FOR
  * ERR_ENGINE_BUSY, ERR_MODEL_*.
  */
 export async function readVisit(visit: Visit, reader: VisitReader): Promise<ReadVisit> {
-  const read = new Map<string, { readonly photo: DatedPhoto; readonly screened: ScreenedPhoto }>()
+  const read = new Map<string, ReadPhoto>()
   for (const photo of visit.photos) {
     const screened = await readPhoto(photo, reader)
     if (!read.has(screened.sha256)) read.set(screened.sha256, { photo, screened })
   }
-  const photos = [...read.values()]
+  const photos = bothHands([...read.values()], reader.calibration)
   return { photos: photos.map(({ screened }) => screened), findings: findingsOf(photos) }
+}
+
+type ReadPhoto = { readonly photo: DatedPhoto; readonly screened: ScreenedPhoto }
+
+/** Readings are kept hand by hand; what the two hands of a visit say together is worked out anew from them. */
+function bothHands(photos: readonly ReadPhoto[], calibration: Calibration): readonly ReadPhoto[] {
+  const weighed = withOtherHand(photos.map(({ screened }) => screened.assessment), calibration)
+  return photos.map(({ photo, screened }, index) => ({ photo, screened: { ...screened, assessment: weighed[index] ?? screened.assessment } }))
 }
 
 async function readPhoto(photo: DatedPhoto, reader: VisitReader): Promise<ScreenedPhoto> {
@@ -87,7 +96,7 @@ function onRecordedSide(hand: HandAssessment, recorded: Laterality | undefined, 
   return { ...hand, side: recorded, joints }
 }
 
-function findingsOf(photos: readonly { readonly photo: DatedPhoto; readonly screened: ScreenedPhoto }[]): readonly JointFinding[] {
+function findingsOf(photos: readonly ReadPhoto[]): readonly JointFinding[] {
   const hands = photos.flatMap(({ screened }) => screened.assessment.hands)
   return LATERALITIES.flatMap((side) => {
     const meant = photos.filter(({ photo }) => photo.side === side || photo.side === undefined)

@@ -16,6 +16,7 @@ from jointlens_training.model import JointModel
 
 REPOSITORY = Path(__file__).parents[2]
 CONTEXT = {"scale": 0.9, "weight": 1.1, "bias": 2.0, "floor": 0.01}
+PAIR = {"scale": 0.8, "mirror": 0.5, "across": 0.2, "bias": 0.4, "floor": 0.02}
 
 
 def test_the_model_learns_what_can_be_learned(folders, bundle):
@@ -122,12 +123,17 @@ def test_the_typescript_reader_accepts_the_bundle_and_says_the_same_probabilitie
     script = f"""
       import {{ readModelBundle }} from {json.dumps(str(REPOSITORY / 'src/inference/model-bundle.ts'))}
       import {{ handProbabilities, readCalibrationFile }} from {json.dumps(str(REPOSITORY / 'src/inference/calibrate.ts'))}
+      import {{ withOtherHand }} from {json.dumps(str(REPOSITORY / 'src/inference/with-other-hand.ts'))}
       import {{ HAND_JOINTS }} from {json.dumps(str(REPOSITORY / 'src/joints/hand-joint.ts'))}
       const bundle = await readModelBundle({json.dumps(str(bundle))})
       const site = readCalibrationFile({json.dumps(str(tmp_path / 'calibration.json'))}, bundle.identity.digest)
-      const calibration = {{ ...site, context: {json.dumps(CONTEXT)} }}
+      const calibration = {{ ...site, context: {json.dumps(CONTEXT)}, pair: {json.dumps(PAIR)} }}
       const read = handProbabilities(new Map(HAND_JOINTS.slice(0, 4).map((joint, index) => [joint, index - 2])), calibration)
-      console.log(JSON.stringify({{ version: bundle.identity.version, evidence: bundle.manifest.evidence, data: site.data, p: [...read.values()] }}))
+      const whole = handProbabilities(new Map(HAND_JOINTS.map((joint, index) => [joint, 1.5 - index / 3])), calibration)
+      const hand = (side, p) => ({{ side, joints: HAND_JOINTS.map((joint) => p.has(joint)
+        ? {{ side, joint, kind: 'assessed', probability: p.get(joint), inflamed: false }} : {{ side, joint, kind: 'not-assessed', reason: 'occluded' }}) }})
+      const [left, right] = withOtherHand([{{ hands: [hand('left', read)] }}, {{ hands: [hand('right', whole)] }}], calibration).map(({{ hands }}) => hands[0].joints.map(({{ probability }}) => probability ?? null))
+      console.log(JSON.stringify({{ version: bundle.identity.version, evidence: bundle.manifest.evidence, data: site.data, p: [...read.values()], left, right }}))
     """
     (tmp_path / "read.ts").write_text(script)
     done = subprocess.run(["node", "--disable-warning=ExperimentalWarning", str(tmp_path / "read.ts")], capture_output=True, text=True, cwd=REPOSITORY)
@@ -137,3 +143,7 @@ def test_the_typescript_reader_accepts_the_bundle_and_says_the_same_probabilitie
     calibration = {**json.loads((bundle / "manifest.json").read_text())["calibration"], "context": CONTEXT}
     z, readable = np.arange(11)[None] - 2.0, np.arange(11)[None] < 4
     assert np.allclose(said["p"], probability(z, calibration, readable)[0, :4], atol=1e-12)
+    both = np.stack([z[0], 1.5 - np.arange(11) / 3])
+    p = probability(both, {**calibration, "pair": PAIR}, np.stack([readable[0], np.ones(11, bool)]), np.array([1, 0]))
+    assert np.allclose(said["left"][:4], p[0, :4], atol=1e-12) and said["left"][4:] == [None] * 7
+    assert np.allclose(said["right"], p[1], atol=1e-12)

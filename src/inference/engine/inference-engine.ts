@@ -11,6 +11,8 @@ export interface Calibration {
   readonly bias: number
   /** What the hand's other joints add; absent where each joint speaks for itself alone. */
   readonly context?: HandContext
+  /** What the other hand of the visit adds; absent where each hand speaks for itself alone. */
+  readonly pair?: OtherHand
   /** Calibrated probability at or above which a joint counts as inflamed (t_F1), and the screening thresholds. */
   readonly thresholds: { readonly f1: number; readonly gmean: number; readonly sensitivity90: number }
   readonly interval: CountInterval
@@ -25,6 +27,19 @@ export interface Calibration {
 export interface HandContext {
   readonly scale: number
   readonly weight: number
+  readonly bias: number
+  readonly floor: number
+}
+
+/**
+ * RA is roughly symmetric: with p by the hand itself, q the same joint of the other hand (its mean where that joint cannot be read), r the
+ * mean of the other hand's readable joints and L(x) = log((x + floor) / (1 - x + floor)),
+ * `p' = sigmoid(scale log(p / (1 - p)) + mirror L(q) + across L(r) + bias)`.
+ */
+export interface OtherHand {
+  readonly scale: number
+  readonly mirror: number
+  readonly across: number
   readonly bias: number
   readonly floor: number
 }
