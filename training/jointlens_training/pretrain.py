@@ -13,6 +13,7 @@ from torch import nn
 from . import device
 from .augment import augment, normalise
 from .crops import JOINTS, digest, load_crops
+from .healthy_photos import healthy_crops
 from .model import JointModel
 from .run_log import RunLog, command_line, commit_of
 from .train import pictures, save, warm_cosine
@@ -20,10 +21,14 @@ from .train import pictures, save, warm_cosine
 
 @dataclass(frozen=True)
 class Knobs:
-    data: str = "runs/v1/train-crops"
+    data: str = "runs/v2/train-crops"
+    photos: str = ""  # instead of data: a folder of healthy hands, 11k Hands layout or pictures of any name, cut into <out>/crops
+    whole: int = 224  # sizes of the crops cut from photos, pixels
+    local: int = 64
     out: str = "runs/v1/pretrained"
     method: str = "simsiam"  # simsiam, vicreg
     healthy_only: bool = True  # hands without any joint labelled swollen
+    other_photo: float = 0.5  # share of the pairs whose second view is another photo of the same hand, where there is one
     epochs: int = 10
     batch: int = 16  # hands; 11 times as many joint crops
     lr: float = 0.05
@@ -95,7 +100,8 @@ def pretrain(knobs):
     random = torch.Generator().manual_seed(knobs.seed)
     at = device.chosen(knobs.device)
     changes = device.dice(at, random)
-    crops = load_crops(knobs.data)
+    data = healthy_crops(knobs.photos, knobs.out, knobs.whole, knobs.local) if knobs.photos else knobs.data
+    crops = load_crops(data)
     rows = np.flatnonzero((crops.labels * crops.mask).sum(1) == 0) if knobs.healthy_only else np.arange(len(crops))
     if len(rows) < knobs.batch:
         raise ValueError(f"Expected at least {knobs.batch} hands to learn from but received {len(rows)}; healthy_only=false takes all")
@@ -105,25 +111,26 @@ def pretrain(knobs):
     optimiser = torch.optim.SGD(learned, lr=knobs.lr, momentum=0.9, weight_decay=knobs.weight_decay)
     steps = knobs.epochs * (len(rows) // knobs.batch)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: warm_cosine(step, steps))
-    training = {"command": command_line(), "seed": knobs.seed, "commit": commit_of(), "dataSha256": digest(knobs.data)}
+    training = {"command": command_line(), "seed": knobs.seed, "commit": commit_of(), "dataSha256": digest(data)}
     log = RunLog(knobs.out, **training, knobs=asdict(knobs), device=str(at), hands=len(rows))
-    checkpoint, first = Path(knobs.out) / "checkpoint.pt", 0
+    checkpoint, first_epoch = Path(knobs.out) / "checkpoint.pt", 0
+    same_hand = photos_of_each_hand(crops, rows)
     if knobs.resume and checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True, map_location=at)
         for part, name in ((model, "model"), (heads, "heads"), (optimiser, "optimiser"), (schedule, "schedule")):
             part.load_state_dict(state[name])
         random.set_state(state["random"].cpu())
         changes.set_state(state["changes"].cpu())
-        first = state["epoch"] + 1
+        first_epoch = state["epoch"] + 1
 
-    for epoch in range(first, knobs.epochs):
+    for epoch in range(first_epoch, knobs.epochs):
         model.train()
         losses = []
         for batch in torch.tensor(rows)[torch.randperm(len(rows), generator=random)].split(knobs.batch):
             if len(batch) < knobs.batch:
                 continue
-            whole, local = pictures(crops, np.sort(batch.numpy()), at)
-            views = [augment(whole, local, changes, flip=0.0) for _ in range(2)]
+            first = np.sort(batch.numpy())
+            views = [augment(*pictures(crops, view, at), changes, flip=0.0) for view in (first, second_photos(first, same_hand, knobs.other_photo, random))]
             loss = 0.0
             for name, side in (("whole", 0), ("local", 1)):
                 with device.multiplied(at, knobs.precision):
@@ -143,6 +150,27 @@ def pretrain(knobs):
     model.cpu()
     encoders = {"whole": model.whole.state_dict(), "local": model.local.state_dict()}
     save(Path(knobs.out) / "encoders.pt", {"encoders": encoders, "knobs": asdict(knobs), "training": training})
+
+
+def photos_of_each_hand(crops, rows):
+    """{row: rows of the same person's same hand, itself included}."""
+    hands = {}
+    for row in rows:
+        hands.setdefault((crops.patients[row], crops.rows[row].get("side")), []).append(int(row))
+    return {row: same for same in hands.values() for row in same}
+
+
+def second_photos(rows, same_hand, share, random):
+    """
+    For each of rows the row of its second view: itself, or, for `share` of those that have one, another photo of the same hand (similar hands
+    in other pictures teach more than two changes of one picture: SiMHand, ICLR 2025).
+    """
+    chosen = []
+    for row in rows:
+        others = [other for other in same_hand[int(row)] if other != row]
+        take = bool(others) and float(torch.rand(1, generator=random)) < share
+        chosen.append(others[int(torch.randint(len(others), (1,), generator=random))] if take else int(row))
+    return np.array(chosen)
 
 
 def flat(pictures):
