@@ -51,7 +51,7 @@ class Knobs:
 
 
 SCRATCH = {"loss": "bce", "sampler": "hand", "smooth": 0.0, "pretrained": ""}  # what one would try first
-METHOD = {"loss": "logit-adjusted", "sampler": "patient", "smooth": 0.02}  # and `pretrained`
+METHOD = {"loss": "logit-adjusted", "sampler": "patient", "smooth": 0.02, "grades": 0.5}  # and `pretrained`
 # Training knobs of every network. `retrained` is the method's network with a new classifier.
 ARMS = {
     "local-scratch": {**SCRATCH, "branches": "local"},
@@ -61,6 +61,7 @@ ARMS = {
     "retrained": METHOD,
     "no-pretraining": {**METHOD, "pretrained": ""},
     "bce": {**METHOD, "loss": "bce", "smooth": 0.0},
+    "no-grades": {**METHOD, "grades": 0.0},
     "mix": {**METHOD, "fusion": "mix"},
     "weighted-bce": {**METHOD, "loss": "weighted-bce"},
     "focal": {**METHOD, "loss": "focal"},
@@ -68,11 +69,11 @@ ARMS = {
     "ldam": {**METHOD, "loss": "ldam"},
     "aucm": {**METHOD, "loss": "aucm"},
     "positive-sampler": {**METHOD, "sampler": "positive"},
-    "mixup": {**METHOD, "mixup": 0.2},
+    "mixup": {**METHOD, "mixup": 0.2, "grades": 0.0},
     "local-only": {**METHOD, "branches": "local"},
     "global-only": {**METHOD, "branches": "global"},
-    "background": {**METHOD, "control": "background"},
-    "shuffled": {**METHOD, "control": "shuffled"},
+    "background": {**METHOD, "control": "background", "grades": 0.0},
+    "shuffled": {**METHOD, "control": "shuffled", "grades": 0.0},
 }
 BASELINES = ("local-scratch", "global-scratch", "both-scratch")
 SETTINGS = {"bundled": BASELINES, "balanced": tuple(ARMS), "clinic": (*BASELINES, "method", "retrained", "no-pretraining", "bce", "positive-sampler")}
@@ -90,6 +91,7 @@ ROWS = (
     ("M less pretraining", "no-pretraining", "context"),
     ("M less imbalance loss (BCE)", "bce", "context"),
     ("M, classifier retrained", "retrained", "context"),
+    ("M less the grade head", "no-grades", "context"),
     ("M less global", "local-only", "context"),
     ("M less local", "global-only", "context"),
     ("M, fusion mix", "mix", "context"),
@@ -99,7 +101,7 @@ ROWS = (
     ("M, LDAM with deferred weights", "ldam", "context"),
     ("M, AUC margin", "aucm", "context"),
     ("M, half of the draws with a swollen joint", "positive-sampler", "context"),
-    ("M with mixup 0.2", "mixup", "context"),
+    ("M less the grade head, with mixup 0.2", "mixup", "context"),
     ("control: hand hidden in training and test", "background", "tuned"),
     ("control: M, joints hidden in the test", "method/joints-hidden", "tuned"),
     ("control: shuffled labels", "shuffled", "tuned"),

@@ -29,6 +29,7 @@ class Crops:
     mask: np.ndarray  # [N,11] bool, True where the joint is assessable and has a label
     labels: np.ndarray  # [N,11] f32, what the reader said: 1 swollen
     truth: np.ndarray  # [N,11] f32, what the generator did; equals labels where it is not known
+    grades: np.ndarray  # [N,11] f32, swelling grade 0 to 3; nan where it is not known
     patients: np.ndarray  # [N] str
     rows: list  # [N] dict, index.jsonl
 
@@ -65,10 +66,12 @@ def load_crops(folder):
         raise ValueError(f"Expected hands in {folder} but found none")
     labels, known = _labels(rows, "label")
     truth, true_known = _labels(rows, "trueLabel")
+    grades, grade_known = _labels(rows, "swelling")
     patients = np.array([str(row["patient"]) for row in rows])
     assessable = np.asarray(mask).astype(bool)
     return Crops(folder, whole, local, np.asarray(xy), assessable, assessable & known, labels,
-                 np.where(true_known, truth, labels).astype(np.float32), patients, rows)
+                 np.where(true_known, truth, labels).astype(np.float32),
+                 np.where(grade_known, grades, np.nan).astype(np.float32), patients, rows)
 
 
 @dataclass(frozen=True)

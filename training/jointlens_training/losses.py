@@ -71,6 +71,16 @@ def aucm(logits, labels, mask, margin=1.0, **_):
     return spread(yes, a) + spread(no, b) + F.relu(margin - (a - b)) ** 2
 
 
+def ordinal(log_odds, grades, mask):
+    """
+    Cross-entropy of "at least grade 1, 2, 3" (Frank and Hall, ECML 2001) over the joints with a grade: log_odds [B,11,3], grades [B,11] (nan where
+    not known), mask [B,11] -> scalar.
+    """
+    known = mask * torch.isfinite(grades)
+    reached = (torch.nan_to_num(grades)[..., None] >= torch.arange(1, log_odds.shape[-1] + 1, device=grades.device)).float()
+    return masked_mean(F.binary_cross_entropy_with_logits(log_odds, reached, reduction="none").mean(-1), known)
+
+
 LOSSES = {"logit-adjusted": logit_adjusted, "bce": bce, "weighted-bce": weighted_bce, "focal": focal, "asymmetric": asymmetric,
           "ldam": ldam, "aucm": aucm}
 # Their logits hold the log-odds of the training prevalence, which calibration must take out before it puts the natural ones in.

@@ -57,6 +57,9 @@ TIERS = {
 }
 
 
+GRADES = 3  # of swelling, above none
+
+
 class JointModel(nn.Module):
     """
     whole [N,3,S,S] and local [N,11,3,h,h], normalised -> logit [N,11]. A row depends on its own hand only.
@@ -78,9 +81,15 @@ class JointModel(nn.Module):
         self.joint = nn.Parameter(torch.randn(len(JOINTS), hidden) * 0.1)
         self.mix = Attention(hidden) if fusion == "mix" else nn.Identity()
         self.head = nn.Sequential(nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, 1))
+        self.grade = nn.Sequential(nn.ReLU(), nn.Linear(hidden, GRADES))  # learns beside the logit where grades are known; never exported
 
     def forward(self, whole, local):
         return self.head(self.tokens(whole, local)).squeeze(2)
+
+    def with_grades(self, whole, local):
+        """-> logit [N,11] and log-odds [N,11,3] that the swelling is of grade 1, 2 and 3 at least."""
+        tokens = self.tokens(whole, local)
+        return self.head(tokens).squeeze(2), self.grade(tokens)
 
     def tokens(self, whole, local):
         """What the classifier sees of each joint: [N,11,hidden]."""

@@ -10,7 +10,7 @@ from . import device
 from .augment import augment, normalise, to_planes
 from .controls import hide_hand, shuffle_labels
 from .crops import digest, joint_prevalence, load_crops, split_by_patient
-from .losses import LOSSES, smooth_negatives
+from .losses import LOSSES, ordinal, smooth_negatives
 from .metrics import auprc, auroc
 from .model import JointModel, parameters_of
 from .run_log import RunLog, command_line, commit_of
@@ -26,6 +26,8 @@ class Knobs:
     tier: str = "S"  # size of the encoders: S, or B where a GPU trains
     loss: str = "logit-adjusted"  # see losses.py
     sampler: str = "patient"  # patient: every patient equally often; hand: every hand once; positive: half of the draws from hands with a swollen joint
+    target: str = "label"  # label: what readers wrote down; truth: what the generator did, where it is known
+    grades: float = 0.0  # weight of the swelling grade as a second thing to learn, where it is known; 0: off
     control: str = ""  # negative controls (controls.py): background: the hand is hidden; shuffled: labels are dealt anew
     patients: int = 0  # learn from so many only, drawn by the seed; 0: all
     epochs: int = 20
@@ -58,7 +60,11 @@ def train(knobs):
     if knobs.patients:
         kept = some_patients(crops.patients, kept, knobs.patients, knobs.seed)
     assert knobs.control in ("", "background", "shuffled"), knobs.control
-    taught = shuffle_labels(crops.labels, crops.mask, knobs.seed) if knobs.control == "shuffled" else crops.labels
+    assert knobs.target in ("label", "truth"), knobs.target
+    assert not (knobs.grades and (knobs.mixup or knobs.control)), "Expected grades without mixup and controls: they would not belong to the blended or hidden hands"
+    taught = crops.truth if knobs.target == "truth" else crops.labels
+    if knobs.control == "shuffled":
+        taught = shuffle_labels(taught, crops.mask, knobs.seed)
     hide = hide_hand if knobs.control == "background" else None
     prevalence = torch.tensor(joint_prevalence(crops.labels[kept], crops.mask[kept]), dtype=torch.float32, device=at)
     model, mean = build(knobs).to(at), build(knobs).to(at)
@@ -94,8 +100,10 @@ def train(knobs):
             if knobs.mixup:
                 whole, local, labels = mix_hands(whole, local, labels, knobs.mixup, random)
             with device.multiplied(at, knobs.precision):
-                logits = model(*prepared(whole, local))
+                logits, graded = model.with_grades(*prepared(whole, local))
             loss = LOSSES[knobs.loss](logits.float(), labels, mask, prevalence=prevalence, late=epoch >= 0.8 * knobs.epochs)
+            if knobs.grades:
+                loss = loss + knobs.grades * ordinal(graded.float(), torch.tensor(crops.grades[rows], device=at), mask)
             assert torch.isfinite(loss), f"Expected a finite loss but received {loss.item()} in epoch {epoch}"
             optimiser.zero_grad()
             loss.backward()

@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 
-from jointlens_training.losses import asymmetric, aucm, bce, focal, ldam, logit_adjusted, smooth_negatives, weighted_bce
+from jointlens_training.losses import asymmetric, aucm, bce, focal, ldam, logit_adjusted, ordinal, smooth_negatives, weighted_bce
 
 ONE = torch.ones(1, 1)
 softplus = lambda x: math.log1p(math.exp(x))
@@ -73,3 +73,9 @@ def test_the_auc_margin_loss_is_spread_of_both_classes_and_the_missing_distance(
 
 def test_only_negatives_are_smoothed():
     assert smooth_negatives(torch.tensor([0.0, 1.0]), 0.02).tolist() == pytest.approx([0.02, 1.0])
+
+
+def test_the_grade_loss_asks_at_least_1_2_3_of_joints_whose_grade_is_known():
+    log_odds, grades = torch.tensor([[[2.0, 1.0, -1.0], [5.0, 5.0, 5.0]]]), torch.tensor([[2.0, float("nan")]])
+    assert ordinal(log_odds, grades, torch.ones(1, 2)).item() == pytest.approx((softplus(-2) + softplus(-1) + softplus(-1)) / 3)
+    assert ordinal(log_odds, grades, torch.tensor([[0.0, 1.0]])).item() == 0
