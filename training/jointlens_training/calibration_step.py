@@ -15,8 +15,8 @@ from .train import load_model, predict
 
 @dataclass(frozen=True)
 class Knobs:
-    data: str = "runs/v1/calibration-crops"
-    model: str = "runs/v1/model"
+    data: str = "runs/v2/calibration-crops"
+    model: str = "runs/v2/model"
     context: bool = True  # let the hand's other joints speak too (calibrate.py)
     name: str = "synthetic patients, computer-made hands at natural prevalence"
 

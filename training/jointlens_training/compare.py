@@ -31,11 +31,11 @@ from .run_log import command_line, commit_of
 @dataclass(frozen=True)
 class Knobs:
     bundle: str = str(REPOSITORY / "models" / "hand-joints" / "0.1.0")  # the method of `bundled`
-    bundled: str = "runs/v1/train-crops"
-    balanced: str = "runs/v1/train-300-crops"
-    clinic: str = "runs/v1/natural-600-crops"
-    calibration: str = "runs/v1/calibration-200-crops"
-    test: str = "runs/v1/test-300-crops"
+    bundled: str = "runs/v2/train-crops"
+    balanced: str = "runs/v2/train-300-crops"
+    clinic: str = "runs/v2/natural-600-crops"
+    calibration: str = "runs/v2/calibration-200-crops"
+    test: str = "runs/v2/test-300-crops"
     pretrained: str = "runs/compare/pretrained/encoders.pt"  # of `pretrain`
     out: str = "runs/compare"
     bundled_epochs: int = 14

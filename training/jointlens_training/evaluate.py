@@ -1,6 +1,7 @@
 """
 Held-out figures beside trivial baselines, with patient-bootstrap intervals: results/summary.json (fields of `npm run evaluate`) and
-results/evaluation.md. What was not measured is null, with a note.
+results/evaluation.md. What was not measured is null, with a note. Judges a training run (`--model`) or, as anybody can do again, a bundle as it
+ships with the calibration in its manifest (`--bundle`); the trivial baselines then learn from the calibration patients.
 """
 import hashlib
 import json
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from .baselines import background_control, background_scores, colour_scores, within_joint_auroc
+from .bundle_weights import load_bundle
 from .calibrate import choose_thresholds, probability
 from .controls import hide_hand
 from .crops import GROUPS, JOINTS, digest, joint_prevalence, load_crops, pairs_of
@@ -26,10 +28,11 @@ AGES = {"20 to 39 years": (20, 39), "40 to 59 years": (40, 59), "60 years and mo
 
 @dataclass(frozen=True)
 class Knobs:
-    train: str = "runs/v1/train-crops"
-    calibration: str = "runs/v1/calibration-crops"
-    test: str = "runs/v1/test-crops"
-    model: str = "runs/v1/model"
+    train: str = "runs/v2/train-crops"
+    calibration: str = "runs/v2/calibration-crops"
+    test: str = "runs/v2/test-crops"
+    model: str = "runs/v2/model"
+    bundle: str = ""  # a bundle instead of train and model
     repeats: int = 2000
     results: str = str(RESULTS)
 
@@ -45,10 +48,10 @@ class Scored:
 
 
 def evaluate(knobs):
-    model, saved = load_model(Path(knobs.model) / "model.pt")
-    calibration = json.loads((Path(knobs.model) / "calibration.json").read_text())
-    train, cal, test = (load_crops(folder) for folder in (knobs.train, knobs.calibration, knobs.test))
-    refuse_shared_patients(train=train, calibration=cal, test=test)
+    model, training, calibration, sha256 = subject(knobs)
+    cal, test = load_crops(knobs.calibration), load_crops(knobs.test)
+    train = cal if knobs.bundle else load_crops(knobs.train)
+    refuse_shared_patients(calibration=cal, test=test, **({} if knobs.bundle else {"train": train}))
     m, y = test.mask, test.labels
     logits = predict(model, test)
     p = probability(logits, calibration, test.assessable, pairs_of(test))
@@ -60,7 +63,7 @@ def evaluate(knobs):
     print(f"{len(test)} test hands, {m.sum()} joints; intervals from {knobs.repeats} patient bootstraps", flush=True)
     table = [figures(row, y[m], patients, knobs.repeats) for row in rows]
     blanked = predict(model, test, change=hide_hand)
-    control = background_control(train, cal, test)
+    control = background_control(*([] if knobs.bundle else [train]), cal, test)
     visit = counts(y, p, m, test.visits(), calibration["thresholds"]["f1"], calibration["interval"]["factor"])
     part = lambda key, bands: by_part(test, key, bands, m, ours, patients, knobs.repeats)
     tones = part("skinTone", TONES)
@@ -85,8 +88,8 @@ def evaluate(knobs):
         "perSkinTone": tones, "perAge": part("age", AGES), "perSex": part("sex", None), "perMesh": part("mesh", None),
         "slices": hard_slices(test, p, m, calibration), "unread": unread(knobs.test, test),
         **of_other_steps(Path(knobs.results)), "transferAuroc": None, "transferFalseAlarms": None,
-        "modelSha256": hashlib.sha256((Path(knobs.model) / "model.pt").read_bytes()).hexdigest(), "calibration": calibration,
-        "training": saved["training"], "evaluation": {"command": command_line(), "commit": commit_of()},
+        "modelSha256": sha256, "calibration": calibration,
+        "training": training, "evaluation": {"command": command_line(), "commit": commit_of()},
     }
     summary["notes"] = notes(summary)
     out = Path(knobs.results)
@@ -96,6 +99,17 @@ def evaluate(knobs):
     (out / "evaluation.md").write_text(report(summary, table))
     print((out / "evaluation.md").read_text(), flush=True)
     return summary
+
+
+def subject(knobs):
+    """-> (network, how it was trained, its calibration, SHA-256 of its file: model.pt of a run, manifest.json of a bundle)."""
+    hashed = lambda path: hashlib.sha256(path.read_bytes()).hexdigest()
+    if knobs.bundle:
+        model, manifest = load_bundle(knobs.bundle)
+        return model, manifest["training"], manifest["calibration"], hashed(Path(knobs.bundle) / "manifest.json")
+    folder = Path(knobs.model)
+    model, saved = load_model(folder / "model.pt")
+    return model, saved["training"], json.loads((folder / "calibration.json").read_text()), hashed(folder / "model.pt")
 
 
 def refuse_shared_patients(**folders):

@@ -26,8 +26,8 @@ LANDMARKS = "@mediapipe/hands@0.4.1675469240"
 
 @dataclass(frozen=True)
 class Knobs:
-    model: str = "runs/v1/model"
-    golden: str = "runs/v1/test-crops"  # crops, two of whose hands become the golden inputs; or a bundle, whose golden hands serve again
+    model: str = "runs/v2/model"
+    golden: str = "runs/v2/test-crops"  # crops, two of whose hands become the golden inputs; or a bundle, whose golden hands serve again
     summary: str = str(Path(__file__).parents[1] / "results" / "summary.json")
     version: str = "0.1.0"
     serial: int = 1
@@ -152,7 +152,7 @@ def sha256(content):
 
 @dataclass(frozen=True)
 class DemoKnobs:
-    model: str = "runs/v1/model"
+    model: str = "runs/v2/model"
     bundle: str = str(REPOSITORY / "models" / "hand-joints" / "0.1.0")
     out: str = str(REPOSITORY / "demo" / "calibration.json")
 

@@ -25,7 +25,7 @@ class Knobs:
     photos: str = ""  # instead of data: a folder of healthy hands, 11k Hands layout or pictures of any name, cut into <out>/crops
     whole: int = 224  # sizes of the crops cut from photos, pixels
     local: int = 64
-    out: str = "runs/v1/pretrained"
+    out: str = "runs/v2/pretrained"
     method: str = "simsiam"  # simsiam, vicreg
     healthy_only: bool = True  # hands without any joint labelled swollen
     other_photo: float = 0.5  # share of the pairs whose second view is another photo of the same hand, where there is one

@@ -30,9 +30,9 @@ TOLERANCE = 0.05  # of a golden logit; processors without VNNI round int8 sums d
 @dataclass(frozen=True)
 class Knobs:
     bundle: str = str(REPOSITORY / "models" / "hand-joints" / "0.1.0")
-    activations: str = "runs/v1/train-crops"  # ranges of activations: training hands
-    calibration: str = "runs/v1/calibration-crops"
-    test: str = "runs/v1/test-crops"  # equality with float32 is measured here
+    activations: str = "runs/v2/train-crops"  # ranges of activations: training hands
+    calibration: str = "runs/v2/calibration-crops"
+    test: str = "runs/v2/test-crops"  # equality with float32 is measured here
     hands: int = 128  # for the ranges
     percentile: float = 99.99  # of an activation; the few above it saturate
     out: str = ""  # empty: beside the bundle, <version>-int8

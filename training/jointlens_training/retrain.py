@@ -16,8 +16,8 @@ from .train import Knobs as TrainKnobs, some_patients, load_model, pictures, pre
 
 @dataclass(frozen=True)
 class Knobs:
-    model: str = "runs/v1/model"
-    out: str = "runs/v1/model-retrained"
+    model: str = "runs/v2/model"
+    out: str = "runs/v2/model-retrained"
     epochs: int = 10
     batch: int = 512  # joints, half of them swollen
     lr: float = 1e-3

@@ -18,8 +18,8 @@ from .run_log import RunLog, command_line, commit_of
 
 @dataclass(frozen=True)
 class Knobs:
-    data: str = "runs/v1/train-crops"
-    out: str = "runs/v1/model"
+    data: str = "runs/v2/train-crops"
+    out: str = "runs/v2/model"
     pretrained: str = ""  # checkpoint of `pretrain`; empty: from scratch
     branches: str = "both"  # both, local, global
     fusion: str = "paper"  # paper, mix
