@@ -44,7 +44,7 @@ function run(command: string, parameters: readonly string[]): void {
 function missedBars(figures: Record<string, unknown>): readonly string[] {
   const number = (name: string) => (typeof figures[name] === 'number' ? figures[name] : Number.NaN)
   const low = (name: string) => Number((figures[name] as { low?: number } | null)?.low ?? Number.NaN)
-  const fewShot = (figures.fewShot ?? []) as readonly { people: number, pretrained: number, scratch: number }[]
+  const fewShot = (figures['fewShot'] ?? []) as readonly { people: number, pretrained: number, scratch: number }[]
   const bars: readonly (readonly [string, boolean])[] = [
     ['F1 0.20 above the single branch', number('deltaF1SingleBranch') >= 0.2],
     ['G-mean 0.25 above the single branch', number('deltaGmeanSingleBranch') >= 0.25],
