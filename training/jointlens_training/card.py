@@ -39,6 +39,12 @@ def site_attributes(summary):
     }
 
 
+def meshes_of(training):
+    """In words; earlier runs did not name their one mesh."""
+    names = training.get("meshes") or ["webxr"]
+    return f"{'one hand mesh' if len(names) == 1 else f'{len(names)} kinds of hand mesh'} ({', '.join(names)})"
+
+
 def source_attributes(summary, version):
     """-> {name, version, evidence, status, sourceAttributes: {31 keys}}. Empty texts are refused."""
     data, training = summary["data"], summary["training"]
@@ -61,7 +67,7 @@ def source_attributes(summary, version):
         "cautionedUse": "No diagnosis, no classification of RA, no treatment decision, no triage by the number alone; no children; no palmar views; not for other causes of swelling",
         "knownRisks": "Misses swelling, most of all mild swelling; takes bony nodes and redness for swelling; may under-count when many joints are swollen; cannot see tenderness; behaves in unknown ways on real patients",
         "trainingCriteria": f"{training.get('patients', NOT_AVAILABLE)} computer-made patients, {training.get('hands', NOT_AVAILABLE)} hands seen from the back, "
-                            f"{training['positiveRate']:.0%} of joints swollen by design, one hand mesh in varied builds; no real photographs" if "positiveRate" in training else NOT_AVAILABLE,
+                            f"{training['positiveRate']:.0%} of joints swollen by design, {meshes_of(training)} in varied builds; no real photographs" if "positiveRate" in training else NOT_AVAILABLE,
         "inputVariables": "None of race, ethnicity, language, sexual orientation, gender identity, sex, date of birth, social determinants or health status is an input; the photograph and the joint's place are",
         "trainingDemographics": "Skin tones Monk 1 to 10 in equal shares and ages 20 to 86 as a renderer draws them; not representative of people",
         "trainingRelevance": "Low: made to resemble phone photographs of the back of a hand; no clinic, no patient",
@@ -105,6 +111,7 @@ def model_card(summary, card, calibration, version):
         "arXiv 2602.14365, which has no published code or weights. "
         "The calibrated probability is sigmoid((logit + prior log-odds of the joint) / temperature + bias)"
         + (", then weighed with the mean probability of the hand's other readable joints, because RA swells several joints of a hand or none" if "context" in calibration else "")
+        + (", then with the same joint and the mean of the other hand of the visit, because RA is roughly symmetric" if "pair" in calibration else "")
         + "; priors and thresholds stand in the manifest, not in the network.", "",
         f"Trained with `{training['command']}` (seed {training['seed']}, commit {training['commit']}, data {training['dataSha256'][:12]}…).", "",
         f"## Held-out figures ({data['evidence']})", "",
