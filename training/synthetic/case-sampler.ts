@@ -1,7 +1,7 @@
 import { LATERALITIES, jointGroup } from '../../src/joints/hand-joint.ts'
 import type { HandJoint, Laterality } from '../../src/joints/hand-joint.ts'
 import type {
-  Background, CameraPlace, Grade, HandCase, Identity, JointState, JointStates, Light, Pose, Sensor
+  Background, BodyShape, CameraPlace, Grade, HandCase, Identity, JointState, JointStates, Light, MeshName, Pose, Sensor
 } from './hand-case.ts'
 import { hashSeed, randomFrom } from './random.ts'
 import type { Random } from './random.ts'
@@ -28,7 +28,8 @@ const JOINT_LIKING: Readonly<Record<HandJoint, number>> = {
   wrist: 1.3, mcp1: 0.8, mcp2: 1.3, mcp3: 1.2, mcp4: 0.85, mcp5: 0.95, ip1: 0.75, pip2: 1.05, pip3: 1.2, pip4: 0.95, pip5: 0.65
 }
 
-export function sampleIdentity(key: PatientKey): Identity {
+/** `meshes`: each patient's hands are made from one of them, with even odds. */
+export function sampleIdentity(key: PatientKey, meshes: readonly MeshName[] = ['webxr']): Identity {
   const seed = hashSeed(key.seed, key.split, key.patient, 'identity')
   const random = randomFrom(seed)
   const ageYears = Math.round(random.between(20, 86))
@@ -39,8 +40,12 @@ export function sampleIdentity(key: PatientKey): Identity {
   const hairy = random.chance(sex === 'male' ? 0.65 : 0.25)
   const thickness = sex === 'male' ? 1.06 : 1
   const length = random.between(0.93, 1.06)
+  const mesh = ownStream(key, 'mesh').pick(meshes)
+  const lengths = ownStream(key, 'finger lengths')
+  // The older mesh keeps its fingers as they were first drawn.
+  const ownLength = () => mesh === 'webxr' ? 1 : lengths.normal(1, 0.03)
   return {
-    seed, ageYears, sex, monkTone,
+    seed, ageYears, sex, monkTone, mesh, shape: sampleBodyShape(ownStream(key, 'shape'), sex),
     skin: {
       age, melanin,
       haemoglobin: random.between(0.5, 1), blotches: random.between(0.05, 0.25),
@@ -51,8 +56,23 @@ export function sampleIdentity(key: PatientKey): Identity {
     },
     build: {
       fingerThickness: thickness * random.between(0.9, 1.11), palmWidth: random.between(0.94, 1.06),
-      fingerLength: FINGERS.map(() => length * random.between(0.985, 1.015))
+      fingerLength: FINGERS.map(() => length * random.between(0.985, 1.015) * ownLength())
     }
+  }
+}
+
+/** Random numbers of their own for traits that were added later, so that no older trait of the patient changes. */
+const ownStream = ({ seed, split, patient }: PatientKey, trait: string): Random =>
+  randomFrom(hashSeed(seed, split, patient, 'identity', trait))
+
+/** Hand lengths of 189 ± 9 mm in men and 174 ± 8 mm in women come out of these sizes (MakeHuman's hands are 174 mm). */
+function sampleBodyShape(random: Random, sex: Identity['sex']): BodyShape {
+  const stout = random.chance(0.3)
+  return {
+    size: sex === 'male' ? random.normal(1.08, 0.05) : random.normal(1, 0.045),
+    ancestry: random.between(-0.15, 1.15), stoutness: stout ? random.between(0.25, 0.9) : random.between(0, 0.2),
+    leanness: stout ? 0 : random.between(0, 0.7), strength: random.between(-0.1, 0.8),
+    fingerDiameter: Math.min(1.2, Math.max(-0.8, random.normal(0, 0.5)))
   }
 }
 
@@ -60,8 +80,10 @@ export function sampleIdentity(key: PatientKey): Identity {
 export const melaninOf = (monkTone: number): number => 0.17 * (3 / 0.17) ** ((monkTone - 1) / 9)
 
 /** Both hands of one visit. Later visits keep the identity; their disease activity is drawn anew around the patient's own. */
-export function sampleVisit(key: PatientKey, visit: number, prevalence: Prevalence): Record<Laterality, HandCase> {
-  const identity = sampleIdentity(key)
+export function sampleVisit(
+  key: PatientKey, visit: number, prevalence: Prevalence, meshes?: readonly MeshName[]
+): Record<Laterality, HandCase> {
+  const identity = sampleIdentity(key, meshes)
   const joints = sampleDisease(key, visit, prevalence, identity)
   const scene = randomFrom(hashSeed(key.seed, key.split, key.patient, visit, 'scene'))
   const background = sampleBackground(scene), light = sampleLight(scene), sensor = sampleSensor(scene)

@@ -9,9 +9,9 @@ const RINGS = 9, RING_STEP_MM = 16, CAP_MM = 13, WRIST_REACH_MM = 45
  */
 export function addForearm(mesh: SkinnedMesh): SkinnedMesh {
   const lowest = Math.min(...mesh.positions.map((p) => p[1]))
-  const triangles = withoutCap(mesh, lowest + CAP_MM)
+  const { triangles, uv } = withoutCap(mesh, lowest + CAP_MM)
   const rim = openRim(mesh, triangles, lowest + WRIST_REACH_MM)
-  if (rim.length === 0) return { ...mesh, triangles }
+  if (rim.length === 0) return { ...mesh, triangles, ...(mesh.uv ? { uv } : {}) }
   const positions = [...mesh.positions], weights = [...mesh.weights]
   const centre = [0, 1, 2].map((axis) => rim.reduce((sum, v) => sum + positions[v]![axis]!, 0) / rim.length)
   let previous = rim
@@ -27,7 +27,8 @@ export function addForearm(mesh: SkinnedMesh): SkinnedMesh {
     }
     previous = current
   }
-  return { ...mesh, positions, weights, triangles }
+  for (let corner = uv.length / 2; mesh.uv && corner < triangles.length; corner++) uv.push(NaN, NaN)
+  return { ...mesh, positions, weights, triangles, ...(mesh.uv ? { uv } : {}) }
 }
 
 /** The forearm first flares from the wrist, then narrows again; the ragged rim levels out over two rings. */
@@ -41,14 +42,18 @@ function ringPoint(p: Vec3, centre: Vec3, ring: number): Vec3 {
   ]
 }
 
-function withoutCap({ positions, triangles }: SkinnedMesh, belowMm: number): number[] {
-  const kept: number[] = []
+function withoutCap(
+  { positions, triangles, uv }: SkinnedMesh, belowMm: number
+): { triangles: number[], uv: number[] } {
+  const kept: number[] = [], keptUv: number[] = []
   for (let t = 0; t < triangles.length; t += 3) {
     const corners = [triangles[t]!, triangles[t + 1]!, triangles[t + 2]!]
     const middle = corners.reduce((sum, v) => sum + positions[v]![1], 0) / 3
-    if (middle >= belowMm) kept.push(...corners)
+    if (middle < belowMm) continue
+    kept.push(...corners)
+    if (uv) keptUv.push(...uv.slice(2 * t, 2 * t + 6))
   }
-  return kept
+  return { triangles: kept, uv: keptUv }
 }
 
 /** Vertices of the open wrist border, in order around it. */

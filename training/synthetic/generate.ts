@@ -7,14 +7,15 @@ import { LATERALITIES } from '../../src/joints/hand-joint.ts'
 import { takePhoto } from './camera.ts'
 import { expectedPrevalence, sampleVisit } from './case-sampler.ts'
 import type { Prevalence } from './case-sampler.ts'
-import { loadHandModel } from './hand-mesh.ts'
 import { labelRow } from './label-row.ts'
 import type { LabelRow } from './label-row.ts'
+import { MESH_CHOICES, openMeshes } from './mesh-library.ts'
+import type { MeshChoice } from './mesh-library.ts'
 import { renderHand } from './render.ts'
 
 interface Options {
   patients: number, seed: number, split: string, size: number, out: string, prevalence: Prevalence, visits: number
-  procs: number, from: number, to?: number, kappa: number
+  procs: number, from: number, to?: number, kappa: number, mesh: MeshChoice, meshes?: string
 }
 
 const wholeNumber = (text: string): number => {
@@ -37,6 +38,9 @@ const command = new Command('generate')
   .option('--size <pixels>', 'width and height', wholeNumber, 448)
   .addOption(new Option('--prevalence <kind>', 'natural: about 10 % of joints swollen; balanced: about 40 %')
     .choices(['natural', 'balanced']).default('natural'))
+  .addOption(new Option('--mesh <choice>', 'what hands are made from; mix: webxr or makehuman, by patient')
+    .choices(Object.keys(MESH_CHOICES)).default('webxr'))
+  .option('--meshes <folder>', 'where meshes other than webxr are read from: makehuman/ and hand-meshes/ in it')
   .option('--visits <n>', 'visits of each patient, both hands at each', wholeNumber, 1)
   .option('--kappa <k>', 'agreement of the two simulated readers', share, 0.8)
   .option('--procs <n>', 'processes that share the work', wholeNumber, 1)
@@ -54,22 +58,23 @@ function patientId(index: number): string {
 }
 
 async function generate(): Promise<void> {
-  const { from, to = options.patients, out, visits, split, seed, prevalence, size, kappa } = options
+  const { from, to = options.patients, out, visits, split, seed, prevalence, size, kappa, mesh, meshes } = options
   const labels = join(out, 'labels.jsonl')
   const done = listedPhotos(labels)
-  const model = loadHandModel()
+  const library = await openMeshes(mesh, meshes)
   const start = process.cpuUsage()
   let made = 0
-  console.log(`${split}: patients ${from} to ${to}, ${visits} visit(s), seed ${seed}, ${prevalence}, ${size} px, kappa ${kappa}`)
+  console.log(`${split}: patients ${from} to ${to}, ${visits} visit(s), seed ${seed}, ${prevalence}, ${size} px, kappa ${kappa}, ` +
+    `mesh ${mesh}`)
   for (let index = from; index <= to; index++) {
     const patient = patientId(index)
     for (let visit = 1; visit <= visits; visit++) {
-      const hands = sampleVisit({ seed, split, patient }, visit, prevalence)
+      const hands = sampleVisit({ seed, split, patient }, visit, prevalence, MESH_CHOICES[mesh])
       for (const side of LATERALITIES) {
         const photo = `${patient}-${visit}-${side}.jpg`
         if (done.has(photo)) continue
         const hand = hands[side]
-        const rendering = renderHand(model, hand, { size })
+        const rendering = renderHand(library.modelOf(hand.identity), hand, { size })
         writeWhole(join(out, photo), await takePhoto(rendering, hand.sensor, hand.seed))
         const row = labelRow({ photo, patient, visit, split, seed }, hand, rendering.joints,
           { kappa, prevalence: expectedPrevalence(prevalence) })

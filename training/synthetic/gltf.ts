@@ -7,12 +7,15 @@ export interface SkinnedMesh {
   readonly positions: readonly Vec3[]
   readonly weights: readonly Float64Array[]
   readonly triangles: readonly number[]
+  /** Texture place of each triangle corner (u, v; NaN where the texture does not reach). Absent without a texture. */
+  readonly uv?: readonly number[]
   readonly boneNames: readonly string[]
   /** Rest position of every bone's joint. */
   readonly bonePositions: readonly Vec3[]
 }
 
 interface Gltf {
+  buffers: { uri?: string }[]
   accessors: { bufferView: number, byteOffset?: number, componentType: number, count: number, type: string, normalized?: boolean }[]
   bufferViews: { byteOffset?: number, byteStride?: number }[]
   nodes: { name: string, mesh?: number, skin?: number }[]
@@ -23,14 +26,17 @@ interface Gltf {
 const COMPONENTS: Record<string, number> = { SCALAR: 1, VEC2: 2, VEC3: 3, VEC4: 4, MAT4: 16 }
 const GLB_MAGIC = 0x46546c67, JSON_CHUNK = 0x4e4f534a, BINARY_CHUNK = 0x004e4942
 
-/** First skinned mesh of a binary glTF 2.0 file (one buffer, four weights a vertex). */
-export function readSkinnedMesh(file: string): SkinnedMesh {
+/**
+ * First skinned mesh of a glTF 2.0 file (one buffer, in a binary file or embedded in base64; four weights a vertex).
+ * `withTexture` keeps the texture places of its corners.
+ */
+export function readSkinnedMesh(file: string, { withTexture = false } = {}): SkinnedMesh {
   const { json, binary } = readChunks(file)
   const read = (accessor: number) => readAccessor(json, binary, accessor)
   const node = json.nodes.find(({ mesh, skin }) => mesh !== undefined && skin !== undefined)
   if (!node) throw new Error(`Expected a skinned mesh in ${file} but found none`)
   const skin = json.skins[node.skin!]!
-  const positions: Vec3[] = [], weights: Float64Array[] = [], triangles: number[] = []
+  const positions: Vec3[] = [], weights: Float64Array[] = [], triangles: number[] = [], uv: number[] = []
   for (const { attributes, indices } of json.meshes[node.mesh!]!.primitives) {
     const first = positions.length
     const place = read(attributes['POSITION']!), bone = read(attributes['JOINTS_0']!), weight = read(attributes['WEIGHTS_0']!)
@@ -40,11 +46,15 @@ export function readSkinnedMesh(file: string): SkinnedMesh {
       for (let c = 0; c < 4; c++) row[bone[4 * v + c]!]! += weight[4 * v + c]!
       weights.push(row)
     }
-    for (const index of read(indices)) triangles.push(index + first)
+    const texture = withTexture ? read(attributes['TEXCOORD_0']!) : undefined
+    for (const index of read(indices)) {
+      triangles.push(index + first)
+      if (texture) uv.push(texture[2 * index]!, texture[2 * index + 1]!)
+    }
   }
   const bind = read(skin.inverseBindMatrices)
   return {
-    positions, weights, triangles,
+    positions, weights, triangles, ...(withTexture ? { uv } : {}),
     boneNames: skin.joints.map((joint) => json.nodes[joint]!.name),
     bonePositions: skin.joints.map((_, bone) => bindPosition(bind.subarray(16 * bone, 16 * bone + 16)))
   }
@@ -52,7 +62,7 @@ export function readSkinnedMesh(file: string): SkinnedMesh {
 
 function readChunks(file: string): { json: Gltf, binary: Buffer } {
   const bytes = readFileSync(file)
-  if (bytes.readUInt32LE(0) !== GLB_MAGIC) throw new Error(`Expected a binary glTF file but received ${file}`)
+  if (bytes.readUInt32LE(0) !== GLB_MAGIC) return readText(file, bytes)
   const chunks = new Map<number, Buffer>()
   for (let at = 12; at < bytes.length;) {
     const size = bytes.readUInt32LE(at)
@@ -60,6 +70,13 @@ function readChunks(file: string): { json: Gltf, binary: Buffer } {
     at += 8 + size
   }
   return { json: JSON.parse(chunks.get(JSON_CHUNK)!.toString()) as Gltf, binary: chunks.get(BINARY_CHUNK)! }
+}
+
+function readText(file: string, bytes: Buffer): { json: Gltf, binary: Buffer } {
+  const json = JSON.parse(bytes.toString()) as Gltf
+  const base64 = /^data:[^,]*;base64,(.*)$/s.exec(json.buffers[0]?.uri ?? '')
+  if (!base64) throw new Error(`Expected a binary glTF file or one with an embedded buffer but received ${file}`)
+  return { json, binary: Buffer.from(base64[1]!, 'base64') }
 }
 
 function readAccessor(json: Gltf, binary: Buffer, index: number): Float64Array {

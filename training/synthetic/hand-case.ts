@@ -14,6 +14,9 @@ export interface JointState {
 }
 export type JointStates = Readonly<Record<SurfaceJoint, JointState>>
 
+/** Which mesh a hand is made from: mesh-library.ts says where each comes from. */
+export type MeshName = 'webxr' | 'makehuman' | 'godot'
+
 /** What stays the same in every photo of one patient. */
 export interface Identity {
   readonly seed: number
@@ -23,6 +26,8 @@ export interface Identity {
   readonly monkTone: number
   readonly skin: SkinTraits
   readonly build: Build
+  readonly mesh: MeshName
+  readonly shape: BodyShape
 }
 
 export interface SkinTraits {
@@ -47,6 +52,19 @@ export interface Build {
   /** Factor of each finger's segment lengths. */
   readonly fingerLength: readonly number[]
   readonly palmWidth: number
+}
+
+/** Bones and flesh of a MakeHuman body beyond its sex and age; the other meshes have one shape each. */
+export interface BodyShape {
+  /** Factor of all lengths. */
+  readonly size: number
+  /** Between the two ancestries that each macro target knows: 0 to 1, a little beyond for variety. */
+  readonly ancestry: number
+  readonly stoutness: number
+  readonly leanness: number
+  readonly strength: number
+  /** -1 slender to 1 thick. */
+  readonly fingerDiameter: number
 }
 
 export interface Pose {

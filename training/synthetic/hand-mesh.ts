@@ -3,6 +3,7 @@ import { addForearm } from './forearm.ts'
 import { readSkinnedMesh } from './gltf.ts'
 import type { SkinnedMesh } from './gltf.ts'
 import { subdivide, weld } from './subdivide.ts'
+import type { SkinTexture } from './skin-texture.ts'
 import { FINGERS, THUMB, jointAt } from './surface-joint.ts'
 import type { SurfaceJoint } from './surface-joint.ts'
 import { add, cross, dot, length, normalise, perpendicularTo, scale, subtract } from './vectors.ts'
@@ -40,6 +41,8 @@ export interface HandMesh {
   /** x, y, z of each vertex. */
   readonly rest: Float64Array
   readonly triangles: Uint32Array
+  /** u, v of each triangle corner, where the mesh has a texture. */
+  readonly cornerUv?: Float32Array
   /** Bone weights of vertex v: entries weightStart[v] to weightStart[v + 1] of weightBone and weightValue. */
   readonly weightStart: Uint32Array
   readonly weightBone: Uint8Array
@@ -52,7 +55,12 @@ export interface HandMesh {
 }
 
 /** Level 2 is what the camera sees (about 0.8 mm facets); level 1 casts the shadows. */
-export interface HandModel { readonly fine: HandMesh, readonly coarse: HandMesh }
+export interface HandModel {
+  readonly fine: HandMesh
+  readonly coarse: HandMesh
+  /** The mesh's own skin, where it has one; otherwise skin is painted (skin.ts). */
+  readonly texture?: SkinTexture
+}
 
 const NODE_SUFFIX: Record<string, readonly string[]> = {
   thumb: ['metacarpal', 'proximal', 'distal', 'tip'],
@@ -65,8 +73,13 @@ export function genericHandFile(): string {
 }
 
 export function loadHandModel(file = genericHandFile()): HandModel {
-  const { mesh, fingers } = inHandSpace(weld(readSkinnedMesh(file)))
-  const level1 = subdivide(addForearm(mesh))
+  return handModel(weld(readSkinnedMesh(file)))
+}
+
+/** `mesh` is a closed hand in metres, in any pose of its axes; without a forearm of its own it is given one. */
+export function handModel(whole: SkinnedMesh, { hasForearm = false } = {}): HandModel {
+  const { mesh, fingers } = inHandSpace(whole)
+  const level1 = subdivide(hasForearm ? mesh : addForearm(mesh))
   return { coarse: handMesh(level1, fingers), fine: handMesh(subdivide(level1), fingers) }
 }
 
@@ -120,7 +133,7 @@ function handMesh(mesh: SkinnedMesh, chains: readonly Chain[]): HandMesh {
     }
   })
   return {
-    vertexCount: mesh.positions.length, rest, triangles: outward(mesh), ...sparseWeights(mesh),
+    vertexCount: mesh.positions.length, rest, ...outward(mesh), ...sparseWeights(mesh),
     boneCount: mesh.boneNames.length, fingers, fingerWeight: beyondMcp, frames
   }
 }
@@ -168,17 +181,18 @@ function jointFrame(
 }
 
 /** Triangles wound so that normals point out of the hand. */
-function outward({ positions, triangles }: SkinnedMesh): Uint32Array {
+function outward({ positions, triangles, uv }: SkinnedMesh): Pick<HandMesh, 'triangles' | 'cornerUv'> {
   let volume = 0
   for (let t = 0; t < triangles.length; t += 3) {
     const [a, b, c] = [positions[triangles[t]!]!, positions[triangles[t + 1]!]!, positions[triangles[t + 2]!]!]
     volume += dot(a, cross(b, c))
   }
-  const wound = Uint32Array.from(triangles)
-  if (volume < 0) {
-    for (let t = 0; t < wound.length; t += 3) [wound[t], wound[t + 1]] = [wound[t + 1]!, wound[t]!]
+  const wound = Uint32Array.from(triangles), cornerUv = uv ? Float32Array.from(uv) : undefined
+  for (let t = 0; volume < 0 && t < wound.length; t += 3) {
+    [wound[t], wound[t + 1]] = [wound[t + 1]!, wound[t]!]
+    cornerUv?.set([...cornerUv.subarray(2 * t + 2, 2 * t + 4), ...cornerUv.subarray(2 * t, 2 * t + 2)], 2 * t)
   }
-  return wound
+  return { triangles: wound, ...(cornerUv ? { cornerUv } : {}) }
 }
 
 function sparseWeights({ weights }: SkinnedMesh): Pick<HandMesh, 'weightStart' | 'weightBone' | 'weightValue'> {

@@ -14,16 +14,22 @@ export interface JointSkin {
   readonly folds: readonly Fold[]
   /** Dorsal folds fade with swelling: 1.3 deep folds on a swollen PIP joint against 3.3 (Hügle 2022, PMC9247561). */
   readonly foldStrength: number
+  /** The same joint for a skin that has its folds already. */
+  readonly foldless: Omit<JointSkin, 'foldless'>
 }
+
+/** Share of the folds' depth that each grade of swelling takes. */
+const FOLD_LOSS = 0.27
 
 /** The joints' own skin: dorsal folds drawn from the hand's seed, redness, tautness. */
 export function jointSkins(mesh: HandMesh, hand: HandCase): JointSkin[] {
   return SURFACE_JOINTS.map((joint) => {
     const kind = jointKind(joint), state = hand.joints[joint]
-    return {
+    const skin = {
       kind, state, frame: mesh.frames.get(joint)!, folds: sampleFolds(hashSeed(hand.handSeed, joint), kind),
-      foldStrength: (1 - 0.27 * state.swelling) * hand.identity.skin.folds
+      foldStrength: (1 - FOLD_LOSS * state.swelling) * hand.identity.skin.folds
     }
+    return { ...skin, foldless: { ...skin, folds: [] } }
   })
 }
 
@@ -44,7 +50,7 @@ function sampleFolds(seed: number, kind: JointKind): Fold[] {
 
 const REACH_MM = 40
 
-export function paintJoint(point: SkinPoint, finger: Float32Array, joint: JointSkin, traits: SkinTraits, shift: number): void {
+export function paintJoint(point: SkinPoint, finger: Float32Array, joint: Omit<JointSkin, 'foldless'>, traits: SkinTraits, shift: number): void {
   const { kind, frame, state } = joint
   const { centre: c, axis: a, dorsal: d, lateral: l } = frame
   const x = point.x - c[0], y = point.y - c[1], z = point.z - c[2]
@@ -67,6 +73,7 @@ export function paintJoint(point: SkinPoint, finger: Float32Array, joint: JointS
     const taut = state.swelling / 3 * bell(along, 11) * dorsal * own
     point.roughness -= 0.09 * taut
     point.relief *= 1 - 0.35 * taut
+    point.smoothing = Math.max(point.smoothing, FOLD_LOSS * state.swelling * bell(along, 13) * dorsal * own)
   }
 }
 
@@ -78,7 +85,7 @@ function erythemaProfile(kind: JointKind, along: number, lateral: number, toward
 
 /** Wavy folds across the joint in looser, bumpier, darker knuckle skin (normal pigmentation, a confounder of redness). */
 function paintFolds(
-  point: SkinPoint, { kind, frame, folds, foldStrength }: JointSkin, along: number, lateral: number, presence: number,
+  point: SkinPoint, { kind, frame, folds, foldStrength }: Omit<JointSkin, 'foldless'>, along: number, lateral: number, presence: number,
   { texture, knucklePigment }: SkinTraits, shift: number
 ): void {
   const { x, y, z } = point

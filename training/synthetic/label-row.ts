@@ -1,6 +1,6 @@
 import { HAND_JOINTS } from '../../src/joints/hand-joint.ts'
 import type { HandJoint, Laterality } from '../../src/joints/hand-joint.ts'
-import type { Grade, HandCase } from './hand-case.ts'
+import type { Grade, HandCase, MeshName } from './hand-case.ts'
 import { hashSeed, randomFrom } from './random.ts'
 import { readTwice } from './reader-noise.ts'
 import type { ReaderChoice } from './reader-noise.ts'
@@ -42,6 +42,7 @@ export interface LabelRow {
   readonly skinTone: number
   readonly age: number
   readonly sex: 'female' | 'male'
+  readonly mesh: MeshName
   readonly joints: Readonly<Record<HandJoint, JointLabel>>
   readonly confounders: Confounders
   /** Joint centres, pixels. May lie outside the frame. */
@@ -61,7 +62,7 @@ export function labelRow(
   const { identity } = hand
   return {
     photo: of.photo, patient: of.patient, visit: of.visit, side: hand.side, view: 'dorsal',
-    skinTone: identity.monkTone, age: identity.ageYears, sex: identity.sex,
+    skinTone: identity.monkTone, age: identity.ageYears, sex: identity.sex, mesh: identity.mesh,
     joints: perJoint((joint) => {
       const { swelling, erythema } = hand.joints[joint]
       const trueLabel = swelling >= 1 ? 1 : 0

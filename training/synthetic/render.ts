@@ -7,6 +7,7 @@ import { TABLE_STEP, lightScene } from './lighting.ts'
 import type { Lit } from './lighting.ts'
 import { rasterise } from './rasterise.ts'
 import { paintSkin } from './skin.ts'
+import { textureNormals } from './skin-texture.ts'
 import { scatterUnderSkin } from './subsurface.ts'
 import { reliefNormals, vertexNormals, visibleSurface } from './surface.ts'
 import type { VisibleSurface } from './surface.ts'
@@ -36,8 +37,9 @@ export function renderHand(model: HandModel, hand: HandCase, options: RenderOpti
   const view = viewOf(hand.camera, hand.side, frame)
   const raster = rasterise(frame, frame, projectAll(view, posed.vertices), fine.triangles)
   const surface = visibleSurface(fine, posed.vertices, vertexNormals(posed.vertices, fine.triangles), raster, frame)
-  const paint = paintSkin(fine, surface, hand)
-  const normals = reliefNormals(surface, paint.relief)
+  const paint = paintSkin(fine, surface, hand, model.texture)
+  const bumped = reliefNormals(surface, paint.relief)
+  const normals = model.texture ? textureNormals(surface, bumped, model.texture.normals, paint.textureRelief!) : bumped
   const table = tablePoints(view, tableHeight(posed.vertices))
   const lit = lightScene(hand, lamps, view, surface, normals, paint, table, { mesh: coarse, vertices: caster.vertices })
   const skinLight = scatterUnderSkin(surface, lit.diffuse, paint.translucency, view.focal / view.distance)

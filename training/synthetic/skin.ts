@@ -3,7 +3,10 @@ import type { FingerChain, HandMesh } from './hand-mesh.ts'
 import { paintNails, nailBeds } from './nails.ts'
 import { fractalNoise, noise, smoothstep } from './noise.ts'
 import { jointSkins, paintJoint } from './joint-skin.ts'
+import type { JointSkin } from './joint-skin.ts'
 import { hashSeed, randomFrom } from './random.ts'
+import { textureOf } from './skin-texture.ts'
+import type { OwnTexture, SkinTexture } from './skin-texture.ts'
 import type { VisibleSurface } from './surface.ts'
 import { jointAt } from './surface-joint.ts'
 
@@ -16,6 +19,8 @@ export interface SkinPaint {
   readonly roughness: Float32Array
   /** 1 skin to 0 metal: how much light spreads under the surface. */
   readonly translucency: Float32Array
+  /** Share of a texture's own relief per entry, where the mesh has a texture. */
+  readonly textureRelief?: Float32Array
 }
 
 /** One point of skin while it is painted; the painters below change it in place, because this is the innermost loop. */
@@ -27,6 +32,8 @@ export interface SkinPoint {
   /** Largest finger weight. */
   inFinger: number
   dorsal: number
+  /** How far a mesh's own skin texture has lost its folds here, 0..1. */
+  smoothing: number
   melanin: number, haemoglobin: number, relief: number, roughness: number, translucency: number
   /** Noise that several painters share: about 0.75 mm and 1.6 mm grain. */
   fine: number, coarse: number
@@ -45,30 +52,25 @@ export const reflectance = (band: 0 | 1 | 2, melanin: number, haemoglobin: numbe
  * Paints skin as a function of rest position: grain, blotches, folds, veins, spots, hair, nails and ring. Calibrated on the
  * band energy of log-luminance of 35 real people's hands; the first version by eye was three to four times too smooth.
  */
-export function paintSkin(mesh: HandMesh, surface: VisibleSurface, hand: HandCase): SkinPaint {
+export function paintSkin(mesh: HandMesh, surface: VisibleSurface, hand: HandCase, texture?: SkinTexture): SkinPaint {
   const { count } = surface
   const paint: SkinPaint = {
     albedo: new Float32Array(3 * count), relief: new Float32Array(count), roughness: new Float32Array(count),
-    translucency: new Float32Array(count)
+    translucency: new Float32Array(count), ...(texture ? { textureRelief: new Float32Array(count) } : {})
   }
   const traits = hand.identity.skin
   const shift = randomFrom(hashSeed(hand.handSeed, 'skin')).between(0, 500)
   const joints = jointSkins(mesh, hand), nails = nailBeds(mesh)
+  const drawn: DrawnSkin = { mesh, finger: surface.finger, joints, traits, shift }
+  const own = texture && textureOf(texture, hand.identity)
   const point = emptyPoint()
   for (let i = 0; i < count; i++) {
     startPoint(point, surface, i, traits)
-    paintGrain(point, traits, shift)
-    paintFingers(point, surface.finger, mesh.fingers)
-    paintMicroRelief(point, traits, shift)
-    for (const joint of joints) paintJoint(point, surface.finger, joint, traits, shift)
-    point.haemoglobin *= 1 + traits.redness
-    paintVeins(point, traits, shift)
-    paintSpotsAndHair(point, traits, shift)
-    const haemoglobin = Math.max(0.05, point.haemoglobin)
-    point.red = reflectance(0, point.melanin, haemoglobin)
-    point.green = reflectance(1, point.melanin, haemoglobin)
-    point.blue = reflectance(2, point.melanin, haemoglobin)
-    paintNails(point, surface.finger, nails, traits, hand.adornments.polish)
+    const share = own ? own.share(surface.uv![2 * i]!, point.y) : 0
+    if (share < 1) drawSkin(point, drawn)
+    if (own && share < 1) own.tint(point)
+    if (own && share > 0) paintTexture(point, drawn, own, surface, i, share)
+    if (!own || hand.adornments.polish) paintNails(point, surface.finger, nails, traits, hand.adornments.polish)
     paintRing(point, surface.finger, mesh, hand)
     paint.albedo[3 * i] = point.red
     paint.albedo[3 * i + 1] = point.green
@@ -76,13 +78,58 @@ export function paintSkin(mesh: HandMesh, surface: VisibleSurface, hand: HandCas
     paint.relief[i] = point.relief
     paint.roughness[i] = Math.max(0.1, point.roughness)
     paint.translucency[i] = point.translucency
+    if (paint.textureRelief) paint.textureRelief[i] = share * (1 - Math.min(1, point.smoothing))
   }
   return paint
 }
 
+interface DrawnSkin {
+  readonly mesh: HandMesh
+  readonly finger: Float32Array
+  readonly joints: readonly JointSkin[]
+  readonly traits: SkinTraits
+  readonly shift: number
+}
+
+/** Skin of a mesh that brings none. */
+function drawSkin(point: SkinPoint, { mesh, finger, joints, traits, shift }: DrawnSkin): void {
+  paintGrain(point, traits, shift)
+  paintFingers(point, finger, mesh.fingers)
+  paintMicroRelief(point, traits, shift)
+  for (const joint of joints) paintJoint(point, finger, joint, traits, shift)
+  point.haemoglobin *= 1 + traits.redness
+  paintVeins(point, traits, shift)
+  paintSpotsAndHair(point, traits, shift)
+  const haemoglobin = Math.max(0.05, point.haemoglobin)
+  point.red = reflectance(0, point.melanin, haemoglobin)
+  point.green = reflectance(1, point.melanin, haemoglobin)
+  point.blue = reflectance(2, point.melanin, haemoglobin)
+}
+
+/**
+ * Skin of a mesh's own texture: redness and spots darken it as they darken drawn skin, swelling fades its folds. `share`
+ * is how much of it shows; the rest is the drawn skin that the point already has.
+ */
+function paintTexture(
+  point: SkinPoint, { finger, joints, traits, shift }: DrawnSkin, own: OwnTexture, surface: VisibleSurface, i: number, share: number
+): void {
+  const { red, green, blue } = point
+  startPoint(point, surface, i, traits)
+  const { melanin, haemoglobin } = point
+  for (const joint of joints) paintJoint(point, finger, joint.foldless, traits, shift)
+  point.haemoglobin *= 1 + traits.redness
+  paintSpotsAndHair(point, traits, shift)
+  const u = surface.uv![2 * i]!, v = surface.uv![2 * i + 1]!
+  const band = (q: 0 | 1 | 2) => own.colour(q, u, v, Math.min(1, point.smoothing)) *
+    reflectance(q, point.melanin, point.haemoglobin) / reflectance(q, melanin, haemoglobin)
+  point.red = red * (1 - share) + band(0) * share
+  point.green = green * (1 - share) + band(1) * share
+  point.blue = blue * (1 - share) + band(2) * share
+}
+
 const emptyPoint = (): SkinPoint => ({
   x: 0.5, y: 0.5, z: 0.5, fingerAt: 0, inFinger: 0.5, dorsal: 0.5, melanin: 0.5, haemoglobin: 0.5, relief: 0.5,
-  roughness: 0.5, translucency: 0.5, fine: 0.5, coarse: 0.5, red: 0.5, green: 0.5, blue: 0.5
+  roughness: 0.5, translucency: 0.5, smoothing: 0.5, fine: 0.5, coarse: 0.5, red: 0.5, green: 0.5, blue: 0.5
 })
 
 /** Palmar skin is lighter and pinker. */
@@ -95,6 +142,7 @@ function startPoint(point: SkinPoint, surface: VisibleSurface, i: number, traits
   point.melanin = traits.melanin * (0.35 + 0.65 * point.dorsal)
   point.haemoglobin = traits.haemoglobin * (1 + 0.35 * (1 - point.dorsal))
   point.relief = 0
+  point.smoothing = 0
   point.roughness = 0.46
   point.translucency = 1
 }

@@ -13,31 +13,64 @@ export function weld(mesh: SkinnedMesh, tolerance = 1e-5): SkinnedMesh {
     weights.push(mesh.weights[i]!)
     return positions.push(position) - 1
   })
-  const triangles: number[] = []
+  const triangles: number[] = [], uv: number[] = []
   for (let t = 0; t < mesh.triangles.length; t += 3) {
     const a = renamed[mesh.triangles[t]!]!, b = renamed[mesh.triangles[t + 1]!]!, c = renamed[mesh.triangles[t + 2]!]!
-    if (a !== b && b !== c && a !== c) triangles.push(a, b, c)
+    if (a === b || b === c || a === c) continue
+    triangles.push(a, b, c)
+    if (mesh.uv) uv.push(...mesh.uv.slice(2 * t, 2 * t + 6))
   }
-  return { ...mesh, positions, weights, triangles }
+  return { ...mesh, positions, weights, triangles, ...(mesh.uv ? { uv } : {}) }
 }
 
 interface Edge { readonly a: number, readonly b: number, readonly opposite: number[], id: number }
 /** New vertex as a weighted mean of old ones: [vertex, weight] pairs. */
 type Stencil = readonly (readonly [number, number])[]
 
+/** What subdivision makes of triangles and weights, wherever the vertices lie. */
+interface Plan {
+  readonly stencils: readonly Stencil[]
+  readonly triangles: readonly number[]
+  readonly weights: readonly Float64Array[]
+}
+/** Bodies of one base mesh share their triangles and weights: both are subdivided once, not once a patient. */
+const plans = new WeakMap<readonly Float64Array[], Plan & { readonly of: readonly number[] }>()
+
 /** One step of Loop subdivision (Loop 1987, Warren's weights); bone weights follow the same stencils as positions. */
 export function subdivide(mesh: SkinnedMesh): SkinnedMesh {
-  const edges = collectEdges(mesh.triangles)
+  const known = plans.get(mesh.weights)
+  const { stencils, triangles, weights } = known?.of === mesh.triangles ? known : planFor(mesh)
+  if (known?.of !== mesh.triangles) plans.set(mesh.weights, { stencils, triangles, weights, of: mesh.triangles })
+  return {
+    ...mesh, weights, triangles, positions: blendPositions(mesh, stencils),
+    ...(mesh.uv ? { uv: quarterCorners(mesh.uv) } : {})
+  }
+}
+
+function planFor(mesh: SkinnedMesh): Plan {
+  const whole = mesh.triangles
+  const edges = collectEdges(whole)
   const stencils = vertexStencils(mesh.positions.length, edges)
   for (const edge of edges.values()) edge.id = stencils.push(edgeStencil(edge)) - 1
   const middle = (a: number, b: number) => edges.get(edgeKey(a, b))!.id
   const triangles: number[] = []
-  for (let t = 0; t < mesh.triangles.length; t += 3) {
-    const a = mesh.triangles[t]!, b = mesh.triangles[t + 1]!, c = mesh.triangles[t + 2]!
+  for (let t = 0; t < whole.length; t += 3) {
+    const a = whole[t]!, b = whole[t + 1]!, c = whole[t + 2]!
     const ab = middle(a, b), bc = middle(b, c), ca = middle(c, a)
     triangles.push(a, ab, ca, ab, b, bc, ca, bc, c, ab, bc, ca)
   }
-  return { ...mesh, triangles, ...blend(mesh, stencils) }
+  return { stencils, triangles, weights: blendWeights(mesh, stencils) }
+}
+
+/** Texture places of the four triangles that each triangle becomes, in the order of `planFor`. */
+function quarterCorners(uv: readonly number[]): number[] {
+  const quarters: number[] = []
+  for (let t = 0; t < uv.length; t += 6) {
+    const [au, av, bu, bv, cu, cv] = uv.slice(t, t + 6) as [number, number, number, number, number, number]
+    const ab = [(au + bu) / 2, (av + bv) / 2], bc = [(bu + cu) / 2, (bv + cv) / 2], ca = [(cu + au) / 2, (cv + av) / 2]
+    quarters.push(au, av, ...ab, ...ca, ...ab, bu, bv, ...bc, ...ca, ...bc, cu, cv, ...ab, ...bc, ...ca)
+  }
+  return quarters
 }
 
 const edgeKey = (a: number, b: number): number => a < b ? a * 1e7 + b : b * 1e7 + a
@@ -80,21 +113,26 @@ function edgeStencil({ a, b, opposite }: Edge): Stencil {
   return [[a, 0.375], [b, 0.375], [opposite[0]!, 0.125], [opposite[1]!, 0.125]]
 }
 
-function blend(mesh: SkinnedMesh, stencils: readonly Stencil[]): Pick<SkinnedMesh, 'positions' | 'weights'> {
-  const bones = mesh.boneNames.length
-  const positions: Vec3[] = [], weights: Float64Array[] = []
-  for (const stencil of stencils) {
+function blendPositions({ positions }: SkinnedMesh, stencils: readonly Stencil[]): Vec3[] {
+  return stencils.map((stencil) => {
     let x = 0, y = 0, z = 0
-    const row = new Float64Array(bones)
     for (const [vertex, share] of stencil) {
-      const from = mesh.positions[vertex]!, old = mesh.weights[vertex]!
+      const from = positions[vertex]!
       x += from[0] * share
       y += from[1] * share
       z += from[2] * share
-      for (let bone = 0; bone < bones; bone++) row[bone]! += old[bone]! * share
     }
-    positions.push([x, y, z])
-    weights.push(row)
-  }
-  return { positions, weights }
+    return [x, y, z]
+  })
+}
+
+function blendWeights({ weights, boneNames }: SkinnedMesh, stencils: readonly Stencil[]): Float64Array[] {
+  return stencils.map((stencil) => {
+    const row = new Float64Array(boneNames.length)
+    for (const [vertex, share] of stencil) {
+      const old = weights[vertex]!
+      for (let bone = 0; bone < row.length; bone++) row[bone]! += old[bone]! * share
+    }
+    return row
+  })
 }

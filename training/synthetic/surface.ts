@@ -14,6 +14,8 @@ export interface VisibleSurface {
   readonly rest: Float32Array
   /** Five finger weights per entry. */
   readonly finger: Float32Array
+  /** Texture place (u, v) per entry, where the mesh has a texture; NaN where that does not reach. */
+  readonly uv?: Float32Array
   /** Depth per pixel of the frame. */
   readonly depth: Float32Array
 }
@@ -26,9 +28,10 @@ export function visibleSurface(
   for (let k = 0; k < entry.length; k++) if (raster.triangle[k]! >= 0) entry[k] = count++
   const surface: VisibleSurface = {
     frame, count, entry, pixel: new Int32Array(count), depth: raster.depth, position: new Float32Array(3 * count),
-    normal: new Float32Array(3 * count), rest: new Float32Array(3 * count), finger: new Float32Array(5 * count)
+    normal: new Float32Array(3 * count), rest: new Float32Array(3 * count), finger: new Float32Array(5 * count),
+    ...(mesh.cornerUv ? { uv: new Float32Array(2 * count) } : {})
   }
-  const { rest, triangles, fingerWeight } = mesh
+  const { rest, triangles, fingerWeight, cornerUv } = mesh
   for (let k = 0; k < entry.length; k++) {
     const i = entry[k]!
     if (i < 0) continue
@@ -40,6 +43,9 @@ export function visibleSurface(
       surface.position[3 * i + q] = wa * vertices[3 * a + q]! + wb * vertices[3 * b + q]! + wc * vertices[3 * c + q]!
       surface.normal[3 * i + q] = wa * normals[3 * a + q]! + wb * normals[3 * b + q]! + wc * normals[3 * c + q]!
       surface.rest[3 * i + q] = wa * rest[3 * a + q]! + wb * rest[3 * b + q]! + wc * rest[3 * c + q]!
+    }
+    for (let q = 0; surface.uv && q < 2; q++) {
+      surface.uv[2 * i + q] = wa * cornerUv![2 * t + q]! + wb * cornerUv![2 * t + 2 + q]! + wc * cornerUv![2 * t + 4 + q]!
     }
     for (let f = 0; f < 5; f++) {
       const weight = fingerWeight[f]!

@@ -1,0 +1,43 @@
+/** SHA-256 of every file that is read from the folder of `--meshes`; README.md says where they come from. */
+export const MESH_DIGESTS: Readonly<Record<string, string>> = {
+  'hand-meshes/hand_r.gltf':
+    'eb8d9765dcb7dcb67928f90e5fbad6ae1f7705043ab900dbe4a43b68a2721d37',
+  'hand-meshes/caucasian_realistic_baseColor.png':
+    '9979cc51739541c3b89b888194c919d106675c56e78aca125b6c0e6fb25792e6',
+  'hand-meshes/african_realistic_baseColor.png':
+    '7c5861df283b422f45752386da60330ec04eef0963f1dd2989a7ceddfa5e6295',
+  'hand-meshes/hands_normal.png':
+    '29b8dbcc738ec7de54596bddb3a1745cea2dce56a7472bd7e3f816e215af4498',
+  'makehuman/base.obj':
+    '8e761e6624b8f54536409135d1636da63b32486a90d4897f84e121d144f6fb4c',
+  'makehuman/default.mhskel':
+    '99f179bce0aa850b45d4191a1d0d234c5851f881c057439470ded3bddf729a24',
+  'makehuman/default_weights.mhw':
+    '0f3641d651ae3d00ad6b4ccee43142edb109d3bd909d27d9e4139ef1beed8625',
+  'makehuman/macrodetails_african-female-old.target':
+    'c165e7caf01aaf45511ebc78a441c8c73ead13231af1a8c6666941345f088b61',
+  'makehuman/macrodetails_asian-female-young.target':
+    '095fe79694fa19e1fe98d93009ec116199bd524e081c640351a10eccf2cca1eb',
+  'makehuman/macrodetails_asian-male-old.target':
+    '36dc5a3a135ded33885e814806b0e3668ca5bf44bddcebdee48ae75ae68bc3d3',
+  'makehuman/macrodetails_asian-male-young.target':
+    'ed2e8c191cb6b87b4a2d97c80486acb2604fa549316c7aa2a738a5d5a14334dc',
+  'makehuman/macrodetails_caucasian-female-old.target':
+    '6560982486c4b1a7a0b1d82b0ad3f09770c16b4f87c8f949537dc9cfc941a0b0',
+  'makehuman/macrodetails_caucasian-female-young.target':
+    '118379f6e8ba9266247fdb8788a20e1df40a239f97ced0b9905bcbcc74f6e820',
+  'makehuman/macrodetails_caucasian-male-old.target':
+    'b0d2b1d58cba0358af59833740e70229265f7da1c20a11240f4123b7192cfd6d',
+  'makehuman/macrodetails_caucasian-male-young.target':
+    '70e228ba7164737dae664454394536fc5935fa48d333c1a97d77e2dc6eacc5f5',
+  'makehuman/macrodetails_universal-female-old-averagemuscle-maxweight.target':
+    'c7ff884ece15a4ea161bf9843c9668261e486135aa4c408ecc88dd7e5bc366b2',
+  'makehuman/macrodetails_universal-female-young-minmuscle-minweight.target':
+    '856167f0a03efedd69f91e1cbad065957c8e8fef6acaaaf5b85a32b0f018fa67',
+  'makehuman/macrodetails_universal-male-old-averagemuscle-maxweight.target':
+    'ac49086cf6a33f38fa3e0208c3036d335a70529e22f15f0836244b7c7448c10b',
+  'makehuman/macrodetails_universal-male-young-maxmuscle-maxweight.target':
+    '95392741389537889a37dc67a7d8453c93b30f27131e3e622bee3f30d1d8738c',
+  'makehuman/r-hand-fingers-diameter-incr.target':
+    'abef31ebfe5fcceb8b6fddb6a082d4629af078625cbbf64d46e0de626e0c6297'
+}
