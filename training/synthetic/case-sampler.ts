@@ -1,7 +1,7 @@
 import { LATERALITIES, jointGroup } from '../../src/joints/hand-joint.ts'
 import type { HandJoint, Laterality } from '../../src/joints/hand-joint.ts'
 import type {
-  Background, BodyShape, CameraPlace, Grade, HandCase, Identity, JointState, JointStates, Light, MeshName, Pose, Sensor
+  Background, BodyShape, CameraPlace, Dorsum, Grade, HandCase, Identity, JointState, JointStates, Light, MeshName, Pose, Sensor
 } from './hand-case.ts'
 import { hashSeed, randomFrom } from './random.ts'
 import type { Random } from './random.ts'
@@ -44,8 +44,9 @@ export function sampleIdentity(key: PatientKey, meshes: readonly MeshName[] = ['
   const lengths = ownStream(key, 'finger lengths')
   // The older mesh keeps its fingers as they were first drawn.
   const ownLength = () => mesh === 'webxr' ? 1 : lengths.normal(1, 0.03)
+  const shape = sampleBodyShape(ownStream(key, 'shape'), sex)
   return {
-    seed, ageYears, sex, monkTone, mesh, shape: sampleBodyShape(ownStream(key, 'shape'), sex),
+    seed, ageYears, sex, monkTone, mesh, shape, dorsum: sampleDorsum(ownStream(key, 'dorsum'), age, shape),
     skin: {
       age, melanin,
       haemoglobin: random.between(0.5, 1), blotches: random.between(0.05, 0.25),
@@ -73,6 +74,16 @@ function sampleBodyShape(random: Random, sex: Identity['sex']): BodyShape {
     ancestry: random.between(-0.15, 1.15), stoutness: stout ? random.between(0.25, 0.9) : random.between(0, 0.2),
     leanness: stout ? 0 : random.between(0, 0.7), strength: random.between(-0.1, 0.8),
     fingerDiameter: Math.min(1.2, Math.max(-0.8, random.normal(0, 0.5)))
+  }
+}
+
+/** Lean and old hands show tendons, valleys and bones; stout ones hide them, some altogether. */
+function sampleDorsum(random: Random, age: number, { stoutness }: BodyShape): Dorsum {
+  const lean = Math.min(1.1, Math.max(0, random.normal(0.6, 0.27) + 0.3 * (age - 0.4) - 0.6 * stoutness))
+  return {
+    knuckles: lean * random.between(0.6, 1.15), tendons: random.chance(0.12) ? 0 : lean * random.between(0.3, 1.15),
+    ulnarHead: lean * random.between(0.4, 1.2), snuffbox: lean * random.between(0.4, 1.2),
+    wristCreases: random.between(0, 0.6) + 0.5 * age
   }
 }
 

@@ -1,3 +1,5 @@
+import { WRIST_SWELLING_AT_MM } from './dorsal-anatomy.ts'
+import type { DorsalAnatomy } from './dorsal-anatomy.ts'
 import type { Build, Grade, HandCase, JointState, Pose } from './hand-case.ts'
 import type { HandMesh, JointFrame } from './hand-mesh.ts'
 import { bell, smoothstep } from './noise.ts'
@@ -16,10 +18,13 @@ export interface PosedHand {
   readonly fingerEnds: readonly Vec3[]
 }
 
-/** Shapes the hand (build, swelling, nodes) at rest, then poses it by linear blend skinning. */
-export function deformHand(mesh: HandMesh, { identity, joints, pose }: Pick<HandCase, 'identity' | 'joints' | 'pose'>): PosedHand {
+/** Shapes the hand (build, dorsal anatomy, swelling, nodes) at rest, then poses it by linear blend skinning. */
+export function deformHand(
+  mesh: HandMesh, { identity, joints, pose }: Pick<HandCase, 'identity' | 'joints' | 'pose'>, anatomy?: DorsalAnatomy
+): PosedHand {
   const shaped = shapeBuild(mesh, identity.build)
-  for (const [joint, frame] of mesh.frames) raiseJoint(mesh, shaped, frame, joints[joint])
+  if (anatomy) raiseDorsum(mesh, shaped, anatomy)
+  for (const [joint, frame] of mesh.frames) raiseJoint(mesh, shaped, frame, joints[joint], !anatomy)
   const bones = poseBones(mesh, pose, identity.build)
   return { vertices: skin(mesh, shaped, bones), ...posedPoints(mesh, bones) }
 }
@@ -45,11 +50,24 @@ function shapeBuild(mesh: HandMesh, build: Build): Float64Array {
   return shaped
 }
 
-function raiseJoint(mesh: HandMesh, shaped: Float64Array, frame: JointFrame, { swelling, node }: JointState): void {
+function raiseDorsum({ rest, vertexCount }: HandMesh, shaped: Float64Array, anatomy: DorsalAnatomy): void {
+  for (let v = 0; v < 3 * vertexCount; v += 3) {
+    const x = rest[v]!, z = rest[v + 2]!
+    const { dorsal, outward } = anatomy.raise(x, rest[v + 1]!, z)
+    const size = Math.hypot(x, z) || 1
+    shaped[v]! += outward * x / size
+    shaped[v + 2]! += dorsal + outward * z / size
+  }
+}
+
+function raiseJoint(
+  mesh: HandMesh, shaped: Float64Array, frame: JointFrame, { swelling, node }: JointState, bare: boolean
+): void {
   const height = SWELLING_MM[swelling]
   if (height === 0 && node === 0) return
   const { centre: c, axis: a, dorsal: d, lateral: l } = frame
   const kind = jointKind(frame.joint)
+  const profile = bare ? bareSwellingProfile : swellingProfile, upright = !bare && kind === 'mcp' && frame.finger !== THUMB
   const reach = kind === 'wrist' ? 60 : 32
   for (let v = 0; v < mesh.vertexCount; v++) {
     const x = mesh.rest[3 * v]! - c[0], y = mesh.rest[3 * v + 1]! - c[1], z = mesh.rest[3 * v + 2]! - c[2]
@@ -60,20 +78,48 @@ function raiseJoint(mesh: HandMesh, shaped: Float64Array, frame: JointFrame, { s
     const lateral = rx * l[0] + ry * l[1] + rz * l[2]
     const towardsDorsal = (rx * d[0] + ry * d[1] + rz * d[2]) / r
     const own = frame.finger < 0 ? 1 : mesh.fingerWeight[frame.finger]![v]!
-    let rise = height === 0 ? 0 : height * swellingProfile(kind, frame, along, lateral, towardsDorsal, own)
+    let rise = height === 0 ? 0 : height * profile(kind, frame, along, lateral, towardsDorsal, own)
     if (node > 0 && frame.finger >= 0) rise += node * nodeProfile(along, lateral / r, towardsDorsal) * own
     if (rise === 0) continue
-    shaped[3 * v]! += rx / r * rise
-    shaped[3 * v + 1]! += ry / r * rise
-    shaped[3 * v + 2]! += rz / r * rise
+    const away = upright ? awayFromFinger(frame.joint, lateral) : 1, up = (1 - away) * rise, out = away * rise / r
+    shaped[3 * v]! += rx * out + d[0] * up
+    shaped[3 * v + 1]! += ry * out + d[1] * up
+    shaped[3 * v + 2]! += rz * out + d[2] * up
   }
 }
 
 /**
- * Share of the swelling height at one place of the skin. Wrist: broad and dorsal. MCP: dorsal fullness that fills the
- * valleys. PIP and IP: fusiform, dorsal and lateral, little palmar, longer on the proximal side.
+ * Share of the swelling height at one place of the skin. Wrist: a dorsal bulge over the carpus that widens the outline.
+ * MCP: dorsal fullness, and at the free sides of the second and fifth also a wider outline. PIP and IP: fusiform, dorsal
+ * and lateral, little palmar, longer on the proximal side.
  */
 function swellingProfile(
+  kind: string, frame: JointFrame, along: number, lateral: number, towardsDorsal: number, own: number
+): number {
+  if (kind === 'wrist') {
+    return 1.5 * bell(along - WRIST_SWELLING_AT_MM, 19) * smoothstep(-0.45, 0.65, towardsDorsal) * (0.6 + 0.4 * bell(lateral, 26))
+  }
+  const free = kind === 'mcp' ? freeSide(frame.joint) : 0
+  if (free !== 0 && lateral * free > 0) {
+    return 1.05 * bell(along, 12) * bell(lateral, 14) * smoothstep(-0.6, 0.5, towardsDorsal)
+  }
+  return bareSwellingProfile(kind, frame, along, lateral, towardsDorsal, own)
+}
+
+/**
+ * Between two knuckles the capsule can only bulge upwards, and so fills the valley; at a free side it bulges away from the
+ * joint as elsewhere. 0 upwards to 1 away.
+ */
+const awayFromFinger = (joint: SurfaceJoint, lateral: number): number =>
+  freeSide(joint) === 0 ? 0.2 : 0.2 + 0.8 * smoothstep(2, 9, lateral * freeSide(joint))
+
+/** The side of a knuckle that has no neighbour: -1 or 1 along its lateral axis, 0 for none. The index finger lies at -X. */
+function freeSide(joint: SurfaceJoint): -1 | 0 | 1 {
+  return joint === 'mcp2' ? -1 : joint === 'mcp5' ? 1 : 0
+}
+
+/** The same where the back of the hand is bare. */
+function bareSwellingProfile(
   kind: string, { finger, place }: JointFrame, along: number, lateral: number, towardsDorsal: number, own: number
 ): number {
   if (kind === 'wrist') {

@@ -28,6 +28,17 @@ export interface Identity {
   readonly build: Build
   readonly mesh: MeshName
   readonly shape: BodyShape
+  /** Null: a back of the hand as bare as its mesh, as in the committed demo photos. */
+  readonly dorsum: Dorsum | null
+}
+
+/** How plainly a healthy back of the hand shows what lies under its skin, 0 (fat, young) to about 1 (lean, old). */
+export interface Dorsum {
+  readonly knuckles: number
+  readonly tendons: number
+  readonly ulnarHead: number
+  readonly snuffbox: number
+  readonly wristCreases: number
 }
 
 export interface SkinTraits {

@@ -1,3 +1,4 @@
+import { WRIST_SWELLING_AT_MM } from './dorsal-anatomy.ts'
 import type { HandCase, JointState, SkinTraits } from './hand-case.ts'
 import type { HandMesh, JointFrame } from './hand-mesh.ts'
 import { bell, noise, smoothstep } from './noise.ts'
@@ -14,8 +15,15 @@ export interface JointSkin {
   readonly folds: readonly Fold[]
   /** Dorsal folds fade with swelling: 1.3 deep folds on a swollen PIP joint against 3.3 (Hügle 2022, PMC9247561). */
   readonly foldStrength: number
+  /** Where the skin of a swollen joint is taut: its middle along the finger, its reach along and across, mm. */
+  readonly taut: { readonly at: number, readonly length: number, readonly width: number }
   /** The same joint for a skin that has its folds already. */
   readonly foldless: Omit<JointSkin, 'foldless'>
+}
+
+const TAUT: Readonly<Record<JointKind, JointSkin['taut']>> = {
+  wrist: { at: WRIST_SWELLING_AT_MM, length: 17, width: 22 }, mcp: { at: 0, length: 11, width: 11 },
+  pip: { at: 0, length: 11, width: Infinity }, dip: { at: 0, length: 11, width: Infinity }
 }
 
 /** Share of the folds' depth that each grade of swelling takes. */
@@ -27,7 +35,8 @@ export function jointSkins(mesh: HandMesh, hand: HandCase): JointSkin[] {
     const kind = jointKind(joint), state = hand.joints[joint]
     const skin = {
       kind, state, frame: mesh.frames.get(joint)!, folds: sampleFolds(hashSeed(hand.handSeed, joint), kind),
-      foldStrength: (1 - FOLD_LOSS * state.swelling) * hand.identity.skin.folds
+      foldStrength: (1 - FOLD_LOSS * state.swelling) * hand.identity.skin.folds,
+      taut: hand.identity.dorsum ? TAUT[kind] : TAUT.pip
     }
     return { ...skin, foldless: { ...skin, folds: [] } }
   })
@@ -70,7 +79,8 @@ export function paintJoint(point: SkinPoint, finger: Float32Array, joint: Omit<J
     point.haemoglobin += redness * (1.05 + 0.35 * noise(point.x / 6, point.y / 6, point.z / 6 + shift))
   }
   if (state.swelling > 0) { // taut and shiny
-    const taut = state.swelling / 3 * bell(along, 11) * dorsal * own
+    const { at, length, width } = joint.taut
+    const taut = state.swelling / 3 * bell(along - at, length) * bell(lateral, width) * dorsal * own
     point.roughness -= 0.09 * taut
     point.relief *= 1 - 0.35 * taut
     point.smoothing = Math.max(point.smoothing, FOLD_LOSS * state.swelling * bell(along, 13) * dorsal * own)

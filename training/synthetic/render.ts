@@ -1,6 +1,7 @@
 import { paintBackground } from './background.ts'
 import type { Radiance } from './camera.ts'
 import { deformHand } from './deform.ts'
+import { dorsalAnatomy } from './dorsal-anatomy.ts'
 import type { HandCase } from './hand-case.ts'
 import type { HandModel } from './hand-mesh.ts'
 import { TABLE_STEP, lightScene } from './lighting.ts'
@@ -33,11 +34,13 @@ export function renderHand(model: HandModel, hand: HandCase, options: RenderOpti
   const { size, supersampling = 1, lamps = 9 } = options
   const frame = size * supersampling
   const { fine, coarse } = model
-  const posed = deformHand(fine, hand), caster = deformHand(coarse, hand)
+  const { dorsum } = hand.identity
+  const anatomy = dorsum ? dorsalAnatomy(fine, dorsum, hand.joints, hand.handSeed) : undefined
+  const posed = deformHand(fine, hand, anatomy), caster = deformHand(coarse, hand, anatomy)
   const view = viewOf(hand.camera, hand.side, frame)
   const raster = rasterise(frame, frame, projectAll(view, posed.vertices), fine.triangles)
   const surface = visibleSurface(fine, posed.vertices, vertexNormals(posed.vertices, fine.triangles), raster, frame)
-  const paint = paintSkin(fine, surface, hand, model.texture)
+  const paint = paintSkin(fine, surface, hand, { texture: model.texture, anatomy })
   const bumped = reliefNormals(surface, paint.relief)
   const normals = model.texture ? textureNormals(surface, bumped, model.texture.normals, paint.textureRelief!) : bumped
   const table = tablePoints(view, tableHeight(posed.vertices))

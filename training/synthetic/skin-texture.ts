@@ -36,12 +36,13 @@ export interface OwnTexture {
 const DARK_FROM_TONE = 6
 /** How far the texture's tint gives way to the tint that skin of this melanin has in drawn hands. */
 const DRAWN_TINT = 0.5
-/** A dark texture worn by a lighter tone would have nails of chalk. */
-const NAIL_LIMIT = 0.6
+/** Largest reflectance: a dark texture worn by a lighter tone would have nails of chalk. */
+const LIMIT = { light: 0.95, dark: 0.6 } as const
 const BLEND_MM = 14
 
 export function textureOf({ light, dark, endsAtMm }: SkinTexture, { monkTone, skin }: Identity): OwnTexture {
-  const { picture, dorsum } = monkTone < DARK_FROM_TONE ? light : dark
+  const which = monkTone < DARK_FROM_TONE ? 'light' : 'dark'
+  const { picture, dorsum } = { light, dark }[which]
   const bands = [0, 1, 2] as const
   const wanted = bands.map((band) => reflectance(band, skin.melanin, skin.haemoglobin))
   const brightness = luminance(wanted) / luminance(dorsum)
@@ -49,7 +50,7 @@ export function textureOf({ light, dark, endsAtMm }: SkinTexture, { monkTone, sk
   const drawnToOwn = bands.map((band) => dorsum[band] * factor[band]! / wanted[band]!)
   return {
     share: (u, y) => Number.isNaN(u) ? 0 : smoothstep(endsAtMm, endsAtMm + BLEND_MM, y),
-    colour: (band, u, v, smoothing) => Math.min(NAIL_LIMIT, lookUp(picture, u, v, smoothing, band) * factor[band]!),
+    colour: (band, u, v, smoothing) => Math.min(LIMIT[which], lookUp(picture, u, v, smoothing, band) * factor[band]!),
     tint(point) {
       point.red *= drawnToOwn[0]!
       point.green *= drawnToOwn[1]!

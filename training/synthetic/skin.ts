@@ -1,3 +1,4 @@
+import type { DorsalAnatomy } from './dorsal-anatomy.ts'
 import type { HandCase, SkinTraits } from './hand-case.ts'
 import type { FingerChain, HandMesh } from './hand-mesh.ts'
 import { paintNails, nailBeds } from './nails.ts'
@@ -52,7 +53,9 @@ export const reflectance = (band: 0 | 1 | 2, melanin: number, haemoglobin: numbe
  * Paints skin as a function of rest position: grain, blotches, folds, veins, spots, hair, nails and ring. Calibrated on the
  * band energy of log-luminance of 35 real people's hands; the first version by eye was three to four times too smooth.
  */
-export function paintSkin(mesh: HandMesh, surface: VisibleSurface, hand: HandCase, texture?: SkinTexture): SkinPaint {
+export function paintSkin(
+  mesh: HandMesh, surface: VisibleSurface, hand: HandCase, { texture, anatomy }: SkinExtras = {}
+): SkinPaint {
   const { count } = surface
   const paint: SkinPaint = {
     albedo: new Float32Array(3 * count), relief: new Float32Array(count), roughness: new Float32Array(count),
@@ -61,7 +64,7 @@ export function paintSkin(mesh: HandMesh, surface: VisibleSurface, hand: HandCas
   const traits = hand.identity.skin
   const shift = randomFrom(hashSeed(hand.handSeed, 'skin')).between(0, 500)
   const joints = jointSkins(mesh, hand), nails = nailBeds(mesh)
-  const drawn: DrawnSkin = { mesh, finger: surface.finger, joints, traits, shift }
+  const drawn: DrawnSkin = { mesh, anatomy, finger: surface.finger, joints, traits, shift }
   const own = texture && textureOf(texture, hand.identity)
   const point = emptyPoint()
   for (let i = 0; i < count; i++) {
@@ -83,7 +86,11 @@ export function paintSkin(mesh: HandMesh, surface: VisibleSurface, hand: HandCas
   return paint
 }
 
+/** What only some hands have. */
+export interface SkinExtras { readonly texture?: SkinTexture | undefined, readonly anatomy?: DorsalAnatomy | undefined }
+
 interface DrawnSkin {
+  readonly anatomy: DorsalAnatomy | undefined
   readonly mesh: HandMesh
   readonly finger: Float32Array
   readonly joints: readonly JointSkin[]
@@ -92,13 +99,14 @@ interface DrawnSkin {
 }
 
 /** Skin of a mesh that brings none. */
-function drawSkin(point: SkinPoint, { mesh, finger, joints, traits, shift }: DrawnSkin): void {
+function drawSkin(point: SkinPoint, { mesh, finger, joints, traits, shift, anatomy }: DrawnSkin): void {
   paintGrain(point, traits, shift)
   paintFingers(point, finger, mesh.fingers)
   paintMicroRelief(point, traits, shift)
   for (const joint of joints) paintJoint(point, finger, joint, traits, shift)
   point.haemoglobin *= 1 + traits.redness
-  paintVeins(point, traits, shift)
+  paintVeins(point, traits, shift, anatomy)
+  anatomy?.paint(point)
   paintSpotsAndHair(point, traits, shift)
   const haemoglobin = Math.max(0.05, point.haemoglobin)
   point.red = reflectance(0, point.melanin, haemoglobin)
@@ -111,7 +119,7 @@ function drawSkin(point: SkinPoint, { mesh, finger, joints, traits, shift }: Dra
  * is how much of it shows; the rest is the drawn skin that the point already has.
  */
 function paintTexture(
-  point: SkinPoint, { finger, joints, traits, shift }: DrawnSkin, own: OwnTexture, surface: VisibleSurface, i: number, share: number
+  point: SkinPoint, { finger, joints, traits, shift, anatomy }: DrawnSkin, own: OwnTexture, surface: VisibleSurface, i: number, share: number
 ): void {
   const { red, green, blue } = point
   startPoint(point, surface, i, traits)
@@ -119,6 +127,7 @@ function paintTexture(
   for (const joint of joints) paintJoint(point, finger, joint.foldless, traits, shift)
   point.haemoglobin *= 1 + traits.redness
   paintSpotsAndHair(point, traits, shift)
+  if (anatomy && point.dorsal > 0.2) point.smoothing = Math.max(point.smoothing, 0.9 * anatomy.hidden(point.x, point.y))
   const u = surface.uv![2 * i]!, v = surface.uv![2 * i + 1]!
   const band = (q: 0 | 1 | 2) => own.colour(q, u, v, Math.min(1, point.smoothing)) *
     reflectance(q, point.melanin, point.haemoglobin) / reflectance(q, melanin, haemoglobin)
@@ -186,14 +195,14 @@ function paintMicroRelief(point: SkinPoint, { texture, age }: SkinTraits, shift:
   point.relief += age * 0.16 * Math.abs(noise(x / 2.6, y / 6.5, z / 2.6 + shift)) * (point.inFinger > 0.3 ? 0.6 : 1)
 }
 
-function paintVeins(point: SkinPoint, { veins }: SkinTraits, shift: number): void {
+function paintVeins(point: SkinPoint, { veins }: SkinTraits, shift: number, anatomy: DorsalAnatomy | undefined): void {
   if (point.inFinger >= 0.6 || point.dorsal <= 0.2) return
   const { y } = point
   const x = point.x + 3 * noise(point.x / 14, y / 14, shift)
   const main = Math.abs(noise((x + shift) / 13, y / 42, shift * 0.3))
   const branch = Math.abs(noise((x - shift) / 11, y / 30, shift * 0.7 + 5))
   const vein = (smoothstep(0.09, 0, main) + 0.7 * smoothstep(0.07, 0, branch)) *
-    point.dorsal * (1 - point.inFinger) * smoothstep(-5, 18, y) * veins
+    point.dorsal * (1 - point.inFinger) * smoothstep(-5, 18, y) * veins * (anatomy ? 1 - anatomy.hidden(point.x, y) : 1)
   point.relief += 0.38 * vein
   point.haemoglobin -= 0.06 * vein
   point.melanin *= 1 + 0.09 * vein
