@@ -17,6 +17,9 @@ const place = (joint: SurfaceJoint) => mesh.frames.get(joint)!.centre
 /** On the skin between the second and third knuckle. */
 const valley: Vec3 = [(place('mcp2')[0] + place('mcp3')[0]) / 2, (place('mcp2')[1] + place('mcp3')[1]) / 2, place('mcp3')[2] + 10]
 
+/** The snuffbox, and beyond the head of the ulna. */
+const HOLLOWS: readonly Vec3[] = [[-21, 15, 12], [19, 5, 16]]
+
 const caseOf = (swollen: Partial<Record<SurfaceJoint, Grade>>, dorsum: Dorsum = LEAN) => {
   const hand = plainHand('a', Object.fromEntries(Object.entries(swollen).map(([joint, swelling]) => [joint, { swelling }])))
   return { ...hand, identity: { ...hand.identity, dorsum } }
@@ -37,7 +40,7 @@ describe('the back of a lean healthy hand', () => {
   })
 
   test('has a hollow at the root of the thumb and one beyond the head of the ulna, and a swollen wrist fills both', () => {
-    for (const at of [[-21, 15, 12], [19, 5, 16]] as const) {
+    for (const at of HOLLOWS) {
       const depths = GRADES.map((grade) => anatomyOf({ wrist: grade }).raise(...at).outward)
       expect(depths[0]).toBeLessThan(-0.7)
       for (const grade of [1, 2, 3]) expect(depths[grade]!).toBeGreaterThan(depths[grade - 1]!)
@@ -53,7 +56,7 @@ describe('the back of a lean healthy hand', () => {
   })
 
   test('is bare in a hand that hides it', () => {
-    for (const at of [valley, [-21, 15, 12], [19, 5, 16]] as const) {
+    for (const at of [valley, ...HOLLOWS]) {
       const { dorsal, outward } = anatomyOf({}, BARE).raise(...at)
       expect(Math.abs(dorsal) + Math.abs(outward)).toBe(0)
     }
