@@ -1,10 +1,11 @@
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { Command, InvalidArgumentError, Option } from 'commander'
+import { Command, Option } from 'commander'
 import { isScreeningError } from '../../src/errors.ts'
 import { decodePhoto } from '../../src/inference/decode-photo.ts'
 import { openHandLocator, type HandLocator } from '../../src/inference/hand-landmarks/hand-locator.ts'
 import { expectedPrevalence, melaninOf, type Prevalence } from './case-sampler.ts'
+import { share, wholeNumber } from './command-options.ts'
 import { finish } from './implant-camera.ts'
 import { sampleImplant } from './implant-case.ts'
 import { readEdited } from './implant-edit.ts'
@@ -14,16 +15,6 @@ import { takeApart, usableHand, type PhotoHand } from './photo-hand.ts'
 import { photosOfPeople, type PhotoOfPerson } from './photo-people.ts'
 
 interface Options { photos: string, seed: number, prevalence: Prevalence, out: string, versions: number, split: string, kappa: number }
-
-const wholeNumber = (text: string): number => {
-  if (!/^\d+$/.test(text)) throw new InvalidArgumentError('Expected a whole number.')
-  return Number(text)
-}
-const share = (text: string): number => {
-  const value = Number(text)
-  if (!(value >= 0 && value <= 1)) throw new InvalidArgumentError('Expected a number from 0 to 1.')
-  return value
-}
 
 const options = new Command('implant')
   .description('Edits graded swelling into photos of healthy hands. Writes per version <person>-<n>-<version>.jpg and its row in labels.jsonl, ' +
