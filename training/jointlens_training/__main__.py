@@ -3,7 +3,7 @@ import argparse
 import dataclasses
 import sys
 
-from . import calibration_step, compare, evaluate, export, fewshot, finetune, pretrain, quantise, retrain, train
+from . import calibration_step, compare, evaluate, export, fewshot, finetune, pretrain, quantise, retrain, train, transfer
 
 STEPS = {
     "pretrain": (pretrain.Knobs, pretrain.pretrain, "learn both encoders on healthy hands without labels"),
@@ -13,6 +13,7 @@ STEPS = {
     "evaluate": (evaluate.Knobs, evaluate.evaluate, "held-out figures beside trivial baselines"),
     "compare": (compare.Knobs, compare.compare, "the method beside competitors, ablations and controls, all trained alike"),
     "few-shot": (fewshot.Knobs, fewshot.few_shot, "few labelled people: pretrained then fine-tuned, from scratch, frozen features"),
+    "transfer": (transfer.Knobs, transfer.transfer, "figures on hands of makers that training never saw, and false alarms on untouched real photos"),
     "finetune": (finetune.Knobs, finetune.finetune, "a site's own photos and labels: nested cross-validation, calibration, bundle"),
     "export": (export.Knobs, export.export, "ONNX, golden vectors, model card and manifest"),
     "quantise": (quantise.Knobs, quantise.quantise, "an int8 bundle beside a float32 one, when its decisions are equal"),
@@ -26,8 +27,12 @@ def main():
     for name, (knobs, _, says) in STEPS.items():
         step = steps.add_parser(name, help=says, description=says, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
         for field in dataclasses.fields(knobs):
+            option = f"--{field.name.replace('_', '-')}"
+            if isinstance(field.default, tuple):  # may be given again and again
+                step.add_argument(option, dest=field.name, action="append", default=list(field.default), help=" ")
+                continue
             kind = yes_or_no if isinstance(field.default, bool) else type(field.default)
-            step.add_argument(f"--{field.name.replace('_', '-')}", dest=field.name, type=kind, default=field.default, help=" ")
+            step.add_argument(option, dest=field.name, type=kind, default=field.default, help=" ")
     chosen = vars(parser.parse_args())
     knobs, run, _ = STEPS[chosen.pop("step")]
     try:

@@ -87,7 +87,7 @@ def evaluate(knobs):
         "perJoint": {name: slice_figures(y, p, m, test, np.array(JOINTS) == name, ours, calibration, knobs.repeats) for name in JOINTS},
         "perSkinTone": tones, "perAge": part("age", AGES), "perSex": part("sex", None), "perMesh": part("mesh", None),
         "slices": hard_slices(test, p, m, calibration), "unread": unread(knobs.test, test),
-        **of_other_steps(Path(knobs.results)), "transferAuroc": None, "transferFalseAlarms": None,
+        **of_other_steps(Path(knobs.results), network_key(training, calibration)),
         "modelSha256": sha256, "calibration": calibration,
         "training": training, "evaluation": {"command": command_line(), "commit": commit_of()},
     }
@@ -257,21 +257,32 @@ def reader_kappa(test):
     return float(((pairs[:, 0] == pairs[:, 1]).mean() - chance) / (1 - chance)) if chance < 1 else None
 
 
-def of_other_steps(results):
-    """Fields that `compare` and `few-shot` measured, at the scale they say, or None for each."""
+TRANSFER_FILE = "transfer.json"
+
+
+def network_key(training, calibration):
+    """SHA-256 in hex of what makes a network and its probabilities what they are; the same for a model.pt and the bundle exported from it."""
+    parts = [training.get(name) for name in ("command", "seed", "commit", "dataSha256")]
+    return hashlib.sha256(json.dumps([parts, calibration], sort_keys=True).encode()).hexdigest()
+
+
+def of_other_steps(results, key):
+    """Fields that `compare`, `few-shot` and `transfer` measured, at the scale they say, or None for each. A transfer of another network is none."""
     read = lambda name: json.loads((results / name).read_text()) if (results / name).exists() else None
-    compared, few = read("comparison.json"), read("few-shot.json")
+    compared, few, moved = read("comparison.json"), read("few-shot.json"), read(TRANSFER_FILE)
+    moved = moved if moved and moved["network"] == key else None
     empty = dict.fromkeys(("deltaF1SingleBranch", "deltaGmeanSingleBranch", "deltaF1Tuned", "deltaAuprcTuned"))
     return {**(compared["deltas"] if compared else empty), "fewShot": few and few["fewShot"],
-            "scales": {**({"deltas": compared["scale"]} if compared else {}), **({"fewShot": few["scale"]} if few else {})}}
+            **{name: moved and moved[name] for name in ("transferAuroc", "transferFalseAlarms")},
+            "scales": {name: made["scale"] for name, made in (("deltas", compared), ("fewShot", few), ("transfer", moved)) if made}}
 
 
 def notes(summary):
     why = {
         "deltaF1SingleBranch": "`compare` was not run", "deltaGmeanSingleBranch": "`compare` was not run",
         "deltaF1Tuned": "`compare` was not run", "deltaAuprcTuned": "`compare` was not run",
-        "transferAuroc": "no transfer set (changes implanted into real photographs) was used",
-        "transferFalseAlarms": "no transfer set (untouched real photographs) was used",
+        "transferAuroc": "`transfer` was not run with this model on hands of another maker",
+        "transferFalseAlarms": "`transfer` was not run with this model on untouched real photographs",
         "fewShot": "`few-shot` was not run",
         "skinToneMaxAurocGap": f"fewer than two skin-tone groups have {ENOUGH_POSITIVES} positive joints",
     }
@@ -279,11 +290,12 @@ def notes(summary):
 
 
 def refresh_summary(results):
-    """Puts newer figures of `compare` and `few-shot` into a summary that stands; none is made where there is none."""
+    """Puts newer figures of `compare`, `few-shot` and `transfer` into a summary that stands; none is made where there is none."""
     file = Path(results) / "summary.json"
     if not file.exists():
         return
-    summary = {**json.loads(file.read_text()), **of_other_steps(Path(results))}
+    there = json.loads(file.read_text())
+    summary = {**there, **of_other_steps(Path(results), network_key(there["training"], there["calibration"]))}
     file.write_text(json.dumps({**summary, "notes": notes(summary)}, indent=2) + "\n")
 
 

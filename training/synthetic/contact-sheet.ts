@@ -36,7 +36,7 @@ async function drawCell(photos: string, row: LabelRow): Promise<Buffer> {
     const [x, y] = row.trueJoints[joint]
     return `<circle cx="${x * scale}" cy="${y * scale}" r="${0.045 * cell}" fill="none" stroke="#fff" stroke-width="1.5"/>`
   })
-  const caption = `Monk ${row.skinTone}, ${row.age} y: ${swollen.length === 0 ? 'none' : swollen.length} swollen`
+  const caption = `${row.skinTone === null ? row.patient : `Monk ${row.skinTone}, ${row.age} y`}: ${swollen.length === 0 ? 'none' : swollen.length} swollen`
   const label = `<rect y="${cell - 18}" width="${cell}" height="18" fill="#000a"/>` +
     `<text x="4" y="${cell - 6}" font-size="11" font-family="sans-serif" fill="#fff">${caption}</text>`
   const overlay = Buffer.from(

@@ -2,11 +2,12 @@ import { fork } from 'node:child_process'
 import { appendFileSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { Command, InvalidArgumentError, Option } from 'commander'
+import { Command, Option } from 'commander'
 import { LATERALITIES } from '../../src/joints/hand-joint.ts'
 import { takePhoto } from './camera.ts'
 import { expectedPrevalence, sampleVisit } from './case-sampler.ts'
 import type { Prevalence } from './case-sampler.ts'
+import { share, wholeNumber } from './command-options.ts'
 import { labelRow } from './label-row.ts'
 import type { LabelRow } from './label-row.ts'
 import { MESH_CHOICES, openMeshes } from './mesh-library.ts'
@@ -16,16 +17,6 @@ import { renderHand } from './render.ts'
 interface Options {
   patients: number, seed: number, split: string, size: number, out: string, prevalence: Prevalence, visits: number
   procs: number, from: number, to?: number, kappa: number, mesh: MeshChoice, meshes?: string
-}
-
-const wholeNumber = (text: string): number => {
-  if (!/^\d+$/.test(text)) throw new InvalidArgumentError('Expected a whole number.')
-  return Number(text)
-}
-const share = (text: string): number => {
-  const value = Number(text)
-  if (!(value >= 0 && value <= 1)) throw new InvalidArgumentError('Expected a number from 0 to 1.')
-  return value
 }
 
 const command = new Command('generate')

@@ -1,7 +1,8 @@
 import { HAND_JOINTS } from '../../src/joints/hand-joint.ts'
 import type { HandJoint, Laterality } from '../../src/joints/hand-joint.ts'
-import type { Grade, HandCase, MeshName } from './hand-case.ts'
+import type { Grade, HandCase, JointState, MeshName } from './hand-case.ts'
 import { hashSeed, randomFrom } from './random.ts'
+import type { Random } from './random.ts'
 import { readTwice } from './reader-noise.ts'
 import type { ReaderChoice } from './reader-noise.ts'
 import { FINGERS, SURFACE_JOINTS } from './surface-joint.ts'
@@ -38,17 +39,23 @@ export interface LabelRow {
   readonly visit: number
   readonly side: Laterality
   readonly view: 'dorsal'
-  /** Monk Skin Tone 1..10. */
-  readonly skinTone: number
-  readonly age: number
-  readonly sex: 'female' | 'male'
-  readonly mesh: MeshName
+  /** Monk Skin Tone 1..10. Of a real person (maker `implant`) null when nobody said, like age and sex. */
+  readonly skinTone: number | null
+  readonly age: number | null
+  readonly sex: 'female' | 'male' | null
+  /** What a rendered hand was made from; null for an edited photo. */
+  readonly mesh: MeshName | null
   readonly joints: Readonly<Record<HandJoint, JointLabel>>
   readonly confounders: Confounders
-  /** Joint centres, pixels. May lie outside the frame. */
+  /** Joint centres, pixels. May lie outside the frame. As rendered; of an implant, as the landmark networks found them. */
   readonly trueJoints: Readonly<Record<HandJoint, readonly [number, number]>>
   readonly split: string
   readonly seed: number
+  /** Swelling edited into a real photo (`source`, a path in the user's folder). Absent: rendered. */
+  readonly maker?: 'implant'
+  readonly source?: string
+  /** Edits that are no swelling. */
+  readonly decoys?: Readonly<Partial<Record<HandJoint, string>>>
 }
 
 export interface PhotoOf {
@@ -63,24 +70,26 @@ export function labelRow(
   return {
     photo: of.photo, patient: of.patient, visit: of.visit, side: hand.side, view: 'dorsal',
     skinTone: identity.monkTone, age: identity.ageYears, sex: identity.sex, mesh: identity.mesh,
-    joints: perJoint((joint) => {
-      const { swelling, erythema } = hand.joints[joint]
-      const trueLabel = swelling >= 1 ? 1 : 0
-      return { swelling, erythema: erythemaGrade(erythema), trueLabel, ...readTwice(trueLabel, choice, random) }
-    }),
+    joints: perJoint((joint) => jointLabel(hand.joints[joint], choice, random)),
     confounders: confounders(hand),
     trueJoints: perJoint((joint) => centres.get(joint)!.map(tenth) as unknown as readonly [number, number]),
     split: of.split, seed: of.seed
   }
 }
 
+/** What was drawn, and what the simulated readers said of it. */
+export function jointLabel({ swelling, erythema }: Pick<JointState, 'swelling' | 'erythema'>, choice: ReaderChoice, random: Random): JointLabel {
+  const trueLabel = swelling >= 1 ? 1 : 0
+  return { swelling, erythema: erythemaGrade(erythema), trueLabel, ...readTwice(trueLabel, choice, random) }
+}
+
 /** 0 none, 1 up to a third of the strongest redness, 2 up to two thirds, 3 above. */
 export const erythemaGrade = (erythema: number): Grade => Math.min(3, Math.ceil(erythema * 3)) as Grade
 
-const tenth = (x: number) => Math.round(x * 10) / 10
+export const tenth = (x: number) => Math.round(x * 10) / 10
 const hundredth = (x: number) => Math.round(x * 100) / 100
 
-function perJoint<T>(value: (joint: HandJoint) => T): Record<HandJoint, T> {
+export function perJoint<T>(value: (joint: HandJoint) => T): Record<HandJoint, T> {
   return Object.fromEntries(HAND_JOINTS.map((joint) => [joint, value(joint)])) as Record<HandJoint, T>
 }
 
