@@ -5,8 +5,8 @@ paired. Leaves results/comparison.json and .md and fills the deltas of results/s
 not trained again, a half-finished one goes on.
 
 Three training sets, each a table of its own: `bundled`, the bundled model itself beside competitors trained like it (the deltas of summary.json
-speak of that model, so they come from here); `balanced`, fewer of the same patients, for ablations; `clinic`, at the prevalence of a clinic (about
-one joint in ten), where imbalance is the problem. The acceptance bars are printed for all three.
+speak of that model, so they come from here; all of them learned from what the generator did); `balanced`, fewer of the same patients, for ablations; `clinic`, at the prevalence of a clinic (about
+one joint in ten), where imbalance is the problem; both learned from what the simulated readers wrote down. The acceptance bars are printed for all three.
 """
 import json
 from dataclasses import asdict, dataclass
@@ -33,16 +33,17 @@ class Knobs:
     bundle: str = str(REPOSITORY / "models" / "hand-joints" / "0.1.0")  # the method of `bundled`
     bundled: str = "runs/v2/train-crops"
     balanced: str = "runs/v2/train-300-crops"
-    clinic: str = "runs/v2/natural-600-crops"
-    calibration: str = "runs/v2/calibration-200-crops"
-    test: str = "runs/v2/test-300-crops"
+    clinic: str = "runs/v2/natural-300-crops"
+    calibration: str = "runs/v2/calibration-crops"
+    test: str = "runs/v2/test-crops"
     pretrained: str = "runs/compare/pretrained/encoders.pt"  # of `pretrain`
     out: str = "runs/compare"
-    bundled_epochs: int = 14
-    epochs: int = 8
+    bundled_epochs: int = 22
+    epochs: int = 16
     batch: int = 8
     lr: float = 3e-3
     threads: int = 1
+    precision: str = "auto"
     seed: int = 1
     only: str = ""  # comma-separated setting/arm to train now; empty: all; none: nothing new
     table: bool = True  # false: train only, so that several processes or machines can share the arms
@@ -150,7 +151,8 @@ def train_arm(knobs, setting, arm):
     """Trains one network unless it is there already. A folder that holds another recipe is a ValueError."""
     at = folder(knobs, setting, arm)
     wanted = train.Knobs(**{"data": getattr(knobs, setting), "out": str(at), "epochs": epochs_of(knobs, setting), "batch": knobs.batch, "lr": knobs.lr,
-                            "threads": knobs.threads, "seed": knobs.seed, "resume": True, "pretrained": knobs.pretrained, **ARMS[arm]})
+                            "threads": knobs.threads, "precision": knobs.precision, "seed": knobs.seed, "resume": True,
+                            "target": "truth" if setting == "bundled" else "label", "pretrained": knobs.pretrained, **ARMS[arm]})
     if (at / "model.pt").exists():
         there = train.load_model(at / "model.pt")[1]["knobs"]
         differ = [name for name, value in asdict(wanted).items() if there.get(name) != value and name not in ("out", "resume", "threads")]
@@ -281,7 +283,7 @@ def report(made):
     missing = [f"{name} ({setting})" for setting, part in made["settings"].items() for name, arm, _ in ROWS
                if name not in part["rows"] and arm.split("/")[0] in SETTINGS[setting]]
     lines += ["", "M: encoders pretrained without labels (SimSiam, healthy hands), both branches, fusion `paper`, logit-adjusted loss, smoothed negatives, calibrated "
-              "with the hand's other joints, thresholds tuned; in `bundled` it is the bundled network, which was not pretrained. At 0.5: the network's own probability, a joint counts from 0.5.", "",
+              "with the hand's other joints, thresholds tuned; in `bundled` it is the bundled network, which was not pretrained. Grades for its second head come from the generator. At 0.5: the network's own probability, a joint counts from 0.5.", "",
               "Not run yet: " + (", ".join(missing) if missing else "nothing") + ".", "",
               f"Made by `{made['command']}`.", ""]
     return "\n".join(lines)

@@ -30,7 +30,7 @@ class Knobs:
     bundle: str = str(REPOSITORY / "models" / "hand-joints" / "0.1.0")  # what `finetune` starts from
     pretrained: str = "runs/compare/pretrained/encoders.pt"  # of `pretrain`
     fraction_data: str = "runs/v2/train-300-crops"
-    fraction_test: str = "runs/v2/test-300-crops"
+    fraction_test: str = "runs/v2/test-crops"
     out: str = "runs/few-shot"
     people: str = "2,5,10,20"
     fractions: str = "0.25,1"  # of the people of `fraction_data`; empty: none
