@@ -88,7 +88,7 @@ export async function openJointLens(config: Config): Promise<OpenedJointLens> {
   try {
     // Side by side: each takes a second or more, and neither needs the other.
     const [store, engine] = await bothOrNeither(
-      openStore(config.databaseUrl ? { databaseUrl: config.databaseUrl } : { dataDir: config.dataDir }),
+      openStore(storeOf(config)),
       openEngine({ modelDir: config.modelDir, device: config.device, ...(config.workers ? { workers: config.workers } : {}) }))
     closers.push(() => store.close(), () => engine.close())
     const parts = openParts(config, store, engine, pino({ level: config.logLevel, base: null }))
@@ -99,6 +99,21 @@ export async function openJointLens(config: Config): Promise<OpenedJointLens> {
     throw error
   }
 }
+
+/** The store and the way to each record without an engine: for a command that brings its own. Throws ERR_STORE_LOCKED. */
+export async function openRecord(config: Config) {
+  const store = await openStore(storeOf(config))
+  const doors = openTenantDoors(config, Date.now, openResultStore(store).handedOver)
+  return {
+    config, store, audit: openAudit(store), sessionFor: doors.backendSession,
+    async close() {
+      await doors.close()
+      await store.close()
+    }
+  }
+}
+
+const storeOf = ({ databaseUrl, dataDir }: Config) => databaseUrl ? { databaseUrl } : { dataDir }
 
 /** When one of the two fails, the other is closed before the failure goes on. */
 async function bothOrNeither<One extends { close(): Promise<unknown> }, Other extends { close(): Promise<unknown> }>(one: Promise<One>, other: Promise<Other>): Promise<[One, Other]> {

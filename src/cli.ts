@@ -1,6 +1,6 @@
 import { Command, CommanderError } from 'commander'
 import { install } from 'undici'
-import { openJointLens } from './app.ts'
+import { openJointLens, openRecord } from './app.ts'
 import { addAssessCommand } from './cli/assess.ts'
 import { addCalibrateCommand } from './cli/calibrate.ts'
 import { addDoctorCommand } from './cli/doctor.ts'
@@ -25,7 +25,7 @@ program.command('serve').description('answer CDS Hooks and the SMART app (and sc
 program.command('work').description('screen from a shared PostgreSQL store (DATABASE_URL)').action(() => untilStopped(work))
 addScreeningCommands(program, openTools)
 addDoctorCommand(program, () => readConfig(process.env))
-addModelCommand(program)
+addModelCommand(program, () => openRecord(readConfig(process.env)))
 addCalibrateCommand(program)
 addLabelsCommand(program, openTools)
 

@@ -12,7 +12,7 @@ export interface ReadPhoto {
   readonly assessment: PhotoAssessment
 }
 
-const RESEARCH = 'Research software, learned from computer-made (synthetic) hands. Not a diagnosis. Examine the patient.'
+export const RESEARCH = 'Research software, learned from computer-made (synthetic) hands. Not a diagnosis. Examine the patient.'
 
 /** What `jointlens assess --json` prints, exactly; other programs read it. A joint that was not assessed has null, never a number. */
 export function reportJson({ name, version, digest }: ModelIdentity, photos: readonly ReadPhoto[], calibration: Calibration) {

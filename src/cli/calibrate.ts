@@ -1,6 +1,5 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Presets, SingleBar } from 'cli-progress'
 import type { Command } from 'commander'
 import { isScreeningError, ScreeningError } from '../errors.ts'
 import { readCalibrationFile } from '../inference/calibrate.ts'
@@ -10,8 +9,9 @@ import { fitCalibration, type FittedCalibration, type LabelledJoint } from '../i
 import type { PhotoAssessment } from '../joints/finding.ts'
 import { handThatSpeaks } from '../joints/hand-joint-count.ts'
 import { HAND_JOINTS } from '../joints/hand-joint.ts'
-import { readLabels, type JointLabel } from './labels-csv.ts'
+import { readLabelsFile, type JointLabel } from './labels-csv.ts'
 import { modelDir } from './model-dir.ts'
+import { withProgress } from './progress.ts'
 
 interface CalibrateOptions {
   readonly photos: string
@@ -28,7 +28,7 @@ export function addCalibrateCommand(program: Command): void {
     .requiredOption('--out <file>', 'the calibration file to write')
     .option('--model <dir>', 'model bundle')
     .action(async ({ photos, labels, out, model }: CalibrateOptions) => {
-      const rows = readLabels(await readText(labels))
+      const rows = await readLabelsFile(labels)
       const engine = await openEngine({ modelDir: modelDir(model) })
       try {
         const joints = await readJoints(engine, photos, rows)
@@ -51,17 +51,14 @@ async function readJoints(engine: InferenceEngine, dir: string, rows: readonly J
   const { context: _, pair: __, ...plain } = engine.calibration
   const calibration: Calibration = { ...plain, ...UNCALIBRATED }
   const byPhoto = [...Map.groupBy(rows, ({ photo }) => photo)]
-  const progress = openProgress(byPhoto.length)
-  try {
+  return withProgress('photos', async (onProgress) => {
     const joints: LabelledJoint[] = []
-    for (const [photo, labels] of byPhoto) {
+    for (const [index, [photo, labels]] of byPhoto.entries()) {
       joints.push(...labelledJoints(await assess(engine, dir, photo, calibration), labels))
-      progress.step()
+      onProgress(index + 1, byPhoto.length)
     }
     return joints
-  } finally {
-    progress.stop()
-  }
+  })
 }
 
 async function assess(engine: InferenceEngine, dir: string, photo: string, calibration: Calibration): Promise<PhotoAssessment> {
@@ -115,20 +112,3 @@ function report({ calibration, intervalFromModel }: FittedCalibration, labelled:
 }
 
 const percent = (share: number) => `${Math.round(share * 100)} %`
-
-async function readText(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8')
-  } catch (cause) {
-    throw new ScreeningError('ERR_USAGE', `Expected a table of labels (CSV) at "${path}" but it cannot be read`, { cause })
-  }
-}
-
-/** A bar on a terminal, JSON lines on stderr elsewhere. */
-function openProgress(total: number): { step(): void; stop(): void } {
-  let done = 0
-  if (!process.stderr.isTTY) return { step: () => void process.stderr.write(`${JSON.stringify({ done: ++done, total })}\n`), stop: () => undefined }
-  const bar = new SingleBar({ format: '{bar} {value}/{total} photos, {eta_formatted} left' }, Presets.shades_grey)
-  bar.start(total, 0)
-  return { step: () => bar.increment(), stop: () => bar.stop() }
-}

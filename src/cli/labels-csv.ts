@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises'
 import { ScreeningError } from '../errors.ts'
 import { isHandJoint, type HandJoint, type Laterality } from '../joints/hand-joint.ts'
 
@@ -10,12 +11,14 @@ export interface JointLabel {
   readonly swollen: boolean
   /** Present in every row or in none. */
   readonly patient?: string
+  /** Of this patient; absent where the table does not say. */
+  readonly visit?: string
 }
 
 const COLUMNS = ['photo', 'side', 'joint', 'label'] as const
 
 /**
- * `photo,side,joint,label[,patient]` with a header, columns in any order, fields quoted where they hold commas (RFC 4180).
+ * `photo,side,joint,label[,patient][,visit]` with a header, columns in any order, fields quoted where they hold commas (RFC 4180).
  * Throws ERR_CALIBRATION_DATA with the line of the first fault.
  */
 export function readLabels(csv: string): readonly JointLabel[] {
@@ -35,8 +38,15 @@ export function readLabels(csv: string): readonly JointLabel[] {
   })
 }
 
+/** The same from a file; one that cannot be read is ERR_USAGE. */
+export async function readLabelsFile(path: string): Promise<readonly JointLabel[]> {
+  return readLabels(await readFile(path, 'utf8').catch((cause: unknown) => {
+    throw new ScreeningError('ERR_USAGE', `Expected a table of labels (CSV) at "${path}" but it cannot be read`, { cause })
+  }))
+}
+
 function toLabel(field: (name: string) => string, hasPatient: boolean, line: number): JointLabel {
-  const [photo, side, patient] = [field('photo'), field('side').toLowerCase(), field('patient')]
+  const [photo, side, patient, visit] = [field('photo'), field('side').toLowerCase(), field('patient'), field('visit')]
   const joint = field('joint').toLowerCase().replaceAll(' ', '')
   const expected = (what: string, value: string) => fault(`Expected ${what} in line ${line} but received "${value}"`)
   if (photo === '' || photo.split(/[/\\]/).includes('..')) throw expected('a photo of the folder', photo)
@@ -44,7 +54,7 @@ function toLabel(field: (name: string) => string, hasPatient: boolean, line: num
   if (!isHandJoint(joint)) throw expected('a joint (wrist, mcp1 to mcp5, ip1, pip2 to pip5)', joint)
   if (!['0', '1'].includes(field('label'))) throw expected('the label 1 (swollen) or 0', field('label'))
   if (hasPatient && patient === '') throw expected('a patient', patient)
-  return { photo, side, joint, swollen: field('label') === '1', ...(hasPatient ? { patient } : {}) }
+  return { photo, side, joint, swollen: field('label') === '1', ...(hasPatient ? { patient } : {}), ...(visit === '' ? {} : { visit }) }
 }
 
 function splitFields(line: string): readonly string[] {

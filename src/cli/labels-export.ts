@@ -4,7 +4,8 @@ import type { Command } from 'commander'
 import { ScreeningError } from '../errors.ts'
 import type { InferenceEngine } from '../inference/engine/inference-engine.ts'
 import { exportLabels, type LabelExport, type LabelledHand } from '../screening/export-labels.ts'
-import { tenantOf, withProgress, withTools, type ScreeningTools } from './screening-commands.ts'
+import { withProgress } from './progress.ts'
+import { tenantOf, withTools, type ScreeningTools } from './screening-commands.ts'
 
 export interface LabelTools extends ScreeningTools {
   readonly engine: InferenceEngine
@@ -21,7 +22,7 @@ export function addLabelsCommand(program: Command, open: () => Promise<LabelTool
     .action((options: { readonly out: string; readonly tenant?: string }) => withTools(open, async (tools) => {
       const tenant = tenantOf(tools.config, options.tenant)
       const folder = await openFolder(options.out)
-      const made = await withProgress((onProgress) => exportLabels({
+      const made = await withProgress('patients', (onProgress) => exportLabels({
         store: tools.store, session: tools.sessionFor(tenant), engine: tools.engine, tenant: tenant.id, write: folder.add, onProgress
       }))
       await folder.finish(made)

@@ -1,11 +1,13 @@
 import type { Command } from 'commander'
 import { openJointModel } from '../inference/joint-model.ts'
 import { readModelBundle } from '../inference/model-bundle.ts'
+import { addCompareCommand, type RecordTools } from './model-compare.ts'
 
-/** `jointlens model verify DIR`: all that the service checks before it loads a bundle, said as it is proven. Exit code 5 otherwise. */
-export function addModelCommand(program: Command): void {
-  program.command('model').description('model bundles')
-    .command('verify').description('check digests, operators, joint order and golden outputs of a bundle')
+/** `jointlens model compare`, and `jointlens model verify DIR`: all that the service checks before it loads a bundle, said as it is proven. Exit code 5 otherwise. */
+export function addModelCommand(program: Command, open: () => Promise<RecordTools>): void {
+  const model = program.command('model').description('model bundles')
+  addCompareCommand(model, open)
+  model.command('verify').description('check digests, operators, joint order and golden outputs of a bundle')
     .argument('<dir>', 'folder of the bundle')
     .action(async (dir: string) => {
       const bundle = await readModelBundle(dir)

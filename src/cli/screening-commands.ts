@@ -1,5 +1,4 @@
 import { writeFileSync } from 'node:fs'
-import { SingleBar, Presets } from 'cli-progress'
 import type { Command } from 'commander'
 import type { Audit } from '../audit.ts'
 import type { Config, TenantConfig } from '../config.ts'
@@ -11,6 +10,7 @@ import { reconcile } from '../screening/reconcile.ts'
 import type { ScreeningService } from '../screening/screening.ts'
 import { dayOf } from '../screening/visits.ts'
 import type { Store } from '../screening/store/open-store.ts'
+import { withProgress } from './progress.ts'
 
 /** What the screening commands work with; opened when a command runs, closed when it ends. */
 export interface ScreeningTools {
@@ -53,7 +53,7 @@ export function addScreeningCommands(program: Command, open: Open): void {
       const tenant = tenantOf(tools.config, options.tenant)
       const date = dateAt(options.date, tenant.timeZone)
       tools.screenings.start()
-      const rows = await withProgress((onProgress) =>
+      const rows = await withProgress('patients', (onProgress) =>
         previsit({ service: tools.screenings, sessionFor: tools.sessionFor, tenant, date, onProgress }))
       if (options.csv) writeFileSync(options.csv, worklistCsv(rows))
       if (options.out) tools.writeWorklist(options.out, { tenant, date, rows, madeAt: new Date().toISOString() })
@@ -103,12 +103,12 @@ async function screenMany(tools: ScreeningTools, options: TenantOption & Populat
     ? await tools.exportPatients(tenant, options.group === undefined ? {} : { group: options.group })
     : { patients: await readPatientList(options.patients) }
   tools.screenings.start()
-  const summary = await withProgress((onProgress) =>
+  const summary = await withProgress('patients', (onProgress) =>
     screenPopulation({ service: tools.screenings, tenant, patients, onProgress, onResult: print }))
   print({ tenant: tenant.id, summary, ...(exported.errors === undefined ? {} : { export: exported }) })
 }
 
-export async function withTools<T extends ScreeningTools>(open: () => Promise<T>, work: (tools: T) => Promise<void>): Promise<void> {
+export async function withTools<T extends { close(): Promise<void> }>(open: () => Promise<T>, work: (tools: T) => Promise<void>): Promise<void> {
   const tools = await open()
   try {
     await work(tools)
@@ -117,7 +117,7 @@ export async function withTools<T extends ScreeningTools>(open: () => Promise<T>
   }
 }
 
-export function tenantOf({ tenants }: Config, id: string | undefined): TenantConfig {
+export function tenantOf({ tenants }: Pick<Config, 'tenants'>, id: string | undefined): TenantConfig {
   const found = id === undefined && tenants.length === 1 ? tenants[0] : tenants.find((one) => one.id === id)
   if (found) return found
   const known = tenants.map((one) => one.id).join(', ') || 'none; set JOINTLENS_CONFIG'
@@ -134,22 +134,6 @@ function appointmentDate(value: string): string {
 function dateAt(date: string, timeZone: string): string {
   const today = dayOf(new Date().toISOString(), timeZone)
   return date === 'today' ? today : date === 'tomorrow' ? plusDays(today, 1) : date
-}
-
-/** A bar on a terminal, JSON lines on stderr elsewhere. */
-export async function withProgress<T>(work: (onProgress: (done: number, total: number) => void) => Promise<T>): Promise<T> {
-  if (!process.stderr.isTTY)
-    return work((done, total) => void process.stderr.write(`${JSON.stringify({ done, total })}\n`))
-  const bar = new SingleBar({ format: '{bar} {value}/{total} patients, {eta_formatted} left' }, Presets.shades_grey)
-  bar.start(0, 0)
-  try {
-    return await work((done, total) => {
-      bar.setTotal(total)
-      bar.update(done)
-    })
-  } finally {
-    bar.stop()
-  }
 }
 
 function print(value: unknown): void {

@@ -59,14 +59,20 @@ export function isInflamed(probability: number, calibration: Calibration): boole
 
 /** Reads a site's own calibration. It is bound to one model: another digest, or a faulty file, throws ERR_CONFIG. */
 export function readCalibrationFile(path: string, modelDigest: string): Calibration {
+  const found = readBoundCalibration(path)
+  if (found.modelDigest !== modelDigest)
+    throw new ScreeningError('ERR_CONFIG', `Expected calibration file "${path}" to belong to model ${modelDigest} but received one for ${found.modelDigest}; calibrate this model anew`)
+  return found.calibration
+}
+
+/** The same with the digest of the model that it belongs to, whichever that is. */
+export function readBoundCalibration(path: string): { readonly modelDigest: string; readonly calibration: Calibration } {
   const result = calibrationFileSchema.safeParse(readJson(path))
   if (!result.success) {
     const faults = result.error.issues.map((issue) => `${issue.path.join('.') || 'file'}: ${issue.message}`)
     throw new ScreeningError('ERR_CONFIG', `Calibration file "${path}" is not valid. ${faults.join('; ')}`)
   }
-  if (result.data.modelDigest !== modelDigest)
-    throw new ScreeningError('ERR_CONFIG', `Expected calibration file "${path}" to belong to model ${modelDigest} but received one for ${result.data.modelDigest}; calibrate this model anew`)
-  return toCalibration(result.data.calibration)
+  return { modelDigest: result.data.modelDigest, calibration: toCalibration(result.data.calibration) }
 }
 
 export function toCalibration(value: z.infer<typeof calibrationSchema>): Calibration {

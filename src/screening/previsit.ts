@@ -115,7 +115,8 @@ export function worklistCsv(rows: readonly WorklistRow[]): string {
   return [header, ...lines].map((cells) => cells.map((cell) => csvCell(String(cell))).join(',')).join('\r\n') + '\r\n'
 }
 
-function csvCell(text: string): string {
+/** Quoted where it must be; what a spreadsheet would run is defused. */
+export function csvCell(text: string): string {
   const safe = /^[\s\p{Cc}]*[=+\-@＝＋－＠|%]/u.test(text) || /^[\t\r\n]/.test(text) ? `'${text}` : text
   return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe
 }

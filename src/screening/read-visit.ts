@@ -4,9 +4,10 @@ import { readPhotoBytes } from '../fhir/photo-sources.ts'
 import type { FhirSession } from '../fhir/session.ts'
 import type { Calibration, InferenceEngine } from '../inference/engine/inference-engine.ts'
 import { withOtherHand } from '../inference/with-other-hand.ts'
-import type { HandAssessment, JointFinding, ModelIdentity, NotAssessedReason, PhotoAssessment } from '../joints/finding.ts'
+import type { JointFinding, ModelIdentity, NotAssessedReason, PhotoAssessment } from '../joints/finding.ts'
 import { visitFindings } from '../joints/hand-joint-count.ts'
-import { LATERALITIES, type Laterality } from '../joints/hand-joint.ts'
+import { LATERALITIES } from '../joints/hand-joint.ts'
+import { onRecordedSide } from '../joints/recorded-side.ts'
 import type { ScreenedPhoto } from './screening.ts'
 import type { ResultStore } from './result-store.ts'
 import { digest, type DatedPhoto, type Visit } from './visits.ts'
@@ -65,7 +66,7 @@ async function readPhoto(photo: DatedPhoto, reader: VisitReader): Promise<Screen
     sha256 = createHash('sha256').update(bytes).digest('hex')
     const assessment = await assess(bytes, sha256, reader)
     await reader.photoWasRead(photo)
-    return { ...named, sha256, assessment: { ...assessment, hands: assessment.hands.map((hand) => onRecordedSide(hand, photo.side, assessment)) } }
+    return { ...named, sha256, assessment: { ...assessment, hands: onRecordedSide(assessment.hands, photo.side) } }
   } catch (error) {
     const code = fileFault(error, reader.lastTry)
     if (!code) throw error
@@ -84,16 +85,6 @@ async function assess(bytes: Uint8Array, sha256: string, { engine, calibration, 
   await results.keepReading(tenant, key, assessment)
   await progress()
   return assessment
-}
-
-/**
- * The record says left and the model sees only a right hand (a mirrored selfie, a wrong body site): nobody can tell which
- * joint it is, so none is called.
- */
-function onRecordedSide(hand: HandAssessment, recorded: Laterality | undefined, { hands }: PhotoAssessment): HandAssessment {
-  if (!recorded || hands.some(({ side }) => side === recorded)) return hand
-  const joints = hand.joints.map(({ joint }): JointFinding => ({ joint, side: recorded, kind: 'not-assessed', reason: 'uncertain-side' }))
-  return { ...hand, side: recorded, joints }
 }
 
 function findingsOf(photos: readonly ReadPhoto[]): readonly JointFinding[] {

@@ -42,6 +42,14 @@ export function openResultStore(store: Store) {
       return rows.map(({ patient_id: id }) => id)
     },
 
+    /** Patients with a result of photos taken since, and which of their results those are. */
+    async since(tenant: string, time: Date): Promise<ReadonlyMap<string, ReadonlySet<string>>> {
+      const rows = await store.query<{ patient_id: string; ids: readonly string[] }>(
+        `select patient_id, array_agg(id::text) as ids from screening where tenant = $1 and photo_time >= $2 and ${SPEAKS}
+         group by patient_id order by patient_id`, [tenant, time.toISOString()])
+      return new Map(rows.map(({ patient_id: id, ids }) => [id, new Set(ids)]))
+    },
+
     /** Everything that was ever shown of a patient and not withdrawn, oldest photo first: a clinician may have signed any of it. */
     async everShown(tenant: string, patientId: string): Promise<readonly Screening[]> {
       const rows = await store.query<ScreeningRow>(

@@ -1,12 +1,17 @@
 import { ScreeningError } from '../errors.ts'
-import { photosFromBundle, readPhotoBytes } from '../fhir/photo-sources.ts'
+import { photosFromBundle, readPhotoBytes, type HandPhoto } from '../fhir/photo-sources.ts'
 import type { FhirSession } from '../fhir/session.ts'
 import type { ScreenedPhoto } from './screening.ts'
 
 /** The photo again, by the reference that was screened; it must still be this patient's. */
-export async function readScreenedPhoto(session: FhirSession, patientId: string, { resourceType, id }: ScreenedPhoto): Promise<Uint8Array> {
+export async function readScreenedPhoto(session: FhirSession, patientId: string, screened: ScreenedPhoto): Promise<Uint8Array> {
+  return readPhotoBytes(session, await findScreenedPhoto(session, patientId, screened))
+}
+
+/** What the record says of it now, with the side that it calls it. */
+export async function findScreenedPhoto(session: FhirSession, patientId: string, { resourceType, id }: ScreenedPhoto): Promise<HandPhoto> {
   const resource = await session.read(resourceType, id)
   const [photo] = photosFromBundle({ entry: [{ resource }] }, patientId)
   if (!photo) throw new ScreeningError('ERR_PHOTO_UNREACHABLE', 'Expected the photo that was read, of this patient; it has been withdrawn or moved')
-  return readPhotoBytes(session, photo)
+  return photo
 }

@@ -1,16 +1,7 @@
 import type { Run, RuleName } from './check-history.ts'
 import type { CallerEvent, Statement, WitnessEvent } from './history.ts'
 
-/** A number in [0, 1) and what follows it: the same for the same seed (mulberry32). */
-export function seeded(seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
-  }
-}
+export { seeded } from '../../src/joints/seeded.ts'
 
 type Random = () => number
 /** Undefined where the run has nothing that it could be done to. */

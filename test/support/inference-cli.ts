@@ -7,7 +7,7 @@ import { isScreeningError } from '../../src/errors.ts'
 /** The commands that need no EHR, mounted as src/cli.ts mounts them, without what the others load. */
 const program = new Command('jointlens').exitOverride()
 addAssessCommand(program)
-addModelCommand(program)
+addModelCommand(program, () => Promise.reject(new Error('Expected no record here')))
 addCalibrateCommand(program)
 
 try {
