@@ -127,7 +127,7 @@ export function openSmartRouter(deps: SmartDeps): Router {
   addCaptureRoutes(router, {
     ...deps.capture,
     save: (session, tenant, photo) => noted(deps, session, 'save-photo', () => deps.capture.save(session, tenant, photo))
-  }, changingRecord)
+  }, changingRecord, (request) => sessionOf(deps, request))
 
   router.post('/api/:handle/logout', async (request, response) => {
     const { handle, session, tenant } = await changingSessionOf(deps, request)

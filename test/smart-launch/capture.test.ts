@@ -72,6 +72,13 @@ describe('the capture page’s server', () => {
     expect([looked, written]).toEqual([0, []])
   })
 
+  test('knows which hands a sitting has saved, for this sitting alone', async () => {
+    const mine = { ...session, csrf: 'mine' }
+    expect(await desk.saved(mine)).toEqual([])
+    await desk.save(mine, tenant, sent)
+    expect([await desk.saved(mine), await desk.saved({ ...mine, csrf: 'other' })]).toEqual([['left'], []])
+  })
+
   test('says whether a photo can be read, not what was found, and keeps nothing of it', async () => {
     expect(await desk.check(sent)).toEqual({ usable: true, readable: 11, problems: [] })
     expect([written, handed]).toEqual([[], []])

@@ -73,6 +73,7 @@ beforeEach(async () => {
     handOver: (...photos) => Promise.resolve(void handedOver.push(photos)),
     now: () => now,
     capture: {
+      saved: () => Promise.resolve(['left']),
       check: (photo) => Promise.resolve({ usable: true, readable: photo.bytes.length, problems: [] }),
       save: (session, _tenant, { bytes, ageMs, camera, side }) => {
         saved.push({ patient: session.patientId, bytes: bytes.length, ageMs, camera, side })

@@ -155,6 +155,7 @@ function sendPhoto<Answer>(to: 'check' | 'save', csrf: string, { blob, side, tak
 
 export const checkPhoto = (csrf: string, photo: PhotoOnItsWay) => sendPhoto<PhotoVerdict>('check', csrf, photo)
 export const savePhoto = (csrf: string, photo: PhotoOnItsWay) => sendPhoto<{ reference: string }>('save', csrf, photo)
+export const readSaved = () => call<{ saved: readonly Laterality[] }>('/capture')
 export const capturePage = `/smart/capture/${handle}`
 export const reviewPage = `/smart/app/${handle}`
 export const readSession = () => call<SessionView>('/session')
