@@ -202,6 +202,7 @@ function configuration(
       clientCredentials: { enabled: true },
       rpInitiatedLogout: { enabled: false },
       userinfo: { enabled: false },
+      revocation: { enabled: true },
       resourceIndicators: {
         enabled: true,
         defaultResource: () => fhirBase,
@@ -245,6 +246,8 @@ function smartConfiguration(issuer: string) {
     jwks_uri: `${issuer}/jwks`,
     authorization_endpoint: `${issuer}/auth`,
     token_endpoint: `${issuer}/token`,
+    revocation_endpoint: `${issuer}/token/revocation`,
+    authorization_response_iss_parameter_supported: true,
     token_endpoint_auth_methods_supported: ['private_key_jwt'],
     token_endpoint_auth_signing_alg_values_supported: ['RS384', 'ES384'],
     grant_types_supported: ['authorization_code', 'client_credentials', 'refresh_token'],

@@ -193,13 +193,15 @@ function httpApp(config: Config, parts: Parts): Express {
     discover: parts.doors.discover,
     requestToken: parts.doors.requestToken,
     openIdKeys: parts.doors.openIdKeys,
+    revokeTokens: parts.doors.revokeTokens,
     handOver: parts.screenings.handOver,
     now,
     capture: openCaptureDesk({
       engine: parts.engine, record: parts.doors.reviewRecord, sessions: parts.sessions, handOver: parts.screenings.handOver, now
     }),
     desk: openReviewDesk({
-      screenings: parts.screenings, engine: parts.engine, record: parts.doors.reviewRecord, calibrationOf: ({ id }) => parts.calibrations.get(id)
+      screenings: parts.screenings, engine: parts.engine, record: parts.doors.reviewRecord, sessions: parts.sessions, now,
+      calibrationOf: ({ id }) => parts.calibrations.get(id)
     })
   }))
 

@@ -13,10 +13,10 @@ caption{text-align:left;padding-bottom:.35rem}th,td{border-bottom:1px solid #888
 .note{border-left:.25rem solid #8888;padding-left:.75rem}@media print{body{max-width:none}.scroll{overflow:visible}}`
 const POLICY = `default-src 'none'; style-src 'sha256-${createHash('sha256').update(STYLE).digest('base64')}'`
 
-/** `body` is HTML that its maker has escaped. The page carries its policy too, for when it is opened from a disk. */
-export function pageOf(title: string, body: string, language: 'en' | 'de' = 'en'): Page {
+/** `body` is HTML that its maker has escaped; `framedBy` are the origins whose frames may show it. The page carries its policy too, for when it is opened from a disk. */
+export function pageOf(title: string, body: string, language: 'en' | 'de' = 'en', framedBy: readonly string[] = []): Page {
   return {
-    policy: `${POLICY}; frame-ancestors 'none'`,
+    policy: `${POLICY}; frame-ancestors ${framedBy.length > 0 ? ["'self'", ...framedBy].join(' ') : "'none'"}`,
     html: `<!doctype html><html lang="${language}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="${POLICY}"><title>${escapeHtml(title)}</title><style>${STYLE}</style></head><body><main>${body}</main></body></html>`
   }

@@ -12,13 +12,14 @@ import { egressForTenant, type Egress } from './fhir/egress.ts'
 import { findHandPhotos, photosFromBundle, type HandPhoto } from './fhir/photo-sources.ts'
 import { unwritable } from './fhir/record-writer.ts'
 import { writePhoto } from './fhir/photo-writer.ts'
-import { clinicianResources, previewOf } from './fhir/resources/clinician-resources.ts'
+import { previewOf } from './fhir/resources/clinician-resources.ts'
 import { suggestionResources } from './fhir/resources/screening-bundle.ts'
 import { screeningResources } from './fhir/resources/screening-resources.ts'
 import { openFhirSession, type FhirSession, type FhirSessionOptions } from './fhir/session.ts'
-import { onceEach, signReview, type ReviewInput } from './fhir/sign-review.ts'
+import { signedJoints } from './fhir/signed-calls.ts'
+import { onceEach, preparedReview, signReview, type ReviewInput } from './fhir/sign-review.ts'
 import { readKeySet, readOpenIdKeys, readSmartConfiguration } from './fhir/smart-configuration.ts'
-import { requestToken } from './fhir/token-request.ts'
+import { requestToken, revokeToken } from './fhir/token-request.ts'
 import type { Calibration, InferenceEngine } from './inference/engine/inference-engine.ts'
 import { readScreenedPhoto } from './screening/screened-photo.ts'
 import { screeningInput, screeningSources } from './screening/screening-input.ts'
@@ -108,7 +109,18 @@ export function openTenantDoors(config: Config, now: () => number = Date.now, ha
       return requestToken(doorOf(tenant).egress, tokenEndpoint, tenant.smart, form, now)
     },
 
-    reviewRecord: reviewRecord((session, tenant) => sessionWith(tenant, fixedToken(session.accessToken)), now),
+    /** Gives tokens back where the EHR takes them; false when one was not taken back or the EHR offers no such thing. */
+    async revokeTokens(tenant: TenantConfig, { accessToken, refreshToken }: Pick<AppSession, 'accessToken' | 'refreshToken'>): Promise<boolean> {
+      const { egress } = doorOf(tenant)
+      const { smart } = tenant
+      const { tokenEndpoint, revocationEndpoint } = await readSmartConfiguration(tenant, egress)
+      if (!smart || !revocationEndpoint) return false
+      const tokens = [...(refreshToken ? [{ token: refreshToken, token_type_hint: 'refresh_token' as const }] : []), { token: accessToken, token_type_hint: 'access_token' as const }]
+      const revoked = await Promise.all(tokens.map((one) => revokeToken(egress, { tokenEndpoint, revocationEndpoint }, smart, one, now)))
+      return revoked.every(Boolean)
+    },
+
+    reviewRecord: reviewRecord((session, tenant) => sessionWith(tenant, tokensOf(session))),
 
     close: async () => {
       await Promise.all([...doors.values()].map(({ egress }) => egress.close()))
@@ -139,23 +151,57 @@ function rememberedFor(now: () => number) {
 /** A chart is looked at several times in a visit; the same screening makes the same resources. */
 const KEPT_SUGGESTIONS = 200
 
+/** A token that the record refuses although its time is not over is renewed once; with nothing to renew it the refusal stands. */
+function tokensOf({ accessToken, renewed }: AppSession): TokenSource {
+  let token = accessToken
+  let refused = false
+  return {
+    async token() {
+      if (refused && renewed) token = await renewed(token)
+      refused = false
+      return token
+    },
+    invalidate: () => { refused = true }
+  }
+}
+
 /** The app's view of the record, always with the token of the person who launched it. */
-function reviewRecord(sessionOf: (session: AppSession, tenant: TenantConfig) => FhirSession, now: () => number): ReviewRecord & CaptureRecord {
+function reviewRecord(sessionOf: (session: AppSession, tenant: TenantConfig) => FhirSession): ReviewRecord & CaptureRecord {
   return {
     patient: (session, tenant) => sessionOf(session, tenant).read('Patient', session.patientId),
     treatments: (session, tenant) => readTreatmentStarts(sessionOf(session, tenant), session.patientId),
     laboratoryAndScores: (session, tenant) => readLaboratoryAndScores(sessionOf(session, tenant), session.patientId),
     photoBytes: (session, tenant, photo) => readScreenedPhoto(sessionOf(session, tenant), session.patientId, photo),
-    previewFinal(session, _tenant, screening, review) {
-      return previewOf(clinicianResources({ ...reviewInput(session, screening, review, now), aiObservation: () => undefined }))
+    async previewFinal(session, tenant, screening, review, signed) {
+      return previewOf(await preparedReview(sessionOf(session, tenant), reviewInput(session, screening, review, signed)))
     },
     writePhoto: (session, tenant, photo, ledger) => writePhoto(sessionOf(session, tenant), photo, ledger),
-    writeFinal: (session, tenant, screening, review) =>
-      signReview(sessionOf(session, tenant), reviewInput(session, screening, review, now))
+    writeFinal: (session, tenant, screening, review, signed, agreed) =>
+      signReview(sessionOf(session, tenant), reviewInput(session, screening, review, signed), (resources) => agreed(previewOf(resources))),
+    async signed(session, tenant, screening) {
+      const fhir = sessionOf(session, tenant)
+      const joints = await signedJoints(fhir, {
+        tenant: screening.tenant, patientId: screening.patientId, screeningId: screening.id, model: screening.model, photos: screeningSources(screening).photos
+      })
+      const others = new Set(joints.flatMap(({ performer }) => (performer && performer !== session.fhirUser ? [performer] : [])))
+      const names = new Map(await Promise.all([...others].map(async (one) => [one, await nameOfPractitioner(fhir, one)] as const)))
+      return joints.map(({ performer, ...joint }) => {
+        const by = performer === undefined ? undefined : names.get(performer)
+        return { ...joint, own: performer !== undefined && performer === session.fhirUser, ...(by ? { by } : {}) }
+      })
+    }
   }
 }
 
-function reviewInput(session: AppSession, screening: Screening, { decisions, activity, examined }: SignedReview, now: () => number): ReviewInput {
+/** A name for people; undefined where the record does not let us read it. */
+async function nameOfPractitioner(fhir: FhirSession, reference: string): Promise<string | undefined> {
+  const [, id] = /^Practitioner\/([A-Za-z0-9\-.]{1,64})$/.exec(reference) ?? []
+  const found = id === undefined ? undefined : await fhir.read('Practitioner', id).catch(nothingToRead)
+  const name = found?.name?.[0]
+  return name?.text ?? (name ? [...(name.prefix ?? []), ...(name.given ?? []), name.family].filter(Boolean).join(' ') : undefined)
+}
+
+function reviewInput(session: AppSession, screening: Screening, { decisions, activity, examined }: SignedReview, signed: string): ReviewInput {
   if (!session.fhirUser) throw new ScreeningError('ERR_FORBIDDEN', 'Expected to know who signs, but the EHR sent no identity; nothing was written.')
   return {
     tenant: screening.tenant,
@@ -169,7 +215,7 @@ function reviewInput(session: AppSession, screening: Screening, { decisions, act
     decisions: onceEach(decisions),
     ...(activity ? { activity } : {}),
     ...(examined ? { examined: { tender: onceEach(examined.tender), swollen: onceEach(examined.swollen) } } : {}),
-    signed: new Date(now()).toISOString()
+    signed
   }
 }
 

@@ -14,11 +14,15 @@ export interface AppSession {
   /** Milliseconds since the epoch. */
   readonly expiresAt: number
   readonly needPatientBanner: boolean
+  /** Launched without an EHR's `launch`: the page itself can lead back to a sign-in. */
+  readonly standalone?: boolean
   /** From our own card; a hint, never an authority. */
   readonly appContext?: string
   /** SHA-256 of the cookie's secret: the handle in the address alone opens nothing. */
   readonly secretHash: string
   readonly csrf: string
+  /** A token for one that the record refused; only while a request is served, never stored. */
+  readonly renewed?: (refused: string) => Promise<string>
 }
 
 /** What a launch must remember between our redirect and the callback. */
@@ -29,12 +33,17 @@ export interface PendingLaunch {
   readonly browserHash: string
   readonly tokenEndpoint: string
   readonly issuer?: string
+  /** The server names itself in every answer (RFC 9207). */
+  readonly namesItself?: boolean
+  readonly standalone?: boolean
 }
 
 export interface SessionStore {
   put(id: string, data: unknown, ttlSeconds: number): Promise<void>
   get(id: string): Promise<unknown>
   delete(id: string): Promise<void>
+  /** True for the one who asked first, until its time is over. */
+  claim(id: string, ttlSeconds: number): Promise<boolean>
 }
 
 export const LAUNCH_SECONDS = 600
@@ -53,6 +62,11 @@ export function matchesHash(secret: string | undefined, hash: string): boolean {
   if (!secret) return false
   const [a, b] = [Buffer.from(sha256(secret)), Buffer.from(hash)]
   return a.length === b.length && timingSafeEqual(a, b)
+}
+
+/** Tells launches of one browser apart, so that two charts that are opened at once both arrive; undefined for what is no state of ours. */
+export function launchCookie(state: unknown): string | undefined {
+  return typeof state === 'string' && /^[\w-]{43}$/.test(state) ? `jl-launch-${state.slice(0, 12)}` : undefined
 }
 
 /** The session behind a page's handle, if this browser is the one that launched it. Throws ERR_SESSION. */

@@ -29,16 +29,16 @@ export interface CallbackAnswer {
 }
 
 const fhirId = z.string().regex(/^(?!\.{1,2}$)[A-Za-z0-9\-.]{1,64}$/)
+/** The patient decides; everything else is a help, and in a form that we do not know it is passed over. */
 const tokenContext = z.object({
   patient: fhirId,
-  encounter: fhirId.optional(),
-  need_patient_banner: z.boolean().optional(),
-  appContext: z.string().max(4096).optional(),
+  encounter: fhirId.optional().catch(undefined),
+  need_patient_banner: z.boolean().optional().catch(undefined),
+  appContext: z.string().max(4096).optional().catch(undefined),
   intent: z.string().optional().catch(undefined),
   /** 2.2: objects; anything else in it is passed over. */
   fhirContext: z.array(z.unknown()).max(100).optional().catch(undefined),
-  id_token: z.string().optional(),
-  fhirUser: z.string().optional()
+  id_token: z.string().optional().catch(undefined)
 })
 
 /**
@@ -51,8 +51,7 @@ export async function finishLaunch(
   const pending = await takePending(deps, query['state'], browserSecret)
   const tenant = deps.config.tenants.find(({ id }) => id === pending.tenant)
   if (!tenant?.smart) throw refused('This EHR is no longer configured.')
-  if (pending.issuer && typeof query['iss'] === 'string' && query['iss'] !== pending.issuer)
-    throw refused('The answer came from another authorization server than the one that was asked (RFC 9207).')
+  if (!isFromServerAsked(pending, query['iss'])) throw refused('The answer came from another authorization server than the one that was asked (RFC 9207).')
   if (query['error'] !== undefined) throw refused('The EHR did not grant access. Open JointLens again from the patient record.')
   const code = query['code']
   if (typeof code !== 'string' || code.length > 4096) throw refused('Expected one authorization code.')
@@ -78,6 +77,7 @@ export async function finishLaunch(
     ...(answer.refreshToken ? { refreshToken: answer.refreshToken } : {}),
     expiresAt: deps.now() + answer.expiresInSeconds * 1000,
     needPatientBanner: context.data.need_patient_banner ?? true,
+    ...(pending.standalone ? { standalone: true } : {}),
     ...(context.data.appContext ? { appContext: context.data.appContext } : {}),
     secretHash: sha256(sessionSecret),
     csrf
@@ -110,6 +110,12 @@ async function takePending(deps: CallbackDeps, state: unknown, browserSecret: st
   return pending
 }
 
+/** RFC 9207: an `iss` must be the issuer that was asked, and a server that says it sends one must send it. */
+function isFromServerAsked({ issuer, namesItself }: PendingLaunch, iss: unknown): boolean {
+  if (iss === undefined) return !namesItself
+  return issuer === undefined || iss === issuer
+}
+
 /** `Practitioner/…` from a verified id_token; undefined when the EHR sends none. A token that does not verify ends the launch. */
 async function verifiedUser(
   deps: CallbackDeps, tenant: TenantConfig, pending: PendingLaunch, idToken: string | undefined
@@ -117,15 +123,19 @@ async function verifiedUser(
   if (!idToken) return undefined
   try {
     const { issuer, keys } = await deps.openIdKeys(tenant)
+    if (pending.issuer && issuer !== pending.issuer) throw refused('issuer')
     const { payload } = await jwtVerify(idToken, createLocalJWKSet(keys), {
       issuer,
       audience: tenant.smart?.clientId ?? '',
       algorithms: ['RS256', 'RS384', 'ES256', 'ES384'],
-      requiredClaims: ['exp', 'iat', 'nonce'],
+      requiredClaims: ['sub', 'exp', 'iat', 'nonce'],
       clockTolerance: 30,
       currentDate: new Date(deps.now())
     })
     if (payload['nonce'] !== pending.nonce) throw refused('nonce')
+    // OpenID Connect Core 3.1.3.7: with several audiences the token must say that it was made for us.
+    const azp = payload['azp'] ?? (Array.isArray(payload.aud) && payload.aud.length > 1 ? undefined : tenant.smart?.clientId)
+    if (azp !== tenant.smart?.clientId) throw refused('azp')
     return relativeUser(payload['fhirUser'], tenant.fhirBase)
   } catch (cause) {
     throw new ScreeningError('ERR_LAUNCH_REFUSED', 'The identity that the EHR sent could not be verified.', { cause })

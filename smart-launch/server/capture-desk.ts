@@ -4,9 +4,9 @@ import { ScreeningError } from '../../src/errors.ts'
 import type { PhotoLedger, PhotoPlaces } from '../../src/fhir/photo-writer.ts'
 import type { TakenPhoto } from '../../src/fhir/resources/photo-resources.ts'
 import type { InferenceEngine } from '../../src/inference/engine/inference-engine.ts'
-import type { Laterality } from '../../src/joints/hand-joint.ts'
+import { LATERALITIES, type Laterality } from '../../src/joints/hand-joint.ts'
 import { photoVerdict, type PhotoVerdict } from '../../src/joints/photo-verdict.ts'
-import { CONSENT_VERSION } from '../consent.ts'
+import { CONSENT_VERSION, OLDEST_PHOTO_MS } from '../consent.ts'
 import { SESSION_SECONDS, sha256, type AppSession, type SessionStore } from './app-session.ts'
 import { granted } from './granted.ts'
 
@@ -37,8 +37,6 @@ export type CaptureDesk = ReturnType<typeof openCaptureDesk>
 
 /** Enough for every joint at the distance the guidance asks for, at a tenth of the bytes of a phone's original. */
 const SAVED_SIDE_PX = 3000
-/** An older picture shows another day's joints; it belongs into the record with its own date. */
-const OLDEST_MS = 24 * 3600_000
 
 /** The capture page's work: is this photo good enough, and into the record with it. A photo that is only checked is kept nowhere. */
 export function openCaptureDesk({ engine, record, sessions, handOver, now }: CaptureDeps) {
@@ -49,6 +47,7 @@ export function openCaptureDesk({ engine, record, sessions, handOver, now }: Cap
     const jpeg = await engine.renderPhoto(photo.bytes, { maxSidePx: SAVED_SIDE_PX })
     const reference = await record.writePhoto(session, tenant, takenPhoto(session, tenant, photo, jpeg, { width, height }, now()), ledgerOf(sessions, session))
     await handOver?.(tenant.id, session.patientId, [reference])
+    await sessions.put(savedName(session, photo.side), true, SESSION_SECONDS)
     return reference
   }
 
@@ -58,11 +57,17 @@ export function openCaptureDesk({ engine, record, sessions, handOver, now }: Cap
       return photoVerdict(await engine.assess(photo.bytes), photo.side)
     },
 
+    /** Hands whose photo this session has saved: a page that is loaded again goes on where it was. */
+    async saved(session: AppSession): Promise<readonly Laterality[]> {
+      const known = await Promise.all(LATERALITIES.map((side) => sessions.get(savedName(session, side))))
+      return LATERALITIES.filter((_side, at) => known[at] !== undefined)
+    },
+
     /** The same photo sent twice at once, or again after a dropped connection, is saved once. */
     async save(session: AppSession, tenant: TenantConfig, photo: SentPhoto): Promise<{ reference: string }> {
       refuseWithoutConsent(photo)
       if (!maySavePhotos(session)) throw new ScreeningError('ERR_FORBIDDEN', 'Your EHR sign-in does not allow saving photos; nothing was saved.')
-      if (photo.ageMs > OLDEST_MS) throw new ScreeningError('ERR_REQUEST_INVALID', 'Expected a photo of the last 24 hours; take a new one.')
+      if (photo.ageMs > OLDEST_PHOTO_MS) throw new ScreeningError('ERR_REQUEST_INVALID', 'Expected a photo of the last 24 hours; take a new one.')
       const name = JSON.stringify([tenant.id, session.patientId, photo.side, digestOf(photo.bytes)])
       const mine = saving.get(name) ?? save(session, tenant, photo).finally(() => saving.delete(name))
       saving.set(name, mine)
@@ -70,6 +75,9 @@ export function openCaptureDesk({ engine, record, sessions, handOver, now }: Cap
     }
   }
 }
+
+/** By the session's own secret, so that another sitting begins anew. */
+const savedName = ({ csrf }: AppSession, side: Laterality) => `captured:${sha256(`${csrf} ${side}`)}`
 
 /** A patient or a relative sees the capture page and nothing of what a model says. */
 export function isPatientLaunch({ fhirUser = '' }: AppSession): boolean {

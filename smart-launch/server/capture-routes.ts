@@ -20,11 +20,17 @@ const query = z.object({
 })
 
 /**
- * `POST /api/:handle/capture/check` and `/save`: the body is the picture, the query says which hand, when, with what, and that the
+ * `GET /api/:handle/capture` says which hands were saved. `POST /api/:handle/capture/check` and `/save`: the body is the picture, the query says which hand, when, with what, and that the
  * person agreed. `opened` has checked session, CSRF token and Origin.
  */
-export function addCaptureRoutes(router: Router, desk: CaptureDesk, opened: (request: Request) => Promise<Opened>): void {
+export function addCaptureRoutes(
+  router: Router, desk: CaptureDesk, opened: (request: Request) => Promise<Opened>, reading: (request: Request) => Promise<Opened>
+): void {
   const picture = express.raw({ type: PHOTO_TYPES, limit: MAX_PHOTO })
+
+  router.get('/api/:handle/capture', async (request, response) => {
+    response.json({ saved: await desk.saved((await reading(request)).session) })
+  })
 
   router.post('/api/:handle/capture/check', async (request, response, next) => {
     await opened(request)

@@ -7,7 +7,22 @@ const VERSION_1: Readonly<Record<string, string>> = { read: 'rs', write: 'cud', 
  */
 export function granted(scope: string, type: string, right: 'c' | 'r' | 'u' | 's'): boolean {
   return scope.split(' ').some((one) => {
-    const [, of, rights = ''] = /^(?:patient|user)\/(\*|[A-Za-z]+)\.(read|write|\*|c?r?u?d?s?)(?:\?.*)?$/.exec(one) ?? []
-    return (of === type || of === '*') && (VERSION_1[rights] ?? rights).includes(right)
+    const { of, rights } = rightsIn(one)
+    return (of === type || of === '*') && rights.includes(right)
   })
+}
+
+/** Scopes after a renewal: never more than before, whatever the server answers (RFC 6749 section 6). */
+export function narrowed(before: string, now: string): string {
+  const had = new Set(before.split(' '))
+  return now.split(' ').filter((one) => {
+    const { of, rights } = rightsIn(one)
+    return had.has(one) || (of !== undefined && rights !== '' && [...rights].every((right) => granted(before, of, right as 'c')))
+  }).join(' ')
+}
+
+/** Of which type a scope of this patient speaks, and its rights in letters of version 2. */
+function rightsIn(scope: string): { readonly of?: string; readonly rights: string } {
+  const [, of, rights = ''] = /^(?:patient|user)\/(\*|[A-Za-z]+)\.(read|write|\*|c?r?u?d?s?)(?:\?.*)?$/.exec(scope) ?? []
+  return { ...(of ? { of } : {}), rights: VERSION_1[rights] ?? rights }
 }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { ScreeningError } from '../../src/errors.ts'
 import type { Config, TenantConfig } from '../../src/config.ts'
 import type { SmartConfiguration } from '../../src/fhir/smart-configuration.ts'
-import { LAUNCH_SECONDS, randomSecret, sha256, type PendingLaunch, type SessionStore } from './app-session.ts'
+import { LAUNCH_SECONDS, launchCookie, randomSecret, sha256, type PendingLaunch, type SessionStore } from './app-session.ts'
 
 export interface LaunchDeps {
   readonly config: Config
@@ -12,8 +12,9 @@ export interface LaunchDeps {
 
 export interface LaunchAnswer {
   readonly redirect: string
-  /** Secret that binds the callback to this browser. */
+  /** Secret that binds the callback to this browser, and the cookie it travels in. */
   readonly browserSecret: string
+  readonly cookie: string
 }
 
 /**
@@ -28,10 +29,11 @@ export async function beginLaunch(deps: LaunchDeps, query: { iss?: unknown; laun
   if (launch !== undefined && (typeof launch !== 'string' || !/^[\x21-\x7e]{1,2048}$/.test(launch)))
     throw refused('Expected launch to be the value that the EHR gave, once.')
 
-  const { authorizationEndpoint, tokenEndpoint, issuer } = await deps.discover(tenant)
+  const { authorizationEndpoint, tokenEndpoint, issuer, namesItself } = await deps.discover(tenant)
   const [state, browserSecret, codeVerifier, nonce] = [randomSecret(), randomSecret(), randomSecret(), randomSecret()]
   const pending: PendingLaunch = {
-    tenant: tenant.id, codeVerifier, nonce, tokenEndpoint, browserHash: sha256(browserSecret), ...(issuer ? { issuer } : {})
+    tenant: tenant.id, codeVerifier, nonce, tokenEndpoint, browserHash: sha256(browserSecret), ...(issuer ? { issuer } : {}), ...(namesItself ? { namesItself } : {}),
+    ...(launch === undefined ? { standalone: true } : {})
   }
   await deps.sessions.put(`smart-state:${state}`, pending, LAUNCH_SECONDS)
 
@@ -49,7 +51,7 @@ export async function beginLaunch(deps: LaunchDeps, query: { iss?: unknown; laun
     ...(launch === undefined ? {} : { launch })
   }
   for (const [name, value] of Object.entries(parameters)) redirect.searchParams.set(name, value)
-  return { redirect: redirect.href, browserSecret }
+  return { redirect: redirect.href, browserSecret, cookie: launchCookie(state) ?? '' }
 }
 
 export function redirectUri(config: Config): string {

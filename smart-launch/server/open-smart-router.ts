@@ -1,45 +1,28 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import express, { type Request, type Response, type Router } from 'express'
-import { z } from 'zod'
 import type { TenantConfig } from '../../src/config.ts'
 import { isScreeningError, ScreeningError } from '../../src/errors.ts'
-import { HAND_JOINTS, LARGE_JOINTS, LATERALITIES } from '../../src/joints/hand-joint.ts'
-import { openSession, SESSION_SECONDS, type AppSession } from './app-session.ts'
+import { HAND_JOINTS, LATERALITIES } from '../../src/joints/hand-joint.ts'
+import { LAUNCH_SECONDS, launchCookie, openSession, SESSION_SECONDS, type AppSession } from './app-session.ts'
 import { isPatientLaunch, type CaptureDesk } from './capture-desk.ts'
 import { addCaptureRoutes } from './capture-routes.ts'
 import { finishLaunch, type CallbackDeps } from './callback.ts'
 import { clearCookie, readCookie, setCookie } from './cookies.ts'
 import { beginLaunch } from './launch.ts'
-import { openRefresher } from './refresh.ts'
-import type { ReviewDesk, SignedReview } from './review-desk.ts'
+import { openRefresher, type Refresher } from './refresh.ts'
+import { refusalPage } from './refusal-page.ts'
+import type { ReviewDesk } from './review-desk.ts'
+import { checkedDraft, checkedReview, checkedSignature } from './review-form.ts'
 
 export interface SmartDeps extends CallbackDeps {
   readonly desk: ReviewDesk
   readonly capture: CaptureDesk
+  /** Gives the session's tokens back to the EHR; false where it was not done. */
+  revokeTokens(tenant: TenantConfig, session: AppSession): Promise<boolean>
 }
 
 const WEB = fileURLToPath(new URL('../web/dist/', import.meta.url))
-
-const decision = z.strictObject({
-  side: z.enum(LATERALITIES),
-  joint: z.enum(HAND_JOINTS),
-  call: z.enum(['swollen', 'not-swollen', 'not-assessable'])
-})
-const count28 = z.number().int().min(0).max(28).optional()
-const global10 = z.number().min(0).max(10).optional()
-const activity = z.strictObject({
-  tenderJointCount28: count28, swollenJointCount28: count28, patientGlobal: global10, physicianGlobal: global10,
-  crpMgPerL: z.number().min(0).max(1000).optional(), esrMmPerH: z.number().min(1).max(200).optional()
-})
-const side = z.enum(LATERALITIES)
-const examined = z.strictObject({
-  tender: z.array(z.strictObject({ side, joint: z.enum([...HAND_JOINTS, ...LARGE_JOINTS]) })).max(28),
-  swollen: z.array(z.strictObject({ side, joint: z.enum(LARGE_JOINTS) })).max(6)
-})
-const review = z.strictObject({
-  screeningId: z.string().max(64), decisions: z.array(decision).max(22), activity: activity.optional(), examined: examined.optional()
-}).refine((one) => one.decisions.length > 0 || one.activity !== undefined || one.examined !== undefined, 'Nothing was decided or entered.')
 
 /**
  * The SMART app's server: `/launch`, `/callback`, the page and its API, mounted at `/smart`. Tokens stay here; the page
@@ -47,21 +30,22 @@ const review = z.strictObject({
  */
 export function openSmartRouter(deps: SmartDeps): Router {
   const router = express.Router()
-  const fresh = openRefresher(deps)
-  const withRecord = async (request: Request) => freshened(await sessionOf(deps, request), fresh)
-  const changingRecord = async (request: Request) => freshened(await changingSessionOf(deps, request), fresh)
+  const refresher = openRefresher(deps)
+  const withRecord = async (request: Request) => freshened(await sessionOf(deps, request), refresher)
+  const changingRecord = async (request: Request) => freshened(await changingSessionOf(deps, request), refresher)
   /** Findings are for clinicians: a patient launch takes photos and sees no result. */
   const forClinicians = async (opened: Promise<OpenedSession>) => refusePatients(await opened)
 
   router.get('/launch', async (request, response) => {
-    const { redirect, browserSecret } = await beginLaunch(deps, once(request.query))
-    setCookie(response, 'jl-launch', browserSecret, 600)
+    const { redirect, browserSecret, cookie } = await beginLaunch(deps, once(request.query))
+    setCookie(response, cookie, browserSecret, LAUNCH_SECONDS)
     response.redirect(302, redirect)
   })
 
   router.get('/callback', async (request, response) => {
-    const { handle, sessionSecret, page: opens } = await finishLaunch(deps, once(request.query), readCookie(request, 'jl-launch'))
-    clearCookie(response, 'jl-launch')
+    const cookie = launchCookie(request.query['state'])
+    if (cookie) clearCookie(response, cookie)
+    const { handle, sessionSecret, page: opens } = await finishLaunch(deps, request.query, cookie && readCookie(request, cookie))
     setCookie(response, cookieOf(handle), sessionSecret, SESSION_SECONDS)
     response.redirect(302, `/smart/${opens}/${handle}`)
   })
@@ -71,13 +55,13 @@ export function openSmartRouter(deps: SmartDeps): Router {
   router.get('/app/:handle', async (request, response) => {
     const { session, tenant, handle } = await sessionOf(deps, request)
     if (isPatientLaunch(session)) return response.redirect(302, `/smart/capture/${handle}`)
-    page(response, tenant)
+    page(response, tenant, 'index.html', await firstNeeded(deps, session, handle))
   })
 
   router.get('/capture/:handle', async (request, response) => {
     const { tenant } = await sessionOf(deps, request)
     response.set('Permissions-Policy', 'camera=(self)')
-    page(response, tenant)
+    page(response, tenant, 'capture.html', '')
   })
 
   router.use('/api', express.json({ limit: '64kb', type: 'application/json' }))
@@ -122,33 +106,44 @@ export function openSmartRouter(deps: SmartDeps): Router {
     response.status(202).json({ accepted: true })
   })
 
+  // Needs nothing of the EHR, so that a draft is kept when the sign-in there has ended.
+  router.put('/api/:handle/draft', async (request, response) => {
+    const { session } = await forClinicians(changingSessionOf(deps, request))
+    await deps.desk.keepDraft(session, checkedDraft(request.body))
+    response.status(204).end()
+  })
+
   router.post('/api/:handle/preview', async (request, response) => {
     const { session, tenant } = await forClinicians(changingRecord(request))
-    response.json(await deps.desk.preview(session, tenant, checked(request.body)))
+    response.json(await deps.desk.preview(session, tenant, checkedReview(request.body)))
   })
 
   router.post('/api/:handle/sign', async (request, response) => {
     const { session, tenant } = await forClinicians(changingRecord(request))
-    const signed = checked(request.body)
-    response.status(201).json(await noted(deps, session, 'sign', () => deps.desk.sign(session, tenant, signed), `Screening/${signed.screeningId}`))
+    const { review, previewed } = checkedSignature(request.body)
+    response.status(201).json(await noted(deps, session, 'sign', () => deps.desk.sign(session, tenant, review, previewed), `Screening/${review.screeningId}`))
   })
 
   addCaptureRoutes(router, {
     ...deps.capture,
     save: (session, tenant, photo) => noted(deps, session, 'save-photo', () => deps.capture.save(session, tenant, photo))
-  }, changingRecord)
+  }, changingRecord, (request) => sessionOf(deps, request))
 
   router.post('/api/:handle/logout', async (request, response) => {
-    const { handle, session } = await changingSessionOf(deps, request)
-    await noted(deps, session, 'logout', () => deps.sessions.delete(`smart:${handle}`))
+    const { handle, session, tenant } = await changingSessionOf(deps, request)
     clearCookie(response, cookieOf(handle))
+    await noted(deps, session, 'logout', () => deps.sessions.delete(`smart:${handle}`))
+    // What the EHR answers changes nothing here: the session is gone.
+    await deps.revokeTokens(tenant, session).catch((error: unknown) => { if (!isScreeningError(error)) throw error })
     response.status(204).end()
   })
 
   // People land on launch, callback and app pages: they get a page that says what to do next, not JSON.
   router.use((error: unknown, request: Request, response: Response, next: (error: unknown) => void) => {
     if (request.path.startsWith('/api') || !isScreeningError(error)) return next(error)
-    response.status(error.code === 'ERR_SESSION' ? 401 : 400).type('html').send(errorPage(error.message, error.code))
+    const language = request.acceptsLanguages(['en', 'de']) === 'de' ? 'de' : 'en'
+    const { html, policy } = refusalPage(error.code, error.message, language, [...new Set(deps.config.tenants.flatMap(({ allowedOrigins }) => allowedOrigins))])
+    response.status(error.code === 'ERR_SESSION' ? 401 : 400).set('Content-Security-Policy', policy).type('html').send(html)
   })
   return router
 }
@@ -169,8 +164,8 @@ async function noted<T>({ audit }: SmartDeps, { tenant, patientId, fhirUser }: A
 
 interface OpenedSession { readonly handle: string; readonly session: AppSession; readonly tenant: TenantConfig }
 
-async function freshened(opened: OpenedSession, fresh: ReturnType<typeof openRefresher>): Promise<OpenedSession> {
-  return { ...opened, session: await fresh(opened.handle, opened.session, opened.tenant) }
+async function freshened({ handle, session, tenant }: OpenedSession, { fresh, another }: Refresher): Promise<OpenedSession> {
+  return { handle, tenant, session: { ...(await fresh(handle, session, tenant)), renewed: (refused) => another(handle, refused, tenant) } }
 }
 
 function refusePatients(opened: OpenedSession): OpenedSession {
@@ -195,16 +190,6 @@ async function changingSessionOf(deps: SmartDeps, request: Request): Promise<Ope
   return opened
 }
 
-function checked(body: unknown): SignedReview {
-  const result = review.safeParse(body)
-  if (result.success) return withoutUndefined(result.data) as SignedReview
-  throw new ScreeningError('ERR_REQUEST_INVALID', `Expected {screeningId, decisions, activity?, examined?} for the review. ${result.error.issues[0]?.message ?? ''}`)
-}
-
-function withoutUndefined(value: object): object {
-  return JSON.parse(JSON.stringify(value)) as object
-}
-
 function closeUpOf(query: Record<string, unknown>) {
   const side = LATERALITIES.find((one) => one === query['side'])
   const joint = HAND_JOINTS.find((one) => one === query['joint'])
@@ -220,11 +205,19 @@ function cookieOf(handle: string): string {
   return `jl-${handle.slice(0, 12).replaceAll(/[^\w]/g, '_')}`
 }
 
-function page(response: Response, tenant: TenantConfig): void {
-  const index = `${WEB}index.html`
-  if (!existsSync(index)) throw new ScreeningError('ERR_NOT_READY', 'The app has not been built. Run "npm run build:web" and try again.')
+function page(response: Response, tenant: TenantConfig, file: 'index.html' | 'capture.html', head: string): void {
+  const path = `${WEB}${file}`
+  if (!existsSync(path)) throw new ScreeningError('ERR_NOT_READY', 'The app has not been built. Run "npm run build:web" and try again.')
   response.set('Content-Security-Policy', contentSecurityPolicy(tenant.allowedOrigins))
-  response.set('Cache-Control', 'no-store').type('html').send(readFileSync(index, 'utf8'))
+  response.set('Cache-Control', 'no-store').type('html').send(readFileSync(path, 'utf8').replace('</head>', `${head}</head>`))
+}
+
+/** What the review shows first, asked for while the script is still on its way. */
+async function firstNeeded({ desk }: SmartDeps, session: AppSession, handle: string): Promise<string> {
+  const api = `/smart/api/${handle}`
+  const answers = ['session', 'review'].map((one) => `<link rel="preload" as="fetch" crossorigin="anonymous" href="${api}/${one}">`)
+  const photos = (await desk.newestPhotos(session)).map((id) => `<link rel="preload" as="image" href="${api}/photos/${encodeURIComponent(id)}">`)
+  return [...answers, ...photos].join('')
 }
 
 export function contentSecurityPolicy(frameAncestors: readonly string[]): string {
@@ -232,10 +225,4 @@ export function contentSecurityPolicy(frameAncestors: readonly string[]): string
     "default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self' blob: data:", "connect-src 'self'",
     "base-uri 'none'", "form-action 'none'", `frame-ancestors ${["'self'", ...frameAncestors].join(' ')}`
   ].join('; ')
-}
-
-function errorPage(message: string, code: string): string {
-  const text = message.replaceAll('&', '&amp;').replaceAll('<', '&lt;')
-  return `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>JointLens cannot open</title><main><h1>JointLens cannot open</h1><p>${text}</p><p><small>${code}</small></p></main></html>`
 }

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { Patient } from 'fhir/r4.js'
 import type { TenantConfig } from '../../src/config.ts'
 import { ScreeningError } from '../../src/errors.ts'
@@ -9,11 +10,12 @@ import { HAND_JOINTS, type HandJoint, type Laterality } from '../../src/joints/h
 import type { Calibration, InferenceEngine } from '../../src/inference/engine/inference-engine.ts'
 import { mapWithOtherHand } from '../../src/inference/with-other-hand.ts'
 import type { ScreenedPhoto, Screening, ScreeningService } from '../../src/screening/screening.ts'
-import type { AppSession } from './app-session.ts'
+import type { AppSession, SessionStore } from './app-session.ts'
 import { isPatientLaunch, maySavePhotos } from './capture-desk.ts'
+import { openDrafts, type Draft } from './drafts.ts'
 import { granted } from './granted.ts'
 import { openOcclusionMaps } from './occlusion-maps.ts'
-import { visitContext, type ContextRecord } from './visit-context.ts'
+import { visitContext, type ContextRecord, type SignedByClinician } from './visit-context.ts'
 
 export type ReviewCall = 'swollen' | 'not-swollen' | 'not-assessable'
 export interface ReviewDecision { readonly side: Laterality; readonly joint: HandJoint; readonly call: ReviewCall }
@@ -21,18 +23,28 @@ export interface JointAt { readonly side: Laterality; readonly joint: HandJoint 
 /** What is previewed and signed: calls on hand joints and, if the clinician entered them, the inputs of the activity scores. */
 export interface SignedReview { readonly screeningId: string; readonly decisions: readonly ReviewDecision[]; readonly activity?: ActivityInputs; readonly examined?: ExaminedJoints }
 
+/** The preview that a signature is for: its time is that of the signature, its digest that of what it showed. */
+export interface Previewed { readonly at: string; readonly digest: string }
+
 /** What the app needs of the record, with the launching clinician's own token. */
 export interface ReviewRecord extends ContextRecord {
   patient(session: AppSession, tenant: TenantConfig): Promise<Patient>
   photoBytes(session: AppSession, tenant: TenantConfig, photo: ScreenedPhoto): Promise<Uint8Array>
-  previewFinal(session: AppSession, tenant: TenantConfig, screening: Screening, review: SignedReview): readonly object[]
-  writeFinal(session: AppSession, tenant: TenantConfig, screening: Screening, review: SignedReview): Promise<readonly string[]>
+  previewFinal(session: AppSession, tenant: TenantConfig, screening: Screening, review: SignedReview, signed: string): Promise<readonly object[]>
+  /** Writes only when `agreed` says yes to what would be written. */
+  writeFinal(
+    session: AppSession, tenant: TenantConfig, screening: Screening, review: SignedReview, signed: string, agreed: (resources: readonly object[]) => boolean
+  ): Promise<readonly string[]>
+  /** What clinicians have signed for a screening. */
+  signed(session: AppSession, tenant: TenantConfig, screening: Screening): Promise<readonly SignedByClinician[]>
 }
 
 export interface ReviewDeps {
   readonly screenings: ScreeningService
   readonly engine: InferenceEngine
   readonly record: ReviewRecord
+  readonly sessions: SessionStore
+  readonly now: () => number
   /** A tenant's own calibration, where it has one. */
   calibrationOf(tenant: TenantConfig): Calibration | undefined
 }
@@ -40,23 +52,30 @@ export interface ReviewDeps {
 /** The review page's work: show one patient's screening and turn a clinician's calls into final Observations. */
 export type ReviewDesk = ReturnType<typeof openReviewDesk>
 
-export function openReviewDesk({ screenings, engine, record, calibrationOf }: ReviewDeps) {
+/** A preview that nobody signed for so long may show yesterday's record. */
+const PREVIEW_MS = 30 * 60_000
+
+export function openReviewDesk({ screenings, engine, record, sessions, now, calibrationOf }: ReviewDeps) {
   const maps = openOcclusionMaps(engine)
+  const drafts = openDrafts(sessions)
   const calibrationFor = (tenant: TenantConfig) => calibrationOf(tenant) ?? engine.calibration
   return {
     async describe(session: AppSession, tenant: TenantConfig) {
       const patient = await record.patient(session, tenant)
       return {
-        patient: { name: nameOf(patient), ...(patient.birthDate ? { birthDate: patient.birthDate } : {}) },
+        patient: { name: nameOf(patient), ...(patient.birthDate ? { birthDate: patient.birthDate } : {}), ...(patient.gender ? { gender: patient.gender } : {}) },
         needPatientBanner: session.needPatientBanner,
-        canSign: canSign(session),
+        canSign: canSign(session) && tenant.mode === 'assist',
         canSavePhotos: maySavePhotos(session),
         patientLaunch: isPatientLaunch(session),
+        ...(session.standalone ? { signInAgain: `/smart/launch?${new URLSearchParams({ iss: tenant.fhirBase }).toString()}` } : {}),
         ehr: tenant.name,
         language: tenant.language,
         mode: tenant.mode,
         model: engine.model,
-        calibration: calibrationFor(tenant).data
+        calibration: calibrationFor(tenant).data,
+        calibrated: calibrationOf(tenant) !== undefined,
+        currentPhotoDays: tenant.currentPhotoDays
       }
     },
 
@@ -65,16 +84,28 @@ export function openReviewDesk({ screenings, engine, record, calibrationOf }: Re
         screenings.status(tenant.id, session.patientId),
         screenings.history(tenant.id, session.patientId)
       ])
-      return {
+      const draft = status.latest && await drafts.of(session, status.latest.id)
+      return withheldInShadow(tenant, {
         pending: status.pending,
         ...(status.failure ? { failure: status.failure } : {}),
         ...(status.latest ? { latest: shown(status.latest) } : {}),
+        ...(draft ? { draft } : {}),
         history: history.map(earlierVisit),
-        thresholds: calibrationFor(tenant).thresholds
-      }
+        threshold: calibrationFor(tenant).thresholds.f1
+      })
     },
 
-    context: (session: AppSession, tenant: TenantConfig) => visitContext(record, session, tenant),
+    /** Addresses of the newest photos, so that a page can ask for them before its script runs. */
+    async newestPhotos({ tenant, patientId }: AppSession): Promise<readonly string[]> {
+      return (await screenings.status(tenant, patientId)).latest?.photos.map(({ id }) => id) ?? []
+    },
+
+    keepDraft: (session: AppSession, draft: Draft) => drafts.keep(session, draft),
+
+    async context(session: AppSession, tenant: TenantConfig) {
+      const { latest } = await screenings.status(tenant.id, session.patientId)
+      return visitContext({ ...record, signedFor: latest && (() => record.signed(session, tenant, latest)) }, session, tenant)
+    },
 
     async photo(session: AppSession, tenant: TenantConfig, photoId: string, closeUp?: JointAt) {
       const photo = await screenedPhoto(screenings, session, tenant, photoId)
@@ -85,6 +116,7 @@ export function openReviewDesk({ screenings, engine, record, calibrationOf }: Re
 
     /** Where the model's answer for one joint rests; made when asked for and kept for the next look. */
     async map(session: AppSession, tenant: TenantConfig, photoId: string, at: JointAt) {
+      refuseInShadow(tenant)
       const photo = await screenedPhoto(screenings, session, tenant, photoId)
       regionOf(photo, at)
       const calibration = calibrationFor(tenant)
@@ -94,15 +126,24 @@ export function openReviewDesk({ screenings, engine, record, calibrationOf }: Re
 
     requestScreening: (session: AppSession, tenant: TenantConfig) => screenings.request(tenant.id, session.patientId, 'app'),
 
+    /** What a signature of now would write, and by what the signature will know it again. */
     async preview(session: AppSession, tenant: TenantConfig, input: SignedReview) {
+      refuseUnsigned(session, tenant)
       const screening = await screeningOf(screenings, session, tenant, input.screeningId)
-      return { resources: record.previewFinal(session, tenant, screening, input) }
+      const at = new Date(now()).toISOString()
+      const resources = await record.previewFinal(session, tenant, screening, input, at)
+      return { resources, previewed: { at, digest: digestOf(resources) } }
     },
 
-    async sign(session: AppSession, tenant: TenantConfig, input: SignedReview) {
-      if (!canSign(session)) throw new ScreeningError('ERR_FORBIDDEN', 'Your EHR sign-in does not allow writing Observations; nothing was written.')
+    /** Writes exactly what the preview showed, or nothing. */
+    async sign(session: AppSession, tenant: TenantConfig, input: SignedReview, { at, digest }: Previewed) {
+      refuseUnsigned(session, tenant)
       const screening = await screeningOf(screenings, session, tenant, input.screeningId)
-      return { written: await record.writeFinal(session, tenant, screening, input) }
+      const age = now() - Date.parse(at)
+      if (!(age >= 0 && age <= PREVIEW_MS)) throw new ScreeningError('ERR_CONFLICT', 'The preview is older than half an hour. Nothing was written; look at a new one.')
+      const written = await record.writeFinal(session, tenant, screening, input, at, (resources) => digestOf(resources) === digest)
+      await drafts.forget(session, input.screeningId)
+      return { written }
     }
   }
 }
@@ -110,6 +151,34 @@ export function openReviewDesk({ screenings, engine, record, calibrationOf }: Re
 /** A person must be behind the signature. */
 export function canSign(session: AppSession): boolean {
   return granted(session.scope, 'Observation', 'c') && /^Practitioner(Role)?\//.test(session.fhirUser ?? '')
+}
+
+function refuseUnsigned(session: AppSession, tenant: TenantConfig): void {
+  refuseInShadow(tenant)
+  if (!canSign(session)) throw new ScreeningError('ERR_FORBIDDEN', 'Your EHR sign-in does not allow writing Observations; nothing was written.')
+}
+
+/** Until the site has decided, what the model says is stored and not shown, and nothing is written (DESIGN section 5). */
+function refuseInShadow({ mode }: TenantConfig): void {
+  if (mode === 'shadow') throw new ScreeningError('ERR_FORBIDDEN', 'This site runs JointLens in shadow mode: suggestions are not shown and nothing is written.')
+}
+
+function digestOf(resources: readonly object[]): string {
+  return createHash('sha256').update(JSON.stringify(resources)).digest('base64url')
+}
+
+type Shown = ReturnType<typeof shown>
+type Visit = ReturnType<typeof earlierVisit>
+
+/** In shadow mode the photos and where the joints lie, and of what the model said nothing: neither calls nor counts. */
+function withheldInShadow<View extends { latest?: Shown; history: readonly Visit[] }>({ mode }: TenantConfig, view: View) {
+  if (mode !== 'shadow') return view
+  const photos = view.latest?.photos.map((photo) => ({ ...photo, hands: photo.hands.map((hand) => ({ ...hand, joints: [] })) }))
+  return {
+    ...view,
+    ...(view.latest && photos ? { latest: { ...view.latest, findings: [], count: undefined, photos } } : {}),
+    history: view.history.map((visit) => ({ ...visit, findings: [], count: undefined }))
+  }
 }
 
 async function screenedPhoto(screenings: ScreeningService, session: AppSession, tenant: TenantConfig, photoId: string) {

@@ -9,7 +9,11 @@ export default defineConfig({
   root: import.meta.dirname,
   base: '/smart/',
   plugins: [react(), scriptBudget()],
-  build: { outDir: 'dist', assetsDir: 'assets', emptyOutDir: true, modulePreload: { polyfill: false } }
+  build: {
+    outDir: 'dist', assetsDir: 'assets', emptyOutDir: true, modulePreload: { polyfill: false },
+    // A page each: neither loads the other's script, and each begins with its own.
+    rollupOptions: { input: { review: `${import.meta.dirname}/index.html`, capture: `${import.meta.dirname}/capture.html` } }
+  }
 })
 
 /** A build over the budget fails. */

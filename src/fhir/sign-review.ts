@@ -4,7 +4,7 @@ import { HAND_JOINTS, LATERALITIES, type Laterality } from '../joints/hand-joint
 import { RESULT_ID } from './codes.ts'
 import { outgoingFaults } from './invariants.ts'
 import { ownObservations } from './own-observations.ts'
-import { clinicianResources, previewOf, type ClinicianInput } from './resources/clinician-resources.ts'
+import { clinicianResources, previewOf, type ClinicianInput, type ClinicianResources } from './resources/clinician-resources.ts'
 import { unwritable } from './record-writer.ts'
 import { resultIds } from './resources/result-ids.ts'
 import type { FhirSession } from './session.ts'
@@ -13,18 +13,28 @@ import { withReferences } from './resources/inner-references.ts'
 export type ReviewInput = Omit<ClinicianInput, 'aiObservation'>
 
 /**
- * Writes a clinician's review with the clinician's own token: each Observation once (conditional create on its identifier
- * where the server has it), then the Provenance over all of them. Signing again after a dropped connection continues where
- * it stopped and writes nothing twice. Resolves with the references of what the record now holds.
- * Throws ERR_CONFLICT when another answer for one of the joints was signed meanwhile (nothing is written then), ERR_EHR_*.
+ * What a signature would write, as it would be written but for the ids that the server gives: with the AI's Observations where they lie
+ * now. Throws ERR_FORBIDDEN where the record takes no Observations, ERR_EHR_*.
  */
-export async function signReview(session: FhirSession, input: ReviewInput): Promise<readonly string[]> {
+export async function preparedReview(session: FhirSession, input: ReviewInput): Promise<ClinicianResources> {
   const why = unwritable(await session.capabilities())
   if (why) throw new ScreeningError('ERR_FORBIDDEN', `Expected a record that takes the review but ${why}. Nothing was written.`)
   const ai = await aiObservations(session, input)
   const resources = clinicianResources({ ...input, aiObservation: (side, joint) => ai.get(`${side}-${joint}`) })
   refuseFaults(previewOf(resources), new Set(ai.values()), input.patientId)
+  return resources
+}
 
+/**
+ * Writes a clinician's review with the clinician's own token: each Observation once (conditional create on its identifier
+ * where the server has it), then the Provenance over all of them. Signing again after a dropped connection continues where
+ * it stopped and writes nothing twice. Resolves with the references of what the record now holds.
+ * Throws ERR_CONFLICT when another answer for one of the joints was signed meanwhile, or when `agreed` says no to what would be
+ * written (nothing is written then), ERR_EHR_*.
+ */
+export async function signReview(session: FhirSession, input: ReviewInput, agreed: (resources: ClinicianResources) => boolean = () => true): Promise<readonly string[]> {
+  const resources = await preparedReview(session, input)
+  if (!agreed(resources)) throw new ScreeningError('ERR_CONFLICT', 'The record has changed since the preview, so something else would be written. Nothing was written; look at the new preview.')
   const there = await ownObservations(session, input.patientId, resources.observations.map(({ id }) => id ?? ''), photosSince(input))
   refuseConflicts(resources.observations, there)
   const capabilities = await session.capabilities()

@@ -3,7 +3,7 @@ import type { ModelIdentity } from '../joints/finding.ts'
 import { HAND_JOINTS, LATERALITIES, type HandJoint, type Laterality } from '../joints/hand-joint.ts'
 import { ABSENT, PRESENT } from './codes.ts'
 import { ownObservations } from './own-observations.ts'
-import { clinicianId } from './resources/clinician-resources.ts'
+import { clinicianId, type JointCall } from './resources/clinician-resources.ts'
 import type { SourcePhoto } from './resources/result-ids.ts'
 import type { FhirSession } from './session.ts'
 
@@ -34,6 +34,31 @@ export async function signedCalls(session: FhirSession, screening: ReviewedScree
   return wanted.flatMap(({ side, joint, id }) => {
     const swollen = answer(found.get(id))
     return swollen === undefined ? [] : [{ side, joint, swollen, how: found.get(id)?.method?.coding?.[0]?.code ?? '' }]
+  })
+}
+
+/** A joint that someone signed: the call, who and when. */
+export interface SignedJoint {
+  readonly side: Laterality
+  readonly joint: HandJoint
+  readonly call: JointCall
+  /** `Practitioner/…` */
+  readonly performer?: string
+  readonly at?: string
+}
+
+/** What the record holds as signed for one screening, joints called not assessable among them. Throws ERR_EHR_*. */
+export async function signedJoints(session: FhirSession, screening: ReviewedScreening): Promise<readonly SignedJoint[]> {
+  const wanted = LATERALITIES.flatMap((side) => HAND_JOINTS.map((joint) => ({ side, joint, id: clinicianId(screening, side, joint) })))
+  const found = await ownObservations(session, screening.patientId, wanted.map(({ id }) => id))
+  return wanted.flatMap(({ side, joint, id }) => {
+    const observation = found.get(id)
+    if (!observation || !SIGNED.includes(observation.status)) return []
+    const swollen = answer(observation)
+    const call = swollen === undefined ? 'not-assessable' : swollen ? 'swollen' : 'not-swollen'
+    const performer = observation.performer?.[0]?.reference
+    const at = observation.issued ?? observation.effectiveDateTime
+    return [{ side, joint, call, ...(performer ? { performer } : {}), ...(at ? { at } : {}) }]
   })
 }
 

@@ -9,14 +9,19 @@ export interface SmartConfiguration {
   readonly authorizationEndpoint: string
   readonly tokenEndpoint: string
   readonly issuer?: string
-  readonly jwksUri?: string
+  /** Where tokens are given back at logout, RFC 7009. */
+  readonly revocationEndpoint?: string
+  /** The server says that it names itself in every authorization answer (RFC 9207): one without `iss` is then refused. */
+  readonly namesItself?: boolean
 }
 
+/** What is odd in a member that we can do without does not keep the app from opening. */
 const published = z.object({
-  authorization_endpoint: z.url().optional(),
+  authorization_endpoint: z.url().optional().catch(undefined),
   token_endpoint: z.url(),
-  issuer: z.url().optional(),
-  jwks_uri: z.url().optional()
+  issuer: z.url().optional().catch(undefined),
+  revocation_endpoint: z.url().optional().catch(undefined),
+  authorization_response_iss_parameter_supported: z.boolean().optional().catch(undefined)
 })
 const openId = z.object({ issuer: z.url(), jwks_uri: z.url() })
 const keySet = z.object({ keys: z.array(z.looseObject({ kty: z.string() })).max(100) })
@@ -24,13 +29,21 @@ const keySet = z.object({ keys: z.array(z.looseObject({ kty: z.string() })).max(
 /** Reads the EHR's SMART configuration for a launch. Throws ERR_EHR_ANSWER, ERR_EHR_UNREACHABLE, ERR_EGRESS_REFUSED. */
 export async function readSmartConfiguration(tenant: TenantConfig, egress: Egress): Promise<SmartConfiguration> {
   const found = await readPublished(tenant, egress)
-  if (!found.authorization_endpoint) throw answer('an authorization endpoint in the SMART configuration')
+  if (!found.authorization_endpoint || !isWebAddress(found.authorization_endpoint, tenant)) throw answer('an authorization endpoint with https in the SMART configuration')
+  if (!isWebAddress(found.token_endpoint, tenant)) throw answer('a token endpoint with https in the SMART configuration')
   return {
     authorizationEndpoint: found.authorization_endpoint,
     tokenEndpoint: found.token_endpoint,
     ...(found.issuer ? { issuer: found.issuer } : {}),
-    ...(found.jwks_uri ? { jwksUri: found.jwks_uri } : {})
+    ...(found.revocation_endpoint && isWebAddress(found.revocation_endpoint, tenant) ? { revocationEndpoint: found.revocation_endpoint } : {}),
+    ...(found.authorization_response_iss_parameter_supported ? { namesItself: true } : {})
   }
+}
+
+/** The browser is sent to it, so what egress asks of an address is asked here: https (http where the tenant allows it), no user name, no fragment. */
+function isWebAddress(address: string, { allowHttp }: TenantConfig): boolean {
+  const { protocol, username, password } = new URL(address)
+  return (protocol === 'https:' || (allowHttp && protocol === 'http:')) && !username && !password && !address.includes('#')
 }
 
 /** Where Backend Services ask for tokens; a server may offer nothing else. Throws as readSmartConfiguration. */
@@ -42,7 +55,7 @@ function readPublished(tenant: TenantConfig, egress: Egress): Promise<z.infer<ty
   return readJson(egress, `${tenant.fhirBase}/.well-known/smart-configuration`, 'smart-configuration', published)
 }
 
-/** Issuer and keys that sign id_tokens: the SMART configuration names the issuer, whose OpenID configuration names the keys. */
+/** Issuer and keys that sign id_tokens: the SMART configuration names the issuer, whose OpenID configuration names the keys. Throws as above. */
 export async function readOpenIdKeys(tenant: TenantConfig, egress: Egress): Promise<{ issuer: string; keys: JSONWebKeySet }> {
   const smart = await readPublished(tenant, egress)
   if (!smart.issuer) throw answer('an issuer in the SMART configuration')

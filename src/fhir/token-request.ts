@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { importJWK, SignJWT } from 'jose'
 import { z } from 'zod'
 import type { SigningKey } from '../config.ts'
-import { ScreeningError } from '../errors.ts'
+import { isScreeningError, ScreeningError } from '../errors.ts'
 import type { Egress } from './egress.ts'
 import { heed, refuseEarly } from './retry-after.ts'
 import { parseJson } from './smart-configuration.ts'
@@ -38,17 +38,7 @@ export async function requestToken(
   egress: Egress, tokenEndpoint: string, client: TokenClient, form: Readonly<Record<string, string>>, now: () => number = Date.now
 ): Promise<TokenAnswer> {
   refuseEarly(egress)
-  const body = new URLSearchParams({
-    ...form,
-    client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
-    client_assertion: await clientAssertion(client, tokenEndpoint, now)
-  })
-  const response = await egress.alsoTo('token', tokenEndpoint).fetch(tokenEndpoint, {
-    method: 'POST',
-    purpose: 'token',
-    headers: { 'content-type': 'application/x-www-form-urlencoded', accept: 'application/json' },
-    body: body.toString()
-  })
+  const response = await post(egress, tokenEndpoint, { ...form, ...(await proof(client, tokenEndpoint, now)) })
   const retryAt = heed(egress, response)
   if (response.status === 429 || response.status >= 500)
     throw new ScreeningError('ERR_EHR_UNREACHABLE', `Expected a token now but received status ${response.status}`, { retryAt })
@@ -64,6 +54,43 @@ export async function requestToken(
     ...(refresh_token ? { refreshToken: refresh_token } : {}),
     ...(scope === undefined ? {} : { scope }),
     extra: result.data
+  }
+}
+
+/**
+ * Gives a token back (RFC 7009), so that it opens nothing after a logout. Resolves with true when the server says it is done; a server
+ * that cannot be reached or refuses is false, for the session has ended here anyway.
+ */
+export async function revokeToken(
+  egress: Egress, { tokenEndpoint, revocationEndpoint }: { readonly tokenEndpoint: string; readonly revocationEndpoint: string },
+  client: TokenClient, form: { readonly token: string; readonly token_type_hint: 'access_token' | 'refresh_token' }, now: () => number = Date.now
+): Promise<boolean> {
+  try {
+    const response = await post(egress, revocationEndpoint, { ...form, ...(await proof(client, tokenEndpoint, now)) }, REVOCATION_TIMEOUT_MS)
+    return response.status === 200
+  } catch (error) {
+    if (!isScreeningError(error)) throw error
+    return false
+  }
+}
+
+/** Whoever logs out does not wait longer for a server that does not answer. */
+const REVOCATION_TIMEOUT_MS = 3_000
+
+function post(egress: Egress, endpoint: string, form: Readonly<Record<string, string>>, timeoutMs?: number) {
+  return egress.alsoTo('token', endpoint).fetch(endpoint, {
+    method: 'POST',
+    purpose: 'token',
+    headers: { 'content-type': 'application/x-www-form-urlencoded', accept: 'application/json' },
+    body: new URLSearchParams(form).toString(),
+    ...(timeoutMs === undefined ? {} : { timeoutMs })
+  })
+}
+
+async function proof(client: TokenClient, audience: string, now: () => number) {
+  return {
+    client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
+    client_assertion: await clientAssertion(client, audience, now)
   }
 }
 

@@ -63,7 +63,7 @@ export const accessFlows: readonly Flow[] = [
     name: 'with the keyboard alone: joints, tenderness, globals, preview, signature',
     async run({ page, site }) {
       const app = await launched(page, site, 'demo-2')
-      await app.locator('.joint-panel img').waitFor()
+      await app.locator('.joint-panel img.sharp').waitFor()
       for (const key of ['n', 'ArrowRight', 'n', 'ArrowRight', 't', 'x', 'x', 'n']) await app.keyboard.press(key)
       await app.getByText('3 of 22 joints decided.').waitFor()
       await tabTo(app, 'Patient global, 0–10', 'spinbutton')

@@ -1,4 +1,5 @@
 import { accessFlows } from './access-flows.ts'
+import { workFlows } from './work-flows.ts'
 import { card, choosePhoto, expectEqual, launched, observationsOf, openChart, opened, type Flow } from './steps.ts'
 
 /** What people do, from the chart of the EHR into the app and back, in the order of a visit. */
@@ -63,7 +64,7 @@ export const flows: readonly Flow[] = [
       const article = await card(page, /assessable hand joints swollen/)
       const app = await opened(page, () => article.getByRole('link', { name: /Review photos/ }).click())
       await app.getByText(/assessable hand joints suggested as swollen/).waitFor()
-      await app.locator('.joint-panel img').waitFor()
+      await app.locator('.joint-panel img.sharp').waitFor()
       await app.keyboard.press('s')
       await app.keyboard.press('ArrowRight')
       await app.keyboard.press('n')
@@ -84,7 +85,7 @@ export const flows: readonly Flow[] = [
     name: 'where the model’s answer rests lies over the close-up when asked for, and is told in words',
     async run({ page, site, check, picture }) {
       const app = await launched(page, site, 'demo-1')
-      await app.locator('.joint-panel img').waitFor()
+      await app.locator('.joint-panel img.sharp').waitFor()
       await app.keyboard.press('a')
       await app.getByText(/The model’s answer rests/).waitFor({ timeout: 60_000 })
       if (await app.locator('.map .cell').count() < 1) throw new Error('Expected cells over the close-up')
@@ -122,10 +123,12 @@ export const flows: readonly Flow[] = [
     async run({ page, site, check, picture }) {
       const app = await launched(page, site, 'demo-5')
       await app.getByRole('heading', { name: 'Over time' }).waitFor({ timeout: 60_000 })
+      await app.locator('.history tbody tr').nth(1).waitFor({ timeout: 60_000 })
       expectEqual(await app.locator('.history tbody tr').count(), 2, 'visits')
       await app.getByText(/methotrexate on .*adalimumab on/).waitFor()
       expectEqual(await app.locator('.trend .treatment').count(), 2, 'treatments on the axis')
-      await app.getByRole('heading', { name: /at earlier visits/ }).waitFor()
+      await app.getByRole('img', { name: /^Close-up of Left PIP 3, \d/ }).waitFor()
+      expectEqual(await app.locator('.close-ups figure').count(), 2, 'close-ups of the same joint, now and then')
       expectEqual(await app.getByLabel('CRP, mg/L').inputValue(), '9', 'CRP of 0.9 mg/dL in mg/L')
       await check('review-trend', app)
       await picture('review-trend.png', app, '.history')
@@ -165,7 +168,10 @@ export const flows: readonly Flow[] = [
       await app.context().setOffline(false)
       await app.getByRole('button', { name: 'Try again' }).click()
       await app.getByText('The photo of the left hand is in the record.').waitFor()
+      await app.reload()
+      await app.getByRole('heading', { name: 'Photo 2 of 2: Right hand' }).waitFor()
       await choosePhoto(app, 'demo-1-left.jpg')
+      await app.getByRole('button', { name: /I agree/ }).click()
       await app.getByText(/This looks like the other hand/).waitFor()
       await check('capture-wrong-side', app)
       await app.getByRole('button', { name: 'Take it again' }).click()
@@ -237,5 +243,6 @@ export const flows: readonly Flow[] = [
       await check('model-card')
     }
   },
-  ...accessFlows
+  ...accessFlows,
+  ...workFlows
 ]

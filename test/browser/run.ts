@@ -31,7 +31,7 @@ const browser = await chromium.launch({
 })
 const checked = { pages: 0, axeViolations: 0 }
 const failures: string[] = []
-const wanted = flows.filter(({ name }) => !only || name.includes(only))
+const wanted = flows.filter(({ name }) => !only || only.split('|').some((part) => name.includes(part)))
 for (const flow of wanted) {
   const began = performance.now()
   try {

@@ -12,6 +12,7 @@ import type { AppSession } from '../../smart-launch/server/app-session.ts'
 import { openCaptureDesk, type CaptureDesk, type SentPhoto } from '../../smart-launch/server/capture-desk.ts'
 import { localProblems } from '../../smart-launch/web/src/local-checks.ts'
 import { openByteEngine } from '../support/byte-engine.ts'
+import { openMemorySessions } from '../support/memory-sessions.ts'
 
 const demo = await readFile(join(import.meta.dirname, '../../demo/photos/demo-1-left.jpg'))
 /** As a phone makes it: turned, with place, camera and time inside. */
@@ -32,7 +33,6 @@ beforeEach(() => {
   looked = 0
   written = []
   handed = []
-  const kept = new Map<string, unknown>()
   const engine: InferenceEngine = {
     ...openByteEngine(),
     assess: () => {
@@ -57,9 +57,7 @@ beforeEach(() => {
         return `Media/${written.length}`
       }
     },
-    sessions: {
-      put: (id, data) => Promise.resolve(void kept.set(id, data)), get: (id) => Promise.resolve(kept.get(id)), delete: (id) => Promise.resolve(void kept.delete(id))
-    },
+    sessions: openMemorySessions(),
     handOver: (_tenant, patientId, references) => Promise.resolve(void handed.push(patientId, ...references)),
     now: () => now
   })
@@ -72,6 +70,13 @@ describe('the capture page’s server', () => {
       await expect(desk.save(session, tenant, { ...sent, consent })).rejects.toMatchObject({ code: 'ERR_REQUEST_INVALID' })
     }
     expect([looked, written]).toEqual([0, []])
+  })
+
+  test('knows which hands a sitting has saved, for this sitting alone', async () => {
+    const mine = { ...session, csrf: 'mine' }
+    expect(await desk.saved(mine)).toEqual([])
+    await desk.save(mine, tenant, sent)
+    expect([await desk.saved(mine), await desk.saved({ ...mine, csrf: 'other' })]).toEqual([['left'], []])
   })
 
   test('says whether a photo can be read, not what was found, and keeps nothing of it', async () => {

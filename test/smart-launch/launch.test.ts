@@ -12,8 +12,10 @@ import { lastResort } from '../../src/last-resort.ts'
 import type { TokenAnswer } from '../../src/fhir/token-request.ts'
 import type { AuditedEvent } from '../../src/audit.ts'
 import { openSmartRouter } from '../../smart-launch/server/open-smart-router.ts'
-import type { AppSession } from '../../smart-launch/server/app-session.ts'
-import type { ReviewDesk, SignedReview } from '../../smart-launch/server/review-desk.ts'
+import { openMemorySessions } from '../support/memory-sessions.ts'
+import type { AppSession, SessionStore } from '../../smart-launch/server/app-session.ts'
+import type { Draft } from '../../smart-launch/server/drafts.ts'
+import type { Previewed, ReviewDesk, SignedReview } from '../../smart-launch/server/review-desk.ts'
 
 const provider = await generateKeyPair('RS384', { extractable: true })
 const foreign = await generateKeyPair('RS384')
@@ -31,6 +33,9 @@ let saved: unknown[]
 let discovered: number
 let handedOver: unknown[]
 let audited: AuditedEvent[]
+let revoked: unknown[]
+let drafted: unknown[]
+let sessions: SessionStore
 
 beforeEach(async () => {
   now = Date.now()
@@ -40,6 +45,8 @@ beforeEach(async () => {
   discovered = 0
   handedOver = []
   audited = []
+  revoked = []
+  drafted = []
   const app = express()
   server = createServer(app)
   server.listen(0, '127.0.0.1')
@@ -50,16 +57,13 @@ beforeEach(async () => {
     smart: { clientId: 'jointlens', key: { kty: 'EC', kid: 'k', alg: 'ES384', d: 'x' }, scope: 'launch openid fhirUser patient/*.rs' }
   })
   config = makeConfig({ host: '127.0.0.1', port: 0, publicUrl: base, dataDir: 'data', modelDir: 'm', device: 'cpu', profile: 'development', logLevel: 'silent', tenants: [tenant] })
-  const kept = new Map<string, unknown>()
+  sessions = openMemorySessions()
   granted = async () => answer({ patient: 'pat-1', id_token: await idToken() })
   app.use('/smart', openSmartRouter({
     audit: { record: (event) => Promise.resolve(void audited.push(event)) },
     config,
-    sessions: {
-      put: (id, data) => Promise.resolve(void kept.set(id, structuredClone(data))),
-      get: (id) => Promise.resolve(structuredClone(kept.get(id))),
-      delete: (id) => Promise.resolve(void kept.delete(id))
-    },
+    sessions,
+    revokeTokens: (_tenant, { accessToken, refreshToken }) => Promise.resolve(void revoked.push([accessToken, refreshToken])).then(() => true),
     discover: () => Promise.resolve(void discovered++).then(() => ({ authorizationEndpoint: 'https://ehr.example/authorize', tokenEndpoint: 'https://ehr.example/token', issuer: 'https://ehr.example' })),
     requestToken: (_tenant, _endpoint, form) => {
       requests.push(form)
@@ -69,6 +73,7 @@ beforeEach(async () => {
     handOver: (...photos) => Promise.resolve(void handedOver.push(photos)),
     now: () => now,
     capture: {
+      saved: () => Promise.resolve(['left']),
       check: (photo) => Promise.resolve({ usable: true, readable: photo.bytes.length, problems: [] }),
       save: (session, _tenant, { bytes, ageMs, camera, side }) => {
         saved.push({ patient: session.patientId, bytes: bytes.length, ageMs, camera, side })
@@ -76,11 +81,13 @@ beforeEach(async () => {
       }
     },
     desk: {
+      newestPhotos: () => Promise.resolve(['left hand', 'right']),
       describe: (session: AppSession) => Promise.resolve({ patientId: session.patientId, fhirUser: session.fhirUser, token: session.accessToken.length > 0 }),
       review: (session: AppSession) => Promise.resolve({ patientId: session.patientId }),
       map: (session: AppSession, _tenant: TenantConfig, photo: string, at: object) => Promise.resolve({ patientId: session.patientId, photo, ...at }),
-      sign: (_session: AppSession, _tenant: TenantConfig, review: SignedReview) => {
-        signed.push(review)
+      keepDraft: (session: AppSession, draft: Draft) => Promise.resolve(void drafted.push([session.patientId, draft])),
+      sign: (_session: AppSession, _tenant: TenantConfig, review: SignedReview, previewed: Previewed) => {
+        signed.push([review, previewed])
         return Promise.resolve({ written: [] })
       }
     } as unknown as ReviewDesk
@@ -143,7 +150,7 @@ describe('the launch', () => {
     const asked = Object.fromEntries(redirect.searchParams)
     expect(asked).toMatchObject({ response_type: 'code', client_id: 'jointlens', aud: FHIR, launch: 'abc', code_challenge_method: 'S256', redirect_uri: `${base}/smart/callback` })
     expect(asked['state']).toMatch(/^[\w-]{43}$/)
-    expect(response.headers.getSetCookie()[0]).toMatch(/^__Host-jl-launch=.*Path=\/; Secure; HttpOnly; SameSite=None; Partitioned$/)
+    expect(response.headers.getSetCookie()[0]).toMatch(/^__Host-jl-launch-[\w-]{12}=[\w-]{43}; .*Path=\/; Secure; HttpOnly; SameSite=None; Partitioned$/)
   })
 
   test('row 29: standalone asks for a patient instead of handing over a launch', async () => {
@@ -228,7 +235,7 @@ describe('row 39: the browser', () => {
   test('gets no cookie of a session that it or a page chose itself: secret and handle are new with each launch', async () => {
     const go = browser()
     const first = await begin(go)
-    const planted = { headers: { cookie: `__Host-jl-launch=planted` } }
+    const planted = { headers: { cookie: `__Host-jl-launch-${first.state.slice(0, 12)}=planted` } }
     expect((await fetch(`${base}/smart/callback?code=c&state=${first.state}`, { redirect: 'manual', ...planted })).status).toBe(400)
     const handles = new Set<string>()
     const cookies = new Set<string>()
@@ -282,6 +289,8 @@ describe('photos that a launch names', () => {
   })
 })
 
+const previewed = { at: '2026-11-26T09:00:00.000Z', digest: 'd'.repeat(43) }
+
 describe('a session', () => {
   test('row 39: belongs to the browser that launched it', async () => {
     const { handle } = await launched()
@@ -309,7 +318,7 @@ describe('a session', () => {
     const { go, handle, session } = await launched()
     const response = await go(`${base}/smart/api/${handle}/sign`, {
       method: 'POST', headers: { 'content-type': 'application/json', 'x-jointlens-csrf': session.csrf, origin: 'https://evil.example' },
-      body: JSON.stringify({ screeningId: 's', decisions: [{ side: 'left', joint: 'mcp2', call: 'swollen' }] })
+      body: JSON.stringify({ review: { screeningId: 's', decisions: [{ side: 'left', joint: 'mcp2', call: 'swollen' }] }, previewed })
     })
     expect([response.status, signed]).toEqual([403, []])
   })
@@ -320,12 +329,15 @@ describe('a session', () => {
       method: 'POST', headers: { 'content-type': 'application/json', 'x-jointlens-csrf': session.csrf }, body: JSON.stringify(body)
     })
     const review = { screeningId: 's', decisions: [{ side: 'left', joint: 'mcp2', call: 'swollen' }], activity: { patientGlobal: 3 }, examined: { tender: [{ side: 'left', joint: 'knee' }], swollen: [] } }
-    expect((await send({ ...review, examined: { tender: [], swollen: [{ side: 'left', joint: 'mcp2' }] } })).status).toBe(400)
-    expect((await send({ ...review, decisions: [{ side: 'left', joint: 'mcp9', call: 'swollen' }] })).status).toBe(400)
-    expect((await send({ ...review, patientId: 'pat-2' })).status).toBe(400)
-    expect((await send({ screeningId: 's', decisions: [] })).status).toBe(400)
-    expect((await send(review)).status).toBe(201)
-    expect(signed).toEqual([review])
+    const refused: readonly object[] = [
+      { review: { ...review, examined: { tender: [], swollen: [{ side: 'left', joint: 'mcp2' }] } }, previewed },
+      { review: { ...review, decisions: [{ side: 'left', joint: 'mcp9', call: 'swollen' }] }, previewed },
+      { review: { ...review, patientId: 'pat-2' }, previewed }, { review: { screeningId: 's', decisions: [] }, previewed },
+      { review }, review, { review, previewed: { ...previewed, digest: 'short' } }, { review, previewed: { ...previewed, at: 'yesterday' } }
+    ]
+    for (const body of refused) expect((await send(body)).status).toBe(400)
+    expect((await send({ review, previewed })).status).toBe(201)
+    expect(signed).toEqual([[review, previewed]])
   })
 
   test('asks for the map of a joint with side and joint, and with nothing else', async () => {
@@ -417,7 +429,7 @@ describe('a session', () => {
     const headers = { 'content-type': 'application/json', 'x-jointlens-csrf': session.csrf }
     await go(`${base}/smart/api/${handle}/review`)
     await go(`${base}/smart/api/${handle}/photos/p1`)
-    await go(`${base}/smart/api/${handle}/sign`, { method: 'POST', headers, body: JSON.stringify({ screeningId: 's', decisions: [{ side: 'left', joint: 'mcp2', call: 'swollen' }] }) })
+    await go(`${base}/smart/api/${handle}/sign`, { method: 'POST', headers, body: JSON.stringify({ review: { screeningId: 's', decisions: [{ side: 'left', joint: 'mcp2', call: 'swollen' }] }, previewed }) })
     await go(`${base}/smart/api/${handle}/logout`, { method: 'POST', headers })
     expect(audited.map(({ action, entity, outcome }) => [action, entity, outcome])).toEqual([
       ['launch', undefined, 'success'], ['view-findings', undefined, 'success'], ['view-photo', 'p1', 'failure'],

@@ -1,18 +1,21 @@
-import { expect, test } from '@jest/globals'
+import { describe, expect, test } from '@jest/globals'
 import { makeTenant } from '../../src/config.ts'
-import type { ScreeningService } from '../../src/screening/screening.ts'
+import { ScreeningError } from '../../src/errors.ts'
+import type { Screening, ScreeningService } from '../../src/screening/screening.ts'
 import type { AppSession } from '../../smart-launch/server/app-session.ts'
 import { openReviewDesk, type ReviewRecord } from '../../smart-launch/server/review-desk.ts'
 import { openByteEngine } from '../support/byte-engine.ts'
+import { openMemorySessions } from '../support/memory-sessions.ts'
 
-const tenant = makeTenant({ id: 'clinic', name: 'Clinic', fhirBase: 'https://ehr.example/fhir' })
+const tenant = makeTenant({ id: 'clinic', name: 'Clinic', fhirBase: 'https://ehr.example/fhir', mode: 'assist' })
+const previewed = { at: new Date().toISOString(), digest: 'd'.repeat(43) }
 const session = { tenant: 'clinic', patientId: 'pat-1', scope: 'patient/*.cruds', fhirUser: 'Practitioner/doc-1', appContext: 'Media/of-pat-2' } as AppSession
 
 test('row 13: appContext is only a hint: another patient’s photo, map, preview and signature are refused and nothing is read', async () => {
   const asked: string[] = []
   const nothing = (name: string) => () => { asked.push(name); throw new Error(`Expected no ${name}`) }
   const desk = openReviewDesk({
-    engine: openByteEngine(), calibrationOf: () => undefined,
+    engine: openByteEngine(), calibrationOf: () => undefined, sessions: openMemorySessions(), now: () => Date.now(),
     screenings: {
       // The screenings of this patient, and of nobody else.
       history: (of: string, patient: string) => { asked.push(`history ${of} ${patient}`); return Promise.resolve([]) }
@@ -23,7 +26,7 @@ test('row 13: appContext is only a hint: another patient’s photo, map, preview
   await expect(desk.photo(session, tenant, 'of-pat-2')).rejects.toMatchObject({ code: 'ERR_NOT_FOUND' })
   await expect(desk.map(session, tenant, 'of-pat-2', { side: 'left', joint: 'mcp2' })).rejects.toMatchObject({ code: 'ERR_NOT_FOUND' })
   await expect(desk.preview(session, tenant, review)).rejects.toMatchObject({ code: 'ERR_CONFLICT' })
-  await expect(desk.sign(session, tenant, review)).rejects.toMatchObject({ code: 'ERR_CONFLICT' })
+  await expect(desk.sign(session, tenant, review, previewed)).rejects.toMatchObject({ code: 'ERR_CONFLICT' })
   expect(new Set(asked)).toEqual(new Set(['history clinic pat-1']))
 })
 
@@ -31,11 +34,90 @@ test.each([
   ['patient/Observation.rs', 'Practitioner/doc-1'], ['patient/Observation.cruds', 'Patient/pat-1'], ['patient/Observation.cruds', undefined], ['', 'Practitioner/doc-1']
 ])('row 36: with the scopes "%s" the user %s reads and signs nothing', async (scope, fhirUser) => {
   const desk = openReviewDesk({
-    engine: openByteEngine(), calibrationOf: () => undefined, screenings: {} as ScreeningService,
+    engine: openByteEngine(), calibrationOf: () => undefined, sessions: openMemorySessions(), now: () => Date.now(), screenings: {} as ScreeningService,
     record: { patient: () => Promise.resolve({ resourceType: 'Patient', id: 'pat-1' }) } as unknown as ReviewRecord
   })
   const { fhirUser: _other, ...rest } = session
   const limited: AppSession = { ...rest, scope, ...(fhirUser ? { fhirUser } : {}) }
   expect((await desk.describe(limited, tenant)).canSign).toBe(false)
-  await expect(desk.sign(limited, tenant, { screeningId: 's', decisions: [] })).rejects.toMatchObject({ code: 'ERR_FORBIDDEN' })
+  await expect(desk.sign(limited, tenant, { screeningId: 's', decisions: [] }, previewed)).rejects.toMatchObject({ code: 'ERR_FORBIDDEN' })
+})
+
+describe('a review', () => {
+  const photo = { resourceType: 'Media', id: 'photo-1', sha256: 'ab', assessment: { photoSha256: 'ab', width: 9, height: 9, hands: [{ side: 'left', joints: [{ probability: 0.9 }], regions: [] }] } }
+  const screening = { id: 's-1', tenant: 'clinic', patientId: 'pat-1', photos: [photo], findings: [{ side: 'left', joint: 'mcp2', kind: 'assessed', probability: 0.9, inflamed: true }], count: { swollen: 1 }, written: [], photoTime: '2026-11-24T09:00:00Z' } as unknown as Screening
+  const review = { screeningId: 's-1', decisions: [{ side: 'left', joint: 'mcp2', call: 'swollen' }] } as const
+  let now: number
+  let record: object[]
+  let written: { at: string }[]
+
+  function opened() {
+    now = Date.parse('2026-11-26T09:00:00Z')
+    record = [{ resourceType: 'Observation', id: 'one' }]
+    written = []
+    return openReviewDesk({
+      engine: openByteEngine(), calibrationOf: () => undefined, sessions: openMemorySessions(), now: () => now,
+      screenings: { history: () => Promise.resolve([screening]), status: () => Promise.resolve({ latest: screening, pending: false }) } as unknown as ScreeningService,
+      record: {
+        previewFinal: (_session: unknown, _tenant: unknown, _screening: unknown, _review: unknown, at: string) => Promise.resolve(record.map((one) => ({ ...one, issued: at }))),
+        writeFinal: (_session: unknown, _tenant: unknown, _screening: unknown, _review: unknown, at: string, agreed: (resources: readonly object[]) => boolean) => {
+          if (!agreed(record.map((one) => ({ ...one, issued: at })))) return Promise.reject(new ScreeningError('ERR_CONFLICT', 'changed'))
+          written.push({ at })
+          return Promise.resolve(['Observation/1'])
+        }
+      } as unknown as ReviewRecord
+    })
+  }
+
+  test('is signed as it was previewed: same time, same resources; a second time after a dropped connection too', async () => {
+    const desk = opened()
+    const { previewed: seen, resources } = await desk.preview(session, tenant, review)
+    expect(resources).toEqual([{ resourceType: 'Observation', id: 'one', issued: '2026-11-26T09:00:00.000Z' }])
+    now += 60_000
+    await desk.sign(session, tenant, review, seen)
+    await desk.sign(session, tenant, review, seen)
+    expect(written).toEqual([{ at: '2026-11-26T09:00:00.000Z' }, { at: '2026-11-26T09:00:00.000Z' }])
+  })
+
+  test('whose resources have changed since the preview, whose preview is old, of the future or made up, is not signed', async () => {
+    const desk = opened()
+    const { previewed: seen } = await desk.preview(session, tenant, review)
+    for (const wrong of [{ ...seen, digest: 'x'.repeat(43) }, { ...seen, at: '2026-11-26T08:59:59.000Z' }, { ...seen, at: '2026-11-26T09:00:01.000Z' }, { ...seen, at: 'never' }])
+      await expect(desk.sign(session, tenant, review, wrong)).rejects.toMatchObject({ code: 'ERR_CONFLICT' })
+    now += 31 * 60_000
+    await expect(desk.sign(session, tenant, review, seen)).rejects.toMatchObject({ code: 'ERR_CONFLICT' })
+    now -= 31 * 60_000
+    record.push({ resourceType: 'Observation', id: 'two' })
+    await expect(desk.sign(session, tenant, review, seen)).rejects.toMatchObject({ code: 'ERR_CONFLICT' })
+    expect(written).toEqual([])
+  })
+
+  test('that is not finished is kept for the same person, patient and photos alone, and is gone once signed', async () => {
+    const desk = opened()
+    const draft = { screeningId: 's-1', decisions: review.decisions, tender: [], swollen: [], examinedAll: false, typed: { patientGlobal: '3' } }
+    await desk.keepDraft(session, draft)
+    const draftFor = async (who: AppSession) => (await desk.review(who, tenant) as { draft?: unknown }).draft
+    expect(await draftFor(session)).toEqual(draft)
+    const { fhirUser: _nobody, ...anonymous } = session
+    for (const other of [{ ...session, fhirUser: 'Practitioner/doc-2' }, { ...session, patientId: 'pat-2' }, { ...session, tenant: 'other' }, anonymous]) expect(await draftFor(other)).toBeUndefined()
+    await desk.keepDraft(anonymous, draft)
+    expect(await draftFor(anonymous)).toBeUndefined()
+    await desk.sign(session, tenant, review, (await desk.preview(session, tenant, review)).previewed)
+    expect(await draftFor(session)).toBeUndefined()
+    await desk.keepDraft(session, draft)
+    await desk.keepDraft(session, { ...draft, decisions: [], typed: {} })
+    expect(await draftFor(session)).toBeUndefined()
+  })
+
+  test('in shadow mode the photos and where the joints lie are shown, nothing that the model says is, and nothing is written', async () => {
+    const desk = opened()
+    const shadow = makeTenant({ id: 'clinic', name: 'Clinic', fhirBase: 'https://ehr.example/fhir', mode: 'shadow' })
+    const shown = await desk.review(session, shadow)
+    expect(JSON.stringify(shown)).not.toMatch(/probability|inflamed|"swollen":1/)
+    expect(shown.latest?.photos.map(({ id }) => id)).toEqual(['photo-1'])
+    const seen = { at: new Date(now).toISOString(), digest: 'd'.repeat(43) }
+    for (const refused of [desk.preview(session, shadow, review), desk.sign(session, shadow, review, seen), desk.map(session, shadow, 'photo-1', { side: 'left', joint: 'mcp2' })])
+      await expect(refused).rejects.toMatchObject({ code: 'ERR_FORBIDDEN' })
+    expect(written).toEqual([])
+  })
 })

@@ -11,7 +11,7 @@ export type { HandAssessment, HandJoint, HandJointCount, JointFinding, Lateralit
 export type ReviewCall = 'swollen' | 'not-swollen' | 'not-assessable'
 
 export interface SessionView {
-  readonly patient: { readonly name: string; readonly birthDate?: string }
+  readonly patient: { readonly name: string; readonly birthDate?: string; readonly gender?: 'male' | 'female' | 'other' | 'unknown' }
   readonly needPatientBanner: boolean
   readonly canSign: boolean
   readonly canSavePhotos: boolean
@@ -22,6 +22,12 @@ export interface SessionView {
   readonly mode: 'shadow' | 'assist'
   readonly model: ModelIdentity
   readonly calibration: string
+  /** The site's own calibration is in use. */
+  readonly calibrated: boolean
+  /** Photos older than this many days are shown as old. */
+  readonly currentPhotoDays: number
+  /** Where a standalone launch begins; an EHR launch begins in the EHR. */
+  readonly signInAgain?: string
   readonly csrf: string
 }
 
@@ -40,11 +46,16 @@ export interface ReviewView {
   readonly latest?: {
     readonly id: string
     readonly photoTime: string
+    /** None in shadow mode, and no count: what the model said is withheld. */
     readonly findings: readonly JointFinding[]
-    readonly count: HandJointCount
+    readonly count?: HandJointCount
     readonly photos: readonly PhotoView[]
     readonly recorded: boolean
   }
+  /** What this person entered for these photos and has not signed. */
+  readonly draft?: DraftView
+  /** From which probability on a joint is flagged. */
+  readonly threshold: number
   /** Newest first, the latest among them. */
   readonly history: readonly EarlierVisit[]
 }
@@ -52,7 +63,7 @@ export interface ReviewView {
 export interface EarlierVisit {
   readonly id: string
   readonly photoTime: string
-  readonly count: HandJointCount
+  readonly count?: HandJointCount
   readonly findings: readonly JointFinding[]
   readonly photos: readonly { readonly id: string; readonly sides: readonly Laterality[] }[]
 }
@@ -62,7 +73,18 @@ export interface ContextView {
   readonly treatments?: readonly { readonly name: string; readonly started: string }[]
   readonly laboratory?: Partial<Record<LaboratoryName, LaboratoryValue>>
   readonly scores?: readonly { readonly index: ActivityIndex; readonly value: number; readonly at: string }[]
-  readonly absent: Partial<Record<'treatments' | 'laboratory', 'not-granted' | 'failed'>>
+  /** What clinicians signed for the newest photos. */
+  readonly signed?: readonly SignedByClinician[]
+  readonly absent: Partial<Record<'treatments' | 'laboratory' | 'signed', 'not-granted' | 'failed'>>
+}
+
+export interface SignedByClinician {
+  readonly side: Laterality
+  readonly joint: HandJoint
+  readonly call: ReviewCall
+  readonly at?: string
+  readonly own: boolean
+  readonly by?: string
 }
 export type LaboratoryName = 'crpMgPerL' | 'esrMmPerH'
 
@@ -72,6 +94,18 @@ export interface Review {
   readonly decisions: readonly Decision[]
   readonly activity?: ActivityInputs
   readonly examined?: { readonly tender: readonly JointOf28[]; readonly swollen: readonly JointOf28[] }
+}
+
+/** The server's answer to a preview, sent back with the signature. */
+export interface Previewed { readonly at: string; readonly digest: string }
+
+export interface DraftView {
+  readonly screeningId: string
+  readonly decisions: readonly Decision[]
+  readonly tender: readonly JointOf28[]
+  readonly swollen: readonly JointOf28[]
+  readonly examinedAll: boolean
+  readonly typed: Readonly<Partial<Record<'patientGlobal' | 'physicianGlobal' | 'crpMgPerL' | 'esrMmPerH', string>>>
 }
 
 export interface Decision { readonly side: Laterality; readonly joint: HandJoint; readonly call: ReviewCall }
@@ -95,11 +129,15 @@ async function call<Answer>(path: string, init?: RequestInit): Promise<Answer> {
   } catch {
     throw new ApiError('offline', 'The connection was lost. Nothing was written. Try again.')
   }
+  if (response.status === 401) window.dispatchEvent(new Event(SESSION_ENDED))
   const body: unknown = response.status === 204 ? {} : await response.json().catch(() => ({}))
   if (response.ok) return body as Answer
   const issue = (body as { issue?: { details?: { text?: string }; diagnostics?: string }[] }).issue?.[0]
   throw new ApiError(issue?.details?.text ?? 'ERR_INTERNAL', issue?.diagnostics ?? 'Something went wrong. Nothing was written.')
 }
+
+/** Sent to the window by whichever request first finds that the session is over. */
+export const SESSION_ENDED = 'jointlens:session-ended'
 
 const post = (csrf: string, body: unknown): RequestInit => ({
   method: 'POST',
@@ -117,14 +155,17 @@ function sendPhoto<Answer>(to: 'check' | 'save', csrf: string, { blob, side, tak
 
 export const checkPhoto = (csrf: string, photo: PhotoOnItsWay) => sendPhoto<PhotoVerdict>('check', csrf, photo)
 export const savePhoto = (csrf: string, photo: PhotoOnItsWay) => sendPhoto<{ reference: string }>('save', csrf, photo)
+export const readSaved = () => call<{ saved: readonly Laterality[] }>('/capture')
 export const capturePage = `/smart/capture/${handle}`
 export const reviewPage = `/smart/app/${handle}`
 export const readSession = () => call<SessionView>('/session')
 export const readReview = () => call<ReviewView>('/review')
 export const readContext = () => call<ContextView>('/context')
 export const requestScreening = (csrf: string) => call('/screen', post(csrf, {}))
-export const preview = (csrf: string, review: Review) => call<{ resources: readonly object[] }>('/preview', post(csrf, review))
-export const sign = (csrf: string, review: Review) => call<{ written: readonly string[] }>('/sign', post(csrf, review))
+export const keepDraft = (csrf: string, draft: DraftView) => call('/draft', { ...post(csrf, draft), method: 'PUT', keepalive: true })
+export const logout = (csrf: string) => call('/logout', post(csrf, {}))
+export const preview = (csrf: string, review: Review) => call<{ resources: readonly object[]; previewed: Previewed }>('/preview', post(csrf, review))
+export const sign = (csrf: string, review: Review, previewed: Previewed) => call<{ written: readonly string[] }>('/sign', post(csrf, { review, previewed }))
 export const photoUrl = (photo: string) => `${base}/photos/${encodeURIComponent(photo)}`
 export const closeUpUrl = (photo: string, side: Laterality, joint: HandJoint) => `${photoUrl(photo)}?side=${side}&joint=${joint}`
 export const readMap = (photo: string, side: Laterality, joint: HandJoint) => call<OcclusionMap>(`/photos/${encodeURIComponent(photo)}/map?side=${side}&joint=${joint}`)

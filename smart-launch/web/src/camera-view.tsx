@@ -28,7 +28,7 @@ export function CameraView({ side, onShot }: { side: Laterality; onShot(shot: Sh
       <div className="actions">
         {state !== 'none' && <button type="button" className="primary" disabled={state !== 'on'} onClick={take}>{c.take}</button>}
         <label className={`button${state === 'none' ? ' primary' : ''}`}>{c.file}
-          <input type="file" className="visually-hidden" accept="image/jpeg,image/png,image/webp,image/*" capture="environment" onChange={choose} />
+          <input type="file" className="visually-hidden" accept="image/jpeg,image/png,image/webp,image/*" onChange={choose} />
         </label>
       </div>
       <ul className="tips">{c.tips.map((tip) => <li key={tip}>{tip}</li>)}</ul>

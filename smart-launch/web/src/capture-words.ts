@@ -1,6 +1,7 @@
 import { createContext, useContext } from 'react'
 import type { Laterality } from '../../../src/joints/hand-joint.ts'
 import type { PhotoProblem } from '../../../src/joints/photo-verdict.ts'
+import { ApiError } from './api.ts'
 import type { LocalProblem } from './local-checks.ts'
 import type { Language } from './words.ts'
 
@@ -76,7 +77,16 @@ const english = {
   notAllowed: 'Your sign-in does not allow saving photos. Ask the clinic.',
   loading: 'Opening…',
   ended: 'Your session has ended',
-  failed: 'This page could not be opened'
+  failed: 'This page could not be opened',
+  old: 'This file is older than a day and shows another day’s joints. Take a new photo, or choose one of today.',
+  errors: {
+    offline: 'The connection was lost. Nothing was saved.', ERR_SESSION: 'Your session has ended. Open the page again from where you came; the photo has then to be taken again.',
+    ERR_FORBIDDEN: 'Your sign-in does not allow this. Nothing was saved.', ERR_EHR_UNREACHABLE: 'The health record did not answer.',
+    ERR_WRITE_AMBIGUOUS: 'The health record did not say whether the photo was saved.', ERR_ENGINE_BUSY: 'Too many photos are being checked now.',
+    ERR_PHOTO_TOO_LARGE: 'The picture is too large.', ERR_PHOTO_FORMAT: 'This is not a JPEG, PNG or WebP picture.', ERR_PHOTO_HEIC: 'HEIC pictures cannot be read; choose a JPEG.',
+    ERR_PHOTO_CORRUPT: 'The picture is damaged.'
+  } as Record<string, string>,
+  unknownError: 'Something went wrong. Nothing was saved.'
 }
 export type CaptureWords = typeof english
 
@@ -151,10 +161,22 @@ const german: CaptureWords = {
   notAllowed: 'Ihre Anmeldung erlaubt kein Speichern von Fotos. Fragen Sie die Praxis.',
   loading: 'Wird geöffnet…',
   ended: 'Ihre Sitzung ist beendet',
-  failed: 'Diese Seite konnte nicht geöffnet werden'
+  failed: 'Diese Seite konnte nicht geöffnet werden',
+  old: 'Diese Datei ist älter als einen Tag und zeigt die Gelenke eines anderen Tages. Machen Sie ein neues Foto oder wählen Sie eines von heute.',
+  errors: {
+    offline: 'Die Verbindung ist abgerissen. Es wurde nichts gespeichert.', ERR_SESSION: 'Ihre Sitzung ist beendet. Öffnen Sie die Seite noch einmal dort, woher Sie kamen; das Foto muss dann neu gemacht werden.',
+    ERR_FORBIDDEN: 'Ihre Anmeldung erlaubt das nicht. Es wurde nichts gespeichert.', ERR_EHR_UNREACHABLE: 'Die Gesundheitsakte hat nicht geantwortet.',
+    ERR_WRITE_AMBIGUOUS: 'Die Gesundheitsakte hat nicht gesagt, ob das Foto gespeichert wurde.', ERR_ENGINE_BUSY: 'Gerade werden zu viele Fotos geprüft.',
+    ERR_PHOTO_TOO_LARGE: 'Das Bild ist zu groß.', ERR_PHOTO_FORMAT: 'Das ist kein JPEG-, PNG- oder WebP-Bild.', ERR_PHOTO_HEIC: 'HEIC-Bilder sind nicht lesbar; wählen Sie ein JPEG.',
+    ERR_PHOTO_CORRUPT: 'Das Bild ist beschädigt.'
+  },
+  unknownError: 'Etwas ist schiefgegangen. Es wurde nichts gespeichert.'
 }
 
 export const CAPTURE_WORDS: Record<Language, CaptureWords> = { en: english, de: german }
 const CaptureWordsContext = createContext<CaptureWords>(english)
 export const CaptureWordsProvider = CaptureWordsContext.Provider
 export const useCaptureWords = () => useContext(CaptureWordsContext)
+
+/** In the reader's language by the error's code. */
+export const captureErrorWords = (c: CaptureWords, error: unknown) => (error instanceof ApiError ? c.errors[error.code] : undefined) ?? c.unknownError

@@ -1,10 +1,11 @@
 import { useEffect, useRef, useState, type ReactNode } from 'react'
+import { OLDEST_PHOTO_MS } from '../../consent.ts'
 import type { Laterality } from '../../../src/joints/hand-joint.ts'
 import { JOINTS_OF_A_HAND, type PhotoVerdict } from '../../../src/joints/photo-verdict.ts'
 import { checkPhoto, savePhoto } from './api.ts'
 import { CameraView } from './camera-view.tsx'
 import type { Shot } from './camera.ts'
-import { useCaptureWords } from './capture-words.ts'
+import { captureErrorWords, useCaptureWords } from './capture-words.ts'
 
 export interface HandCaptureProps {
   readonly side: Laterality
@@ -62,6 +63,12 @@ function StepHeading({ children }: { children: ReactNode }) {
 
 function LookAtShot({ shot, onUse, onRetake }: { shot: Shot; onUse(): void; onRetake(): void }) {
   const c = useCaptureWords()
+  if (Date.now() - shot.takenAt > OLDEST_PHOTO_MS) return (
+    <div>
+      <p className="problems" role="alert">{c.old}</p>
+      <div className="actions"><button type="button" className="primary" onClick={onRetake}>{c.retake}</button></div>
+    </div>
+  )
   return (
     <div>
       <p>{c.onDevice}</p>
@@ -97,7 +104,7 @@ function Sent({ shot, side, csrf, onSaved, onRetake }: { shot: Shot; side: Later
   const act = async (what: 'checking' | 'saving', work: () => Promise<void>, retry: () => void) => {
     setBusy(what)
     setFault(undefined)
-    await work().catch((error: unknown) => setFault({ message: error instanceof Error ? error.message : String(error), retry }))
+    await work().catch((error: unknown) => setFault({ message: captureErrorWords(c, error), retry }))
     setBusy(undefined)
   }
   const check = () => void act('checking', async () => setVerdict(await checkPhoto(csrf, photo)), check)

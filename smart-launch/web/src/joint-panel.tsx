@@ -1,17 +1,21 @@
-import { percentOf } from '../../../src/joints/finding.ts'
+import { percentOf, type PhotoRegion } from '../../../src/joints/finding.ts'
 import { HAND_JOINTS, type HandJoint, type Laterality } from '../../../src/joints/hand-joint.ts'
-import { MapOverlay, MapWords, useMap } from './attention-map.tsx'
-import { closeUpUrl, type ReviewCall, type ReviewView } from './api.ts'
-import { findingWords, fullJointName, useWords } from './words.ts'
+import { MapOverlay, MapWords, useMap, type MapState } from './attention-map.tsx'
+import { closeUpUrl, photoUrl, type EarlierVisit, type PhotoView, type ReviewCall, type ReviewView, type SignedByClinician } from './api.ts'
+import { earlierOf } from './earlier-close-ups.ts'
+import { dayOf, findingWords, fullJointName, probabilityWords, signedWords, useWords } from './words.ts'
 
 export const CALL_KEYS: Record<string, ReviewCall> = { s: 'swollen', n: 'not-swollen', x: 'not-assessable' }
 
 export interface JointPanelProps {
   readonly latest: NonNullable<ReviewView['latest']>
+  readonly earlier: readonly EarlierVisit[]
   readonly side: Laterality
   readonly joint: HandJoint
   readonly call: ReviewCall | undefined
+  readonly signed: SignedByClinician | undefined
   readonly tender: boolean
+  readonly threshold: number
   /** Whether the occlusion map lies over the close-up. */
   readonly mapShown: boolean
   onMap(): void
@@ -19,28 +23,37 @@ export interface JointPanelProps {
   onTender(): void
 }
 
-/** The chosen joint large: close-up, what the model says in words and number, and the clinician's own call. */
-export function JointPanel({ latest, side, joint, call, tender, mapShown, onMap, onDecide, onTender }: JointPanelProps) {
+/** The chosen joint large, now and at earlier visits; what the model says in words and number; and the clinician's own call. */
+export function JointPanel({ latest, earlier, side, joint, call, signed, tender, threshold, mapShown, onMap, onDecide, onTender }: JointPanelProps) {
   const w = useWords()
   const finding = latest.findings.find((one) => one.side === side && one.joint === joint)
   const photo = latest.photos.find(({ hands }) => hands.some((hand) => hand.side === side))
-  const hand = photo?.hands.find((one) => one.side === side)
+  const region = photo?.hands.find((one) => one.side === side)?.regions[HAND_JOINTS.indexOf(joint)]
   const map = useMap(mapShown && finding?.kind === 'assessed', photo?.id, side, joint)
-  if (!finding) return null
   const name = fullJointName(w, side, joint)
-  const region = hand?.regions[HAND_JOINTS.indexOf(joint)]
+  const then = earlierOf(earlier, side, joint)
+  const said = finding ? findingWords(w, finding) : w.withheld
+  const number = finding?.kind === 'assessed' ? probabilityWords(w, finding.probability) : ''
   return (
-    <div className="joint-panel" aria-live="polite">
-      {photo
-        ? <div className="close-up">
-            <img src={closeUpUrl(photo.id, side, joint)} alt={w.closeUp(name)} width={180} height={180} />
-            {map?.kind === 'shown' && region && <MapOverlay map={map.map} region={region} />}
-          </div>
-        : <div className="no-picture">{w.noPicture}</div>}
+    <div className={`joint-panel${then.length > 0 ? ' compared' : ''}`}>
+      <p role="status" className="visually-hidden">{[`${name}.`, `${said}.`, number && `${number}.`, signed && `${signedWords(w, signed)}.`, call && `${w.yourCall}: ${w.call[call]}.`, tender && `${w.tender}.`].filter(Boolean).join(' ')}</p>
+      <div className="close-ups">
+        <figure>
+          {photo && region ? <CloseUp photo={photo} region={region} side={side} joint={joint} map={map} /> : <div className="no-picture">{w.noPicture}</div>}
+          {then.length > 0 && <figcaption><strong>{w.now}</strong> {dayOf(w, latest.photoTime)}{finding?.kind === 'assessed' ? ` · ${percentOf(finding.probability)} %` : ''}</figcaption>}
+        </figure>
+        {then.map((one) => (
+          <figure key={one.id}>
+            <img src={closeUpUrl(one.photo, side, joint)} alt={`${w.closeUp(name)}, ${dayOf(w, one.photoTime)}`} loading="lazy" width={240} height={240} />
+            <figcaption>{dayOf(w, one.photoTime)}{one.finding?.kind === 'assessed' ? ` · ${percentOf(one.finding.probability)} %` : ''}{one.finding ? <span>{findingWords(w, one.finding)}</span> : null}</figcaption>
+          </figure>
+        ))}
+      </div>
       <div>
         <h2>{name}</h2>
-        <p>{findingWords(w, finding)}</p>
-        {finding.kind === 'assessed' && <p className="probability">{percentOf(finding.probability)} %: {w.frequency(finding.probability)}</p>}
+        <p className={`finding ${finding?.kind === 'assessed' && finding.inflamed ? 'flagged' : ''}`}>{said}</p>
+        {number && <p className="probability">{number}. <span>{w.threshold(percentOf(threshold))}</span></p>}
+        {signed && <p className="signed">{signedWords(w, signed)}</p>}
         <div className="calls" role="group" aria-label={w.yourCallFor(name)}>
           {Object.entries(CALL_KEYS).map(([key, value]) => (
             <button key={value} type="button" aria-pressed={call === value} onClick={() => onDecide(call === value ? undefined : value)}>
@@ -49,9 +62,26 @@ export function JointPanel({ latest, side, joint, call, tender, mapShown, onMap,
           ))}
           <button type="button" aria-pressed={tender} onClick={onTender}>{w.tender} <kbd>t</kbd></button>
         </div>
-        {finding.kind === 'assessed' && <button type="button" className="quiet" aria-pressed={mapShown} onClick={onMap}>{w.map} <kbd>a</kbd></button>}
+        {finding?.kind === 'assessed' && <button type="button" className="quiet" aria-pressed={mapShown} onClick={onMap}>{w.map} <kbd>a</kbd></button>}
         {map && <MapWords state={map} />}
       </div>
+    </div>
+  )
+}
+
+/** At once as a part of the photo that is already there; a moment later sharp, cut from the original. */
+function CloseUp({ photo, region, side, joint, map }: { photo: PhotoView; region: PhotoRegion; side: Laterality; joint: HandJoint; map: MapState | undefined }) {
+  const w = useWords()
+  const name = fullJointName(w, side, joint)
+  const percent = (part: number, whole: number) => `${(part / whole) * 100}%`
+  return (
+    <div className="close-up">
+      <img className="under" src={photoUrl(photo.id)} alt="" style={{
+        width: percent(photo.width, region.width), height: percent(photo.height, region.height),
+        left: percent(-region.x, region.width), top: percent(-region.y, region.height)
+      }} />
+      <img key={`${side}-${joint}`} className="sharp" src={closeUpUrl(photo.id, side, joint)} alt={w.closeUp(name)} width={240} height={240} />
+      {map?.kind === 'shown' && <MapOverlay map={map.map} region={region} />}
     </div>
   )
 }

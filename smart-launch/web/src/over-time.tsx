@@ -1,9 +1,10 @@
 import type { ActivityIndex } from '../../../src/joints/activity-scores.ts'
-import type { ContextView, ReviewView } from './api.ts'
+import type { ContextView, HandJointCount, ReviewView } from './api.ts'
 import { placeTimes } from './time-axis.ts'
 import { dayOf, useWords, type Words } from './words.ts'
 
-type Visit = ReviewView['history'][number]
+/** Without the model's count, in shadow mode, a visit is no point of the trend. */
+type Visit = ReviewView['history'][number] & { readonly count: HandJointCount }
 type Score = NonNullable<ContextView['scores']>[number]
 type Treatment = NonNullable<ContextView['treatments']>[number]
 const [WIDTH, LEFT, RIGHT] = [680, 40, 60]
@@ -12,13 +13,14 @@ const [COUNT_TOP, COUNT_BOTTOM, SCORE_TOP, SCORE_BOTTOM] = [40, 150, 176, 256]
 const INDICES: readonly ActivityIndex[] = ['DAS28-CRP', 'DAS28-ESR', 'CDAI', 'SDAI']
 
 export interface OverTimeProps {
-  readonly history: readonly Visit[]
+  readonly history: ReviewView['history']
   readonly context: ContextView | undefined
 }
 
 /** Counts with their interval, signed activity scores and the start of treatments on one time axis; and the tables behind the picture. */
-export function OverTime({ history, context }: OverTimeProps) {
+export function OverTime({ history: visits, context }: OverTimeProps) {
   const w = useWords()
+  const history = visits.flatMap((visit) => (visit.count ? [{ ...visit, count: visit.count }] : []))
   const treatments = context?.treatments ?? []
   const scores = mostSigned(context?.scores ?? [])
   if (history.length < 2 && treatments.length === 0 && scores.length === 0) return null
@@ -26,14 +28,14 @@ export function OverTime({ history, context }: OverTimeProps) {
     <section aria-label={w.overTime} className="history">
       <h2>{w.overTime}</h2>
       <ul className="legend">
-        <li className="count-line">{w.countSeries}</li>
+        {history.length > 0 && <li className="count-line">{w.countSeries}</li>}
         {scores[0] && <li className="score-line">{scores[0].index}, {w.signedByClinician}</li>}
         {treatments.length > 0 && <li className="treatment-line">{w.treatmentSeries}</li>}
       </ul>
       <div className="scroll" role="region" aria-label={w.chart} tabIndex={0}>
         <Chart visits={[...history].reverse()} scores={scores} treatments={treatments} />
       </div>
-      <div className="scroll" role="region" aria-label={w.overTime} tabIndex={0}>
+      {history.length > 0 && <div className="scroll" role="region" aria-label={w.overTime} tabIndex={0}>
         <table>
           <thead><tr>{w.columns.map((name) => <th key={name} scope="col">{name}</th>)}</tr></thead>
           <tbody>{history.map(({ id, photoTime, count }) => (
@@ -42,7 +44,7 @@ export function OverTime({ history, context }: OverTimeProps) {
             </tr>
           ))}</tbody>
         </table>
-      </div>
+      </div>}
       {treatments.length > 0 && <p className="treatments">{w.treatments}: {treatments.map(({ name, started }) => `${name} ${w.since} ${dayOf(w, started)}`).join('; ')}. {w.treatmentsNote}</p>}
       {scores.length > 0 && <p className="treatments">{w.signedScores}: {scores.map(({ index, value, at }) => `${index} ${value.toLocaleString(w.locale)} (${dayOf(w, at)})`).join('; ')}.</p>}
       {context?.absent.treatments && <p className="treatments">{w.noTreatments[context.absent.treatments]}</p>}
@@ -65,7 +67,7 @@ function Chart({ visits, scores, treatments }: Series) {
   return (
     <svg className="trend" viewBox={`0 0 ${WIDTH} ${bottom + 32}`} role="img" aria-label={w.chart}>
       {treatments.map((one) => <TreatmentMark key={one.name} x={x(one.started)} bottom={bottom} words={`${axis.isBefore(one.started) ? '← ' : ''}${one.name}`} rank={treatments.indexOf(one)} />)}
-      <Counts visits={visits} x={x} />
+      {visits.length > 0 && <Counts visits={visits} x={x} />}
       {scores.length > 0 && <Scores scores={scores} x={x} w={w} />}
       {daysOf(visits, scores, x, w).map(({ at, words }) => <text key={words} x={at} y={bottom + 22} textAnchor="middle">{words}</text>)}
     </svg>

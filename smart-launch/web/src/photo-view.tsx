@@ -1,28 +1,58 @@
-import { useRef, useState, type PointerEvent } from 'react'
+import { useEffect, useLayoutEffect, useRef, type MouseEvent } from 'react'
 import { HAND_JOINTS, type HandJoint, type Laterality } from '../../../src/joints/hand-joint.ts'
 import { photoUrl, type PhotoView as Photo, type ReviewCall } from './api.ts'
+import { useDragToPan, usePinchAndWheel } from './pan-and-zoom.ts'
 import { dayOf, fullJointName, useWords } from './words.ts'
 
 export interface PhotoProps {
   readonly photo: Photo
+  /** Calls by `side-joint`: the clinician's own, or what was signed. */
   readonly calls: ReadonlyMap<string, ReviewCall>
   readonly chosen: string
   readonly marks: boolean
+  /** 1 shows the whole photo. */
+  readonly zoom: number
+  onZoom(zoom: number): void
   onChoose(side: Laterality, joint: HandJoint): void
 }
 
-/** The photo with a ring on each joint; rings scale with the picture. Zoom by slider, pan by dragging or scrolling. */
-export function PhotoView({ photo, calls, chosen, marks, onChoose }: PhotoProps) {
+export const ZOOM = { least: 1, most: 6, step: 0.5 } as const
+/** A finger needs this much around a mark, in CSS pixels. */
+const REACH_PX = 22
+
+interface Mark { readonly key: string; readonly state: string; readonly side: Laterality; readonly joint: HandJoint; readonly cx: number; readonly cy: number }
+
+/**
+ * The photo with a ring on each joint. Zoom by slider, buttons of the page, keys, double click, pinch and Ctrl with the wheel; pan by
+ * dragging, touching, scrolling, arrow keys in the frame, or by choosing a joint, which moves into the middle.
+ */
+export function PhotoView({ photo, calls, chosen, marks, zoom, onZoom, onChoose }: PhotoProps) {
   const w = useWords()
-  const [zoom, setZoom] = useState(1)
+  const frame = useRef<HTMLDivElement>(null)
+  const placed = marksOf(photo, calls)
+  const shown = placed.find(({ key }) => key === chosen)
+  const hold = useHeldPoint(frame, zoom, shown && { x: shown.cx / photo.width, y: shown.cy / photo.height })
+  usePinchAndWheel(frame, zoom, (next, at) => {
+    hold(at)
+    onZoom(Math.min(ZOOM.most, Math.max(ZOOM.least, next)))
+  })
   const drag = useDragToPan()
   const sides = photo.hands.map(({ side }) => w.side[side]).join(', ') || w.noHand
+  const pick = (event: MouseEvent<SVGSVGElement>) => {
+    const box = event.currentTarget.getBoundingClientRect()
+    const scale = box.width / photo.width
+    const at = { x: (event.clientX - box.left) / scale, y: (event.clientY - box.top) / scale }
+    const [nearest] = placed.map((mark) => ({ mark, far: Math.hypot(mark.cx - at.x, mark.cy - at.y) * scale })).sort((a, b) => a.far - b.far)
+    if (nearest && nearest.far <= REACH_PX * Math.max(1, zoom / 2)) onChoose(nearest.mark.side, nearest.mark.joint)
+  }
   return (
     <figure className="photo">
-      <div className="photo-frame" tabIndex={zoom > 1 ? 0 : -1} {...drag}>
+      <div ref={frame} className={`photo-frame${zoom > 1 ? ' zoomed' : ''}`} style={{ aspectRatio: `${photo.width} / ${photo.height}` }}
+        {...(zoom > 1 ? { tabIndex: 0, role: 'group', 'aria-label': w.panHere(sides) } : {})} {...drag}
+        onDoubleClick={() => onZoom(zoom > 1 ? 1 : 2.5)}>
         <div className="photo-zoomed" style={{ width: `${zoom * 100}%` }}>
           <img src={photoUrl(photo.id)} alt={w.photoOf(sides)} width={photo.width} height={photo.height} draggable={false} />
-          {marks && <Marks photo={photo} calls={calls} chosen={chosen} onChoose={onChoose} />}
+          {marks && <Marks photo={photo} marks={placed} chosen={chosen} zoom={zoom} onPick={pick} />}
         </div>
       </div>
       <figcaption>
@@ -31,53 +61,72 @@ export function PhotoView({ photo, calls, chosen, marks, onChoose }: PhotoProps)
           {photo.created ? ` · ${dayOf(w, photo.created)}` : ''}
           {photo.refusal ? ` · ${w.reason[photo.refusal] ?? photo.refusal}` : ''}
         </span>
-        <label>{w.zoom} <input type="range" min={1} max={4} step={0.5} value={zoom} onChange={(event) => setZoom(Number(event.target.value))} /></label>
+        <label>{w.zoom} <input type="range" min={ZOOM.least} max={ZOOM.most} step={ZOOM.step} value={zoom} onChange={(event) => onZoom(Number(event.target.value))} /></label>
       </figcaption>
     </figure>
   )
 }
 
-function Marks({ photo, calls, chosen, onChoose }: Omit<PhotoProps, 'marks'>) {
-  const w = useWords()
-  const radius = Math.max(photo.width, photo.height) / 55
-  const marks = photo.hands.flatMap((hand) => HAND_JOINTS.flatMap((joint, index) => {
+function marksOf(photo: Photo, calls: ReadonlyMap<string, ReviewCall>): readonly Mark[] {
+  return photo.hands.flatMap((hand) => HAND_JOINTS.flatMap((joint, index) => {
     const finding = hand.joints[index]
     const region = hand.regions[index]
-    if (!finding || !region) return []
+    if (!region) return []
     const key = `${hand.side}-${joint}`
-    const state = calls.get(key) ?? (finding.kind === 'not-assessed' ? 'not-assessable' : finding.inflamed ? 'flagged' : 'plain')
+    const state = calls.get(key) ?? (finding?.kind === 'not-assessed' ? 'not-assessable' : finding?.kind === 'assessed' && finding.inflamed ? 'flagged' : 'plain')
     return [{ key, state, side: hand.side, joint, cx: region.x + region.width / 2, cy: region.y + region.height / 2 }]
   }))
+}
+
+/** Rings keep out of the way of what they mark: they grow more slowly than the picture. */
+function Marks({ photo, marks, chosen, zoom, onPick }: { photo: Photo; marks: readonly Mark[]; chosen: string; zoom: number; onPick(event: MouseEvent<SVGSVGElement>): void }) {
+  const w = useWords()
+  const radius = Math.max(photo.width, photo.height) / 55 / zoom ** 0.6
   return (
-    <svg viewBox={`0 0 ${photo.width} ${photo.height}`} aria-hidden="true">
+    <svg viewBox={`0 0 ${photo.width} ${photo.height}`} aria-hidden="true" onClick={onPick}>
+      <rect width={photo.width} height={photo.height} fill="transparent" />
       {marks.map(({ key, state, side, joint, cx, cy }) => (
-        <g key={key} className={`mark ${state}${key === chosen ? ' chosen' : ''}`} onClick={() => onChoose(side, joint)}>
+        <g key={key} className={`mark ${state}${key === chosen ? ' chosen' : ''}`}>
           <title>{fullJointName(w, side, joint)}</title>
+          {key === chosen && <circle className="choice" cx={cx} cy={cy} r={radius * 1.75} />}
           <circle className="halo" cx={cx} cy={cy} r={radius * 1.15} />
           <circle className="ring" cx={cx} cy={cy} r={radius} />
+          {state === 'not-swollen' && <path className="ring" d={`M${cx - radius * 0.6} ${cy}h${radius * 1.2}`} />}
         </g>
       ))}
       {marks.filter(({ key, state }) => state === 'flagged' || state === 'swollen' || key === chosen).map(({ key, joint, cx, cy }) => (
-        <text key={key} x={cx} y={cy - radius * 1.6} textAnchor="middle" fontSize={radius * 1.5}>{w.joint(joint)}</text>
+        <text key={key} x={cx} y={cy - radius * 2.1} textAnchor="middle" fontSize={radius * 1.5}>{w.joint(joint)}</text>
       ))}
     </svg>
   )
 }
 
-/** Dragging scrolls the frame; a click that does not move still chooses a joint. */
-function useDragToPan() {
-  const from = useRef<{ x: number; y: number; left: number; top: number } | undefined>(undefined)
-  return {
-    onPointerDown(event: PointerEvent<HTMLDivElement>) {
-      const { scrollLeft, scrollTop } = event.currentTarget
-      from.current = { x: event.clientX, y: event.clientY, left: scrollLeft, top: scrollTop }
-    },
-    onPointerMove(event: PointerEvent<HTMLDivElement>) {
-      if (!from.current || event.buttons === 0) return
-      event.currentTarget.scrollTo(from.current.left + from.current.x - event.clientX, from.current.top + from.current.y - event.clientY)
-    },
-    onPointerUp() {
-      from.current = undefined
-    }
+/**
+ * Keeps a point of the picture where it is while the zoom changes: the one under the fingers, else the chosen joint in the middle. The
+ * chosen joint also comes into the middle when another one is chosen in a zoomed picture.
+ */
+function useHeldPoint(frame: { readonly current: HTMLDivElement | null }, zoom: number, joint: { readonly x: number; readonly y: number } | undefined) {
+  const held = useRef<{ readonly fx: number; readonly fy: number; readonly px: number; readonly py: number } | undefined>(undefined)
+  const place = (x: number, y: number, px?: number, py?: number) => {
+    const box = frame.current
+    if (!box) return
+    const inner = { width: box.clientWidth * zoom, height: box.clientHeight * zoom }
+    box.scrollTo(x * inner.width - (px ?? box.clientWidth / 2), y * inner.height - (py ?? box.clientHeight / 2))
+  }
+  useLayoutEffect(() => {
+    const point = held.current
+    held.current = undefined
+    if (point) place(point.fx, point.fy, point.px, point.py)
+    else if (joint) place(joint.x, joint.y)
+  }, [zoom])
+  useEffect(() => {
+    if (zoom > 1 && joint) place(joint.x, joint.y)
+  }, [joint?.x, joint?.y])
+  return (at: { readonly clientX: number; readonly clientY: number }) => {
+    const box = frame.current
+    if (!box) return
+    const outer = box.getBoundingClientRect()
+    const [px, py] = [at.clientX - outer.left, at.clientY - outer.top]
+    held.current = { fx: (box.scrollLeft + px) / box.scrollWidth, fy: (box.scrollTop + py) / box.scrollHeight, px, py }
   }
 }

@@ -1,29 +1,39 @@
 import { useCallback, useEffect, useMemo, useState } from 'react'
-import type { ActivityInputs } from '../../../src/joints/activity-scores.ts'
-import { HAND_JOINTS, LATERALITIES, type HandJoint, type Laterality } from '../../../src/joints/hand-joint.ts'
-import { ActivityPanel, type LargeFindings } from './activity-panel.tsx'
-import { ApiError, capturePage, readContext, readReview, readSession, requestScreening, type Review, type ContextView, type ReviewCall, type ReviewView, type SessionView } from './api.ts'
+import { LATERALITIES, type HandJoint, type Laterality } from '../../../src/joints/hand-joint.ts'
+import { ActivityPanel, useActivity } from './activity-panel.tsx'
+import { ApiError, capturePage, logout, readContext, readReview, readSession, requestScreening, SESSION_ENDED, type ContextView, type ReviewCall, type ReviewView, type SessionView } from './api.ts'
 import { HandDiagram } from './hand-diagram.tsx'
 import { CALL_KEYS, JointPanel } from './joint-panel.tsx'
+import { KeysHelp } from './keys-help.tsx'
 import { OverTime } from './over-time.tsx'
-import { PhotoView } from './photo-view.tsx'
-import { EarlierCloseUps } from './earlier-close-ups.tsx'
+import { Ended, Footer, Header, Notice, Research } from './page-frame.tsx'
+import { PhotoView, ZOOM } from './photo-view.tsx'
 import { SignPanel } from './sign-panel.tsx'
-import { dayOf, useWords, WORDS, WordsProvider } from './words.ts'
+import { Summary } from './summary.tsx'
+import { useDraft } from './use-draft.ts'
+import { useKeys, useLetters } from './use-keys.ts'
+import { draftOf, HAND_PLACES, NO_WORK, reviewOf, toggled, withCall, workOf, type Work } from './work.ts'
+import { errorWords, failureWords, signedConflicts, useWords, WORDS, WordsProvider } from './words.ts'
 
-const ALL = LATERALITIES.flatMap((side) => HAND_JOINTS.map((joint) => ({ side, joint, key: `${side}-${joint}` })))
 const STEPS: Record<string, number> = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }
+const LOOK_AGAIN_MS = 1_500
+/** Not in the legend while the model's answers are withheld. */
+const MODEL_STATES = ['flagged', 'plain', 'not-assessable']
+
+type State = 'open' | 'ended' | 'left'
 
 /** The whole page: loading, empty, error and ended states, and the review itself. */
 export function ReviewPage() {
   const [session, setSession] = useState<SessionView>()
   const [review, setReview] = useState<ReviewView>()
   const [fault, setFault] = useState<ApiError>()
+  const [state, setState] = useState<State>('open')
 
   const load = useCallback(async () => {
     try {
-      setSession(await readSession())
-      setReview(await readReview())
+      const [nextSession, nextReview] = await Promise.all([readSession(), readReview()])
+      setSession(nextSession)
+      setReview(nextReview)
       setFault(undefined)
     } catch (error) {
       setFault(error instanceof ApiError ? error : new ApiError('ERR_INTERNAL', String(error)))
@@ -31,188 +41,183 @@ export function ReviewPage() {
   }, [])
   useEffect(() => void load(), [load])
   useEffect(() => {
-    if (!review?.pending) return
-    const timer = setTimeout(() => void load(), 1500)
+    if (!review?.pending || state !== 'open') return
+    const timer = setTimeout(() => void load(), LOOK_AGAIN_MS)
     return () => clearTimeout(timer)
-  }, [review, load])
+  }, [review, fault, load, state])
+  useEffect(() => {
+    const end = () => setState((before) => (before === 'open' ? 'ended' : before))
+    window.addEventListener(SESSION_ENDED, end)
+    return () => window.removeEventListener(SESSION_ENDED, end)
+  }, [])
 
   const language = session?.language ?? (navigator.language.startsWith('de') ? 'de' : 'en')
   useEffect(() => {
     document.documentElement.lang = language
+    document.title = `JointLens – ${WORDS[language].title}`
   }, [language])
-  return <WordsProvider value={WORDS[language]}><Page session={session} review={review} fault={fault} onLoad={() => void load()} /></WordsProvider>
+  const leave = () => { if (session) void logout(session.csrf).then(() => setState('left'), setFault) }
+  return (
+    <WordsProvider value={WORDS[language]}>
+      <Page session={session} review={review} fault={fault} state={state} onLoad={() => void load()} onLeave={leave} />
+    </WordsProvider>
+  )
 }
 
-function Page({ session, review, fault, onLoad }: {
-  session: SessionView | undefined; review: ReviewView | undefined; fault: ApiError | undefined; onLoad(): void
-}) {
+interface PageProps {
+  readonly session: SessionView | undefined
+  readonly review: ReviewView | undefined
+  readonly fault: ApiError | undefined
+  readonly state: State
+  onLoad(): void
+  onLeave(): void
+}
+
+/** What is on the screen stays there when a later request fails; only a page that never loaded is a notice. */
+function Page({ session, review, fault, state, onLoad, onLeave }: PageProps) {
   const w = useWords()
-  if (fault?.code === 'ERR_SESSION') return <Notice title={w.ended} text={fault.message} />
-  if (fault) return <Notice title={w.failed} text={fault.message} action={[w.again, onLoad]} />
-  if (!session || !review) return <Notice title={w.loading} text={w.loadingText} busy />
+  const [help, setHelp] = useState(false)
+  if (state === 'left') return <Notice alone title={w.left} text={w.leftText} />
+  if (!session || !review) {
+    if (state === 'ended') return <Notice alone title={w.ended} text={w.endedText} />
+    if (fault) return <Notice alone title={w.failed} text={errorWords(w, fault)} action={[w.again, onLoad]} />
+    return <Notice alone title={w.loading} text={w.loadingText} busy />
+  }
   return (
     <>
-      <Header session={session} />
+      <Header session={session} onHelp={review.latest ? () => setHelp(true) : undefined} onLeave={state === 'open' ? onLeave : undefined} />
+      {state === 'ended' && <Ended session={session} />}
+      {fault && state === 'open' && <p className="banner" role="alert">{errorWords(w, fault)} <button type="button" className="quiet" onClick={onLoad}>{w.again}</button></p>}
       {review.latest
-        ? <Findings key={review.latest.id} session={session} latest={review.latest} pending={review.pending} history={review.history} onSigned={onLoad} />
-        : <Empty review={review} canSavePhotos={session.canSavePhotos} onRequest={() => void requestScreening(session.csrf).then(onLoad)} />}
+        ? <Findings key={review.latest.id} session={session} review={review} latest={review.latest} ended={state !== 'open'} help={help} onHelp={setHelp} onSigned={onLoad} />
+        : <Empty review={review} canSavePhotos={session.canSavePhotos} onRequest={() => void requestScreening(session.csrf).then(onLoad, onLoad)} />}
       <Footer session={session} />
     </>
   )
 }
 
-function Header({ session }: { session: SessionView }) {
-  const w = useWords()
-  const { name, birthDate } = session.patient
-  return (
-    <header>
-      <div>
-        <p className="brand">JointLens</p>
-        <h1>{session.needPatientBanner ? name : w.title}</h1>
-        {session.needPatientBanner && birthDate && <p>{w.born} {dayOf(w, birthDate)}</p>}
-      </div>
-      <p className="badge">{w.badge}</p>
-    </header>
-  )
-}
-
 type Latest = NonNullable<ReviewView['latest']>
 
-function Findings({ session, latest, pending, history, onSigned }: {
-  session: SessionView; latest: Latest; pending: boolean; history: ReviewView['history']; onSigned(): void
-}) {
+interface FindingsProps {
+  readonly session: SessionView
+  readonly review: ReviewView
+  readonly latest: Latest
+  readonly ended: boolean
+  readonly help: boolean
+  onHelp(shown: boolean): void
+  onSigned(): void
+}
+
+function Findings({ session, review: { pending, history, draft, threshold }, latest, ended, help, onHelp, onSigned }: FindingsProps) {
   const w = useWords()
-  const firstFlagged = latest.findings.find((finding) => finding.kind === 'assessed' && finding.inflamed)
-  const [chosen, setChosen] = useState(firstFlagged ? `${firstFlagged.side}-${firstFlagged.joint}` : 'left-wrist')
-  const [calls, setCalls] = useState<ReadonlyMap<string, ReviewCall>>(new Map())
-  const [tender, setTender] = useState<ReadonlySet<string>>(new Set())
-  const [activity, setActivity] = useState<ActivityInputs>()
-  const [large, setLarge] = useState<LargeFindings>({ swollen: [], tender: [] })
-  const context = useContextOfRecord()
+  const flagged = useMemo(() => HAND_PLACES.filter(({ side, joint }) => latest.findings.some((one) => one.side === side && one.joint === joint && one.kind === 'assessed' && one.inflamed)), [latest])
+  const [chosen, setChosen] = useState(() => (flagged[0] ?? HAND_PLACES.find(({ side }) => latest.photos.some(({ hands }) => hands.some((hand) => hand.side === side))) ?? HAND_PLACES[0])?.key ?? '')
+  const [work, setWork] = useState<Work>(() => (draft ? workOf(draft) : NO_WORK))
+  const [context, readAgain] = useContextOfRecord()
   const [marks, setMarks] = useState(true)
   const [mapShown, setMapShown] = useState(false)
-  const current = ALL.find(({ key }) => key === chosen) ?? ALL[0]
-  const choose = useCallback((side: Laterality, joint: HandJoint) => setChosen(`${side}-${joint}`), [])
-  const decide = useCallback((call: ReviewCall | undefined) => setCalls((before) => {
-    const next = new Map(before)
-    if (call) next.set(chosen, call)
-    else next.delete(chosen)
-    return next
-  }), [chosen])
-  const toggleTender = useCallback(() => setTender((before) => {
-    const next = new Set(before)
-    if (!next.delete(chosen)) next.add(chosen)
-    return next
-  }), [chosen])
+  const [zooms, setZooms] = useState<Readonly<Record<string, number>>>({})
+  const [letters, setLetters] = useLetters()
+  const kept = useDraft(session.csrf, draftOf(work, latest.id), session.canSign)
+  const activity = useActivity(work, context)
+  const signed = useMemo(() => new Map((context?.signed ?? []).map((one) => [`${one.side}-${one.joint}`, one])), [context])
+  const shownCalls = useMemo(() => new Map([...[...signed].map(([key, { call }]) => [key, call] as const), ...work.calls]), [signed, work.calls])
 
+  const current = HAND_PLACES.find(({ key }) => key === chosen) ?? HAND_PLACES[0]
+  const choose = useCallback((side: Laterality, joint: HandJoint) => setChosen(`${side}-${joint}`), [])
+  const decide = (call: ReviewCall | undefined) => setWork((before) => ({ ...before, calls: withCall(before.calls, chosen, call) }))
+  const toggleTender = () => setWork((before) => ({ ...before, tender: toggled(before.tender, chosen) }))
+  const step = (places: readonly { readonly key: string }[], by: number) => {
+    const next = places[(places.findIndex(({ key }) => key === chosen) + by + places.length) % places.length]
+    if (next) setChosen(next.key)
+  }
+  const chosenPhoto = latest.photos.find(({ hands }) => hands.some(({ side }) => side === current?.side))?.id
+  const zoomTo = (photo: string | undefined, zoom: (before: number) => number) => {
+    if (photo) setZooms((before) => ({ ...before, [photo]: Math.min(ZOOM.most, Math.max(ZOOM.least, zoom(before[photo] ?? 1))) }))
+  }
+  const letterKeys: Record<string, () => void> = {
+    ...Object.fromEntries(Object.entries(CALL_KEYS).map(([key, call]) => [key, () => decide(work.calls.get(chosen) === call ? undefined : call)])),
+    t: toggleTender, m: () => setMarks((shown) => !shown), a: () => setMapShown((shown) => !shown),
+    f: () => stepFlagged(1), F: () => stepFlagged(-1),
+    '+': () => zoomTo(chosenPhoto, (zoom) => zoom + 2 * ZOOM.step), '-': () => zoomTo(chosenPhoto, (zoom) => zoom - 2 * ZOOM.step), 0: () => zoomTo(chosenPhoto, () => 1),
+    '?': () => onHelp(true)
+  }
+  function stepFlagged(by: number) {
+    if (flagged.some(({ key }) => key === chosen)) return step(flagged, by)
+    if (flagged[0]) setChosen(flagged[0].key)
+  }
   useKeys((key) => {
-    const step = STEPS[key]
-    if (step) setChosen(ALL[(ALL.findIndex((one) => one.key === chosen) + step + ALL.length) % ALL.length]?.key ?? chosen)
-    else if (CALL_KEYS[key]) decide(CALL_KEYS[key])
-    else if (key === 't') toggleTender()
-    else if (key === 'm') setMarks((shown) => !shown)
-    else if (key === 'a') setMapShown((shown) => !shown)
-    else return false
-    return true
+    const by = STEPS[key]
+    const does = letters ? letterKeys[key] : undefined
+    if (by) step(HAND_PLACES, by)
+    else does?.()
+    return by !== undefined || does !== undefined
   })
 
-  const review = useMemo<Review>(() => ({
-    screeningId: latest.id,
-    decisions: ALL.flatMap(({ side, joint, key }) => {
-      const call = calls.get(key)
-      return call ? [{ side, joint, call }] : []
-    }),
-    ...(activity ? { activity } : {}),
-    ...(tender.size + large.tender.length + large.swollen.length > 0
-      ? { examined: { tender: [...ALL.filter(({ key }) => tender.has(key)).map(({ side, joint }) => ({ side, joint })), ...large.tender], swollen: large.swollen } }
-      : {})
-  }), [latest.id, calls, activity, tender, large])
+  const review = useMemo(() => reviewOf(work, latest.id, activity.scores && activity.entered ? activity.inputs : undefined), [latest.id, work, activity])
+  const conflicts = signedConflicts(w, work.calls, context?.signed ?? [])
   if (!current) return null
-  const { count } = latest
+  const missing = LATERALITIES.filter((side) => latest.photos.length > 0 && !latest.photos.some(({ hands }) => hands.some((hand) => hand.side === side)))
   return (
     <main>
-      {session.mode === 'shadow' && <p className="shadow">{w.shadow}</p>}
-      <section className="summary" aria-label={w.result}>
-        <p className="count">
-          <strong>{count.swollen}</strong> {w.count(count.assessable)} <span>({w.interval(count.low, count.high, count.of - count.assessable)})</span>
-        </p>
-        <p>{w.photosOf(dayOf(w, latest.photoTime))} {pending ? w.reading : ''} {w.caution}</p>
-      </section>
-      <div className="columns">
+      {help && <KeysHelp letters={letters} onLetters={setLetters} onClose={() => onHelp(false)} />}
+      <Summary session={session} latest={latest} pending={pending} signed={context?.signed ?? []} />
+      {draft && <p className="restored" role="status">{w.restored}</p>}
+      <div className="columns"><div className="column">
         <section className="photos" aria-label={w.photos}>
-          {latest.photos.map((photo) => <PhotoView key={photo.id} photo={photo} calls={calls} chosen={chosen} marks={marks} onChoose={choose} />)}
-          <label className="toggle"><input type="checkbox" checked={marks} onChange={() => setMarks(!marks)} /> {w.marks} <kbd>m</kbd></label>
-          {session.canSavePhotos && <p className="toggle"><a href={capturePage}>{w.takePhotos}</a></p>}
-        </section>
-        <section className="review" aria-label={w.joints}>
-          <div className="diagrams">
-            {LATERALITIES.map((side) => <HandDiagram key={side} side={side} findings={latest.findings} calls={calls} chosen={chosen} onChoose={choose} />)}
+          {latest.photos.map((photo) => (
+            <PhotoView key={photo.id} photo={photo} calls={shownCalls} chosen={chosen} marks={marks} zoom={zooms[photo.id] ?? 1}
+              onZoom={(zoom) => zoomTo(photo.id, () => zoom)} onChoose={choose} />
+          ))}
+          {missing.map((side) => <p key={side} className="photo-missing">{w.noPhotoOf(w.side[side])}{session.canSavePhotos && <a href={capturePage}>{w.takePhotos}</a>}</p>)}
+          <div className="toolbar">
+            <label><input type="checkbox" checked={marks} onChange={() => setMarks(!marks)} /> {w.marks} <kbd>m</kbd></label>
+            {session.canSavePhotos && missing.length === 0 && <a href={capturePage}>{w.takePhotos}</a>}
           </div>
-          <ul className="legend">{Object.entries(w.legend).map(([state, words]) => <li key={state} className={state}>{words}</li>)}</ul>
-          <JointPanel latest={latest} side={current.side} joint={current.joint} call={calls.get(chosen)} tender={tender.has(chosen)}
-            mapShown={mapShown} onMap={() => setMapShown(!mapShown)} onDecide={decide} onTender={toggleTender} />
-          <EarlierCloseUps visits={history.filter(({ id }) => id !== latest.id)} side={current.side} joint={current.joint} />
         </section>
-      </div>
-      <ActivityPanel handSwollen={called(calls, 'swollen')} handNotAssessable={called(calls, 'not-assessable')} handTender={tender.size}
-        context={context} onChange={setActivity} onLarge={setLarge} />
-      <SignPanel session={session} review={review} onSigned={onSigned} />
-      <OverTime history={history} context={context} />
+        <section className="review" aria-label={w.chosenJoint}>
+          <JointPanel latest={latest} earlier={history.filter(({ id }) => id !== latest.id)} side={current.side} joint={current.joint} call={work.calls.get(chosen)}
+            signed={signed.get(chosen)} tender={work.tender.has(chosen)} threshold={threshold} mapShown={mapShown} onMap={() => setMapShown(!mapShown)} onDecide={decide} onTender={toggleTender} />
+        </section>
+        <OverTime history={history} context={context} />
+      </div><div className="column">
+        <section className="hands" aria-label={w.joints}>
+          <div className="diagrams">
+            {LATERALITIES.map((side) => <HandDiagram key={side} side={side} findings={latest.findings} calls={work.calls} signed={signed} tender={work.tender} chosen={chosen} onChoose={choose} />)}
+          </div>
+          <ul className="legend">{Object.entries(w.legend).filter(([state]) => latest.findings.length > 0 || !MODEL_STATES.includes(state)).map(([state, words]) => <li key={state} className={state}>{words}</li>)}</ul>
+        </section>
+        <ActivityPanel work={work} context={context} activity={activity} onWork={setWork} />
+      </div></div>
+      {conflicts.length > 0 && (
+        <div className="banner conflict" role="alert">
+          <p>{w.conflict}</p>
+          <ul>{conflicts.map(({ key, words }) => <li key={key}>{words}</li>)}</ul>
+          <button type="button" onClick={() => setWork({ ...work, calls: new Map([...work.calls].filter(([key]) => !conflicts.some((one) => one.key === key))) })}>{w.takeSigned}</button>
+        </div>
+      )}
+      <SignPanel session={session} review={review} draft={kept} ended={ended} onConflict={readAgain}
+        onSigned={() => { setWork(NO_WORK); readAgain(); onSigned() }} />
+      <Research session={session} threshold={threshold} />
+      {review && <p className="decided-bar"><span>{w.unsigned(review.decisions.length)} <span className="quiet-words">{w.draft[kept]}</span></span> <a className="button primary" href="#sign">{w.toSign}</a></p>}
     </main>
   )
 }
 
-function called(calls: ReadonlyMap<string, ReviewCall>, wanted: ReviewCall): number {
-  return [...calls.values()].filter((call) => call === wanted).length
-}
-
-/** Treatment and laboratory come after the joints, so that a slow record holds up nothing; without an answer the page works on. */
-function useContextOfRecord(): ContextView | undefined {
+/** Treatment, laboratory and what was signed come after the joints, so that a slow record holds up nothing; without an answer the page works on. */
+function useContextOfRecord(): readonly [ContextView | undefined, () => void] {
   const [context, setContext] = useState<ContextView>()
-  useEffect(() => {
-    readContext().then(setContext, () => setContext({ absent: { treatments: 'failed', laboratory: 'failed' } }))
+  const read = useCallback(() => {
+    readContext().then(setContext, () => setContext((before) => before ?? { absent: { treatments: 'failed', laboratory: 'failed', signed: 'failed' } }))
   }, [])
-  return context
-}
-
-/** Keys of the whole page, but never while someone types into a field. */
-function useKeys(onKey: (key: string) => boolean): void {
-  useEffect(() => {
-    const listen = (event: KeyboardEvent) => {
-      if (event.ctrlKey || event.metaKey || event.altKey) return
-      if (event.target instanceof HTMLElement && event.target.closest('input, textarea, select, pre, .photo-frame')) return
-      if (onKey(event.key)) event.preventDefault()
-    }
-    window.addEventListener('keydown', listen)
-    return () => window.removeEventListener('keydown', listen)
-  }, [onKey])
+  useEffect(read, [read])
+  return [context, read]
 }
 
 function Empty({ review, canSavePhotos, onRequest }: { review: ReviewView; canSavePhotos: boolean; onRequest(): void }) {
   const w = useWords()
+  const photos = canSavePhotos ? [w.takePhotos, capturePage] as const : undefined
   if (review.pending) return <Notice title={w.busyTitle} text={w.busyText} busy />
-  if (review.failure?.code === 'no-photos') return <Notice title={w.noPhotosTitle} text={w.noPhotosText} action={[w.readNow, onRequest]} link={canSavePhotos ? [w.takePhotos, capturePage] : undefined} />
-  return <Notice title={w.noFindingsTitle} text={review.failure ? w.lastFailed(review.failure.code) : w.notScreened} action={[w.readNow, onRequest]} />
-}
-
-function Notice({ title, text, busy, action, link }: {
-  title: string; text: string; busy?: boolean; action?: readonly [string, () => void]; link?: readonly [string, string] | undefined
-}) {
-  return (
-    <main className="notice" aria-busy={busy ?? false}>
-      <h1>{title}</h1>
-      <p>{text}</p>
-      {action && <button type="button" className="primary" onClick={action[1]}>{action[0]}</button>}
-      {link && <p><a href={link[1]}>{link[0]}</a></p>}
-    </main>
-  )
-}
-
-function Footer({ session }: { session: SessionView }) {
-  const w = useWords()
-  return (
-    <footer>
-      <p>{w.model} {session.model.name} {session.model.version}, <a href="/models/current" target="_blank" rel="noreferrer">{w.modelCard}</a>. {w.calibration}: {session.calibration}. {w.foot}</p>
-    </footer>
-  )
+  if (review.failure?.code === 'no-photos') return <Notice title={w.noPhotosTitle} text={w.noPhotosText} action={[w.readNow, onRequest]} link={photos} />
+  return <Notice title={w.noFindingsTitle} text={review.failure ? failureWords(w, review.failure.code) : w.notScreened} action={[w.readNow, onRequest]} link={photos} />
 }

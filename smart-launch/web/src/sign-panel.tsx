@@ -1,50 +1,86 @@
 import { useEffect, useState } from 'react'
-import { preview, sign, type Review, type SessionView } from './api.ts'
-import { useWords } from './words.ts'
+import { ApiError, preview, sign, type Previewed, type Review, type SessionView } from './api.ts'
+import { linesOf, type PreviewedResource } from './preview-lines.ts'
+import type { DraftState } from './use-draft.ts'
+import { errorWords, useWords } from './words.ts'
 
 export interface SignPanelProps {
   readonly session: SessionView
-  readonly review: Review
+  /** Undefined as long as there is nothing to sign. */
+  readonly review: Review | undefined
+  readonly draft: DraftState
+  readonly ended: boolean
   onSigned(): void
+  /** A colleague signed something else meanwhile, or the record changed since the preview. */
+  onConflict(): void
 }
 
-/** Preview of exactly what will be written, then the signature. Nothing can be signed that was not previewed. */
-export function SignPanel({ session, review, onSigned }: SignPanelProps) {
-  const w = useWords()
-  const [resources, setResources] = useState<readonly object[]>()
-  const [message, setMessage] = useState('')
-  const [busy, setBusy] = useState(false)
-  useEffect(() => setResources(undefined), [review])
-  if (!session.canSign) return <section className="sign"><p>{w.readOnly}</p></section>
+interface Shown { readonly resources: readonly PreviewedResource[]; readonly previewed: Previewed }
 
-  const act = async (work: () => Promise<void>) => {
-    setBusy(true)
+/** Preview of exactly what will be written, then the signature. Nothing can be signed that was not previewed. */
+export function SignPanel({ session, review, draft, ended, onSigned, onConflict }: SignPanelProps) {
+  const w = useWords()
+  const [shown, setShown] = useState<Shown>()
+  const [message, setMessage] = useState('')
+  const [busy, setBusy] = useState<'preview' | 'sign'>()
+  const same = JSON.stringify(review)
+  useEffect(() => setShown(undefined), [same])
+  if (session.mode === 'shadow') return <section className="sign" id="sign" aria-label={w.signTitle}><p>{w.shadowSign}</p></section>
+  if (!session.canSign) return <section className="sign" id="sign" aria-label={w.signTitle}><p>{w.readOnly}</p></section>
+
+  const act = async (what: 'preview' | 'sign', work: () => Promise<void>) => {
+    setBusy(what)
     setMessage('')
     try {
       await work()
     } catch (error) {
-      setMessage(error instanceof Error ? error.message : String(error))
+      setMessage(errorWords(w, error))
+      if (error instanceof ApiError && error.code === 'ERR_CONFLICT') {
+        setShown(undefined)
+        onConflict()
+      }
     } finally {
-      setBusy(false)
+      setBusy(undefined)
     }
   }
-  const show = () => act(async () => setResources((await preview(session.csrf, review)).resources))
-  const record = () => act(async () => {
-    const { written } = await sign(session.csrf, review)
+  const show = () => act('preview', async () => {
+    if (review) setShown(await preview(session.csrf, review) as Shown)
+  })
+  const record = () => act('sign', async () => {
+    if (!review || !shown) return
+    const { written } = await sign(session.csrf, review, shown.previewed)
     setMessage(w.written(written.length))
     onSigned()
   })
-  const { length } = review.decisions
-  const nothing = length === 0 && !review.activity && !review.examined
   return (
-    <section className="sign" aria-label={w.signTitle}>
-      <p>{nothing ? w.nothingDecided : w.decided(length)}</p>
+    <section className="sign" id="sign" aria-label={w.signTitle}>
+      <h2>{w.signTitle}</h2>
+      <p>{review ? w.decided(review.decisions.length) : w.nothingDecided} <span className="quiet-words">{review ? w.draft[draft] : ''}</span></p>
       <div className="actions">
-        <button type="button" disabled={busy || nothing} onClick={() => void show()}>{w.preview}</button>
-        <button type="button" className="primary" disabled={busy || !resources} onClick={() => void record()}>{w.sign}</button>
+        <button type="button" disabled={busy !== undefined || !review || ended} onClick={() => void show()}>{w.preview}</button>
+        <button type="button" className="primary" disabled={busy !== undefined || !shown || ended} onClick={() => void record()}>{w.sign}</button>
       </div>
-      {resources && <details open><summary>{w.willWrite(resources.length)}</summary><pre tabIndex={0}>{JSON.stringify(resources, null, 2)}</pre></details>}
-      <p role="status">{message}</p>
+      {shown && <Preview resources={shown.resources} />}
+      <p role="status">{busy === 'sign' ? w.signing : message}</p>
     </section>
+  )
+}
+
+/** A line for each resource in the words it carries itself, and all of it as it is sent. */
+function Preview({ resources }: { resources: readonly PreviewedResource[] }) {
+  const w = useWords()
+  const { observations, provenance } = linesOf(resources)
+  return (
+    <div className="preview">
+      <h3>{w.willWrite(resources.length)}</h3>
+      <div className="scroll" role="region" aria-label={w.preview} tabIndex={0}>
+        <table lang="en">
+          <thead lang={w.locale}><tr>{w.previewColumns.map((name) => <th key={name} scope="col">{name}</th>)}</tr></thead>
+          <tbody>{observations.map(({ what, where, value, status, how }, at) => <tr key={at}><td>{what}</td><td>{where}</td><td>{value}</td><td>{status}</td><td>{how}</td></tr>)}</tbody>
+        </table>
+      </div>
+      {provenance && <p>{w.provenance(provenance.who, w.timeOf(provenance.when))}</p>}
+      <details><summary>{w.everyMember}</summary><pre tabIndex={0}>{JSON.stringify(resources, null, 2)}</pre></details>
+    </div>
   )
 }

@@ -1,8 +1,10 @@
 import { createContext, useContext } from 'react'
 import type { ActivityCategory, ActivityInputs } from '../../../src/joints/activity-scores.ts'
+import { frequencyOf } from './frequency.ts'
 import type { MapFocus } from '../../../src/joints/occlusion-map.ts'
+import { percentOf } from '../../../src/joints/finding.ts'
 import { jointLabel, type HandJoint, type LargeJoint, type Laterality } from '../../../src/joints/hand-joint.ts'
-import type { JointFinding, ReviewCall } from './api.ts'
+import { ApiError, type JointFinding, type ReviewCall, type SignedByClinician } from './api.ts'
 
 export type Language = 'en' | 'de'
 
@@ -24,13 +26,11 @@ const english = {
   notAssessable: (reason: string) => `Not assessable: ${reason}`,
   flagged: 'Possible inflammation (AI suggestion)',
   notFlagged: 'Not flagged by the model',
-  legend: { flagged: 'possible inflammation', plain: 'not flagged', 'not-assessable': 'not assessable' },
+  legend: { flagged: 'possible inflammation', plain: 'not flagged', 'not-assessable': 'not assessable', called: 'your call', signed: 'signed' },
   /** A calibrated probability in words (never 0 or 10 in 10). */
   frequency(probability: number): string {
-    const tenths = Math.round(probability * 10)
-    if (tenths < 1) return 'fewer than 1 in 10 joints like this were labelled swollen'
-    if (tenths > 9) return 'more than 9 in 10 joints like this were labelled swollen'
-    return `about ${tenths} in 10 joints like this were labelled swollen`
+    const [how, part, of] = frequencyOf(probability)
+    return `${{ fewer: 'fewer than', about: 'about', more: 'more than' }[how]} ${part} in ${of} joints like this were called swollen`
   },
   title: 'Hand photo review',
   badge: 'Research software · learned from computer-made hands',
@@ -41,9 +41,10 @@ const english = {
   photosOf: (day: string) => `Photos of ${day}.`,
   reading: 'Newer photos are being read now.',
   caution: 'AI suggestion, not reviewed. May under-count when many joints are swollen; osteoarthritis nodes can look like swelling.',
-  shadow: 'Shadow mode: this site has not decided to use the suggestions. Look at them for evaluation only.',
+  shadow: 'This site has not decided to use the suggestions: what the model says is stored for evaluation and not shown, and nothing is written.',
   photos: 'Photos',
   joints: 'Joints',
+  chosenJoint: 'The chosen joint',
   marks: 'Show joint marks',
   takePhotos: 'Take photos of the hands',
   handOf: (side: string) => `${side} hand`,
@@ -70,13 +71,13 @@ const english = {
   yourCallFor: (name: string) => `Your call for ${name}`,
   yourCall: 'Your call',
   signTitle: 'Sign',
-  nothingDecided: 'Nothing decided yet. Your calls become final Observations in your name; the AI suggestion stays as it was written.',
+  nothingDecided: 'Nothing to sign yet. Your calls become findings in your name in the record; the AI suggestion stays beside them as it was written.',
   decided: (count: number) => `${count} of 22 joints decided.`,
   preview: 'Preview',
   sign: 'Sign and record',
   willWrite: (count: number) => `Exactly this will be written (${count} resources)`,
   written: (count: number) => `${count} resources are in the record.`,
-  readOnly: 'Read-only: your EHR sign-in does not allow writing Observations. Findings are shown; nothing can be signed.',
+  readOnly: 'Read-only: your EHR sign-in does not allow writing findings. Suggestions are shown; nothing can be signed.',
   overTime: 'Over time',
   columns: ['Photos of', 'Suggested swollen', '90 % interval', 'Assessable'],
   to: 'to',
@@ -84,7 +85,6 @@ const english = {
   chart: 'Over time: suggested swollen joints with the 90 % interval of each visit, signed activity scores and the start of treatments; all of it stands in the table and lines below',
   countSeries: 'suggested swollen joints (AI) with 90 % interval',
   treatmentSeries: 'first order of a disease-modifying drug',
-  earlier: (name: string) => `${name} at earlier visits`,
   signedByClinician: 'signed by a clinician',
   treatments: 'Disease-modifying drugs first ordered',
   since: 'on',
@@ -127,13 +127,86 @@ const english = {
   noPhotosTitle: 'No hand photos in the record',
   noPhotosText: 'Ask for one photo of the back of each hand; JointLens reads them when they are in the record.',
   noFindingsTitle: 'No findings yet',
-  lastFailed: (code: string) => `The last attempt ended with ${code}.`,
   notScreened: 'The photos of this patient have not been read yet.',
   readNow: 'Read the photos now',
   model: 'Model',
   modelCard: 'model card',
   calibration: 'Calibration',
-  foot: 'Trained on computer-made hands only; it has never seen a patient. A photo cannot show tenderness, warmth, elbows, shoulders or knees. Examine the patient.'
+  foot: 'Research software, not a cleared or certified device.',
+  gender: { male: 'male', female: 'female', other: 'other', unknown: 'sex unknown' } as Record<'male' | 'female' | 'other' | 'unknown', string>,
+  years: (age: number) => `${age} years`,
+  timeOf: (iso: string) => new Date(iso).toLocaleString('en-GB', { day: 'numeric', month: 'short', year: 'numeric', hour: '2-digit', minute: '2-digit' }),
+  now: 'Now',
+  threshold: (percent: number) => `Flagged from ${percent} % on.`,
+  withheld: 'Suggestion withheld (shadow mode)',
+  panHere: (sides: string) => `Zoomed photo, ${sides}: arrow keys move it`,
+  noPhotoOf: (side: string) => `No photo of the ${side.toLowerCase()} hand. `,
+  noneAssessable: 'No hand joint could be assessed.',
+  joints22: (joints: number) => `${joints} of 22`,
+  oldPhotos: (days: number) => `Old photos: ${days} days. They may not show today’s joints.`,
+  signedJoints: (joints: number, who: string) => `Signed so far for these photos: ${joints} of 22 joints, by ${who}.`,
+  signedCall: (call: string, who: string, day: string) => `Signed: ${call} (${who}${day ? `, ${day}` : ''})`,
+  you: 'you',
+  colleague: 'another clinician',
+  and: 'and',
+  conflict: 'These joints were signed with another answer. Nothing of yours was written for them.',
+  conflictOf: (name: string, signed: string, own: string) => `${name}: signed ${signed}; your call: ${own}`,
+  takeSigned: 'Keep what was signed',
+  restored: 'What you had entered and not signed is here again.',
+  draft: { none: '', waiting: 'Not kept yet: no answer from the server; trying again.', kept: 'Kept as a draft for eight hours.', lost: 'The last changes could not be kept.' } as Record<'none' | 'waiting' | 'kept' | 'lost', string>,
+  toSign: 'To preview and signature',
+  unsigned: (joints: number) => `${joints} of 22 decided, not signed.`,
+  signing: 'Writing to the record…',
+  previewColumns: ['What', 'Where', 'Value', 'Status', 'How'],
+  provenance: (who: string, when: string) => `Signed as ${who}, ${when}.`,
+  everyMember: 'Every member, as it is sent (FHIR JSON)',
+  keysTitle: 'Keys',
+  keyColumn: 'Key',
+  doesColumn: 'Does',
+  keys: [
+    ['← →', 'joint before, next joint'], ['f F', 'next, previous suggested joint'], ['s n x', 'your call: swollen, not swollen, not assessable; again takes it back'],
+    ['t', 'tender'], ['a', 'where the model’s answer rests'], ['m', 'marks on the photos'], ['+ - 0', 'zoom in, out, whole photo'], ['?', 'this help']
+  ] as [string, string][],
+  lettersOn: 'Letter keys do something (switch off when you dictate or type with one hand)',
+  close: 'Close',
+  leave: 'Sign out',
+  left: 'You are signed out',
+  leftText: 'The session has ended here, and the EHR was asked to end it too where it offers that. You can close this window.',
+  endedText: 'What you entered and did not sign is kept for eight hours. Open JointLens again from the patient record and it is there again.',
+  signInAgain: 'Sign in again',
+  shadowTitle: 'Shadow mode.',
+  shadowSign: 'Shadow mode: nothing can be signed or written until this site has decided to use JointLens.',
+  notCalibrated: 'Not calibrated for this site’s photos.',
+  errors: {
+    offline: 'The connection was lost. Nothing was written. Try again.',
+    ERR_SESSION: 'Your session has ended. Nothing was written.',
+    ERR_FORBIDDEN: 'Your EHR sign-in does not allow this. Nothing was written.',
+    ERR_CONFLICT: 'The record has changed meanwhile. Nothing was written. Look at the page again, then preview and sign.',
+    ERR_EHR_UNREACHABLE: 'The EHR did not answer. Try again in a moment.',
+    ERR_EHR_UNAUTHORIZED: 'The EHR refused access with your sign-in.',
+    ERR_EHR_REFUSED: 'The EHR did not accept this.',
+    ERR_EHR_ANSWER: 'The EHR answered something that cannot be read.',
+    ERR_WRITE_AMBIGUOUS: 'The EHR did not say whether it was written. Sign again: what is there already is not written twice.',
+    ERR_ENGINE_BUSY: 'Too many photos are being read now. Try again in a moment.',
+    ERR_RATE_LIMITED: 'Too many requests. Try again in a moment.',
+    ERR_NOT_READY: 'JointLens is starting. Try again in a moment.'
+  } as Record<string, string>,
+  unknownError: 'Something went wrong. Nothing was written.',
+  failures: {
+    ERR_PHOTO_FORMAT: 'The photos are not JPEG, PNG or WebP pictures.', ERR_PHOTO_HEIC: 'The photos are HEIC files, which cannot be read; JPEG can.',
+    ERR_PHOTO_CORRUPT: 'The photo files are damaged.', ERR_PHOTO_TOO_LARGE: 'The photo files are too large.', ERR_PHOTO_TIMEOUT: 'Reading the photos took too long.',
+    ERR_PHOTO_UNDATED: 'The record does not say when the photos were taken.', ERR_PHOTO_UNREACHABLE: 'The photos could not be fetched from the record.',
+    ERR_EHR_UNREACHABLE: 'The EHR did not answer.', ERR_EHR_UNAUTHORIZED: 'The EHR refused access to the photos.', ERR_FORBIDDEN: 'The patient’s consent does not allow it.'
+  } as Record<string, string>,
+  couldNotRead: 'The photos could not be read.',
+  aboutTitle: 'About these suggestions',
+  about: ({ calibration, calibrated, threshold }: { calibration: string; calibrated: boolean; threshold: number }): [string, string][] => [
+    ['What it is', 'Research software. It suggests where to look; it makes no diagnosis and no treatment advice.'],
+    ['Learned from', 'Computer-made hands only. It has never seen a patient, and how it works on different skin tones of real people is not evaluable.'],
+    ['Calibration', `${calibrated ? calibration : `not calibrated for this site (${calibration})`}. A joint is flagged from ${threshold} % on: the threshold for the count, not the more sensitive one for pre-visit lists.`],
+    ['A photo cannot show', 'Tenderness, warmth, movement, elbows, shoulders, knees, or why a joint is thick: osteoarthritis, gout, injury and oedema can look the same.'],
+    ['Your part', 'Examine the patient. A joint that is not flagged is not a healthy joint; only what you sign is a finding.']
+  ]
 }
 
 export type Words = typeof english
@@ -155,12 +228,10 @@ const german: Words = {
   notAssessable: (reason) => `Nicht beurteilbar: ${reason}`,
   flagged: 'Mögliche Entzündung (KI-Vorschlag)',
   notFlagged: 'Vom Modell nicht markiert',
-  legend: { flagged: 'mögliche Entzündung', plain: 'nicht markiert', 'not-assessable': 'nicht beurteilbar' },
+  legend: { flagged: 'mögliche Entzündung', plain: 'nicht markiert', 'not-assessable': 'nicht beurteilbar', called: 'Ihr Urteil', signed: 'unterschrieben' },
   frequency(probability) {
-    const tenths = Math.round(probability * 10)
-    if (tenths < 1) return 'weniger als 1 von 10 solchen Gelenken war als geschwollen bezeichnet'
-    if (tenths > 9) return 'mehr als 9 von 10 solchen Gelenken waren als geschwollen bezeichnet'
-    return `etwa ${tenths} von 10 solchen Gelenken waren als geschwollen bezeichnet`
+    const [how, part, of] = frequencyOf(probability)
+    return `${{ fewer: 'weniger als', about: 'etwa', more: 'mehr als' }[how]} ${part} von ${of} solchen Gelenken ${part === 1 ? 'wurde' : 'wurden'} geschwollen genannt`
   },
   title: 'Handfotos prüfen',
   badge: 'Forschungssoftware · an computererzeugten Händen gelernt',
@@ -171,9 +242,10 @@ const german: Words = {
   photosOf: (day) => `Fotos vom ${day}.`,
   reading: 'Neuere Fotos werden gerade gelesen.',
   caution: 'KI-Vorschlag, nicht geprüft. Zählt bei vielen geschwollenen Gelenken eher zu wenig; Arthroseknoten können wie Schwellungen aussehen.',
-  shadow: 'Schattenbetrieb: Diese Einrichtung hat sich nicht für die Vorschläge entschieden. Nur zur Bewertung ansehen.',
+  shadow: 'Diese Einrichtung hat sich nicht für die Vorschläge entschieden: Was das Modell sagt, wird zur Bewertung gespeichert und nicht gezeigt; geschrieben wird nichts.',
   photos: 'Fotos',
   joints: 'Gelenke',
+  chosenJoint: 'Das gewählte Gelenk',
   marks: 'Gelenkmarken zeigen',
   takePhotos: 'Hände fotografieren',
   handOf: (side) => `Hand ${side.toLowerCase()}`,
@@ -200,13 +272,13 @@ const german: Words = {
   yourCallFor: (name) => `Ihr Urteil zu ${name}`,
   yourCall: 'Ihr Urteil',
   signTitle: 'Unterschreiben',
-  nothingDecided: 'Noch nichts entschieden. Ihre Urteile werden endgültige Observations in Ihrem Namen; der KI-Vorschlag bleibt, wie er geschrieben wurde.',
+  nothingDecided: 'Noch nichts zu unterschreiben. Ihre Urteile werden Befunde in Ihrem Namen in der Akte; der KI-Vorschlag bleibt daneben, wie er geschrieben wurde.',
   decided: (count) => `${count} von 22 Gelenken entschieden.`,
   preview: 'Vorschau',
   sign: 'Unterschreiben und eintragen',
   willWrite: (count) => `Genau das wird geschrieben (${count} Ressourcen)`,
   written: (count) => `${count} Ressourcen stehen in der Akte.`,
-  readOnly: 'Nur Lesen: Ihre Anmeldung erlaubt kein Schreiben von Observations. Befunde werden gezeigt, unterschrieben werden kann nichts.',
+  readOnly: 'Nur Lesen: Ihre Anmeldung erlaubt kein Schreiben von Befunden. Vorschläge werden gezeigt, unterschrieben werden kann nichts.',
   overTime: 'Verlauf',
   columns: ['Fotos vom', 'Vorgeschlagen geschwollen', '90-%-Intervall', 'Beurteilbar'],
   to: 'bis',
@@ -214,7 +286,6 @@ const german: Words = {
   chart: 'Verlauf: als geschwollen vorgeschlagene Gelenke mit 90-%-Intervall je Besuch, unterschriebene Aktivitätswerte und Therapiebeginn; alles steht in der Tabelle und den Zeilen darunter',
   countSeries: 'als geschwollen vorgeschlagen (KI) mit 90-%-Intervall',
   treatmentSeries: 'erste Verordnung eines Basistherapeutikums',
-  earlier: (name) => `${name} bei früheren Besuchen`,
   signedByClinician: 'ärztlich unterschrieben',
   treatments: 'Basistherapie erstmals verordnet',
   since: 'am',
@@ -257,13 +328,86 @@ const german: Words = {
   noPhotosTitle: 'Keine Handfotos in der Akte',
   noPhotosText: 'Bitten Sie um je ein Foto der beiden Handrücken; JointLens liest sie, sobald sie in der Akte sind.',
   noFindingsTitle: 'Noch keine Befunde',
-  lastFailed: (code) => `Der letzte Versuch endete mit ${code}.`,
   notScreened: 'Die Fotos dieser Person wurden noch nicht gelesen.',
   readNow: 'Fotos jetzt lesen',
   model: 'Modell',
   modelCard: 'Modellkarte',
   calibration: 'Kalibrierung',
-  foot: 'Nur an computererzeugten Händen trainiert; es hat nie einen Menschen gesehen. Ein Foto zeigt weder Druckschmerz noch Wärme, Ellenbogen, Schultern oder Knie. Untersuchen Sie die Person.'
+  foot: 'Forschungssoftware, kein zugelassenes Medizinprodukt.',
+  gender: { male: 'männlich', female: 'weiblich', other: 'divers', unknown: 'Geschlecht unbekannt' },
+  years: (age) => `${age} Jahre`,
+  timeOf: (iso) => new Date(iso).toLocaleString('de-DE', { day: 'numeric', month: 'short', year: 'numeric', hour: '2-digit', minute: '2-digit' }),
+  now: 'Jetzt',
+  threshold: (percent) => `Markiert ab ${percent} %.`,
+  withheld: 'Vorschlag zurückgehalten (Schattenbetrieb)',
+  panHere: (sides) => `Vergrößertes Foto, ${sides}: Pfeiltasten verschieben es`,
+  noPhotoOf: (side) => `Kein Foto der Hand ${side.toLowerCase()}. `,
+  noneAssessable: 'Kein Handgelenk konnte beurteilt werden.',
+  joints22: (joints) => `${joints} von 22`,
+  oldPhotos: (days) => `Alte Fotos: ${days} Tage. Sie zeigen vielleicht nicht die Gelenke von heute.`,
+  signedJoints: (joints, who) => `Zu diesen Fotos unterschrieben: ${joints} von 22 Gelenken, von ${who}.`,
+  signedCall: (call, who, day) => `Unterschrieben: ${call} (${who}${day ? `, ${day}` : ''})`,
+  you: 'Ihnen',
+  colleague: 'einer anderen Person',
+  and: 'und',
+  conflict: 'Diese Gelenke wurden mit einem anderen Urteil unterschrieben. Von Ihnen wurde dafür nichts geschrieben.',
+  conflictOf: (name, signed, own) => `${name}: unterschrieben ${signed}; Ihr Urteil: ${own}`,
+  takeSigned: 'Das Unterschriebene behalten',
+  restored: 'Was Sie eingegeben und nicht unterschrieben hatten, ist wieder da.',
+  draft: { none: '', waiting: 'Noch nicht aufgehoben: Der Server antwortet nicht; neuer Versuch läuft.', kept: 'Acht Stunden als Entwurf aufgehoben.', lost: 'Die letzten Änderungen konnten nicht aufgehoben werden.' },
+  toSign: 'Zu Vorschau und Unterschrift',
+  unsigned: (joints) => `${joints} von 22 entschieden, nicht unterschrieben.`,
+  signing: 'Wird in die Akte geschrieben…',
+  previewColumns: ['Was', 'Wo', 'Wert', 'Status', 'Wie'],
+  provenance: (who, when) => `Unterschrieben als ${who}, ${when}.`,
+  everyMember: 'Jede Angabe, wie sie gesendet wird (FHIR JSON)',
+  keysTitle: 'Tasten',
+  keyColumn: 'Taste',
+  doesColumn: 'Wirkung',
+  keys: [
+    ['← →', 'voriges, nächstes Gelenk'], ['f F', 'nächstes, voriges vorgeschlagenes Gelenk'], ['s n x', 'Ihr Urteil: geschwollen, nicht geschwollen, nicht beurteilbar; noch einmal nimmt es zurück'],
+    ['t', 'Druckschmerz'], ['a', 'worauf die Antwort des Modells beruht'], ['m', 'Marken auf den Fotos'], ['+ - 0', 'vergrößern, verkleinern, ganzes Foto'], ['?', 'diese Hilfe']
+  ],
+  lettersOn: 'Buchstabentasten wirken (abschalten beim Diktieren)',
+  close: 'Schließen',
+  leave: 'Abmelden',
+  left: 'Sie sind abgemeldet',
+  leftText: 'Die Sitzung ist hier beendet; das Praxissystem wurde gebeten, sie auch dort zu beenden, wo es das anbietet. Sie können dieses Fenster schließen.',
+  endedText: 'Was Sie eingegeben und nicht unterschrieben haben, wird acht Stunden aufgehoben. Öffnen Sie JointLens noch einmal aus der Patientenakte, dann ist es wieder da.',
+  signInAgain: 'Wieder anmelden',
+  shadowTitle: 'Schattenbetrieb.',
+  shadowSign: 'Schattenbetrieb: Nichts kann unterschrieben oder geschrieben werden, bis sich diese Einrichtung für JointLens entschieden hat.',
+  notCalibrated: 'Nicht für die Fotos dieser Einrichtung kalibriert.',
+  errors: {
+    offline: 'Die Verbindung ist abgerissen. Es wurde nichts geschrieben. Bitte noch einmal versuchen.',
+    ERR_SESSION: 'Ihre Sitzung ist beendet. Es wurde nichts geschrieben.',
+    ERR_FORBIDDEN: 'Ihre Anmeldung erlaubt das nicht. Es wurde nichts geschrieben.',
+    ERR_CONFLICT: 'Die Akte hat sich inzwischen geändert. Es wurde nichts geschrieben. Sehen Sie die Seite noch einmal an, dann Vorschau und Unterschrift.',
+    ERR_EHR_UNREACHABLE: 'Das Praxissystem hat nicht geantwortet. Bitte gleich noch einmal versuchen.',
+    ERR_EHR_UNAUTHORIZED: 'Das Praxissystem hat mit Ihrer Anmeldung den Zugriff verweigert.',
+    ERR_EHR_REFUSED: 'Das Praxissystem hat das nicht angenommen.',
+    ERR_EHR_ANSWER: 'Die Antwort des Praxissystems ist nicht lesbar.',
+    ERR_WRITE_AMBIGUOUS: 'Das Praxissystem hat nicht gesagt, ob es geschrieben wurde. Unterschreiben Sie noch einmal: Was schon da ist, wird nicht doppelt geschrieben.',
+    ERR_ENGINE_BUSY: 'Gerade werden zu viele Fotos gelesen. Bitte gleich noch einmal versuchen.',
+    ERR_RATE_LIMITED: 'Zu viele Anfragen. Bitte gleich noch einmal versuchen.',
+    ERR_NOT_READY: 'JointLens startet gerade. Bitte gleich noch einmal versuchen.'
+  },
+  unknownError: 'Etwas ist schiefgegangen. Es wurde nichts geschrieben.',
+  failures: {
+    ERR_PHOTO_FORMAT: 'Die Fotos sind keine JPEG-, PNG- oder WebP-Bilder.', ERR_PHOTO_HEIC: 'Die Fotos sind HEIC-Dateien und nicht lesbar; JPEG ist es.',
+    ERR_PHOTO_CORRUPT: 'Die Fotodateien sind beschädigt.', ERR_PHOTO_TOO_LARGE: 'Die Fotodateien sind zu groß.', ERR_PHOTO_TIMEOUT: 'Das Lesen der Fotos hat zu lange gedauert.',
+    ERR_PHOTO_UNDATED: 'Die Akte sagt nicht, wann die Fotos entstanden sind.', ERR_PHOTO_UNREACHABLE: 'Die Fotos konnten nicht aus der Akte geholt werden.',
+    ERR_EHR_UNREACHABLE: 'Das Praxissystem hat nicht geantwortet.', ERR_EHR_UNAUTHORIZED: 'Das Praxissystem hat den Zugriff auf die Fotos verweigert.', ERR_FORBIDDEN: 'Die Einwilligung der Person lässt es nicht zu.'
+  },
+  couldNotRead: 'Die Fotos konnten nicht gelesen werden.',
+  aboutTitle: 'Zu diesen Vorschlägen',
+  about: ({ calibration, calibrated, threshold }) => [
+    ['Was es ist', 'Forschungssoftware. Sie schlägt vor, wo man hinsehen sollte; sie stellt keine Diagnose und rät zu keiner Behandlung.'],
+    ['Gelernt an', 'Nur an computererzeugten Händen. Sie hat nie einen Menschen gesehen; wie sie bei verschiedenen Hauttönen wirklicher Menschen arbeitet, ist nicht bewertbar.'],
+    ['Kalibrierung', `${calibrated ? calibration : `nicht für diese Einrichtung kalibriert (${calibration})`}. Markiert wird ab ${threshold} %: die Schwelle für die Zählung, nicht die empfindlichere der Listen vor dem Besuch.`],
+    ['Ein Foto zeigt nicht', 'Druckschmerz, Wärme, Beweglichkeit, Ellenbogen, Schultern, Knie, und nicht, warum ein Gelenk dick ist: Arthrose, Gicht, Verletzung und Ödem können gleich aussehen.'],
+    ['Ihr Teil', 'Untersuchen Sie die Person. Ein nicht markiertes Gelenk ist kein gesundes Gelenk; ein Befund ist nur, was Sie unterschreiben.']
+  ]
 }
 
 export const WORDS: Record<Language, Words> = { en: english, de: german }
@@ -280,3 +424,37 @@ export function findingWords(w: Words, finding: JointFinding): string {
 export const fullJointName = (w: Words, side: Laterality, joint: HandJoint) => `${w.side[side]} ${w.joint(joint)}`
 
 export const dayOf = (w: Words, iso: string) => new Date(iso).toLocaleDateString(w.locale, { day: 'numeric', month: 'short', year: 'numeric' })
+
+/** Number and calibrated frequency together. */
+export const probabilityWords = (w: Words, probability: number) => `${percentOf(probability)} %: ${w.frequency(probability)}`
+
+/** Whole years until today. */
+export function ageOf(birthDate: string, today = new Date()): number {
+  const born = new Date(birthDate)
+  const before = today.getMonth() < born.getMonth() || (today.getMonth() === born.getMonth() && today.getDate() < born.getDate())
+  return today.getFullYear() - born.getFullYear() - (before ? 1 : 0)
+}
+
+const signerOf = (w: Words, { own, by }: SignedByClinician) => (own ? w.you : by ?? w.colleague)
+
+export const signedWords = (w: Words, signed: SignedByClinician) => w.signedCall(w.call[signed.call].toLowerCase(), signerOf(w, signed), signed.at ? dayOf(w, signed.at) : '')
+
+export const signersOf = (w: Words, signed: readonly SignedByClinician[]) => [...new Set(signed.map((one) => signerOf(w, one)))].join(` ${w.and} `)
+
+/** Calls that say something else than what was signed. */
+export function signedConflicts(w: Words, calls: ReadonlyMap<string, ReviewCall>, signed: readonly SignedByClinician[]): readonly { readonly key: string; readonly words: string }[] {
+  return signed.flatMap((one) => {
+    const key = `${one.side}-${one.joint}`
+    const call = calls.get(key)
+    if (call === undefined || call === one.call) return []
+    return [{ key, words: w.conflictOf(fullJointName(w, one.side, one.joint), `${w.call[one.call].toLowerCase()} (${signerOf(w, one)})`, w.call[call].toLowerCase()) }]
+  })
+}
+
+/** In the reader's language by the error's code; the server's English only where there is no such sentence. */
+export function errorWords(w: Words, error: unknown): string {
+  if (!(error instanceof ApiError)) return w.unknownError
+  return w.errors[error.code] ?? (w.locale.startsWith('en') ? error.message : w.unknownError)
+}
+
+export const failureWords = (w: Words, code: string) => `${w.couldNotRead} ${w.failures[code] ?? w.errors[code] ?? ''}`.trim()

@@ -1,0 +1,36 @@
+import type { ExaminedJoints } from '../../src/fhir/resources/clinician-resources.ts'
+import { SESSION_SECONDS, sha256, type AppSession, type SessionStore } from './app-session.ts'
+import type { ReviewDecision } from './review-desk.ts'
+
+/** What a clinician entered and has not signed, as it stands on the page. */
+export interface Draft extends ExaminedJoints {
+  readonly screeningId: string
+  readonly decisions: readonly ReviewDecision[]
+  readonly examinedAll: boolean
+  /** As typed, not yet numbers. */
+  readonly typed: Readonly<Partial<Record<'patientGlobal' | 'physicianGlobal' | 'crpMgPerL' | 'esrMmPerH', string>>>
+}
+
+/**
+ * Drafts by tenant, patient, person and screening, for eight hours: a reload, a dropped connection, an ended session or another computer
+ * finds them again. They lie in the store beside the sessions and never in the browser; the record knows nothing of them.
+ */
+export function openDrafts(sessions: SessionStore) {
+  const nameOf = ({ tenant, patientId, fhirUser }: AppSession, screeningId: string) => `draft:${sha256(JSON.stringify([tenant, patientId, fhirUser, screeningId]))}`
+  return {
+    async of(session: AppSession, screeningId: string): Promise<Draft | undefined> {
+      return session.fhirUser === undefined ? undefined : (await sessions.get(nameOf(session, screeningId))) as Draft | undefined
+    },
+    /** Without a person behind it nothing is kept: another one might find it. An empty draft is no draft. */
+    async keep(session: AppSession, draft: Draft): Promise<void> {
+      if (session.fhirUser === undefined) return
+      if (isEmpty(draft)) return sessions.delete(nameOf(session, draft.screeningId))
+      await sessions.put(nameOf(session, draft.screeningId), draft, SESSION_SECONDS)
+    },
+    forget: (session: AppSession, screeningId: string): Promise<void> => sessions.delete(nameOf(session, screeningId))
+  }
+}
+
+function isEmpty({ decisions, tender, swollen, examinedAll, typed }: Draft): boolean {
+  return decisions.length + tender.length + swollen.length + Object.keys(typed).length === 0 && !examinedAll
+}

@@ -1,0 +1,73 @@
+import { percentOf } from '../../../src/joints/finding.ts'
+import type { SessionView } from './api.ts'
+import { ageOf, dayOf, useWords } from './words.ts'
+
+export function Header({ session, onHelp, onLeave }: { session: SessionView; onHelp: (() => void) | undefined; onLeave: (() => void) | undefined }) {
+  const w = useWords()
+  const { name, birthDate, gender } = session.patient
+  const details = [gender && w.gender[gender], birthDate && `${w.born} ${dayOf(w, birthDate)} (${w.years(ageOf(birthDate))})`].filter(Boolean).join(' · ')
+  return (
+    <header>
+      <p className="brand">JointLens</p>
+      <div className="who">
+        <h1>{session.needPatientBanner ? name : w.title}</h1>
+        {session.needPatientBanner && details && <p>{details}</p>}
+      </div>
+      <p className="badge">{w.badge}</p>
+      <div className="page-actions">
+        {onHelp && <button type="button" className="quiet" onClick={onHelp}>{w.keysTitle} <kbd>?</kbd></button>}
+        {onLeave && <button type="button" className="quiet" onClick={onLeave}>{w.leave}</button>}
+      </div>
+    </header>
+  )
+}
+
+/** The sign-in is over and the page is still there: what can be read stays, and it says how to go on. */
+export function Ended({ session }: { session: SessionView }) {
+  const w = useWords()
+  return (
+    <div className="banner" role="alert">
+      <p><strong>{w.ended}.</strong> {w.endedText}</p>
+      {session.signInAgain && <a className="button primary" href={session.signInAgain}>{w.signInAgain}</a>}
+    </div>
+  )
+}
+
+export function Notice({ title, text, busy, alone, action, link }: {
+  title: string; text: string; busy?: boolean
+  /** There is no header above it. */
+  alone?: boolean; action?: readonly [string, () => void]; link?: readonly [string, string] | undefined
+}) {
+  return (
+    <main className="notice" aria-busy={busy ?? false}>
+      {alone && <p className="brand">JointLens</p>}
+      {alone ? <h1>{title}</h1> : <h2>{title}</h2>}
+      <p role="status">{text}</p>
+      {busy && <p className="progress" aria-hidden="true" />}
+      {(action ?? link) && <div className="actions">
+        {link && <a className="button primary" href={link[1]}>{link[0]}</a>}
+        {action && <button type="button" className={link ? '' : 'primary'} onClick={action[1]}>{action[0]}</button>}
+      </div>}
+    </main>
+  )
+}
+
+/** What this is, what it cannot do and what is left to the reader: said once, quietly, where whoever looks for it finds it. */
+export function Research({ session, threshold }: { session: SessionView; threshold: number }) {
+  const w = useWords()
+  return (
+    <section className="research" aria-label={w.aboutTitle}>
+      <h2>{w.aboutTitle}</h2>
+      <dl>{w.about({ calibration: session.calibration, calibrated: session.calibrated, threshold: percentOf(threshold) }).map(([term, words]) => <div key={term}><dt>{term}</dt><dd>{words}</dd></div>)}</dl>
+    </section>
+  )
+}
+
+export function Footer({ session }: { session: SessionView }) {
+  const w = useWords()
+  return (
+    <footer>
+      <p>{w.model} {session.model.name} {session.model.version}, <a href="/models/current" target="_blank" rel="noreferrer">{w.modelCard}</a> · {session.ehr} · {w.foot}</p>
+    </footer>
+  )
+}

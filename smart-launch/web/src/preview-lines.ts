@@ -1,0 +1,41 @@
+/** What we read of a resource in the preview; the rest is shown as it is. */
+export interface PreviewedResource {
+  readonly resourceType: string
+  readonly status?: string
+  readonly code?: Concept
+  readonly bodySite?: Concept
+  readonly method?: Concept
+  readonly valueCodeableConcept?: Concept
+  readonly valueQuantity?: { readonly value?: number; readonly unit?: string }
+  readonly dataAbsentReason?: Concept
+  readonly recorded?: string
+  readonly agent?: readonly { readonly who?: { readonly reference?: string } }[]
+}
+interface Concept { readonly text?: string; readonly coding?: readonly { readonly display?: string; readonly code?: string }[] }
+
+export interface PreviewLine { readonly what: string; readonly where: string; readonly value: string; readonly status: string; readonly how: string }
+
+/** One line for each Observation, and who signs when. Nothing is added to what the resources say. */
+export function linesOf(resources: readonly PreviewedResource[]): {
+  readonly observations: readonly PreviewLine[]
+  readonly provenance?: { readonly who: string; readonly when: string }
+} {
+  const signed = resources.find(({ resourceType }) => resourceType === 'Provenance')
+  return {
+    observations: resources.filter(({ resourceType }) => resourceType === 'Observation').map(lineOf),
+    ...(signed ? { provenance: { who: signed.agent?.[0]?.who?.reference ?? '', when: signed.recorded ?? '' } } : {})
+  }
+}
+
+function lineOf({ code, bodySite, method, status = '', ...resource }: PreviewedResource): PreviewLine {
+  return { what: words(code), where: words(bodySite), value: valueOf(resource), status, how: words(method) }
+}
+
+function valueOf({ valueCodeableConcept, valueQuantity, dataAbsentReason }: Partial<PreviewedResource>): string {
+  if (valueQuantity) return [valueQuantity.value, valueQuantity.unit].filter((one) => one !== undefined).join(' ')
+  return words(valueCodeableConcept ?? dataAbsentReason)
+}
+
+function words(concept: Concept | undefined): string {
+  return concept?.text ?? concept?.coding?.[0]?.display ?? concept?.coding?.[0]?.code ?? ''
+}

@@ -1,0 +1,254 @@
+import type { Page } from 'playwright-core'
+import { expectEqual, launched, type Flow } from './steps.ts'
+
+/** What a clinician has entered stays theirs: through a reload, a dropped connection, an ended session, a colleague who was faster. */
+export const workFlows: readonly Flow[] = [
+  {
+    name: 'what was entered is there again after a reload and on another screen, and nothing of it lies in the browser',
+    async run({ page, site }) {
+      const app = await launched(page, site, 'demo-5')
+      for (const key of ['s', 'ArrowRight', 't', 'n']) await app.keyboard.press(key)
+      await app.getByLabel('Physician global, 0–10').fill('4')
+      await app.getByRole('row', { name: /Left elbow/ }).getByLabel('swollen').check()
+      await app.getByText('Kept as a draft for eight hours.').first().waitFor()
+      await app.reload()
+      await app.getByText('What you had entered and not signed is here again.').waitFor()
+      await entered(app)
+      expectEqual(await app.evaluate(() => JSON.stringify([localStorage, sessionStorage])), '[{},{}]', 'what the browser keeps')
+      const elsewhere = await launched(page, site, 'demo-5')
+      await entered(elsewhere)
+      const other = await launched(page, site, 'demo-2')
+      expectEqual(await other.getByText('is here again').count(), 0, 'another patient’s draft')
+    }
+  },
+  {
+    name: 'a dropped connection loses nothing: the page says so, and keeps and writes when the connection is back',
+    async run({ page, site }) {
+      const app = await launched(page, site, 'demo-5')
+      await app.context().setOffline(true)
+      await app.locator('h1').click()
+      await app.keyboard.press('x')
+      await app.getByText('Not kept yet').first().waitFor()
+      await app.getByRole('button', { name: 'Preview' }).click()
+      await app.getByText('The connection was lost. Nothing was written.').waitFor()
+      await app.context().setOffline(false)
+      await app.getByText('Kept as a draft for eight hours.').first().waitFor({ timeout: 15_000 })
+      await app.getByRole('button', { name: 'Preview' }).click()
+      await app.getByRole('heading', { name: /Exactly this will be written/ }).waitFor()
+    }
+  },
+  {
+    name: 'row 37: a session that ends leaves the page readable, says what is kept, and the next launch goes on with it',
+    async run({ page, site, check }) {
+      const app = await launched(page, site, 'demo-2')
+      for (const key of ['ArrowLeft', 's']) await app.keyboard.press(key)
+      await app.getByText('Kept as a draft for eight hours.').first().waitFor()
+      await endSession(app)
+      await app.getByRole('button', { name: 'Preview' }).click()
+      await app.getByText('Your session has ended.', { exact: true }).waitFor()
+      await check('review-ended', app)
+      expectEqual(await app.getByRole('button', { name: 'Sign and record' }).isDisabled(), true, 'the signature is off')
+      const response = await app.reload()
+      expectEqual(response?.status(), 401, 'status of the reloaded page')
+      await app.getByRole('heading', { name: 'Your session has ended' }).waitFor()
+      const again = await launched(page, site, 'demo-2')
+      await again.getByText('What you had entered and not signed is here again.').waitFor()
+      await again.getByText('1 of 22 joints decided.').waitFor()
+    }
+  },
+  {
+    name: 'row 53: the preview says what will be written in words; who signs another answer meanwhile is shown by name, and nothing is written over it',
+    async run({ page, site, check }) {
+      const [one, two] = [await launched(page, site, 'demo-5'), await launched(page, site, 'demo-5')]
+      await clean(one, two)
+      for (const [app, key] of [[one, 's'], [two, 'n']] as const) {
+        await app.locator('[data-joint="right-wrist"]').click()
+        await app.keyboard.press(key)
+        await app.getByRole('button', { name: 'Preview' }).click()
+        await app.getByRole('heading', { name: 'Exactly this will be written (2 resources)' }).waitFor()
+      }
+      const line = one.locator('.preview tbody tr')
+      expectEqual(await line.count(), 1, 'lines of the preview')
+      expectEqual((await line.innerText()).replaceAll(/\s+/g, ' '), 'Joint swelling (clinical examination) Right wrist Present final Clinician examination; AI suggestion seen and corrected', 'the line')
+      await check('review-preview', one)
+      await one.getByRole('button', { name: 'Sign and record' }).click()
+      await one.getByText('2 resources are in the record.').waitFor()
+      await one.getByText('Signed so far for these photos: 1 of 22 joints, by you.').waitFor()
+      await two.getByRole('button', { name: 'Sign and record' }).click()
+      await two.getByText('These joints were signed with another answer.').waitFor()
+      await two.getByText('Right wrist: signed swollen (you); your call: not swollen').waitFor()
+      await check('review-conflict', two)
+      await two.getByRole('button', { name: 'Keep what was signed' }).click()
+      await two.getByText('These joints were signed with another answer.').waitFor({ state: 'detached' })
+      await two.reload()
+      await two.getByText('Signed so far for these photos: 1 of 22 joints, by you.').waitFor()
+    }
+  },
+  {
+    name: 'keys: help on "?", letters that can be switched off, from one suggested joint to the next, zoom and pan',
+    async run({ page, site, check }) {
+      const app = await launched(page, site, 'demo-1')
+      await clean(app)
+      await app.keyboard.press('?')
+      await app.getByRole('dialog', { name: 'Keys' }).waitFor()
+      await check('review-keys', app)
+      await app.getByLabel(/Letter keys do something/).uncheck()
+      await app.keyboard.press('Escape')
+      await app.locator('h1').click()
+      await app.keyboard.press('s')
+      await app.getByText('Nothing to sign yet.').waitFor()
+      await app.getByRole('button', { name: /^Keys/ }).click()
+      await app.getByLabel(/Letter keys do something/).check()
+      await app.getByRole('button', { name: 'Close' }).click()
+      await app.locator('h1').click()
+      const first = await app.locator('.joint-panel h2').innerText()
+      await app.keyboard.press('f')
+      if (await app.locator('.joint-panel h2').innerText() === first) throw new Error('Expected f to go to the next suggested joint')
+      await app.keyboard.press('F')
+      expectEqual(await app.locator('.joint-panel h2').innerText(), first, 'the joint that F goes back to')
+      for (const key of ['+', '+']) await app.keyboard.press(key)
+      const frame = app.locator('.photo-frame.zoomed')
+      await frame.waitFor()
+      const box = await frame.boundingBox()
+      const mark = await frame.locator('.mark.chosen').boundingBox()
+      if (!box || !mark) throw new Error('Expected the chosen joint in the zoomed photo')
+      const aside = Math.hypot(mark.x + mark.width / 2 - box.x - box.width / 2, mark.y + mark.height / 2 - box.y - box.height / 2)
+      expectEqual(aside < 30, true, `the chosen joint in the middle of the zoomed photo (${Math.round(aside)} px aside)`)
+      const before = await frame.evaluate((element) => element.scrollLeft)
+      await frame.focus()
+      await app.keyboard.press('ArrowRight')
+      await app.waitForFunction((was) => (document.querySelector('.photo-frame.zoomed')?.scrollLeft ?? 0) > was, before)
+      expectEqual(await app.locator('.joint-panel h2').innerText(), first, 'the joint while the arrows move the photo')
+      await app.keyboard.press('0')
+      await frame.waitFor({ state: 'detached' })
+      expectEqual(await app.evaluate(() => localStorage.length), 1, 'what the browser remembers: whether letters do something')
+    }
+  },
+  {
+    name: 'with touch alone on a tablet: a joint by its place in the photo, a call, pinch to zoom, and no target smaller than 24 px',
+    async run({ page, site, check }) {
+      const context = await page.context().browser()?.newContext({ viewport: { width: 768, height: 1024 }, hasTouch: true, isMobile: true })
+      if (!context) throw new Error('Expected a browser')
+      try {
+        const app = await launched(await context.newPage(), site, 'demo-1')
+        await clean(app)
+        const [photo, mark] = [await app.locator('.photo-frame').first().boundingBox(), await app.locator('.mark').nth(3).boundingBox()]
+        if (!photo || !mark) throw new Error('Expected a photo with marks')
+        const before = await app.locator('.joint-panel h2').innerText()
+        await app.touchscreen.tap(mark.x + mark.width / 2 + 8, mark.y + mark.height / 2)
+        const name = await app.locator('.joint-panel h2').innerText()
+        if (name === before) throw new Error('Expected a tap beside a ring to choose that joint')
+        await app.getByRole('button', { name: 'Swollen', exact: true }).tap()
+        await app.getByText('1 of 22 joints decided.').waitFor()
+        const small = await app.evaluate(() => [...document.querySelectorAll('button, a, input, [role=button] .target')].flatMap((one) => {
+          const { width, height } = one.getBoundingClientRect()
+          return width > 0 && Math.min(width, height) < 24 && !one.closest('p, footer') ? [`${one.tagName} ${one.textContent ?? ''} ${Math.round(width)}×${Math.round(height)}`] : []
+        }))
+        expectEqual(small.join('; '), '', 'targets below 24 px')
+        await pinch(app, photo)
+        await app.locator('.photo-frame.zoomed').waitFor()
+        await check('review-tablet', app)
+      } finally {
+        await context.close()
+      }
+    }
+  },
+  {
+    name: 'in shadow mode photos and joints are shown, nothing that the model says, and nothing can be signed',
+    async run({ page, site, check }) {
+      await launched(page, site, 'demo-5')
+      await page.context().route('**/api/*/session', async (route) => {
+        const answer = await route.fetch()
+        await route.fulfill({ response: answer, json: { ...(await answer.json() as object), mode: 'shadow', calibrated: false, canSign: false } })
+      })
+      await page.context().route('**/api/*/review', async (route) => {
+        const answer = await route.fetch()
+        await route.fulfill({ response: answer, json: withheld(await answer.json() as ReviewAnswer) })
+      })
+      const app = await page.context().newPage()
+      await app.goto(`${site.ehr}/demo/launch?patient=demo-5`)
+      await app.getByText('Suggestion withheld (shadow mode)', { exact: true }).waitFor()
+      await app.getByText('Not calibrated for this site’s photos.').waitFor()
+      expectEqual(await app.locator('.joint.flagged, .mark.flagged, .probability').count(), 0, 'traces of the model')
+      await check('review-shadow', app)
+    }
+  },
+  {
+    name: 'in German, at every width, with nothing left in English',
+    async run({ page, site, check }) {
+      await page.context().route('**/api/*/session', async (route) => {
+        const answer = await route.fetch()
+        await route.fulfill({ response: answer, json: { ...(await answer.json() as object), language: 'de' } })
+      })
+      const app = await launched(page, site, 'demo-5')
+      await app.getByRole('heading', { name: 'Krankheitsaktivität' }).waitFor()
+      expectEqual(await app.evaluate(() => document.documentElement.lang), 'de', 'language of the page')
+      const english = (await app.locator('main').innerText()).match(/\b(?:swollen|tender|joints?|photos|Signed?|Preview|Over time|possible)\b/g)
+      expectEqual(english?.join(' ') ?? '', '', 'English words')
+      await check('review-german', app)
+    }
+  },
+  {
+    name: 'row 39: signing out ends the session here, and the address opens nothing any more',
+    async run({ page, site, check }) {
+      const app = await launched(page, site, 'demo-2')
+      const address = app.url()
+      await app.getByRole('button', { name: 'Sign out' }).click()
+      await app.getByRole('heading', { name: 'You are signed out' }).waitFor()
+      await check('review-left', app)
+      expectEqual((await app.goto(address))?.status(), 401, 'status of the address after signing out')
+    }
+  }
+]
+
+interface ReviewAnswer {
+  readonly latest?: { readonly photos: readonly { readonly hands: readonly object[] }[] }
+  readonly history: readonly object[]
+}
+
+/** As the server answers in shadow mode (test: “in shadow mode the photos and where the joints lie”). */
+function withheld({ latest, history, ...rest }: ReviewAnswer): object {
+  const photos = latest?.photos.map((photo) => ({ ...photo, hands: photo.hands.map((hand) => ({ ...hand, joints: [] })) }))
+  const silent = { findings: [], count: undefined }
+  return { ...rest, latest: { ...latest, ...silent, photos }, history: history.map((visit) => ({ ...visit, ...silent })) }
+}
+
+async function entered(app: Page): Promise<void> {
+  await app.getByText('2 of 22 joints decided.').waitFor()
+  expectEqual(await app.getByLabel('Physician global, 0–10').inputValue(), '4', 'the physician’s global')
+  expectEqual(await app.getByRole('row', { name: /Left elbow/ }).getByLabel('swollen').isChecked(), true, 'the elbow')
+  await app.getByText('Marked so far: 2 swollen, 1 tender.').waitFor()
+}
+
+/** Takes back what other flows had entered for this patient, so that one call is all there is. */
+async function clean(...pages: readonly Page[]): Promise<void> {
+  for (const app of pages) {
+    await app.evaluate(async () => {
+      const api = `/smart/api/${location.pathname.split('/').at(-1)}`
+      const { csrf } = await (await fetch(`${api}/session`)).json() as { csrf: string }
+      const { latest } = await (await fetch(`${api}/review`)).json() as { latest: { id: string } }
+      const empty = { screeningId: latest.id, decisions: [], tender: [], swollen: [], examinedAll: false, typed: {} }
+      await fetch(`${api}/draft`, { method: 'PUT', headers: { 'content-type': 'application/json', 'x-jointlens-csrf': csrf }, body: JSON.stringify(empty) })
+    })
+    await app.reload()
+    await app.getByText('Nothing to sign yet.').waitFor()
+  }
+}
+
+/** The EHR's and our session end behind the page's back. */
+async function endSession(app: Page): Promise<void> {
+  await app.evaluate(async () => {
+    const api = `/smart/api/${location.pathname.split('/').at(-1)}`
+    const { csrf } = await (await fetch(`${api}/session`)).json() as { csrf: string }
+    await fetch(`${api}/logout`, { method: 'POST', headers: { 'x-jointlens-csrf': csrf } })
+  })
+}
+
+async function pinch(app: Page, { x, y, width, height }: { readonly x: number; readonly y: number; readonly width: number; readonly height: number }): Promise<void> {
+  const devtools = await app.context().newCDPSession(app)
+  const [cx, cy] = [x + width / 2, y + height / 2]
+  const fingers = (apart: number) => [{ x: cx - apart, y: cy, id: 0 }, { x: cx + apart, y: cy, id: 1 }]
+  await devtools.send('Input.dispatchTouchEvent', { type: 'touchStart', touchPoints: fingers(30) })
+  for (const apart of [40, 60, 80, 100]) await devtools.send('Input.dispatchTouchEvent', { type: 'touchMove', touchPoints: fingers(apart) })
+  await devtools.send('Input.dispatchTouchEvent', { type: 'touchEnd', touchPoints: [] })
+}

@@ -1,0 +1,387 @@
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
+import express from 'express'
+import { exportJWK, generateKeyPair, importJWK, jwtVerify, SignJWT } from 'jose'
+import pino from 'pino'
+import { makeConfig, type SigningKey, type TenantConfig } from '../../src/config.ts'
+import { lastResort } from '../../src/last-resort.ts'
+import { openTenantDoors, type TenantDoors } from '../../src/tenant-doors.ts'
+import { openSmartRouter, type SmartDeps } from '../../smart-launch/server/open-smart-router.ts'
+import type { AppSession, SessionStore } from '../../smart-launch/server/app-session.ts'
+import { openMemorySessions } from '../support/memory-sessions.ts'
+import { loopbackTenant } from '../support/screening-sample.ts'
+
+/**
+ * The launch over real HTTP, against authorization servers with a will of their own: the FHIR server is one origin, the authorization
+ * server another, as at athenahealth. Nothing between the browser and the token endpoint is replaced.
+ */
+const app = await generateKeyPair('ES384', { extractable: true })
+const appKey = { ...(await exportJWK(app.privateKey)), kid: 'app', alg: 'ES384' } as unknown as SigningKey
+const provider = await generateKeyPair('RS256', { extractable: true })
+const stranger = await generateKeyPair('RS256', { extractable: true })
+
+interface Persona {
+  /** Changes to `.well-known/smart-configuration`; a text is sent as it is. */
+  configuration?: Record<string, unknown> | string
+  /** Members of the token answer beside the usual ones. */
+  token?: Record<string, unknown>
+  tokenStatus?: number
+  /** Claims of the id_token, and who signs it. */
+  claims?: Record<string, unknown>
+  header?: Record<string, unknown>
+  signer?: CryptoKey
+  /** FHIR reads are refused with this token. */
+  revoked?: Set<string>
+  revocationStatus?: number
+}
+
+let persona: Persona
+let ehr: Server
+let auth: Server
+let jointlens: Server
+let fhirBase: string
+let issuer: string
+let base: string
+let nonce: string
+let calls: { path: string; form: Record<string, string>; authorization?: string }[]
+let tenant: TenantConfig
+let doors: TenantDoors
+let sessions: SessionStore
+let issued: number
+
+beforeEach(async () => {
+  persona = {}
+  calls = []
+  issued = 0
+  ehr = await listening(answerAsFhirServer)
+  auth = await listening(answerAsAuthorizationServer)
+  fhirBase = `${originOf(ehr)}/fhir/r4`
+  issuer = `${originOf(auth)}/oauth2`
+  tenant = loopbackTenant(fhirBase, { smart: { clientId: 'jointlens', key: appKey, scope: 'launch openid fhirUser offline_access patient/*.cruds' } })
+  sessions = openMemorySessions()
+  const web = express()
+  jointlens = createServer(web)
+  jointlens.listen(0, '127.0.0.1')
+  await once(jointlens, 'listening')
+  base = originOf(jointlens)
+  const config = makeConfig({ host: '127.0.0.1', port: 0, publicUrl: base, dataDir: 'd', modelDir: 'm', device: 'cpu', profile: 'development', logLevel: 'silent', tenants: [tenant] })
+  doors = openTenantDoors(config)
+  web.use('/smart', openSmartRouter({
+    config, sessions, now: () => Date.now(), audit: { record: () => Promise.resolve() },
+    discover: doors.discover, requestToken: doors.requestToken, openIdKeys: doors.openIdKeys, revokeTokens: doors.revokeTokens,
+    capture: {} as SmartDeps['capture'],
+    desk: { describe: async (session: AppSession, of: TenantConfig) => ({ name: (await doors.reviewRecord.patient(session, of)).id, canSign: session.fhirUser !== undefined }) } as unknown as SmartDeps['desk']
+  }))
+  web.use(lastResort(pino({ level: 'silent' })))
+})
+afterEach(async () => {
+  await doors.close()
+  for (const server of [ehr, auth, jointlens]) {
+    server.closeAllConnections()
+    server.close()
+    await once(server, 'close')
+  }
+})
+
+function answerAsFhirServer(request: IncomingMessage, response: ServerResponse): void {
+  const path = request.url ?? ''
+  calls.push({ path, form: {}, ...(request.headers.authorization ? { authorization: request.headers.authorization } : {}) })
+  if (path.endsWith('/.well-known/smart-configuration')) {
+    if (typeof persona.configuration === 'string') return void response.end(persona.configuration)
+    return json(response, 200, { issuer, authorization_endpoint: `${issuer}/v1/authorize`, token_endpoint: `${issuer}/v1/token`, capabilities: [], ...persona.configuration })
+  }
+  if (path.includes('/Patient/')) {
+    if (persona.revoked?.has(request.headers.authorization ?? '')) return json(response, 401, {})
+    return json(response, 200, { resourceType: 'Patient', id: path.split('/').at(-1) })
+  }
+  json(response, 404, {})
+}
+
+function answerAsAuthorizationServer(request: IncomingMessage, response: ServerResponse): void {
+  let body = ''
+  request.on('data', (chunk: Buffer) => { body += chunk.toString() })
+  request.on('end', () => void (async () => {
+    const path = request.url ?? ''
+    const form = Object.fromEntries(new URLSearchParams(body))
+    calls.push({ path, form })
+    if (path === '/oauth2/.well-known/openid-configuration') return json(response, 200, { issuer, jwks_uri: `${issuer}/v1/keys` })
+    if (path === '/oauth2/v1/keys') return json(response, 200, { keys: [{ ...(await exportJWK(provider.publicKey)), kid: 'op', alg: 'RS256' }] })
+    if (path === '/oauth2/v1/revoke') return json(response, persona.revocationStatus ?? 200, {})
+    if (path !== '/oauth2/v1/token') return json(response, 404, {})
+    if (persona.tokenStatus) return json(response, persona.tokenStatus, { error: 'invalid_grant' })
+    issued++
+    const answer = { access_token: `access-${issued}`, refresh_token: `refresh-${issued}`, token_type: 'bearer', expires_in: '3600', scope: 'patient/*.cruds', patient: 'pat-1', id_token: await idToken() }
+    json(response, 200, { ...answer, ...persona.token })
+  })())
+}
+
+async function idToken(): Promise<string> {
+  const at = Math.floor(Date.now() / 1000)
+  return new SignJWT({ sub: 's', nonce, iss: issuer, aud: 'jointlens', iat: at, exp: at + 300, fhirUser: `${fhirBase}/Practitioner/doc-1`, ...persona.claims })
+    .setProtectedHeader({ alg: 'RS256', kid: 'op', ...persona.header }).sign(persona.signer ?? provider.privateKey)
+}
+
+async function listening(answer: (request: IncomingMessage, response: ServerResponse) => void): Promise<Server> {
+  const server = createServer(answer)
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return server
+}
+
+const originOf = (server: Server) => `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+
+function json(response: ServerResponse, status: number, value: unknown): void {
+  response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(value))
+}
+
+/** What a browser keeps between two requests. */
+function browser() {
+  const jar = new Map<string, string>()
+  return async (address: string, init: RequestInit = {}) => {
+    const cookie = [...jar].map(([name, value]) => `${name}=${value}`).join('; ')
+    const response = await fetch(address, { redirect: 'manual', ...init, headers: { ...(init.headers as Record<string, string>), ...(cookie ? { cookie } : {}) } })
+    for (const line of response.headers.getSetCookie()) {
+      const [, name = '', value = ''] = /^([^=]+)=([^;]*)/.exec(line) ?? []
+      if (value) jar.set(name, value)
+      else jar.delete(name)
+    }
+    return response
+  }
+}
+
+async function begin(go = browser()) {
+  const response = await go(`${base}/smart/launch?iss=${encodeURIComponent(fhirBase)}&launch=xyz`)
+  const location = response.headers.get('location')
+  const redirect = location ? new URL(location) : undefined
+  nonce = redirect?.searchParams.get('nonce') ?? ''
+  return { go, response, redirect, state: redirect?.searchParams.get('state') ?? '' }
+}
+
+async function back(started: Awaited<ReturnType<typeof begin>>, more = '') {
+  return started.go(`${base}/smart/callback?code=c&state=${started.state}${more}`)
+}
+
+/** A finished launch, as its page sees it. */
+async function launched() {
+  const started = await begin()
+  const response = await back(started)
+  const handle = response.headers.get('location')?.split('/').at(-1) ?? ''
+  const api = `${base}/smart/api/${handle}`
+  const read = () => started.go(`${api}/session`)
+  return { ...started, response, handle, api, read, session: await (await read()).json() as { name: string; canSign: boolean; csrf: string } }
+}
+
+describe('an authorization server on another host than the FHIR server', () => {
+  test('opens the app: aud is the FHIR base, the assertion is for the token endpoint, and the token goes to the FHIR server alone', async () => {
+    const { session, redirect } = await launched()
+    expect(session).toMatchObject({ name: 'pat-1', canSign: true })
+    expect(redirect?.href.startsWith(`${issuer}/v1/authorize?`)).toBe(true)
+    expect(redirect?.searchParams.get('aud')).toBe(fhirBase)
+    const [asked] = calls.filter(({ path }) => path === '/oauth2/v1/token')
+    const { payload } = await jwtVerify(asked?.form['client_assertion'] ?? '', await importJWK(doors.publicKeys[0] ?? {}, 'ES384'), { audience: `${issuer}/v1/token`, issuer: 'jointlens', subject: 'jointlens' })
+    expect(payload.jti).toBeDefined()
+    expect(createHash('sha256').update(asked?.form['code_verifier'] ?? '').digest('base64url')).toBe(redirect?.searchParams.get('code_challenge'))
+    expect(calls.filter(({ authorization }) => authorization !== undefined).map(({ path }) => path)).toEqual(['/fhir/r4/Patient/pat-1'])
+  })
+
+  test.each<[string, Record<string, unknown>]>([
+    ['members nobody asked for', { resource_server: 'x', appContext: 7, smart_style_url: 'javascript:alert(1)', __epic: { dstu2: true } }],
+    ['an encounter that is null', { encounter: null }], ['a banner wish in quotes', { need_patient_banner: 'true' }],
+    ['an encounter that climbs', { encounter: '../x' }], ['an expiry as text', { expires_in: '300' }], ['no expiry', { expires_in: undefined }],
+    ['the bearer in capitals', { token_type: 'BEARER' }], ['no scope', { scope: undefined }], ['version 1 scopes', { scope: 'launch patient/*.read' }],
+    ['a patient’s context in fhirContext as text', { fhirContext: 'Media/1' }]
+  ])('that answers the token request with %s opens the app for the same patient', async (_name, token) => {
+    persona = { token }
+    expect((await launched()).session.name).toBe('pat-1')
+  })
+
+  test.each<[string, Record<string, unknown>]>([
+    ['no patient', { patient: undefined }], ['a patient that is no id', { patient: ['pat-1'] }], ['a token for something else than bearers', { token_type: 'dpop' }],
+    ['no token', { access_token: undefined }], ['a token that is empty', { access_token: '' }]
+  ])('that answers the token request with %s opens nothing', async (_name, token) => {
+    persona = { token }
+    expect((await back(await begin())).status).toBe(400)
+  })
+
+  test.each([undefined, null, 7])('that sends %s for an identity opens it read-only', async (id_token) => {
+    persona = { token: { id_token } }
+    expect((await launched()).session).toMatchObject({ name: 'pat-1', canSign: false })
+  })
+
+  test('that refuses the code is said, and nothing is kept', async () => {
+    persona = { tokenStatus: 400 }
+    const started = await begin()
+    const response = await back(started)
+    expect([response.status, response.headers.get('location')]).toEqual([400, null])
+    expect(response.headers.getSetCookie().every((line) => /Max-Age=0/.test(line))).toBe(true)
+  })
+})
+
+describe('row 35: an identity', () => {
+  test.each<[string, Partial<Persona>]>([
+    ['signed by a stranger', { signer: stranger.privateKey }],
+    ['that names its keys itself', { signer: stranger.privateKey, header: { jku: 'https://evil.example/keys', jwk: { kty: 'RSA' } } }],
+    ['for several apps that was made for another', { claims: { aud: ['jointlens', 'other'], azp: 'other' } }],
+    ['for several apps that does not say for whom it was made', { claims: { aud: ['jointlens', 'other'] } }],
+    ['made for another app', { claims: { azp: 'other' } }],
+    ['without a subject', { claims: { sub: undefined } }],
+    ['of an issuer with another path', { claims: { iss: 'http://127.0.0.1/oauth2' } }],
+    ['with the nonce of another launch', { claims: { nonce: 'n' } }],
+    ['with a nonce in a list', { claims: { nonce: ['n'] } }]
+  ])('%s opens nothing', async (_name, change) => {
+    persona = change
+    const response = await back(await begin())
+    expect([response.status, response.headers.get('location')]).toEqual([400, null])
+  })
+
+  test('for several apps that was made for us opens the app', async () => {
+    persona = { claims: { aud: ['jointlens', 'other'], azp: 'jointlens' } }
+    expect((await launched()).session.canSign).toBe(true)
+  })
+})
+
+describe('a SMART configuration', () => {
+  test.each<[string, Persona['configuration']]>([
+    ['with a script for an authorization endpoint', { authorization_endpoint: 'javascript:alert(1)//' }],
+    ['with a file for an authorization endpoint', { authorization_endpoint: 'file:///etc/passwd' }],
+    ['with a user name in the authorization endpoint', { authorization_endpoint: 'http://ehr@evil.example/authorize' }],
+    ['with a fragment in the authorization endpoint', { authorization_endpoint: 'http://127.0.0.1/authorize#x' }],
+    ['without an authorization endpoint', { authorization_endpoint: undefined }],
+    ['with a token endpoint that is no web address', { token_endpoint: 'ftp://127.0.0.1/token' }],
+    ['that is no JSON', '<html>sign in</html>'], ['that is a list', '[]'], ['that is larger than a megabyte', `{"issuer":"${'x'.repeat(1_100_000)}"}`]
+  ])('%s sends nobody anywhere', async (_name, configuration) => {
+    if (configuration !== undefined) persona = { configuration }
+    const { response } = await begin()
+    expect([response.status, response.headers.get('location')]).toEqual([400, null])
+    expect(response.headers.getSetCookie()).toEqual([])
+  })
+
+  test('of a tenant that asks for https sends nobody to http', async () => {
+    Object.assign(tenant, { allowHttp: false })
+    expect((await begin()).response.headers.get('location')).toBeNull()
+  })
+
+  test('with a query in the authorization endpoint keeps it and overrides what is ours', async () => {
+    persona = { configuration: { authorization_endpoint: `${issuer}/v1/authorize?tenant=7&redirect_uri=https://evil.example&state=fixed` } }
+    const { redirect } = await begin()
+    expect(redirect?.searchParams.getAll('redirect_uri')).toEqual([`${base}/smart/callback`])
+    expect(redirect?.searchParams.getAll('state')).toHaveLength(1)
+    expect(redirect?.searchParams.get('tenant')).toBe('7')
+  })
+})
+
+describe('mix-up (RFC 9207)', () => {
+  test('the answer of a server that says it names itself is refused without the name, with two names and with another one', async () => {
+    persona = { configuration: { authorization_response_iss_parameter_supported: true } }
+    const iss = encodeURIComponent(issuer)
+    for (const more of ['', `&iss=${iss}&iss=${iss}`, '&iss=https://evil.example', `&iss=${iss}/`, '&iss='])
+      expect([more, (await back(await begin(), more)).status]).toEqual([more, 400])
+    expect(calls.filter(({ path }) => path === '/oauth2/v1/token')).toEqual([])
+    expect((await back(await begin(), `&iss=${iss}`)).status).toBe(302)
+  })
+})
+
+describe('two charts opened at once in one browser', () => {
+  test('row 41: both arrive, each at its own patient, in whatever order the answers come', async () => {
+    const go = browser()
+    const [one, oneNonce] = [await begin(go), nonce]
+    const [two, twoNonce] = [await begin(go), nonce]
+    persona = { token: { patient: 'pat-2' } }
+    nonce = twoNonce
+    const second = (await back(two)).headers.get('location')?.split('/').at(-1) ?? ''
+    persona = {}
+    nonce = oneNonce
+    const first = (await back(one)).headers.get('location')?.split('/').at(-1) ?? ''
+    const patientOf = async (handle: string) => (await (await go(`${base}/smart/api/${handle}/session`)).json() as { name: string }).name
+    expect([await patientOf(first), await patientOf(second)]).toEqual(['pat-1', 'pat-2'])
+  })
+})
+
+describe('row 37: a token that the record refuses before its time', () => {
+  test('is renewed once for all who wait, and the page goes on', async () => {
+    const { read } = await launched()
+    persona = { revoked: new Set(['Bearer access-1']) }
+    const all = await Promise.all(Array.from({ length: 8 }, read))
+    expect(all.map(({ status }) => status)).toEqual(Array(8).fill(200))
+    expect(calls.filter(({ form }) => form['grant_type'] === 'refresh_token').map(({ form }) => form['refresh_token'])).toEqual(['refresh-1'])
+  })
+
+  test('and that the EHR does not renew ends the session, without a loop', async () => {
+    const { read } = await launched()
+    persona = { revoked: new Set(['Bearer access-1']), tokenStatus: 400 }
+    const response = await read()
+    expect([response.status, (await response.json() as { issue: { details: { text: string } }[] }).issue[0]?.details.text]).toEqual([401, 'ERR_SESSION'])
+    expect(calls.filter(({ form }) => form['grant_type'] === 'refresh_token')).toHaveLength(1)
+  })
+
+  test('and its successor too is said as it is, after one try', async () => {
+    const { read } = await launched()
+    persona = { revoked: new Set(['Bearer access-1', 'Bearer access-2']) }
+    expect((await read()).status).toBe(502)
+    expect(calls.filter(({ form }) => form['grant_type'] === 'refresh_token')).toHaveLength(1)
+  })
+
+  test('gains no scope by being renewed, and keeps a narrower one', async () => {
+    persona = { token: { scope: 'launch patient/*.rs' } }
+    const { read, handle } = await launched()
+    const scopeAfter = async (scope: string, refused: string) => {
+      persona = { revoked: new Set([`Bearer ${refused}`]), token: { scope } }
+      await read()
+      return ((await sessions.get(`smart:${handle}`)) as AppSession).scope
+    }
+    expect(await scopeAfter('launch patient/*.cruds patient/Observation.rs', 'access-1')).toBe('launch patient/Observation.rs')
+  })
+
+  test('is asked for by one of several processes: the others take its answer from the store', async () => {
+    const { read, handle } = await launched()
+    const before = (await sessions.get(`smart:${handle}`)) as AppSession
+    // Another process holds the claim, and finishes a moment later.
+    await sessions.claim(`refresh:${createHash('sha256').update(before.accessToken).digest('base64url')}`, 15)
+    persona = { revoked: new Set(['Bearer access-1']) }
+    setTimeout(() => void sessions.put(`smart:${handle}`, { ...before, accessToken: 'of-the-other', refreshToken: 'refresh-9' }, 60), 250)
+    expect((await read()).status).toBe(200)
+    expect(calls.filter(({ form }) => form['grant_type'] === 'refresh_token')).toEqual([])
+  })
+})
+
+describe('row 39: logout', () => {
+  const logout = (one: Awaited<ReturnType<typeof launched>>) => one.go(`${one.api}/logout`, { method: 'POST', headers: { 'x-jointlens-csrf': one.session.csrf, origin: base } })
+
+  test('gives both tokens back where the server takes them, with our proof', async () => {
+    persona = { configuration: { revocation_endpoint: `${issuer}/v1/revoke` } }
+    const one = await launched()
+    expect((await logout(one)).status).toBe(204)
+    const given = calls.filter(({ path }) => path === '/oauth2/v1/revoke').map(({ form }) => form)
+    expect(given.map(({ token, token_type_hint }) => [token, token_type_hint]).sort()).toEqual([['access-1', 'access_token'], ['refresh-1', 'refresh_token']])
+    expect(given.every(({ client_assertion }) => (client_assertion ?? '').split('.').length === 3)).toBe(true)
+    expect((await one.read()).status).toBe(401)
+  })
+
+  test('ends the session here whatever the server answers', async () => {
+    persona = { configuration: { revocation_endpoint: `${issuer}/v1/revoke` }, revocationStatus: 503 }
+    const one = await launched()
+    expect((await logout(one)).status).toBe(204)
+    expect((await one.read()).status).toBe(401)
+    persona = { configuration: '<html>' }
+  })
+
+  test('needs the page’s secret and our own origin', async () => {
+    const one = await launched()
+    for (const headers of [{}, { 'x-jointlens-csrf': one.session.csrf, origin: 'https://evil.example' }, { 'x-jointlens-csrf': one.session.csrf, origin: 'null' }] as Record<string, string>[])
+      expect((await one.go(`${one.api}/logout`, { method: 'POST', headers })).status).toBe(403)
+    expect((await one.read()).status).toBe(200)
+  })
+})
+
+describe('a page that cannot open', () => {
+  test('may be shown in the frames of the EHRs, in the reader’s language, and runs no script', async () => {
+    Object.assign(tenant, { allowedOrigins: ['https://chart.example'] })
+    const response = await browser()(`${base}/smart/app/${'A'.repeat(43)}`, { headers: { 'accept-language': 'de-CH,de;q=0.9' } })
+    expect(response.status).toBe(401)
+    expect(response.headers.get('content-security-policy')).toMatch(/^default-src 'none'; style-src 'sha256-[^']+'; frame-ancestors 'self' https:\/\/chart\.example$/)
+    expect(await response.text()).toMatch(/<html lang="de">.*<h1>Ihre Sitzung ist beendet<\/h1>/s)
+  })
+})
