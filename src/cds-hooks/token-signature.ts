@@ -1,4 +1,4 @@
-import { createPublicKey, verify, type JsonWebKey, type KeyObject } from 'node:crypto'
+import { createPublicKey, verify, type KeyObject } from 'node:crypto'
 import type { JSONWebKeySet, JWK } from 'jose'
 
 export type SignatureAlgorithm = 'RS384' | 'ES384'
@@ -36,7 +36,7 @@ const imported = new WeakMap<JWK, KeyObject>()
 function importedOnce(jwk: JWK): KeyObject {
   const known = imported.get(jwk)
   if (known) return known
-  const key = createPublicKey({ key: jwk as JsonWebKey, format: 'jwk' })
+  const key = createPublicKey({ key: jwk, format: 'jwk' })
   imported.set(jwk, key)
   return key
 }
