@@ -92,7 +92,7 @@ export async function openJointLens(config: Config): Promise<OpenedJointLens> {
       openEngine({ modelDir: config.modelDir, device: config.device, ...(config.workers ? { workers: config.workers } : {}) }))
     closers.push(() => store.close(), () => engine.close())
     const parts = openParts(config, store, engine, pino({ level: config.logLevel, base: null }))
-    closers.push(() => parts.doors.close(), () => parts.screenings.stop(), () => parts.errands.stop())
+    closers.push(() => parts.cards.close(), () => Promise.resolve(parts.jti.close()), () => parts.doors.close(), () => parts.screenings.stop(), () => parts.errands.stop())
     return { ...parts, close }
   } catch (error) {
     await close()

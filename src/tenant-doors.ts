@@ -91,14 +91,18 @@ export function openTenantDoors(config: Config, now: () => number = Date.now, ha
       const { patientId } = request.context
       const token = request.fhirAuthorization?.access_token
       const tokens = token ? fixedToken(token) : tenant.backend ? doorOf(tenant).backend : undefined
-      const session = tokens && openFhirSession({ tenant, egress: doorOf(tenant).egress, tokens, signal: AbortSignal.timeout(HOOK_READ_MS) })
+      // Opened by the first who needs to read: a hook that brought all it needs asks the EHR nothing.
+      const session = openedOnce(() => tokens && openFhirSession({ tenant, egress: doorOf(tenant).egress, tokens, signal: AbortSignal.timeout(HOOK_READ_MS) }))
       const [photos, conditions] = await Promise.all([
         hookPhotos(request.prefetch['photos'], patientId, session, () => handedOver(tenant.id, patientId)),
         needs.conditions ? hookConditions(request.prefetch['conditions'], patientId, session) : undefined
       ])
       return {
         photos, conditions: conditions?.found, conditionsComplete: conditions?.complete ?? false,
-        takesObservations: async () => !session || takes(tenant.id, async () => unwritable(await session.capabilities()) === undefined)
+        takesObservations: async () => tokens === undefined || takes(tenant.id, async () => {
+          const opened = session()
+          return opened === undefined || unwritable(await opened.capabilities()) === undefined
+        })
       }
     },
 
@@ -222,23 +226,33 @@ function reviewInput(session: AppSession, screening: Screening, { decisions, act
 /** A hook answers within half a second, whatever the EHR's own FHIR server does. */
 const HOOK_READ_MS = 400
 
+type OpenedSession = () => FhirSession | undefined
+
+/** The time to read begins with the opening. */
+function openedOnce(open: OpenedSession): OpenedSession {
+  let opened: { readonly session: FhirSession | undefined } | undefined
+  return () => (opened ??= { session: open() }).session
+}
+
 async function hookPhotos(
-  prefetched: unknown, patientId: string, session: FhirSession | undefined, handedOver: () => Promise<readonly string[]>
+  prefetched: unknown, patientId: string, session: OpenedSession, handedOver: () => Promise<readonly string[]>
 ): Promise<readonly HandPhoto[] | undefined> {
   const bundle = bundleOf(prefetched)
   const found = bundle && photosFromBundle(prefetched, patientId)
   // Newest first: a first page shows the newest, and that is all a hook needs. An empty Media list may hide photos kept as documents.
   if (found && found.length > 0) return found
-  const read = session && await findHandPhotos(session, patientId, await handedOver()).catch(nothingToRead)
+  const opened = session()
+  const read = opened && await findHandPhotos(opened, patientId, await handedOver()).catch(nothingToRead)
   return read ?? (bundle?.complete ? found : undefined)
 }
 
 async function hookConditions(
-  prefetched: unknown, patientId: string, session: FhirSession | undefined
+  prefetched: unknown, patientId: string, session: OpenedSession
 ): Promise<{ found: readonly unknown[]; complete: boolean } | undefined> {
   const bundle = bundleOf(prefetched)
   if (bundle?.complete) return { found: bundle.resources, complete: true }
-  const read = session && await conditionsOf(session, patientId).catch(nothingToRead)
+  const opened = session()
+  const read = opened && await conditionsOf(opened, patientId).catch(nothingToRead)
   if (read) return { found: read, complete: true }
   return bundle && { found: bundle.resources, complete: false }
 }

@@ -37,31 +37,42 @@ export interface ResultCardInput {
 
 /** The newest stored result: count with denominator and interval, the joints, the change, what could not be assessed, one suggestion. */
 export function resultCard(input: ResultCardInput, context: CardContext): Card {
+  const suggestion = suggestionOf(input.resources, context)
+  return withIds(saidOnce(input, context), suggestion, context)
+}
+
+const MINUTE_MS = 60_000
+const said = new WeakMap<Screening, { readonly of: readonly unknown[]; readonly body: CardBody }>()
+
+/** A card says days, never less: within a minute the same result in the same words is the same text. */
+function saidOnce(input: ResultCardInput, context: CardContext): CardBody {
+  const { screening, before, newer, unwritable, calibration } = input
+  const { wording, tenant, now } = context
+  const old = ageInDays(screening.photoTime, now) > tenant.currentPhotoDays
+  const of = [before, newer, unwritable, calibration, wording, tenant, old, Math.floor(now / MINUTE_MS)]
+  const known = said.get(screening)
+  if (known && of.every((one, place) => one === known.of[place])) return known.body
+  const body = bodyOf(screening.count.assessable === 0 ? unreadParts(screening, newer, context) : resultParts(input, old, context), context)
+  said.set(screening, { of, body })
+  return body
+}
+
+function resultParts(input: ResultCardInput, old: boolean, context: CardContext): CardParts {
   const { screening } = input
-  if (screening.count.assessable === 0) return unreadCard(screening, input.newer, context)
   const { wording, tenant, now } = context
   const { swollen, assessable, of, low, high } = screening.count
   const day = dayIn(wording, screening.photoTime, tenant.timeZone, now)
-  const old = ageInDays(screening.photoTime, now) > tenant.currentPhotoDays
   const variants = old ? wording.oldSummary(day, swollen, assessable, low, high) : wording.summary(day, swollen, assessable, low, high, of - assessable)
-  const suggestion = suggestionOf(input.resources, context)
-  return card(context, {
-    summary: fitting(variants),
-    detail: resultDetail(input, context),
-    indicator: !old && low > 0 ? 'warning' : 'info',
-    appContext: screening.id,
-    ...(suggestion ? { suggestion } : {})
-  })
+  return { summary: fitting(variants), detail: resultDetail(input, context), indicator: !old && low > 0 ? 'warning' : 'info', appContext: screening.id }
 }
 
 /** The photos are there, but no joint can be called from them: what to change, and nothing to record. */
-function unreadCard(screening: Screening, newer: boolean, context: CardContext): Card {
-  const { wording, tenant, now } = context
+function unreadParts(screening: Screening, newer: boolean, { wording, tenant, now }: CardContext): CardParts {
   const parts = [missingList(screening.findings, wording), newer ? wording.newer : '', wording.retake, wording.research]
-  return card(context, {
+  return {
     summary: fitting(wording.unreadSummary(dayIn(wording, screening.photoTime, tenant.timeZone, now))),
     detail: paragraphs(parts), indicator: 'info', appContext: screening.id
-  })
+  }
 }
 
 /** Accepted, not yet read: the hook never waits. */
@@ -95,24 +106,35 @@ interface CardParts {
   readonly suggestion?: Suggestion
 }
 
-function card({ publicUrl, wording, newId }: CardContext, { summary, detail, indicator, appContext, suggestion }: CardParts): Card {
+function card(context: CardContext, { suggestion, ...parts }: CardParts): Card {
+  return withIds(bodyOf(parts, context), suggestion, context)
+}
+
+/** Everything a card says that is the same however often it is shown. */
+type CardBody = Omit<Card, 'uuid' | 'suggestions' | 'selectionBehavior'>
+
+function bodyOf({ summary, detail, indicator, appContext }: CardParts, { publicUrl, wording }: CardContext): CardBody {
   return {
-    uuid: newId(),
-    summary,
-    detail,
-    indicator,
+    summary, detail, indicator,
     source: {
       label: 'JointLens (research)', url: `${publicUrl}/models/current`,
       topic: { system: TOPIC_SYSTEM, code: 'hand-joints', display: wording.topic }
     },
-    ...(suggestion ? { suggestions: [suggestion], selectionBehavior: 'at-most-one' as const } : {}),
     overrideReasons: overrideReasons(wording),
     links: [{ label: wording.review, url: `${publicUrl}/smart/launch`, type: 'smart', appContext }]
   }
 }
 
-function overrideReasons({ override }: Wording): readonly OverrideReason[] {
-  return Object.entries(override).map(([code, display]) => ({ code, system: OVERRIDE_SYSTEM, display }))
+function withIds(body: CardBody, suggestion: Suggestion | undefined, { newId }: CardContext): Card {
+  return { uuid: newId(), ...body, ...(suggestion ? { suggestions: [suggestion], selectionBehavior: 'at-most-one' as const } : {}) }
+}
+
+const reasonsIn = new Map<Wording, readonly OverrideReason[]>()
+
+function overrideReasons(wording: Wording): readonly OverrideReason[] {
+  const known = reasonsIn.get(wording) ?? Object.entries(wording.override).map(([code, display]) => ({ code, system: OVERRIDE_SYSTEM, display }))
+  reasonsIn.set(wording, known)
+  return known
 }
 
 /** One suggestion is one decision: the whole set, which the EHR applies as one. */

@@ -199,43 +199,64 @@ export function checkResponse(answer: unknown): readonly string[] {
 
 const textOfActions = new WeakMap<readonly Action[], Buffer>()
 
-/** The body of an answer, UTF-8. Actions that were sent before are not made into text again: a suggestion is some 100 kB of them. */
-export function serialiseCards(cards: readonly Card[]): Buffer {
+/**
+ * The body of an answer, UTF-8, in parts to be sent one after the other. Actions that were sent before are not made into text
+ * again, nor copied: a suggestion is some 100 kB of them.
+ */
+export function serialiseCards(cards: readonly Card[]): readonly Buffer[] {
   const parts: Buffer[] = []
-  const add = (text: string) => parts.push(Buffer.from(text))
-  const open = (members: object) => JSON.stringify(members).slice(0, -1)
-  add('{"cards":[')
-  for (const [at, { suggestions = [], ...card }] of cards.entries()) {
-    add(`${at > 0 ? ',' : ''}${open(card)}`)
-    for (const [place, { actions, ...suggestion }] of suggestions.entries()) {
-      add(`${place > 0 ? ',' : ',"suggestions":['}${open(suggestion)},"actions":`)
-      const text = textOfActions.get(actions) ?? Buffer.from(JSON.stringify(actions))
-      textOfActions.set(actions, text)
-      parts.push(text)
-      add('}')
-    }
-    add(suggestions.length > 0 ? ']}' : '}')
+  let text = '{"cards":['
+  const add = (actions: Buffer) => {
+    parts.push(Buffer.from(text), actions)
+    text = ''
   }
-  add(']}')
-  return Buffer.concat(parts)
+  const open = (members: object) => JSON.stringify(members).slice(0, -1)
+  for (const [at, { suggestions = [], ...card }] of cards.entries()) {
+    text += `${at > 0 ? ',' : ''}${open(card)}`
+    for (const [place, { actions, ...suggestion }] of suggestions.entries()) {
+      text += `${place > 0 ? ',' : ',"suggestions":['}${open(suggestion)},"actions":`
+      const known = textOfActions.get(actions) ?? Buffer.from(JSON.stringify(actions))
+      textOfActions.set(actions, known)
+      add(known)
+      text += '}'
+    }
+    text += suggestions.length > 0 ? ']}' : '}'
+  }
+  return [...parts, Buffer.from(`${text}]}`)]
 }
 
-/** Resources that were found without an empty member; the same ones are sent again and again. */
+/** Parts of a card that were found without an empty member; the same ones are sent again and again. */
 const sound = new WeakSet<object>()
+const SENT_AGAIN: ReadonlySet<string> = new Set(['source', 'overrideReasons', 'links', 'actions'])
 
-function emptyMembers(value: unknown, path = ''): readonly string[] {
-  if (typeof value === 'object' && value !== null && sound.has(value)) return []
-  const found = searchEmptyMembers(value, path)
-  if (found.length === 0 && typeof value === 'object' && value !== null && 'resourceType' in value) sound.add(value)
-  return found
+/** Names are put together only once something is wrong: this runs for every answer. */
+function emptyMembers(answer: unknown): readonly string[] {
+  return hasEmptyMember(answer) ? searchEmptyMembers(answer, '') : []
+}
+
+function hasEmptyMember(value: unknown, path = ''): boolean {
+  if (isEmpty(value)) return true
+  if (typeof value !== 'object' || value === null || sound.has(value)) return false
+  let members = 0
+  for (const name in value) {
+    members++
+    const inner = (value as Readonly<Record<string, unknown>>)[name]
+    if (hasEmptyMember(inner, path === '' ? name : 'deeper')) return true
+    if (SENT_AGAIN.has(name) && typeof inner === 'object' && inner !== null) sound.add(inner)
+  }
+  return members === 0 && path !== 'cards' && path !== 'services'
+}
+
+function isEmpty(value: unknown): boolean {
+  return value === null || value === undefined || value === '' || (typeof value === 'number' && !Number.isFinite(value))
 }
 
 function searchEmptyMembers(value: unknown, path: string): readonly string[] {
-  if (value === null || value === undefined || value === '' || (typeof value === 'number' && !Number.isFinite(value))) return [path || 'answer']
-  if (typeof value !== 'object') return []
+  if (isEmpty(value)) return [path || 'answer']
+  if (typeof value !== 'object' || value === null) return []
   const members = Object.entries(value)
   if (members.length === 0) return path === 'cards' || path === 'services' ? [] : [path || 'answer']
-  return members.flatMap(([name, inner]) => emptyMembers(inner, path ? `${path}.${name}` : name))
+  return members.flatMap(([name, inner]) => searchEmptyMembers(inner, path ? `${path}.${name}` : name))
 }
 
 function cardFaults(card: Card, path: string): readonly string[] {

@@ -28,8 +28,6 @@ export interface CdsDeps extends AnswerDeps {
 }
 
 const BODY_LIMIT = '2mb'
-/** So many cards may be on their way into the store before answers wait for it. */
-const CARDS_BEHIND = 500
 
 /** CDS Hooks 2.0.1, mounted at `/cds-services`: discovery, services, feedback. Errors are for the app's last resort. */
 export function createCdsRouter(deps: CdsDeps): Router {
@@ -54,14 +52,16 @@ export function createCdsRouter(deps: CdsDeps): Router {
     const service = serviceOf(services, request)
     const caller = await authenticated(deps, request, `/${service.id}`)
     await parsed(body, request, response)
-    response.type('json').send(serialiseCards(await cardsFor(deps, service, caller, request)))
+    sendJson(response, serialiseCards(await cardsFor(deps, service, caller, request)))
   })
 
   router.post('/:id/feedback', async (request, response) => {
     const service = serviceOf(services, request)
     const caller = await authenticated(deps, request, `/${service.id}/feedback`)
     await parsed(body, request, response)
-    for (const event of readFeedback(request.body)) await keepFeedback(deps, service.id, caller, event)
+    const events = readFeedback(request.body)
+    await deps.cards.stored()
+    for (const event of events) await keepFeedback(deps, service.id, caller, event)
     response.status(200).end()
   })
 
@@ -82,6 +82,15 @@ function parsed(body: RequestHandler, request: Request, response: Response): Pro
   return new Promise((resolve, reject) => {
     void body(request, response, (error?: unknown) => (error === undefined ? resolve() : reject(error instanceof Error ? error : new Error('body'))))
   })
+}
+
+/** One write to the socket for all parts. */
+function sendJson(response: Response, parts: readonly Buffer[]): void {
+  response.writeHead(200, { 'Content-Type': 'application/json; charset=utf-8', 'Content-Length': parts.reduce((sum, { length }) => sum + length, 0) })
+  response.cork()
+  for (const part of parts) response.write(part)
+  response.uncork()
+  response.end()
 }
 
 function serviceOf(services: ReadonlyMap<string, ServiceDefinition>, request: Request): ServiceDefinition {
@@ -105,15 +114,14 @@ async function cardsFor(deps: CdsDeps, service: ServiceDefinition, { tenant }: V
   return result.cards
 }
 
-/** Cards are remembered by their uuid, so that feedback can be counted by service and model. The answer waits for it only when the store falls behind. */
+/** Cards are remembered by their uuid before they are sent: whose result went out on which card, and what its feedback counts for. */
 async function remember({ cards, clock, log }: CdsDeps, serviceId: string, tenant: TenantConfig, patientId: string, result: Answer): Promise<void> {
-  const stored = result.cards.map(({ uuid, suggestions }) =>
+  await Promise.all(result.cards.map(({ uuid, suggestions }) =>
     cards.put({
       uuid, tenant: tenant.id, serviceId, patientId, suggestions: (suggestions ?? []).map((one) => one.uuid),
       createdAt: new Date(clock()).toISOString(),
       ...(result.screening ? { screeningId: result.screening.id, modelDigest: result.screening.model.digest } : {})
-    }).catch(() => { log.warn({ code: 'ERR_STORE', card: uuid }, 'a card was shown but could not be remembered: its feedback will count for no model') }))
-  if (cards.behind() > CARDS_BEHIND) await Promise.all(stored)
+    }).catch(() => { log.warn({ code: 'ERR_STORE', card: uuid }, 'a card was shown but could not be remembered: its feedback will count for no model') })))
 }
 
 /** Each distinct event once. Acceptance reported here never causes a write: the EHR applied the suggestion itself. */

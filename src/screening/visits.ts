@@ -26,10 +26,20 @@ export function visitsOf(photos: readonly HandPhoto[], timeZone: string): readon
   return [...byDay].map(([day, all]) => ({ day, photos: speaking(all) })).sort((a, b) => b.day.localeCompare(a.day))
 }
 
+const knownDays = new Map<string, string>()
+const DAYS_KEPT = 5_000
+
 /** The day at the site. A date without a time is that day, wherever the site is. */
 export function dayOf(dateTime: string, timeZone: string): string {
   if (!dateTime.includes('T')) return dateTime
-  return calendarOf(timeZone).format(Date.parse(dateTime))
+  const name = `${timeZone} ${dateTime}`
+  const known = knownDays.get(name)
+  if (known !== undefined) return known
+  const day = calendarOf(timeZone).format(Date.parse(dateTime))
+  // A chart asks for the day of the same few photos again and again; now and then all are forgotten.
+  if (knownDays.size >= DAYS_KEPT) knownDays.clear()
+  knownDays.set(name, day)
+  return day
 }
 
 function speaking(photos: readonly DatedPhoto[]): readonly DatedPhoto[] {

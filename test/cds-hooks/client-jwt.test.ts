@@ -1,8 +1,11 @@
 import { createHmac, randomUUID } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
-import { exportJWK, exportSPKI, generateKeyPair, SignJWT } from 'jose'
+import fc from 'fast-check'
+import { CompactSign, createLocalJWKSet, exportJWK, exportSPKI, generateKeyPair, jwtVerify, SignJWT } from 'jose'
+import { openClientVerifier } from '../../src/cds-hooks/client-jwt.ts'
+import { makeTenant } from '../../src/config.ts'
 import { openStore, type Store } from '../../src/screening/store/open-store.ts'
-import { KEYS, NOW, openCdsHouse, patientView, signed } from '../support/cds-house.ts'
+import { KEYS, NOW, openCdsHouse, patientView, publicKeys, signed } from '../support/cds-house.ts'
 
 let store: Store
 let cds: Awaited<ReturnType<typeof openCdsHouse>>
@@ -131,4 +134,46 @@ describe('keys', () => {
     for (let time = 0; time < 20; time++) await status(await signed(url, { header: { kid: `other-${time}` } }))
     expect(cds.house.keyFetches).toBe(1)
   })
+})
+
+/** The settings of security.md for jose, a second reader of the same token. */
+const asJoseReads = {
+  algorithms: ['RS384', 'ES384'], issuer: 'https://ehr.example', audience: ['here', 'typed'],
+  requiredClaims: ['iss', 'aud', 'exp', 'iat', 'jti'], maxTokenAge: 900, clockTolerance: 30, typ: 'JWT', currentDate: new Date(NOW)
+}
+const times = fc.constantFrom(undefined, null, 'x', 0, ...[-100_000, -931, -930, -929, -31, -30, -29, 0, 29, 30, 31, 100_000].map((seconds) => at + seconds))
+const mostly = <T>(usual: T, others: fc.Arbitrary<unknown>) => fc.oneof({ weight: 6, arbitrary: fc.constant<unknown>(usual) }, { weight: 1, arbitrary: others })
+const anyToken = fc.record({
+  alg: fc.constantFrom('ES384' as const, 'RS384' as const),
+  kid: mostly('own', fc.constantFrom('es', 'rs', 'twice', 'for-encryption', 'short', 'no such')),
+  typ: mostly('JWT', fc.constantFrom('jwt', 'at+jwt', undefined)),
+  aud: mostly('here', fc.constantFrom('typed', 'her', 'here/', ['other', 'here'], [], ['other'], [['here']], null, 1, { here: true }, undefined)),
+  iss: mostly('https://ehr.example', fc.constantFrom('https://ehr.example/', undefined)),
+  exp: mostly(at + 300, times), iat: mostly(at, times), nbf: mostly(undefined, times),
+  jti: mostly('fresh', fc.constantFrom(undefined, '', 'a', 7)),
+  broken: mostly('', fc.constantFrom('signature', 'claims'))
+})
+
+test('whatever a token says: it is let in exactly when jose, under the settings of the specification, takes it too, and its id is text', async () => {
+  const short = await generateKeyPair('RS384', { modulusLength: 2048, extractable: true })
+  const { keys: [es, rs] } = await publicKeys()
+  const weak = { kty: 'RSA', n: (await exportJWK(short.publicKey)).n?.slice(0, 171), e: 'AQAB', kid: 'short' }
+  const keys = { keys: [es, rs, { ...es, kid: 'twice' }, { ...es, kid: 'twice' }, { ...rs, kid: 'for-encryption', use: 'enc' }, weak].filter((one) => one !== undefined) } as Parameters<typeof createLocalJWKSet>[0]
+  const tenant = makeTenant({ id: 'clinic', name: 'Clinic', fhirBase: 'https://ehr.example/fhir', cdsClients: [{ issuer: 'https://ehr.example', jku: 'https://ehr.example/jwks', audiences: ['typed'] }] })
+  const verifier = openClientVerifier({ tenants: [tenant], fetchKeys: () => Promise.resolve(keys), jti: { use: () => Promise.resolve(true) }, clock: () => NOW })
+  const known = createLocalJWKSet(keys)
+  let taken = 0
+  await fc.assert(fc.asyncProperty(anyToken, async ({ alg, kid, typ, broken, jti, ...claims }) => {
+    const payload = { ...claims, jti: jti === 'fresh' ? randomUUID() : jti }
+    const header = { alg, kid: kid === 'own' ? alg.slice(0, 2).toLowerCase() : kid as string, ...(typ === undefined ? {} : { typ: typ as string }) }
+    const whole = await new CompactSign(Buffer.from(JSON.stringify(payload))).setProtectedHeader(header).sign(KEYS[alg].privateKey)
+    const token = broken === '' ? whole : broken === 'signature' ? `${whole.slice(0, -8)}AAAAAAAA` : whole.replace(/\.[\w-]+\./, `.${encode({ ...payload, more: 1 })}.`)
+    const ours = await verifier.verify(`Bearer ${token}`, 'here').then(() => true, () => false)
+    const theirs = await jwtVerify(token, known, asJoseReads).then(({ payload: read }) => read, () => undefined)
+    const soundId = typeof theirs?.jti === 'string' && theirs.jti.length > 0
+    const exact = typ === 'JWT'
+    expect([ours, payload, header]).toEqual([theirs !== undefined && soundId && exact, payload, header])
+    if (ours) taken++
+  }), { numRuns: 300, seed: 20_261_126 })
+  expect(taken).toBeGreaterThan(25)
 })

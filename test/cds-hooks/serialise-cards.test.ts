@@ -12,6 +12,8 @@ const card = (uuid: string, suggestions?: Card['suggestions']): Card => ({
   links: [{ label: 'Open', url: 'https://jointlens.example/smart/launch', type: 'smart', appContext: 'newest' }]
 })
 
+const textOf = (cards: readonly Card[]) => Buffer.concat(serialiseCards(cards)).toString()
+
 test.each([
   ['no card', []],
   ['a card without a suggestion', [card('a')]],
@@ -19,14 +21,14 @@ test.each([
   ['several cards, some with several suggestions', [card('a', [{ label: 'One', uuid: 'b', actions: [action, action] }, { label: 'Zwei', uuid: 'c', actions: [] }]), card('d')]]
 ] as const)('the body of an answer is the JSON of its cards: %s', (_name, cards) => {
   const kept = cards.map((one) => 'suggestions' in one && one.suggestions.length === 0 ? (({ suggestions: _none, ...rest }) => rest)(one) : one)
-  expect(JSON.parse(serialiseCards(cards).toString())).toEqual({ cards: JSON.parse(JSON.stringify(kept)) as unknown })
+  expect(JSON.parse(textOf(cards))).toEqual({ cards: JSON.parse(JSON.stringify(kept)) as unknown })
 })
 
 test('actions that are sent again are the same text, and others are not mistaken for them', () => {
   const actions = [action]
-  const first = serialiseCards([card('a', [{ label: 'One', uuid: 'b', actions }])]).toString()
-  const second = serialiseCards([card('c', [{ label: 'One', uuid: 'd', actions }])]).toString()
-  const other = serialiseCards([card('c', [{ label: 'One', uuid: 'd', actions: [{ ...action, description: 'another' }] }])]).toString()
+  const first = textOf([card('a', [{ label: 'One', uuid: 'b', actions }])])
+  const second = textOf([card('c', [{ label: 'One', uuid: 'd', actions }])])
+  const other = textOf([card('c', [{ label: 'One', uuid: 'd', actions: [{ ...action, description: 'another' }] }])])
   expect(second).toBe(first.replace('"a"', '"c"').replace('"b"', '"d"'))
   expect(other).toContain('"another"')
 })

@@ -1,3 +1,5 @@
+import { ScreeningError } from '../../errors.ts'
+import { openCardFiles } from './card-files.ts'
 import { inBatches } from './in-batches.ts'
 import type { Store } from './open-store.ts'
 
@@ -15,11 +17,15 @@ export interface CardRecord {
 }
 
 export interface CardStore {
-  /** Known to `get` from the call on; resolves once stored. Throws ERR_STORE. */
+  /**
+   * Known to `get` from the call on. Resolves once a process that is killed would still know it: it is stored, or, where the
+   * store has one owner, in a file beside it, and stored soon. Throws ERR_STORE.
+   */
   put(record: CardRecord): Promise<void>
-  /** Cards on their way into the store. */
-  behind(): number
   get(tenant: string, uuid: string): Promise<CardRecord | undefined>
+  /** Resolves once every card up to now is stored, for statements that look for it there. Throws ERR_STORE. */
+  stored(): Promise<void>
+  close(): Promise<void>
 }
 
 interface CardRow extends Readonly<Record<string, unknown>> {
@@ -33,27 +39,23 @@ interface CardRow extends Readonly<Record<string, unknown>> {
   readonly created_at: Date
 }
 
+/** Cards gather so long before they are stored together: a statement for each would cost more than all else that a hook does. */
+const GATHER_MS = 250
+const GATHERED = 200
+const AGAIN_MS = 5_000
+
 export function openCardStore(store: Store): CardStore {
-  const put = inBatches(async (cards: readonly CardRecord[]): Promise<readonly undefined[]> => {
-    // One JSON parameter: an array of JSON values is not the same to both databases.
-    await store.query(
-      `insert into card (tenant, uuid, service_id, patient_id, screening_id, model_digest, suggestions, created_at)
-       select tenant, uuid, "serviceId", "patientId", "screeningId", "modelDigest", suggestions, "createdAt"
-       from jsonb_to_recordset($1::jsonb) as card (tenant text, uuid text, "serviceId" text, "patientId" text, "screeningId" text,
-         "modelDigest" text, suggestions jsonb, "createdAt" timestamptz) on conflict do nothing`, [JSON.stringify(cards)])
-    return cards.map(() => undefined)
-  })
   const underWay = new Map<string, CardRecord>()
+  const forget = (cards: readonly CardRecord[]) => { for (const { tenant, uuid } of cards) underWay.delete(nameOf(tenant, uuid)) }
+  const { folder } = store
+  const { write, ...writer } = store.kind === 'embedded' && folder !== undefined ? openGatheringWriter(store, folder, forget) : openDirectWriter(store, forget)
   return {
-    async put(card) {
+    ...writer,
+    put(card) {
       underWay.set(nameOf(card.tenant, card.uuid), card)
-      try {
-        await put(card)
-      } finally {
-        underWay.delete(nameOf(card.tenant, card.uuid))
-      }
+      return write(card)
     },
-    behind: () => underWay.size,
+
     async get(tenant, uuid) {
       const known = underWay.get(nameOf(tenant, uuid))
       if (known) return known
@@ -66,6 +68,92 @@ export function openCardStore(store: Store): CardStore {
       }
     }
   }
+}
+
+interface CardWriter extends Pick<CardStore, 'stored' | 'close'> {
+  write(card: CardRecord): Promise<void>
+}
+type Forget = (cards: readonly CardRecord[]) => void
+
+/** Several processes share the store: what one has sent the others must find there. */
+function openDirectWriter(store: Store, forget: Forget): CardWriter {
+  const open = new Set<Promise<void>>()
+  const insert = inBatches(async (cards: readonly CardRecord[]): Promise<readonly undefined[]> => {
+    await insertCards(store, cards).finally(() => { forget(cards) })
+    return cards.map(() => undefined)
+  })
+  const stored = async () => { await Promise.all(open) }
+  return {
+    write(card) {
+      const written: Promise<void> = insert(card).finally(() => open.delete(written))
+      open.add(written)
+      return written
+    },
+    stored,
+    close: () => stored().catch(() => undefined)
+  }
+}
+
+/** One process owns the store: a card is kept in a file before its answer goes out, and many are stored together, at the latest by the next start. */
+function openGatheringWriter(store: Store, folder: string, forget: Forget): CardWriter {
+  const files = openCardFiles<CardRecord>(folder)
+  let gathered: CardRecord[] = [...files.left]
+  let over = [files.turn()]
+  let timer: NodeJS.Timeout | undefined
+  let storing: Promise<void> = gathered.length > 0 ? Promise.resolve().then(storeGathered) : Promise.resolve()
+  storing.catch(() => undefined)
+
+  function storeSoon(after: number): void {
+    timer ??= setTimeout(() => void stored().catch(() => undefined), after).unref()
+  }
+
+  async function storeGathered(): Promise<void> {
+    const [cards, finished] = [gathered, [...over, files.turn()]]
+    gathered = []
+    over = []
+    try {
+      if (cards.length > 0) await insertCards(store, cards)
+    } catch (error) {
+      gathered = [...cards, ...gathered]
+      over = [...finished, ...over]
+      storeSoon(AGAIN_MS)
+      throw error
+    }
+    forget(cards)
+    for (const one of finished) one.forget()
+  }
+
+  /** One statement after the other: what gathers meanwhile goes in the next. */
+  function stored(): Promise<void> {
+    clearTimeout(timer)
+    timer = undefined
+    storing = storing.catch(() => undefined).then(storeGathered)
+    return storing
+  }
+
+  return {
+    async write(card) {
+      gathered.push(card)
+      if (gathered.length === GATHERED) void stored().catch(() => undefined)
+      else storeSoon(GATHER_MS)
+      await files.keep(card).catch((cause: unknown) => { throw new ScreeningError('ERR_STORE', 'Expected to keep a card but its file cannot be written', { cause }) })
+    },
+    stored,
+    async close() {
+      await stored().catch(() => undefined)
+      clearTimeout(timer)
+      files.close()
+    }
+  }
+}
+
+/** One JSON parameter: an array of JSON values is not the same to both databases. */
+async function insertCards(store: Store, cards: readonly CardRecord[]): Promise<void> {
+  await store.query(
+    `insert into card (tenant, uuid, service_id, patient_id, screening_id, model_digest, suggestions, created_at)
+     select tenant, uuid, "serviceId", "patientId", "screeningId", "modelDigest", suggestions, "createdAt"
+     from jsonb_to_recordset($1::jsonb) as card (tenant text, uuid text, "serviceId" text, "patientId" text, "screeningId" text,
+       "modelDigest" text, suggestions jsonb, "createdAt" timestamptz) on conflict do nothing`, [JSON.stringify(cards)])
 }
 
 function nameOf(tenant: string, uuid: string): string {

@@ -7,6 +7,7 @@ import { openTokenIdFiles } from './token-id-files.ts'
 export interface JtiStore {
   /** True the first time. Throws ERR_STORE when it cannot be remembered, and then nobody is let in. */
   use(tenant: string, issuer: string, jti: string, expiresAtMs: number): Promise<boolean>
+  close(): void
 }
 
 const SWEEP_EVERY = 500
@@ -24,7 +25,8 @@ export function openJtiStore(store: Store, clock: () => number = Date.now): JtiS
 function openOwnJtiStore(folder: string | undefined, clock: () => number): JtiStore {
   const files = openTokenIdFiles(folder)
   return {
-    use: (tenant, issuer, jti, expiresAtMs) => new Promise((resolve) => { resolve(files.use(digestOf(tenant, issuer, jti), expiresAtMs, clock())) })
+    use: (tenant, issuer, jti, expiresAtMs) => files.use(digestOf(tenant, issuer, jti), expiresAtMs, clock()),
+    close: files.close
   }
 }
 
@@ -44,7 +46,8 @@ function openSharedJtiStore(store: Store): JtiStore {
     async use(tenant, issuer, jti, expiresAtMs) {
       if (uses++ % SWEEP_EVERY === 0) await store.query('delete from jti where expires_at < now() - interval \'10 minutes\'')
       return keep({ digest: digestOf(tenant, issuer, jti), expiresAt: new Date(expiresAtMs).toISOString() })
-    }
+    },
+    close: () => undefined
   }
 }
 

@@ -1,10 +1,12 @@
-import { appendFileSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { ScreeningError } from '../../errors.ts'
+import { openAppendFile, type AppendFile } from './append-file.ts'
 
 export interface TokenIdFiles {
   /** True the first time. Throws ERR_STORE when it cannot be remembered, and then nobody is let in. */
-  use(digest: string, expiresAtMs: number, nowMs: number): boolean
+  use(digest: string, expiresAtMs: number, nowMs: number): Promise<boolean>
+  close(): void
 }
 
 const SPAN_MS = 20 * 60_000
@@ -13,11 +15,12 @@ const DIGEST = /^[0-9a-f]{64}$/
 
 /**
  * Used token ids, in spans of 20 minutes by the time their token expires: a span is forgotten as a whole once it is over, by
- * more than any clock tolerance. Each id is appended to its span's file before it counts as used, so that a process that is
- * killed finds it again. Without a folder, in memory alone. For one process; never two.
+ * more than any clock tolerance. Nobody is let in before the id is in its span's file, so that a process that is killed
+ * finds it again. Without a folder, in memory alone. For one process; never two.
  */
 export function openTokenIdFiles(folder: string | undefined): TokenIdFiles {
   const spans = new Map<number, Set<string>>()
+  const files = new Map<number, AppendFile>()
   if (folder !== undefined) for (const span of spansIn(folder)) spans.set(span, readSpan(fileOf(folder, span)))
   let newest = -Infinity
 
@@ -27,18 +30,37 @@ export function openTokenIdFiles(folder: string | undefined): TokenIdFiles {
     newest = current
     for (const span of [...spans.keys()].filter((one) => one < current - 1)) {
       spans.delete(span)
+      files.get(span)?.close()
+      files.delete(span)
       if (folder !== undefined) rmSync(fileOf(folder, span), { force: true })
     }
   }
 
+  function fileFor(span: number): AppendFile | undefined {
+    if (folder === undefined) return undefined
+    const file = files.get(span) ?? openAppendFile(fileOf(folder, span))
+    files.set(span, file)
+    return file
+  }
+
   return {
-    use(digest, expiresAtMs, nowMs) {
+    async use(digest, expiresAtMs, nowMs) {
       forgetBefore(Math.floor(nowMs / SPAN_MS))
-      if ([...spans.values()].some((used) => used.has(digest))) return false
+      for (const used of spans.values()) if (used.has(digest)) return false
       const span = Math.floor(expiresAtMs / SPAN_MS)
-      if (folder !== undefined) append(fileOf(folder, span), digest)
-      spans.set(span, (spans.get(span) ?? new Set()).add(digest))
+      const used = (spans.get(span) ?? new Set()).add(digest)
+      spans.set(span, used)
+      try {
+        await fileFor(span)?.append(digest)
+      } catch (cause) {
+        used.delete(digest)
+        throw new ScreeningError('ERR_STORE', 'Expected to remember a token id but its file cannot be written', { cause })
+      }
       return true
+    },
+    close() {
+      for (const file of files.values()) file.close()
+      files.clear()
     }
   }
 }
@@ -51,14 +73,6 @@ function spansIn(folder: string): readonly number[] {
 /** A line that a power cut left half-written is no id, and the next begins on a line of its own. */
 function readSpan(path: string): Set<string> {
   return new Set(readFileSync(path, 'latin1').split('\n').filter((line) => DIGEST.test(line)))
-}
-
-function append(path: string, digest: string): void {
-  try {
-    appendFileSync(path, `\n${digest}`, { mode: 0o600 })
-  } catch (cause) {
-    throw new ScreeningError('ERR_STORE', 'Expected to remember a token id but its file cannot be written', { cause })
-  }
 }
 
 function fileOf(folder: string, span: number): string {
