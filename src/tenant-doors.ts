@@ -9,7 +9,7 @@ import { fixedToken, openBackendTokens, type TokenSource } from './fhir/backend-
 import { readLaboratoryAndScores, readTreatmentStarts } from './fhir/clinical-context.ts'
 import { exportPatients, type ExportedPatients } from './fhir/bulk-export.ts'
 import { egressForTenant, type Egress } from './fhir/egress.ts'
-import { findHandPhotos, photosFromBundle, type HandPhoto } from './fhir/photo-sources.ts'
+import { findHandPhotos, photosFromBundle, type HandPhoto, type Whose } from './fhir/photo-sources.ts'
 import { unwritable } from './fhir/record-writer.ts'
 import { writePhoto } from './fhir/photo-writer.ts'
 import { clinicianResources, previewOf } from './fhir/resources/clinician-resources.ts'
@@ -92,7 +92,7 @@ export function openTenantDoors(config: Config, now: () => number = Date.now, ha
       const tokens = token ? fixedToken(token) : tenant.backend ? doorOf(tenant).backend : undefined
       const session = tokens && openFhirSession({ tenant, egress: doorOf(tenant).egress, tokens, signal: AbortSignal.timeout(HOOK_READ_MS) })
       const [photos, conditions] = await Promise.all([
-        hookPhotos(request.prefetch['photos'], patientId, session, () => handedOver(tenant.id, patientId)),
+        hookPhotos(request.prefetch['photos'], { patientId, fhirBase: tenant.fhirBase }, session, () => handedOver(tenant.id, patientId)),
         needs.conditions ? hookConditions(request.prefetch['conditions'], patientId, session) : undefined
       ])
       return {
@@ -177,13 +177,13 @@ function reviewInput(session: AppSession, screening: Screening, { decisions, act
 const HOOK_READ_MS = 400
 
 async function hookPhotos(
-  prefetched: unknown, patientId: string, session: FhirSession | undefined, handedOver: () => Promise<readonly string[]>
+  prefetched: unknown, whose: Whose, session: FhirSession | undefined, handedOver: () => Promise<readonly string[]>
 ): Promise<readonly HandPhoto[] | undefined> {
   const bundle = bundleOf(prefetched)
-  const found = bundle && photosFromBundle(prefetched, patientId)
+  const found = bundle && photosFromBundle(prefetched, whose)
   // Newest first: a first page shows the newest, and that is all a hook needs. An empty Media list may hide photos kept as documents.
   if (found && found.length > 0) return found
-  const read = session && await findHandPhotos(session, patientId, await handedOver()).catch(nothingToRead)
+  const read = session && await findHandPhotos(session, whose.patientId, await handedOver()).catch(nothingToRead)
   return read ?? (bundle?.complete ? found : undefined)
 }
 

@@ -6,8 +6,9 @@ import type { FhirSession } from '../fhir/session.ts'
 import { openErrands, type Errand } from './errands.ts'
 import { patientsOn, plusDays, previsit, type WorklistRow } from './previsit.ts'
 import { changedPhoto, photosChangedSince, type ChangedPhoto } from './poll-photos.ts'
+import { openResultStore } from './result-store.ts'
 import { eraseMadeBefore } from './retention.ts'
-import type { ScreeningService } from './screening.ts'
+import type { PhotoReference, ScreeningService } from './screening.ts'
 import type { Store } from './store/open-store.ts'
 import { dayOf } from './visits.ts'
 
@@ -51,6 +52,7 @@ const OVERLAP_MS = 5 * 60_000
 export function openErrandRunner(deps: ErrandDeps): ErrandRunner {
   const { store, tenants, log, now = () => new Date(), tickMs = 5_000, leaseMs } = deps
   const errands = openErrands(store, leaseMs === undefined ? {} : { leaseMs })
+  const results = openResultStore(store)
   const byId = new Map(tenants.map((tenant) => [tenant.id, tenant]))
   const planned = new Set<string>()
   let workers: readonly Promise<void>[] = []
@@ -105,20 +107,15 @@ export function openErrandRunner(deps: ErrandDeps): ErrandRunner {
     if (tenant.retentionDays !== undefined) await eraseMadeBefore(store, tenant.id, daysBefore(now(), tenant.retentionDays))
   }
 
-  /** The record says whose the photo is. One that is gone may have left results behind. */
+  /** The record says whose the photo is. One that is gone, or was moved to another patient, may have left results behind. */
   async function look(reference: string, { tenant, session }: Task): Promise<void> {
     const [type = '', id = ''] = reference.split('/')
-    const photo = await session.read(type as 'Media', id).then(changedPhoto, (error: unknown) => {
+    const photo = await session.read(type as 'Media', id).then((one) => changedPhoto(session, one), (error: unknown) => {
       if (!isScreeningError(error) || error.code !== 'ERR_NOT_FOUND') throw error
     })
-    for (const patientId of photo ? [photo.patientId] : await patientsWith(tenant.id, type, id))
+    const before = await results.patientsOf(tenant.id, [{ resourceType: type as 'Media', id }])
+    for (const patientId of new Set([...photo ? [photo.patientId] : [], ...before]))
       await deps.screenings.request(tenant.id, patientId, 'notification')
-  }
-
-  async function patientsWith(tenant: string, resourceType: string, id: string): Promise<readonly string[]> {
-    const rows = await store.query<{ patient_id: string }>(
-      "select distinct patient_id from screening where tenant = $1 and data -> 'photos' @> $2::jsonb", [tenant, JSON.stringify([{ resourceType, id }])])
-    return rows.map((row) => row.patient_id)
   }
 
   async function poll({ tenant, session }: Task): Promise<void> {
@@ -131,7 +128,8 @@ export function openErrandRunner(deps: ErrandDeps): ErrandRunner {
     if (!found) return lookAtWhoComes({ tenant, session })
     const fresh: ChangedPhoto[] = []
     for (const photo of found) if (!await isHeard(tenant.id, photo)) fresh.push(photo)
-    for (const patientId of new Set(fresh.map((photo) => photo.patientId))) await deps.screenings.request(tenant.id, patientId, 'notification')
+    const before = await results.patientsOf(tenant.id, fresh.map(({ reference }) => photoReference(reference)))
+    for (const patientId of new Set([...fresh.map((photo) => photo.patientId), ...before])) await deps.screenings.request(tenant.id, patientId, 'notification')
     // After the requests: what is asked for twice is done once, what is forgotten is never done.
     for (const { reference, version } of fresh)
       await store.query("insert into heard_event (tenant, source, event) values ($1, 'poll', $2) on conflict do nothing", [tenant.id, `${reference} ${version}`])
@@ -212,6 +210,11 @@ export function dueBy({ timeZone, previsit: nightly, pollMinutes }: TenantConfig
     ...(pollMinutes === undefined ? [] : ['poll']),
     ...(nightly && time >= nightly.at ? [`previsit ${plusDays(today, nightly.daysAhead)}`] : [])
   ]
+}
+
+function photoReference(reference: string): PhotoReference {
+  const [resourceType, id = ''] = reference.split('/')
+  return { resourceType: resourceType as PhotoReference['resourceType'], id }
 }
 
 function daysBefore(time: Date, days: number): Date {

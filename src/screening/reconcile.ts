@@ -1,6 +1,7 @@
 import type { FhirResource } from 'fhir/r4.js'
 import type { TenantConfig } from '../config.ts'
 import { isScreeningError } from '../errors.ts'
+import { isOf } from '../fhir/references.ts'
 import type { FhirSession } from '../fhir/session.ts'
 import type { Row, Store } from './store/open-store.ts'
 
@@ -36,7 +37,7 @@ export async function reconcile({ store, sessionFor, tenant }: {
       continue
     }
     try {
-      const what = difference(await session.read(type as FhirResource['resourceType'], id), patientId)
+      const what = difference(session, await session.read(type as FhirResource['resourceType'], id), patientId)
       if (what) changed.push({ reference, what })
     } catch (error) {
       if (!isScreeningError(error) || error.code !== 'ERR_NOT_FOUND') throw error
@@ -46,9 +47,9 @@ export async function reconcile({ store, sessionFor, tenant }: {
   return { checked: rows.length - unreadable, unreadable, missing, changed }
 }
 
-function difference(resource: FhirResource, patientId: string): string | undefined {
+function difference({ tenant }: FhirSession, resource: FhirResource, patientId: string): string | undefined {
   const subject = 'subject' in resource ? (resource.subject as { reference?: string } | undefined)?.reference : undefined
-  if (subject !== undefined && !subject.endsWith(`Patient/${patientId}`)) return 'another patient'
+  if (subject !== undefined && !isOf(tenant, subject, patientId)) return 'another patient'
   const { status } = resource as { status?: unknown }
   return status === 'entered-in-error' || status === 'cancelled' ? `status ${status}` : undefined
 }

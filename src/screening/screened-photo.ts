@@ -6,7 +6,7 @@ import type { ScreenedPhoto } from './screening.ts'
 /** The photo again, by the reference that was screened; it must still be this patient's. */
 export async function readScreenedPhoto(session: FhirSession, patientId: string, { resourceType, id }: ScreenedPhoto): Promise<Uint8Array> {
   const resource = await session.read(resourceType, id)
-  const [photo] = photosFromBundle({ entry: [{ resource }] }, patientId)
+  const [photo] = photosFromBundle({ entry: [{ resource }] }, { patientId, fhirBase: session.tenant.fhirBase })
   if (!photo) throw new ScreeningError('ERR_PHOTO_UNREACHABLE', 'Expected the photo that was read, of this patient; it has been withdrawn or moved')
   return readPhotoBytes(session, photo)
 }
