@@ -59,6 +59,14 @@ export function openResultStore(store: Store) {
       return row && screeningOf(row)
     },
 
+    /** The result that speaks for a day, whatever it was made of. */
+    async ofDay(tenant: string, patientId: string, day: string): Promise<Screening | undefined> {
+      const [row] = await store.query<ScreeningRow>(
+        `select ${COLUMNS} from screening where tenant = $1 and patient_id = $2 and day = $3 and ${SPEAKS} order by completed_at desc limit 1`,
+        [tenant, patientId, day])
+      return row && screeningOf(row)
+    },
+
     /** Stored before anything is written; the first result of a photo set stays. It replaces the day's earlier one. */
     async save(result: Result, { day, photoSet }: ResultPlace, state: 'inferred' | 'done', guard: Guard): Promise<Screening> {
       return store.transaction(async (queries) => {

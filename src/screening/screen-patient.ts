@@ -14,6 +14,7 @@ import type { Guard, ResultPlace, ResultStore } from './result-store.ts'
 import { retireResults } from './retire-results.ts'
 import type { Lease } from './lease.ts'
 import { screeningInput, writtenIds } from './screening-input.ts'
+import { isOlderModel } from './model-order.ts'
 import type { PhotoReference, Screening } from './screening.ts'
 import { screeningId, visitKey, visitsOf, type Visit } from './visits.ts'
 
@@ -93,6 +94,8 @@ async function screenVisit(work: Work, visit: Visit): Promise<Screening> {
   const place: ResultPlace = { day: visit.day, photoSet: visitKey(visit, engine.model, calibration) }
   const known = await results.find(job.tenant, job.patientId, place)
   if (known) return known
+  const standing = await results.ofDay(job.tenant, job.patientId, visit.day)
+  if (standing && isOlderModel(engine.model, standing.model) && restsOn(standing, visit)) return ofNewerModel(standing)
 
   const { photos, findings } = await readVisit(visit, {
     ...work, calibration, lastTry: job.attempts >= MAX_ATTEMPTS, progress: () => progress(work),
@@ -111,6 +114,21 @@ async function screenVisit(work: Work, visit: Visit): Promise<Screening> {
   await work.failpoint('stored')
   await record(work, 'screen', `Screening/${id}`)
   return screening
+}
+
+/**
+ * While a new version is rolled out, workers with the model before it are still at work: what the newer one said stays (I7). Only a
+ * worker that has that model can go on writing it.
+ */
+function ofNewerModel(standing: Screening): Screening {
+  if (standing.state === 'done') return standing
+  throw new ScreeningError('ERR_NOT_READY', `Expected model ${standing.model.version}, which began this screening, but this worker has an older one`)
+}
+
+/** The day has no photo that the result was not read from, and none that changed. */
+function restsOn({ photos, photoTime }: Screening, visit: Visit): boolean {
+  const there = new Set(visit.photos.map((photo) => `${referenceOf(photo)} ${photo.versionId ?? ''}`))
+  return photos.every((photo) => there.has(`${referenceOf(photo)} ${photo.versionId ?? ''}`)) && timeOf(visit) === photoTime
 }
 
 /** Our own preliminary results, only where the site decided so and calibrated the model for its photos. */

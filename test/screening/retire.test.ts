@@ -83,6 +83,21 @@ test('another model reads the photos again, and what the one before it said is c
   await later.close()
 })
 
+test('a worker that still has the older model leaves standing what the newer one said (I7)', async () => {
+  house = await openWitnessHouse(store, { engine: openByteEngine('d2', '1.10.0') })
+  house.addPhoto('pat-1', 'left hand')
+  await house.screen('pat-1')
+  const before = house.live('Observation')
+  const older = await openWitnessHouse(store, { witness: house.witness, engine: openByteEngine('d1', '1.9.0') })
+  const { latest } = await older.screen('pat-1')
+  expect(latest?.model.version).toBe('1.10.0')
+  expect(older.live('Observation')).toEqual(before)
+  // A photo that the newer one has not seen is read all the same.
+  older.addPhoto('pat-1', 'left hand, later', { createdDateTime: '2026-11-20T09:00:00Z' })
+  expect((await older.screen('pat-1')).latest?.model.version).toBe('1.9.0')
+  await older.close()
+})
+
 test('a photo that is moved to the right patient: the wrong one’s results are entered in error, the right one gets results of their own', async () => {
   house = await openWitnessHouse(store, { witness: { profile: 'patient-search' } })
   const id = house.addPhoto('pat-1', 'left hand')
