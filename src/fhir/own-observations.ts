@@ -18,6 +18,14 @@ export async function ownObservations(session: FhirSession, patientId: string, i
 export async function findOwn<T extends ResultType>(
   session: FhirSession, type: T, patientId: string, ids: readonly string[], { system, since }: { readonly system: string; readonly since?: string }
 ): Promise<ReadonlyMap<string, Result<T>>> {
+  const found = await findAllOwn(session, type, patientId, ids, { system, ...(since ? { since } : {}) })
+  return new Map([...found].flatMap(([id, [one]]) => one ? [[id, one] as const] : []))
+}
+
+/** The same, all of them where one identifier is there more than once; oldest first, as far as the server dates them. */
+export async function findAllOwn<T extends ResultType>(
+  session: FhirSession, type: T, patientId: string, ids: readonly string[], { system, since }: { readonly system: string; readonly since?: string }
+): Promise<ReadonlyMap<string, readonly Result<T>[]>> {
   const capabilities = await session.capabilities()
   const may = (name: string) => capabilities.canSearch(type, name)
   if (ids.length === 0 || (!may('identifier') && !may('patient'))) return new Map()
@@ -26,10 +34,14 @@ export async function findOwn<T extends ResultType>(
     : [{ patient: patientId, ...(may('date') && since ? { date: `ge${since}` } : {}) }]
   const found: Result<T>[] = []
   for (const query of queries) found.push(...await session.search(type, query) as unknown as Result<T>[])
-  return new Map(found.filter(({ subject }) => isOf(session.tenant, subject?.reference, patientId)).flatMap((one) => {
-    const value = one.identifier?.find((identifier) => identifier.system === system)?.value
-    return value && ids.includes(value) && one.status !== 'entered-in-error' ? [[value, one] as const] : []
-  }))
+  const idOf = (one: Result<T>) => one.identifier?.find((identifier) => identifier.system === system)?.value ?? ''
+  const mine = found.filter((one) => isOf(session.tenant, one.subject?.reference, patientId) && ids.includes(idOf(one)) && one.status !== 'entered-in-error')
+  return Map.groupBy([...new Map(mine.map((one) => [one.id, one])).values()].sort(olderFirst), idOf)
+}
+
+function olderFirst(one: Observation | DiagnosticReport, other: Observation | DiagnosticReport): number {
+  const [a = '', b = ''] = [one.meta?.lastUpdated, other.meta?.lastUpdated]
+  return a.localeCompare(b) || (one.id ?? '').localeCompare(other.id ?? '')
 }
 
 export function chunks<T>(values: readonly T[], size: number): T[][] {

@@ -1,9 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
+import type { Audit } from '../audit.ts'
 import type { TenantConfig } from '../config.ts'
 import { isScreeningError, ScreeningError, type ErrorCode } from '../errors.ts'
 import type { FhirSession } from '../fhir/session.ts'
-import { openErrands, type Errand } from './errands.ts'
+import { findDoubles, retireDoubles } from './doubles.ts'
+import { openErrands, type Errand, type Lane } from './errands.ts'
 import { patientsOn, plusDays, previsit, type WorklistRow } from './previsit.ts'
 import { changedPhoto, photosChangedSince, type ChangedPhoto } from './poll-photos.ts'
 import { openResultStore } from './result-store.ts'
@@ -20,6 +22,7 @@ export interface ErrandDeps {
   keepWorklist?(tenant: TenantConfig, date: string, rows: readonly WorklistRow[]): void
   readonly sessionFor: (tenant: TenantConfig) => FhirSession
   readonly log: Logger
+  readonly audit?: Audit
   readonly now?: () => Date
   /** How often an idle runner looks for errands of other processes. */
   readonly tickMs?: number
@@ -30,7 +33,7 @@ export interface ErrandRunner {
   start(): void
   stop(): Promise<void>
   /** Does one errand that is due; false when there was none. */
-  runOnce(lane?: 'short' | 'long'): Promise<boolean>
+  runOnce(lane?: Lane): Promise<boolean>
   /** Something was asked for in this process. */
   wake(): void
 }
@@ -59,7 +62,7 @@ export function openErrandRunner(deps: ErrandDeps): ErrandRunner {
   let stopped = new AbortController()
   let wake = () => undefined as void
 
-  async function runOnce(lane: 'short' | 'long' = 'short'): Promise<boolean> {
+  async function runOnce(lane: Lane = 'short'): Promise<boolean> {
     await plan()
     const errand = await errands.take([...byId.keys()], lane)
     const tenant = errand && byId.get(errand.tenant)
@@ -67,7 +70,8 @@ export function openErrandRunner(deps: ErrandDeps): ErrandRunner {
     const heartbeat = setInterval(() => void errands.hold(errand).catch(() => undefined), (leaseMs ?? 60_000) / 4)
     try {
       await run(errand.what, { tenant, session: deps.sessionFor(tenant), signal: stopped.signal })
-      await errands.done(errand, again(errand, tenant))
+      if (kindOf(errand) === 'sweep') await errands.over(errand)
+      else await errands.done(errand, again(errand, tenant))
       log.info({ tenant: tenant.id, errand: kindOf(errand) }, 'errand done')
     } catch (error) {
       if (!stopped.signal.aborted) await putOff(errand, tenant, error)
@@ -94,12 +98,26 @@ export function openErrandRunner(deps: ErrandDeps): ErrandRunner {
     if (kind === 'poll') return poll(task)
     if (kind === 'previsit') return makeWorklist(argument, task)
     if (kind === 'upkeep') return upkeep(task)
+    if (kind === 'sweep') return sweep(argument, task)
     throw new Error(`Expected an errand we know but received "${kind}"`)
   }
 
   async function makeWorklist(date: string, { tenant, signal }: Task): Promise<void> {
     const rows = await previsit({ service: deps.screenings, sessionFor: deps.sessionFor, tenant, date, signal })
     deps.keepWorklist?.(tenant, date, rows)
+  }
+
+  /** Each result once in the record. Where we choose the ids ourselves it cannot be otherwise. */
+  async function sweep(id: string, { tenant, session }: Task): Promise<void> {
+    const screening = await results.speaking(tenant.id, id)
+    if (!screening || (await session.capabilities()).updateCreate('Observation')) return
+    const doubles = await findDoubles(session, results, screening)
+    if (doubles.length === 0) return
+    const gone = tenant.mode === 'assist' && tenant.write === 'preliminary'
+      ? await retireDoubles(session, screening.patientId, doubles, () => Promise.resolve()) : []
+    log.error({ tenant: tenant.id, screening: id, doubled: doubles.length, enteredInError: gone.length }, 'results lay in the record twice')
+    for (const entity of gone)
+      await deps.audit?.record({ tenant: tenant.id, action: 'retire', actor: 'system', patientId: screening.patientId, entity, outcome: 'success' })
   }
 
   async function upkeep({ tenant }: Task): Promise<void> {
@@ -168,7 +186,7 @@ export function openErrandRunner(deps: ErrandDeps): ErrandRunner {
     else log.warn(fields, 'errand put off')
   }
 
-  async function work(lane: 'short' | 'long'): Promise<void> {
+  async function work(lane: Lane): Promise<void> {
     const { signal } = stopped
     while (!signal.aborted) {
       const worked = await runOnce(lane).catch((error: unknown) => {
@@ -188,7 +206,7 @@ export function openErrandRunner(deps: ErrandDeps): ErrandRunner {
     start() {
       if (workers.length > 0) return
       stopped = new AbortController()
-      workers = [work('short'), work('long')]
+      workers = [work('short'), work('long'), work('sweep')]
     },
     async stop() {
       stopped.abort(new ScreeningError('ERR_LEASE_LOST', 'Expected time to end but the process stops'))

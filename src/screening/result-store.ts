@@ -3,6 +3,7 @@ import type { RetiredStatus } from '../fhir/retire.ts'
 import type { PhotoAssessment } from '../joints/finding.ts'
 import { newestResults } from './newest-results.ts'
 import type { PatientOfTenant, PhotoReference, Screening } from './screening.ts'
+import { askLater } from './errands.ts'
 import { writtenIds } from './screening-input.ts'
 import { screeningOf, SPEAKS, type Result, type ScreeningRow } from './stored-screening.ts'
 import { inBatches } from './store/in-batches.ts'
@@ -21,6 +22,8 @@ export type Guard = (queries: Queries) => Promise<void>
 export type ResultStore = ReturnType<typeof openResultStore>
 
 const COLUMNS = 'state, data, written'
+/** When what was written is looked at again for doubles (specs/reliability.md section 3.7). */
+const SWEEPS = [60_000, 3_600_000]
 
 /** Screenings, readings of single photos, and the ledger of what was written to the record. Tenants never meet. */
 export function openResultStore(store: Store) {
@@ -35,6 +38,12 @@ export function openResultStore(store: Store) {
         `select ${COLUMNS} from screening where tenant = $1 and patient_id = $2 and ${SPEAKS}
          order by photo_time desc, completed_at desc limit 200`, [tenant, patientId])
       return rows.map(screeningOf)
+    },
+
+    /** One that still speaks. */
+    async speaking(tenant: string, id: string): Promise<Screening | undefined> {
+      const [row] = await store.query<ScreeningRow>(`select ${COLUMNS} from screening where tenant = $1 and id = $2 and ${SPEAKS}`, [tenant, id])
+      return row && screeningOf(row)
     },
 
     /** Patients with a result that was not withdrawn. */
@@ -123,6 +132,7 @@ export function openResultStore(store: Store) {
              and ((superseded and day = (select day from screening where tenant = $1 and id = $3)) or (state = 'writing' and photo_time <= $4))
            returning ${COLUMNS}`, [tenant, patientId, id, photoTime])
         const kept = new Set(writtenIds(screening))
+        for (const [round, delayMs] of SWEEPS.entries()) await askLater(queries, tenant, `sweep ${id} ${round + 1}`, delayMs)
         await toRetire(queries, screening, replaced.flatMap((row) => writtenIds(row.data)).filter((one) => !kept.has(one)), 'cancelled')
       })
     },
@@ -135,6 +145,14 @@ export function openResultStore(store: Store) {
           `update screening set state = 'refused', withdrawn_code = $3 where tenant = $1 and id = $2 returning ${COLUMNS}`, [tenant, id, code])
         // Without consent nothing is touched any more; what lies in the record is the record's.
         if (row && code !== 'ERR_FORBIDDEN') await toRetire(queries, row.data, writtenIds(row.data), 'entered-in-error')
+      })
+    },
+
+    /** Part of it was seen to be gone from the record: the next worker writes that again. */
+    async reopen({ tenant, id }: Screening, identifiers: readonly string[]): Promise<void> {
+      await store.transaction(async ({ query }) => {
+        await query('delete from ledger where tenant = $1 and identifier = any($2::text[])', [tenant, identifiers])
+        await query("update screening set state = 'inferred' where tenant = $1 and id = $2 and state = 'done'", [tenant, id])
       })
     },
 
@@ -153,6 +171,11 @@ export function openResultStore(store: Store) {
     /** A fact, like the ledger's: kept even if the lease was lost meanwhile. */
     async retired(tenant: string, identifier: string, outcome: string): Promise<void> {
       await store.query('update retirement set outcome = $3 where tenant = $1 and identifier = $2', [tenant, identifier, outcome])
+    },
+
+    /** What the record refused to change is tried once more. */
+    async retireAgain(tenant: string): Promise<void> {
+      await store.query("update retirement set outcome = null where tenant = $1 and outcome = 'no-updates'", [tenant])
     },
 
     /** Patients with results, not withdrawn, that were read from one of these photos. */

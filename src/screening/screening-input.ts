@@ -47,6 +47,11 @@ export function writtenIds(screening: Pick<Screening, 'tenant' | 'patientId' | '
   return [ids.report, ids.count, ...LATERALITIES.flatMap((side) => HAND_JOINTS.map((joint) => ids.joint(photoOf(side), side, joint)))]
 }
 
+/** Under which id its Provenance is in our ledger; R4 Provenance carries no identifier. */
+export function provenanceId(screening: Pick<Screening, 'tenant' | 'patientId' | 'photos' | 'edition' | 'model'>): string {
+  return resultIds(screening, screeningSources(screening).photos, screening.model).provenance
+}
+
 /** The photo whose hand speaks for a side (visitFindings' rule), with that hand. */
 export function photoThatSpeaks(photos: readonly ScreenedPhoto[], side: Laterality): { photo: ScreenedPhoto; hand: HandAssessment } | undefined {
   const hands = photos.flatMap((photo) => photo.assessment.hands.filter((hand) => hand.side === side).map((hand) => ({ photo, hand })))
