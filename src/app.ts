@@ -143,7 +143,7 @@ function openParts(config: Config, store: Store, opened: InferenceEngine, log: L
   return {
     store, engine, log, doors, calibrations, audit, screenings,
     errands: openErrandRunner({
-      store, tenants: config.tenants, screenings, sessionFor: doors.backendSession, log,
+      store, tenants: config.tenants, screenings, sessionFor: doors.backendSession, log, audit,
       keepWorklist(tenant, date, rows) {
         if (tenant.previsit?.out) writeWorklist(join(tenant.previsit.out, date), { tenant, date, rows, madeAt: new Date().toISOString() })
       }

@@ -9,7 +9,7 @@ import { fixedToken, openBackendTokens, type TokenSource } from './fhir/backend-
 import { readLaboratoryAndScores, readTreatmentStarts } from './fhir/clinical-context.ts'
 import { exportPatients, type ExportedPatients } from './fhir/bulk-export.ts'
 import { egressForTenant, type Egress } from './fhir/egress.ts'
-import { findHandPhotos, photosFromBundle, type HandPhoto } from './fhir/photo-sources.ts'
+import { findHandPhotos, photosFromBundle, type HandPhoto, type Whose } from './fhir/photo-sources.ts'
 import { unwritable } from './fhir/record-writer.ts'
 import { writePhoto } from './fhir/photo-writer.ts'
 import { previewOf } from './fhir/resources/clinician-resources.ts'
@@ -94,7 +94,7 @@ export function openTenantDoors(config: Config, now: () => number = Date.now, ha
       // Opened by the first who needs to read: a hook that brought all it needs asks the EHR nothing.
       const session = openedOnce(() => tokens && openFhirSession({ tenant, egress: doorOf(tenant).egress, tokens, signal: AbortSignal.timeout(HOOK_READ_MS) }))
       const [photos, conditions] = await Promise.all([
-        hookPhotos(request.prefetch['photos'], patientId, session, () => handedOver(tenant.id, patientId)),
+        hookPhotos(request.prefetch['photos'], { patientId, fhirBase: tenant.fhirBase }, session, () => handedOver(tenant.id, patientId)),
         needs.conditions ? hookConditions(request.prefetch['conditions'], patientId, session) : undefined
       ])
       return {
@@ -235,14 +235,14 @@ function openedOnce(open: OpenedSession): OpenedSession {
 }
 
 async function hookPhotos(
-  prefetched: unknown, patientId: string, session: OpenedSession, handedOver: () => Promise<readonly string[]>
+  prefetched: unknown, whose: Whose, session: OpenedSession, handedOver: () => Promise<readonly string[]>
 ): Promise<readonly HandPhoto[] | undefined> {
   const bundle = bundleOf(prefetched)
-  const found = bundle && photosFromBundle(prefetched, patientId)
+  const found = bundle && photosFromBundle(prefetched, whose)
   // Newest first: a first page shows the newest, and that is all a hook needs. An empty Media list may hide photos kept as documents.
   if (found && found.length > 0) return found
   const opened = session()
-  const read = opened && await findHandPhotos(opened, patientId, await handedOver()).catch(nothingToRead)
+  const read = opened && await findHandPhotos(opened, whose.patientId, await handedOver()).catch(nothingToRead)
   return read ?? (bundle?.complete ? found : undefined)
 }
 

@@ -61,11 +61,17 @@ export function addScreeningCommands(program: Command, open: Open): void {
       print({ tenant: tenant.id, date, rows: rows.map(({ name: _kept, ...row }) => row) })
     }))
 
-  program.command('reconcile').description('compare what was written with what the record holds, and report differences')
+  program.command('reconcile').description('compare what was written with what the record holds, and report differences, or mend them')
     .option('--tenant <id>', 'the EHR, when several are configured')
-    .action((options: TenantOption) => withTools(open, async (tools) => {
+    .option('--mend', 'also write again what is missing, and take back what is there twice or no longer true')
+    .action((options: TenantOption & { mend?: boolean }) => withTools(open, async (tools) => {
       const tenant = tenantOf(tools.config, options.tenant)
-      const report = await reconcile({ store: tools.store, sessionFor: tools.sessionFor, tenant })
+      if (options.mend && (tenant.mode !== 'assist' || tenant.write !== 'preliminary'))
+        throw new ScreeningError('ERR_USAGE', `Expected --mend for a tenant with mode "assist" and write "preliminary" but "${tenant.id}" has "${tenant.mode}" and "${tenant.write}"`)
+      if (options.mend) tools.screenings.start()
+      const report = await reconcile({
+        store: tools.store, sessionFor: tools.sessionFor, tenant, ...(options.mend ? { mend: { screenings: tools.screenings, audit: tools.audit } } : {})
+      })
       print({ tenant: tenant.id, ...report })
     }))
 

@@ -4,7 +4,7 @@ import { ScreeningError } from '../errors.ts'
 import type { ActivityIndex } from '../joints/activity-scores.ts'
 import { inScoreUnit, type LaboratoryValue } from '../joints/laboratory.ts'
 import { dmardIn, term, termFor, termsFor } from './codes.ts'
-import { isOf } from './photo-sources.ts'
+import { isOf } from './references.ts'
 import type { FhirSession } from './session.ts'
 
 export interface TreatmentStart {
@@ -37,7 +37,7 @@ export async function readTreatmentStarts(session: FhirSession, patientId: strin
   const found = await session.search('MedicationRequest', await ofPatient(session, 'MedicationRequest', patientId))
   const starts = new Map<string, string>()
   for (const request of found) {
-    const name = isTreatment(request, patientId) ? dmardIn(medicationOf(request)) : undefined
+    const name = isTreatment(session, request, patientId) ? dmardIn(medicationOf(request)) : undefined
     const started = name === undefined ? undefined : startOf(request)
     if (name === undefined || started === undefined) continue
     const before = starts.get(name)
@@ -53,7 +53,7 @@ export async function readLaboratoryAndScores(
   const codes = [...Object.values(LABORATORY).flat(), ...Object.values(SCORES)]
   const byCode = (await session.capabilities()).canSearch('Observation', 'code')
   const found = await session.search('Observation', { ...(await ofPatient(session, 'Observation', patientId)), ...(byCode ? { code: codes.join(',') } : {}) }, byCode ? {} : { maxPages: PAGES_WITHOUT_CODE })
-  const final = found.filter((one) => FINAL.includes(one.status) && isOf(one.subject?.reference, patientId))
+  const final = found.filter((one) => FINAL.includes(one.status) && isOf(session.tenant, one.subject?.reference, patientId))
   const [crpMgPerL, esrMmPerH] = [newest('crpMgPerL', final), newest('esrMmPerH', final)]
   return { laboratory: { ...(crpMgPerL ? { crpMgPerL } : {}), ...(esrMmPerH ? { esrMmPerH } : {}) }, scores: signedScores(final) }
 }
@@ -65,8 +65,8 @@ async function ofPatient(session: FhirSession, type: 'MedicationRequest' | 'Obse
   throw new ScreeningError('ERR_EHR_REFUSED', `Expected a server that searches ${type} by patient but its /metadata lists no such search`)
 }
 
-function isTreatment({ status, intent, doNotPerform, subject }: MedicationRequest, patientId: string): boolean {
-  return TAKEN.includes(status) && ORDERED.includes(intent) && doNotPerform !== true && isOf(subject.reference, patientId)
+function isTreatment({ tenant }: FhirSession, { status, intent, doNotPerform, subject }: MedicationRequest, patientId: string): boolean {
+  return TAKEN.includes(status) && ORDERED.includes(intent) && doNotPerform !== true && isOf(tenant, subject.reference, patientId)
 }
 
 /** A medication that is only referred to is known by its display, or by the contained resource. */

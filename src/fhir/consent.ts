@@ -12,7 +12,7 @@ const OURS = ['Media', 'DocumentReference', 'Binary', 'DiagnosticReport', 'Obser
  * which of them would let software read a photo is not ours to guess. Throws ERR_EHR_*.
  */
 export async function isConsented(session: FhirSession, patientId: string, now: Date): Promise<boolean> {
-  if (!mayRead(session.tenant.backend?.scope) || !(await session.capabilities()).canSearch('Consent', 'patient')) return true
+  if (!isGranted(session.tenant.backend?.scope, 'Consent', 's') || !(await session.capabilities()).canSearch('Consent', 'patient')) return true
   try {
     const consents = await session.search('Consent', { patient: patientId })
     return !consents.some((one) => denies(one, now))
@@ -23,9 +23,12 @@ export async function isConsented(session: FhirSession, patientId: string, now: 
   }
 }
 
-/** SMART 1 and 2: `system/Consent.read`, `system/Consent.rs`, `system/*.rs`. */
-function mayRead(scope: string | undefined): boolean {
-  return scope?.split(/\s+/).some((one) => /^system\/(Consent|\*)\.(read|\*|c?r?u?d?s)$/.test(one)) ?? false
+/** What the registration may read (r) or search (s), in SMART 1 and 2: `system/Consent.read`, `system/Consent.rs`, `system/*.rs`. */
+export function isGranted(scope: string | undefined, type: 'Consent' | 'Patient', how: 'r' | 's'): boolean {
+  return scope?.split(/\s+/).some((one) => {
+    const [, of, may = ''] = /^system\/([A-Za-z]+|\*)\.(read|\*|[cruds]+)$/.exec(one) ?? []
+    return (of === type || of === '*') && (may === 'read' || may === '*' || may.includes(how))
+  }) ?? false
 }
 
 function denies({ status, provision }: Consent, now: Date): boolean {

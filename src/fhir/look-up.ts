@@ -1,7 +1,8 @@
 import type { FhirResource } from 'fhir/r4.js'
 import { isScreeningError } from '../errors.ts'
 import { aiTerm } from './codes.ts'
-import { isOf } from './photo-sources.ts'
+import { chunks, TOKENS } from './own-observations.ts'
+import { isOf } from './references.ts'
 import { identifierOf } from './resources/screening-bundle.ts'
 import type { ScreeningResource } from './resources/screening-resources.ts'
 import { identifierKey, ourId, wrongPatient, type Found, type Writer } from './write-state.ts'
@@ -18,7 +19,7 @@ export async function look(writer: Writer, looked: readonly ScreeningResource[])
       for (const one of await asked(writer, type, parameters, [...ours.values()])) {
         const match = (one.identifier ?? []).map((identifier) => ours.get(identifierKey(identifier))).find(Boolean)
         if (!match) continue
-        refuseOther(one, writer.resources.patientId)
+        refuseOther(writer, one)
         found.push(foundAs(match, one))
       }
     }
@@ -41,11 +42,13 @@ export async function look(writer: Writer, looked: readonly ScreeningResource[])
 
 export function foundAs(ours: ScreeningResource, there: FhirResource): Found {
   const refersTo = new Set([...JSON.stringify(there).matchAll(/"reference":"([^"]+)"/g)].map(([, reference]) => reference ?? ''))
-  return { id: ourId(ours), reference: `${there.resourceType}/${there.id}`, refersTo }
+  const { versionId } = there.meta ?? {}
+  const status = 'status' in there && typeof there.status === 'string' ? there.status : undefined
+  return {
+    id: ourId(ours), reference: `${there.resourceType}/${there.id}`, refersTo,
+    ...(versionId ? { version: versionId } : {}), ...(status === undefined ? {} : { status })
+  }
 }
-
-/** Identifiers in one search: some servers take no query of more than 2,048 characters. */
-const TOKENS = 12
 
 /** A server may refuse a search that it does not rule out: then it cannot be asked. */
 async function asked<T extends 'Device' | 'Observation' | 'DiagnosticReport'>(
@@ -79,17 +82,13 @@ function searches(
   }]
 }
 
-function refuseOther(found: FhirResource, patientId: string): void {
+export function refuseOther({ session, resources }: Writer, found: FhirResource): void {
   if (found.resourceType !== 'Observation' && found.resourceType !== 'DiagnosticReport') return
-  if (!isOf(found.subject?.reference, patientId))
+  if (!isOf(session.tenant, found.subject?.reference, resources.patientId))
     throw wrongPatient('our earlier result to be about this patient')
 }
 
 function dayBefore(day: string): string {
   const time = Date.parse(day)
   return Number.isNaN(time) ? day : new Date(time - 86_400_000).toISOString().slice(0, 10)
-}
-
-function chunks<T>(values: readonly T[], size: number): T[][] {
-  return Array.from({ length: Math.ceil(values.length / size) }, (_, index) => values.slice(index * size, (index + 1) * size))
 }

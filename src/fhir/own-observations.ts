@@ -1,17 +1,49 @@
-import type { Observation } from 'fhir/r4.js'
+import type { DiagnosticReport, Observation } from 'fhir/r4.js'
 import { RESULT_ID } from './codes.ts'
+import { isOf } from './references.ts'
 import type { FhirSession } from './session.ts'
+
+type ResultType = 'Observation' | 'DiagnosticReport'
+type Result<T extends ResultType> = T extends 'Observation' ? Observation : DiagnosticReport
+
+/** Identifiers in one search: some servers take no query of more than 2,048 characters. */
+export const TOKENS = 12
 
 /** The patient's Observations that carry these identifiers of ours; where the server cannot search by identifier, we compare. */
 export async function ownObservations(session: FhirSession, patientId: string, ids: readonly string[], since?: string): Promise<ReadonlyMap<string, Observation>> {
+  return findOwn(session, 'Observation', patientId, ids, { system: RESULT_ID, ...(since ? { since } : {}) })
+}
+
+/** Results of this patient that carry one of our identifiers and are not entered in error, by that identifier. Throws ERR_EHR_*. */
+export async function findOwn<T extends ResultType>(
+  session: FhirSession, type: T, patientId: string, ids: readonly string[], { system, since }: { readonly system: string; readonly since?: string }
+): Promise<ReadonlyMap<string, Result<T>>> {
+  const found = await findAllOwn(session, type, patientId, ids, { system, ...(since ? { since } : {}) })
+  return new Map([...found].flatMap(([id, [one]]) => one ? [[id, one] as const] : []))
+}
+
+/** The same, all of them where one identifier is there more than once; oldest first, as far as the server dates them. */
+export async function findAllOwn<T extends ResultType>(
+  session: FhirSession, type: T, patientId: string, ids: readonly string[], { system, since }: { readonly system: string; readonly since?: string }
+): Promise<ReadonlyMap<string, readonly Result<T>[]>> {
   const capabilities = await session.capabilities()
-  const may = (name: string) => capabilities.canSearch('Observation', name)
-  if (!may('identifier') && !may('patient')) return new Map()
-  const found = await session.search('Observation', may('identifier')
-    ? { identifier: ids.map((id) => `${RESULT_ID}|${id}`).join(',') }
-    : { patient: patientId, ...(may('date') && since ? { date: `ge${since}` } : {}) })
-  return new Map(found.filter(({ subject }) => subject?.reference === `Patient/${patientId}`).flatMap((one) => {
-    const value = one.identifier?.find(({ system }) => system === RESULT_ID)?.value
-    return value && ids.includes(value) && one.status !== 'entered-in-error' ? [[value, one] as const] : []
-  }))
+  const may = (name: string) => capabilities.canSearch(type, name)
+  if (ids.length === 0 || (!may('identifier') && !may('patient'))) return new Map()
+  const queries = may('identifier')
+    ? chunks(ids, TOKENS).map((some) => ({ identifier: some.map((id) => `${system}|${id}`).join(',') }))
+    : [{ patient: patientId, ...(may('date') && since ? { date: `ge${since}` } : {}) }]
+  const found: Result<T>[] = []
+  for (const query of queries) found.push(...await session.search(type, query) as unknown as Result<T>[])
+  const idOf = (one: Result<T>) => one.identifier?.find((identifier) => identifier.system === system)?.value ?? ''
+  const mine = found.filter((one) => isOf(session.tenant, one.subject?.reference, patientId) && ids.includes(idOf(one)) && one.status !== 'entered-in-error')
+  return Map.groupBy([...new Map(mine.map((one) => [one.id, one])).values()].sort(olderFirst), idOf)
+}
+
+function olderFirst(one: Observation | DiagnosticReport, other: Observation | DiagnosticReport): number {
+  const [a = '', b = ''] = [one.meta?.lastUpdated, other.meta?.lastUpdated]
+  return a.localeCompare(b) || (one.id ?? '').localeCompare(other.id ?? '')
+}
+
+export function chunks<T>(values: readonly T[], size: number): T[][] {
+  return Array.from({ length: Math.ceil(values.length / size) }, (_, index) => values.slice(index * size, (index + 1) * size))
 }

@@ -1,10 +1,12 @@
 import type { Reference } from 'fhir/r4.js'
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
+import type { TenantConfig } from '../config.ts'
 import { isScreeningError, ScreeningError } from '../errors.ts'
 import type { Laterality } from '../joints/hand-joint.ts'
 import type { Capabilities } from './capabilities.ts'
 import { aiTerm, handSiteOf, lateralityOf, termFor } from './codes.ts'
+import { isOf, relativeTo } from './references.ts'
 import { MAX_PHOTO_BYTES, type FhirSession } from './session.ts'
 
 /** One photo of a hand as the record knows it; the bytes are read with readPhotoBytes. */
@@ -99,6 +101,7 @@ const AI_ASSERTED = aiTerm('AIAST')
  */
 export async function findHandPhotos(session: FhirSession, patientId: string, handedOver: readonly string[] = []): Promise<readonly HandPhoto[]> {
   const capabilities = await session.capabilities()
+  const whose: Whose = { patientId, fhirBase: session.tenant.fhirBase }
   const refusals: ScreeningError[] = []
   let answered = false
   const ask = async (route: () => Promise<readonly HandPhoto[]>) => {
@@ -111,7 +114,7 @@ export async function findHandPhotos(session: FhirSession, patientId: string, ha
       return []
     }
   }
-  const named = handedOver.length > 0 ? await ask(async () => handPhotosIn(await readNamed(session, capabilities, handedOver), patientId)) : []
+  const named = handedOver.length > 0 ? await ask(async () => handPhotosIn(await readNamed(session, capabilities, handedOver), whose)) : []
   const routes = photoRoutes(capabilities)
   if (routes.length === 0 && handedOver.length === 0)
     throw new ScreeningError('ERR_EHR_REFUSED', 'Expected an EHR whose Media, DocumentReference or DiagnosticReport can be searched by patient but its /metadata lists none of them')
@@ -119,7 +122,7 @@ export async function findHandPhotos(session: FhirSession, patientId: string, ha
   for (const type of routes) {
     if (found.length > 0) break
     found = await ask(async () => type === 'DiagnosticReport'
-      ? reportedPhotos(session, capabilities, patientId) : handPhotosIn(await ofPatient(session, capabilities, type, patientId), patientId))
+      ? reportedPhotos(session, capabilities, patientId) : handPhotosIn(await ofPatient(session, capabilities, type, patientId), whose))
   }
   // Where another route answered, it holds only if it found something: nothing found beside a refused search is no proof of no photo.
   const unanswered = answered ? refusals.filter(({ code }) => found.length + named.length === 0 && code === 'ERR_EHR_REFUSED') : refusals
@@ -153,7 +156,7 @@ async function ofPatient<T extends PhotoRoute>(
   if (!parameter) return []
   const found = await session.search(type, { [parameter]: parameter === 'patient' ? patientId : `Patient/${patientId}` }, maxPages ? { maxPages } : {})
   const subjects = found.map((one) => (one as { subject?: Reference }).subject?.reference)
-  if (subjects.some((subject) => /(^|\/)Patient\//.test(subject ?? '')) && !subjects.some((subject) => isOf(subject, patientId)))
+  if (subjects.some((subject) => /(^|\/)Patient\//.test(subject ?? '')) && !subjects.some((subject) => isOf(session.tenant, subject, patientId)))
     throw new ScreeningError('ERR_EHR_ANSWER', `Expected ${type} of the patient that was asked for but received only those of others`)
   return found
 }
@@ -166,23 +169,23 @@ const REPORT_PHOTOS = 20
 async function reportedPhotos(session: FhirSession, capabilities: Capabilities, patientId: string): Promise<readonly HandPhoto[]> {
   const reports = (await ofPatient(session, capabilities, 'DiagnosticReport', patientId, REPORT_PAGES))
     .flatMap((one) => report.safeParse(one).data ?? [])
-    .filter(({ status, subject, meta }) => !['entered-in-error', 'cancelled'].includes(status) && isOf(subject?.reference, patientId) && !isClosed(meta?.security))
+    .filter(({ status, subject, meta }) => !['entered-in-error', 'cancelled'].includes(status) && isOf(session.tenant, subject?.reference, patientId) && !isClosed(meta?.security))
     .sort((a, b) => timeOf(b.effectiveDateTime ?? b.issued) - timeOf(a.effectiveDateTime ?? a.issued))
   const shown = reports.flatMap(({ code, media: pictures = [] }) => pictures.map(({ link, comment }) =>
     ({ reference: link.reference ?? '', words: [code?.text, comment, ...(code?.coding ?? []).map(({ display }) => display)].join(' ') })))
-    .filter(({ reference }) => /^Media\//.test(relativeTo(session, reference))).slice(0, REPORT_PHOTOS)
-  const handsIn = new Map(shown.map(({ reference, words }) => [relativeTo(session, reference), handInWords(words) !== undefined]))
+    .filter(({ reference }) => /^Media\//.test(relativeTo(session.tenant, reference))).slice(0, REPORT_PHOTOS)
+  const handsIn = new Map(shown.map(({ reference, words }) => [relativeTo(session.tenant, reference), handInWords(words) !== undefined]))
   const pictures = await readNamed(session, capabilities, [...handsIn.keys()])
   return handPhotosIn(pictures.filter((one) => {
     const { bodySite, id: name } = media.safeParse(one).data ?? {}
     return bodySite !== undefined || handsIn.get(`Media/${name}`) === true
-  }), patientId)
+  }), { patientId, fhirBase: session.tenant.fhirBase })
 }
 
 /** Media and DocumentReference by their references, relative or below this FHIR base; what is gone or something else is passed over. */
 async function readNamed(session: FhirSession, capabilities: Capabilities, references: readonly string[]): Promise<readonly unknown[]> {
   const found: unknown[] = []
-  for (const one of new Set(references.map((reference) => relativeTo(session, reference)))) {
+  for (const one of new Set(references.map((reference) => relativeTo(session.tenant, reference)))) {
     const [, type, name] = /^(Media|DocumentReference)\/([A-Za-z0-9\-.]{1,64})$/.exec(one) ?? []
     if (!type || !name || !capabilities.can(type, 'read')) continue
     found.push(await session.read(type as 'Media' | 'DocumentReference', name).catch(passOverGone))
@@ -194,15 +197,16 @@ function passOverGone(error: unknown): undefined {
   if (!isScreeningError(error) || (error.code !== 'ERR_NOT_FOUND' && error.code !== 'ERR_REQUEST_INVALID')) throw error
 }
 
-function relativeTo({ tenant }: FhirSession, reference: string): string {
-  return reference.startsWith(`${tenant.fhirBase}/`) ? reference.slice(tenant.fhirBase.length + 1) : reference
+/** The patient whose photos are wanted, and the record that numbers patients so. */
+export interface Whose extends Pick<TenantConfig, 'fhirBase'> {
+  readonly patientId: string
 }
 
 /** The same out of a prefetched searchset. What is not a Bundle, or not a photo of this patient's hand, is passed over. */
-export function photosFromBundle(value: unknown, patientId: string): readonly HandPhoto[] {
+export function photosFromBundle(value: unknown, whose: Whose): readonly HandPhoto[] {
   const result = bundle.safeParse(value)
   const entries = result.data?.entry ?? []
-  return handPhotosIn(entries.map((one) => entry.safeParse(one).data?.resource), patientId)
+  return handPhotosIn(entries.map((one) => entry.safeParse(one).data?.resource), whose)
 }
 
 /**
@@ -240,15 +244,15 @@ async function inline(session: FhirSession, photo: HandPhoto): Promise<Uint8Arra
   return typeof data === 'string' ? Buffer.from(data, 'base64') : data
 }
 
-function handPhotosIn(resources: readonly unknown[], patientId: string): HandPhoto[] {
+function handPhotosIn(resources: readonly unknown[], whose: Whose): HandPhoto[] {
   return resources
-    .flatMap((resource) => mediaPhoto(resource, patientId) ?? documentPhoto(resource, patientId) ?? [])
+    .flatMap((resource) => mediaPhoto(resource, whose) ?? documentPhoto(resource, whose) ?? [])
     .sort(newestFirst)
 }
 
-function mediaPhoto(value: unknown, patientId: string): HandPhoto | undefined {
+function mediaPhoto(value: unknown, whose: Whose): HandPhoto | undefined {
   const { data: found } = media.safeParse(value)
-  if (!found || found.status !== 'completed' || !isOf(found.subject.reference, patientId)) return undefined
+  if (!found || found.status !== 'completed' || !isOf(whose, found.subject.reference, whose.patientId)) return undefined
   if (!isImage(found.content.contentType) || isClosed(found.meta?.security)) return undefined
   const site = found.bodySite ? handIn(found.bodySite) : {}
   if (!site) return undefined
@@ -258,10 +262,10 @@ function mediaPhoto(value: unknown, patientId: string): HandPhoto | undefined {
 }
 
 /** Records keep all kinds of pictures as documents: only a photograph, or a picture that says it shows a hand, is taken. */
-function documentPhoto(value: unknown, patientId: string): HandPhoto | undefined {
+function documentPhoto(value: unknown, whose: Whose): HandPhoto | undefined {
   const { data: found } = documentReference.safeParse(value)
   if (!found || found.status !== 'current' || found.docStatus === 'entered-in-error') return undefined
-  if (!isOf(found.subject.reference, patientId) || isClosed(found.meta?.security) || found.securityLabel?.some(({ coding: label }) => isClosed(label))) return undefined
+  if (!isOf(whose, found.subject.reference, whose.patientId) || isClosed(found.meta?.security) || found.securityLabel?.some(({ coding: label }) => isClosed(label))) return undefined
   const image = found.content.find((one) => isImage(one.attachment.contentType))?.attachment
   if (!image) return undefined
   const words = [found.description, image.title, found.type?.text].join(' ')
@@ -316,11 +320,6 @@ function isClosed(security: readonly z.infer<typeof coding>[] | undefined): bool
 
 function isImage(contentType: string | undefined): boolean {
   return /^image\/[\w.+-]+/i.test(contentType ?? '')
-}
-
-/** `Patient/id`, relative or absolute. */
-export function isOf(reference: string | undefined, patientId: string): boolean {
-  return reference === `Patient/${patientId}` || (reference?.startsWith('http') === true && reference.endsWith(`/Patient/${patientId}`))
 }
 
 function newestFirst(a: HandPhoto, b: HandPhoto): number {

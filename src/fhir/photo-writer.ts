@@ -1,5 +1,5 @@
 import { isScreeningError, ScreeningError } from '../errors.ts'
-import { isOf } from './photo-sources.ts'
+import { isOf } from './references.ts'
 import { PHOTO_ID, photoBinary, photoDocument, photoIdentifier, photoMedia, type TakenPhoto } from './resources/photo-resources.ts'
 import type { FhirSession } from './session.ts'
 
@@ -61,7 +61,7 @@ async function findWritten(session: FhirSession, type: PhotoType, patientId: str
     : capabilities.canSearch(type, 'patient') ? { patient: patientId } : undefined
   if (!query) return undefined
   const found = await session.search(type, query)
-  const mine = found.find((one) => isOf(one.subject?.reference, patientId) && one.status !== 'entered-in-error' &&
+  const mine = found.find((one) => isOf(session.tenant, one.subject?.reference, patientId) && one.status !== 'entered-in-error' &&
     one.identifier?.some(({ system, value }) => system === PHOTO_ID && value === identifier))
   return mine && `${type}/${mine.id}`
 }

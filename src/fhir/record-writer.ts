@@ -2,9 +2,10 @@ import { setTimeout as wait } from 'node:timers/promises'
 import type { Bundle, BundleEntry } from 'fhir/r4.js'
 import { isScreeningError, ScreeningError, type ErrorCode } from '../errors.ts'
 import type { Capabilities } from './capabilities.ts'
+import { isGranted } from './consent.ts'
 import { outgoingFaults } from './invariants.ts'
 import { look } from './look-up.ts'
-import { isOf } from './photo-sources.ts'
+import { isOf } from './references.ts'
 import { withReferences } from './resources/inner-references.ts'
 import { createEntry, identifierOf, identifierQuery, inWritingOrder } from './resources/screening-bundle.ts'
 import type { ScreeningResource, ScreeningResources } from './resources/screening-resources.ts'
@@ -34,6 +35,7 @@ export interface Written {
 export async function writeScreening(session: FhirSession, resources: ScreeningResources, options: WriteOptions): Promise<Written> {
   refuseFaults(resources)
   await checkPhotos(session, resources)
+  await checkPatient(session, resources)
   const capabilities = await session.capabilities()
   const wanted = inWritingOrder(resources).filter(({ resourceType }) => capabilities.can(resourceType, 'create'))
   const why = unwritable(capabilities)
@@ -77,10 +79,27 @@ async function checkPhotos(session: FhirSession, { photos, patientId }: Screenin
     })
     if (photo.status === 'entered-in-error')
       throw new ScreeningError('ERR_PHOTO_UNREACHABLE', 'Expected a valid photo but it is entered in error; nothing was written')
-    if (!isOf(photo.subject?.reference, patientId))
+    if (!isOf(session.tenant, photo.subject?.reference, patientId))
       throw wrongPatient('a photo of the patient of the screening')
   }
 }
+
+/**
+ * A patient whose record was merged into another's, or deleted, gets no results: they would be filed where nobody looks, or with
+ * somebody else. Asked only where the registration may read Patient; a 404 there may mean that we may not.
+ */
+async function checkPatient(session: FhirSession, { patientId }: ScreeningResources): Promise<void> {
+  if (!isGranted(session.tenant.backend?.scope, 'Patient', 'r') || !(await session.capabilities()).can('Patient', 'read')) return
+  try {
+    const { link } = await session.read('Patient', patientId)
+    if (link?.some(({ type }) => type === 'replaced-by')) throw wrongPatient('a patient of its own but the record says that another one replaces it')
+  } catch (error) {
+    if (!isScreeningError(error) || !NOT_FOR_US.includes(error.code)) throw error
+    if (/\b410\b/.test(error.message)) throw new ScreeningError('ERR_NOT_FOUND', 'Expected the patient in the record but it was deleted; nothing was written', { cause: error })
+  }
+}
+
+const NOT_FOR_US: readonly ErrorCode[] = ['ERR_NOT_FOUND', 'ERR_EHR_UNAUTHORIZED', 'ERR_EHR_REFUSED']
 
 /** Ledger first; then the server, for what the ledger does not know. */
 async function lookUp(writer: Writer): Promise<void> {

@@ -75,7 +75,7 @@ async function writeProvenance(session: FhirSession, provenance: ReturnType<Retu
 
 /** Where the AI's Observations of these photos lie, by `side-joint`. */
 async function aiObservations(session: FhirSession, input: ReviewInput): Promise<ReadonlyMap<string, string>> {
-  const ids = resultIds(input.tenant, input.photos, input.model)
+  const ids = resultIds(input, input.photos, input.model)
   const wanted = LATERALITIES.flatMap((side) => HAND_JOINTS.map((joint) => ({ key: `${side}-${joint}`, id: ids.joint(input.photoOf(side), side, joint) })))
   const found = await ownObservations(session, input.patientId, wanted.map(({ id }) => id), photosSince(input))
   return new Map(wanted.flatMap(({ key, id }) => {

@@ -1,5 +1,5 @@
 import { isScreeningError } from '../errors.ts'
-import { foundAs, look } from './look-up.ts'
+import { foundAs, look, refuseOther } from './look-up.ts'
 import { withReferences } from './resources/inner-references.ts'
 import { identifierOf } from './resources/screening-bundle.ts'
 import type { ScreeningResource } from './resources/screening-resources.ts'
@@ -40,6 +40,7 @@ async function read(writer: Writer, one: ScreeningResource): Promise<Found | und
   try {
     const there = await writer.session.read(one.resourceType, reference.split('/')[1] ?? '')
     if (!carriesOurIdentifier(one, there)) return undefined
+    refuseOther(writer, there)
     const found = foundAs(one, there)
     writer.seen.set(found.id, found)
     return found
@@ -57,10 +58,13 @@ function carriesOurIdentifier(one: ScreeningResource, there: object): boolean {
   return ours === undefined || sameSystem.length === 0 || sameSystem.some((identifier) => identifierKey(identifier) === identifierKey(ours))
 }
 
+/** On the version that was seen, so that nobody's change is undone; what somebody has judged by now stays as it is. */
 async function putRight(writer: Writer, one: ScreeningResource): Promise<void> {
+  const { version, status } = writer.seen.get(ourId(one)) ?? {}
+  if (status !== undefined && 'status' in one && status !== one.status) return
   const [, id] = (writer.places.get(ourId(one)) ?? '').split('/')
   if (!id || !writer.capabilities.can(one.resourceType, 'update'))
     throw ambiguous('references that lead somewhere but the server left some open and takes no updates')
   await writer.options.fence()
-  await writer.session.update({ ...withReferences(one, resolver(writer, (ours) => writer.places.get(ours))), id })
+  await writer.session.update({ ...withReferences(one, resolver(writer, (ours) => writer.places.get(ours))), id }, version ? { ifMatch: version } : {})
 }

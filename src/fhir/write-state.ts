@@ -69,6 +69,8 @@ export interface Found {
   readonly reference: string
   /** What it refers to. */
   readonly refersTo: ReadonlySet<string>
+  readonly version?: string
+  readonly status?: string
 }
 
 export function missing({ wanted, places }: Writer): readonly ScreeningResource[] {

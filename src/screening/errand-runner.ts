@@ -1,13 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
+import type { Audit } from '../audit.ts'
 import type { TenantConfig } from '../config.ts'
 import { isScreeningError, ScreeningError, type ErrorCode } from '../errors.ts'
 import type { FhirSession } from '../fhir/session.ts'
-import { openErrands, type Errand } from './errands.ts'
+import { findDoubles, retireDoubles } from './doubles.ts'
+import { openErrands, type Errand, type Lane } from './errands.ts'
 import { patientsOn, plusDays, previsit, type WorklistRow } from './previsit.ts'
 import { changedPhoto, photosChangedSince, type ChangedPhoto } from './poll-photos.ts'
+import { openResultStore } from './result-store.ts'
 import { eraseMadeBefore } from './retention.ts'
-import type { ScreeningService } from './screening.ts'
+import type { PhotoReference, ScreeningService } from './screening.ts'
 import type { Store } from './store/open-store.ts'
 import { dayOf } from './visits.ts'
 
@@ -19,6 +22,7 @@ export interface ErrandDeps {
   keepWorklist?(tenant: TenantConfig, date: string, rows: readonly WorklistRow[]): void
   readonly sessionFor: (tenant: TenantConfig) => FhirSession
   readonly log: Logger
+  readonly audit?: Audit
   readonly now?: () => Date
   /** How often an idle runner looks for errands of other processes. */
   readonly tickMs?: number
@@ -29,7 +33,7 @@ export interface ErrandRunner {
   start(): void
   stop(): Promise<void>
   /** Does one errand that is due; false when there was none. */
-  runOnce(lane?: 'short' | 'long'): Promise<boolean>
+  runOnce(lane?: Lane): Promise<boolean>
   /** Something was asked for in this process. */
   wake(): void
 }
@@ -51,13 +55,14 @@ const OVERLAP_MS = 5 * 60_000
 export function openErrandRunner(deps: ErrandDeps): ErrandRunner {
   const { store, tenants, log, now = () => new Date(), tickMs = 5_000, leaseMs } = deps
   const errands = openErrands(store, leaseMs === undefined ? {} : { leaseMs })
+  const results = openResultStore(store)
   const byId = new Map(tenants.map((tenant) => [tenant.id, tenant]))
   const planned = new Set<string>()
   let workers: readonly Promise<void>[] = []
   let stopped = new AbortController()
   let wake = () => undefined as void
 
-  async function runOnce(lane: 'short' | 'long' = 'short'): Promise<boolean> {
+  async function runOnce(lane: Lane = 'short'): Promise<boolean> {
     await plan()
     const errand = await errands.take([...byId.keys()], lane)
     const tenant = errand && byId.get(errand.tenant)
@@ -65,7 +70,8 @@ export function openErrandRunner(deps: ErrandDeps): ErrandRunner {
     const heartbeat = setInterval(() => void errands.hold(errand).catch(() => undefined), (leaseMs ?? 60_000) / 4)
     try {
       await run(errand.what, { tenant, session: deps.sessionFor(tenant), signal: stopped.signal })
-      await errands.done(errand, again(errand, tenant))
+      if (kindOf(errand) === 'sweep') await errands.over(errand)
+      else await errands.done(errand, again(errand, tenant))
       log.info({ tenant: tenant.id, errand: kindOf(errand) }, 'errand done')
     } catch (error) {
       if (!stopped.signal.aborted) await putOff(errand, tenant, error)
@@ -92,6 +98,7 @@ export function openErrandRunner(deps: ErrandDeps): ErrandRunner {
     if (kind === 'poll') return poll(task)
     if (kind === 'previsit') return makeWorklist(argument, task)
     if (kind === 'upkeep') return upkeep(task)
+    if (kind === 'sweep') return sweep(argument, task)
     throw new Error(`Expected an errand we know but received "${kind}"`)
   }
 
@@ -100,25 +107,33 @@ export function openErrandRunner(deps: ErrandDeps): ErrandRunner {
     deps.keepWorklist?.(tenant, date, rows)
   }
 
+  /** Each result once in the record. Where we choose the ids ourselves it cannot be otherwise. */
+  async function sweep(id: string, { tenant, session }: Task): Promise<void> {
+    const screening = await results.speaking(tenant.id, id)
+    if (!screening || (await session.capabilities()).updateCreate('Observation')) return
+    const doubles = await findDoubles(session, results, screening)
+    if (doubles.length === 0) return
+    const gone = tenant.mode === 'assist' && tenant.write === 'preliminary'
+      ? await retireDoubles(session, screening.patientId, doubles, () => Promise.resolve()) : []
+    log.error({ tenant: tenant.id, screening: id, doubled: doubles.length, enteredInError: gone.length }, 'results lay in the record twice')
+    for (const entity of gone)
+      await deps.audit?.record({ tenant: tenant.id, action: 'retire', actor: 'system', patientId: screening.patientId, entity, outcome: 'success' })
+  }
+
   async function upkeep({ tenant }: Task): Promise<void> {
     await errands.forget(tenant.id, daysBefore(now(), FORGET_DAYS))
     if (tenant.retentionDays !== undefined) await eraseMadeBefore(store, tenant.id, daysBefore(now(), tenant.retentionDays))
   }
 
-  /** The record says whose the photo is. One that is gone may have left results behind. */
+  /** The record says whose the photo is. One that is gone, or was moved to another patient, may have left results behind. */
   async function look(reference: string, { tenant, session }: Task): Promise<void> {
     const [type = '', id = ''] = reference.split('/')
-    const photo = await session.read(type as 'Media', id).then(changedPhoto, (error: unknown) => {
+    const photo = await session.read(type as 'Media', id).then((one) => changedPhoto(session, one), (error: unknown) => {
       if (!isScreeningError(error) || error.code !== 'ERR_NOT_FOUND') throw error
     })
-    for (const patientId of photo ? [photo.patientId] : await patientsWith(tenant.id, type, id))
+    const before = await results.patientsOf(tenant.id, [{ resourceType: type as 'Media', id }])
+    for (const patientId of new Set([...photo ? [photo.patientId] : [], ...before]))
       await deps.screenings.request(tenant.id, patientId, 'notification')
-  }
-
-  async function patientsWith(tenant: string, resourceType: string, id: string): Promise<readonly string[]> {
-    const rows = await store.query<{ patient_id: string }>(
-      "select distinct patient_id from screening where tenant = $1 and data -> 'photos' @> $2::jsonb", [tenant, JSON.stringify([{ resourceType, id }])])
-    return rows.map((row) => row.patient_id)
   }
 
   async function poll({ tenant, session }: Task): Promise<void> {
@@ -131,7 +146,8 @@ export function openErrandRunner(deps: ErrandDeps): ErrandRunner {
     if (!found) return lookAtWhoComes({ tenant, session })
     const fresh: ChangedPhoto[] = []
     for (const photo of found) if (!await isHeard(tenant.id, photo)) fresh.push(photo)
-    for (const patientId of new Set(fresh.map((photo) => photo.patientId))) await deps.screenings.request(tenant.id, patientId, 'notification')
+    const before = await results.patientsOf(tenant.id, fresh.map(({ reference }) => photoReference(reference)))
+    for (const patientId of new Set([...fresh.map((photo) => photo.patientId), ...before])) await deps.screenings.request(tenant.id, patientId, 'notification')
     // After the requests: what is asked for twice is done once, what is forgotten is never done.
     for (const { reference, version } of fresh)
       await store.query("insert into heard_event (tenant, source, event) values ($1, 'poll', $2) on conflict do nothing", [tenant.id, `${reference} ${version}`])
@@ -170,7 +186,7 @@ export function openErrandRunner(deps: ErrandDeps): ErrandRunner {
     else log.warn(fields, 'errand put off')
   }
 
-  async function work(lane: 'short' | 'long'): Promise<void> {
+  async function work(lane: Lane): Promise<void> {
     const { signal } = stopped
     while (!signal.aborted) {
       const worked = await runOnce(lane).catch((error: unknown) => {
@@ -190,7 +206,7 @@ export function openErrandRunner(deps: ErrandDeps): ErrandRunner {
     start() {
       if (workers.length > 0) return
       stopped = new AbortController()
-      workers = [work('short'), work('long')]
+      workers = [work('short'), work('long'), work('sweep')]
     },
     async stop() {
       stopped.abort(new ScreeningError('ERR_LEASE_LOST', 'Expected time to end but the process stops'))
@@ -212,6 +228,11 @@ export function dueBy({ timeZone, previsit: nightly, pollMinutes }: TenantConfig
     ...(pollMinutes === undefined ? [] : ['poll']),
     ...(nightly && time >= nightly.at ? [`previsit ${plusDays(today, nightly.daysAhead)}`] : [])
   ]
+}
+
+function photoReference(reference: string): PhotoReference {
+  const [resourceType, id = ''] = reference.split('/')
+  return { resourceType: resourceType as PhotoReference['resourceType'], id }
 }
 
 function daysBefore(time: Date, days: number): Date {

@@ -3,13 +3,16 @@ import type { Queries, Row, Store } from './store/open-store.ts'
 /** Something to be done for one EHR that is no screening: look at a photo that changed, ask for changes, make the night's list. */
 export interface Errand {
   readonly tenant: string
-  /** `look Media/12`, `poll`, `previsit 2026-11-25`, `upkeep 2026-11-24`. */
+  /** `look Media/12`, `poll`, `previsit 2026-11-25`, `upkeep 2026-11-24`, `sweep ID 1`. */
   readonly what: string
   /** How often it had been asked for when it was taken; asked again meanwhile, it is done again. */
   readonly asked: number
   /** This try included. */
   readonly attempts: number
 }
+
+/** A night's list takes hours, and sweeps come by the thousand after it: neither is a reason for a photo to wait. */
+export type Lane = 'short' | 'long' | 'sweep'
 
 export type Errands = ReturnType<typeof openErrands>
 
@@ -40,16 +43,16 @@ export function openErrands(store: Store, { leaseMs = LEASE_MS }: { readonly lea
       return added.length === 1
     },
 
-    /** Something that is due and that nobody holds. A night's list takes hours and is no reason for a photo to wait. */
-    async take(tenants: readonly string[], lane: 'short' | 'long'): Promise<Errand | undefined> {
+    /** Something that is due and that nobody holds. */
+    async take(tenants: readonly string[], lane: Lane): Promise<Errand | undefined> {
       const [row] = await store.query<ErrandRow>(
         `update errand set run_after = clock_timestamp() + make_interval(secs => $1), attempts = attempts + 1
          where (tenant, what) = (
            select tenant, what from errand
            where done_at is null and run_after <= clock_timestamp() and tenant in (select jsonb_array_elements_text($2::jsonb))
-             and (what like 'previsit %') = $3
+             and case when what like 'previsit %' then 'long' when what like 'sweep %' then 'sweep' else 'short' end = $3
            order by run_after limit 1 for update skip locked)
-         returning tenant, what, asked, attempts`, [leaseMs / 1000, JSON.stringify(tenants), lane === 'long'])
+         returning tenant, what, asked, attempts`, [leaseMs / 1000, JSON.stringify(tenants), lane])
       return row && { tenant: row.tenant, what: row.what, asked: row.asked, attempts: row.attempts }
     },
 
@@ -67,6 +70,11 @@ export function openErrands(store: Store, { leaseMs = LEASE_MS }: { readonly lea
            done_at = case when asked = $3 and $4::float8 is null then clock_timestamp() end,
            run_after = case when asked = $3 then clock_timestamp() + make_interval(secs => coalesce($4::float8, 0)) else clock_timestamp() end
          where tenant = $1 and what = $2`, [tenant, what, asked, againMs === undefined ? null : againMs / 1000])
+    },
+
+    /** Done, and there is nothing to be remembered of it. */
+    async over({ tenant, what, asked }: Errand): Promise<void> {
+      await store.query('delete from errand where tenant = $1 and what = $2 and asked = $3', [tenant, what, asked])
     },
 
     /** Tried again, later each time, up to 15 minutes apart; given up after about a day, unless someone asks again. */
@@ -94,6 +102,13 @@ export async function askFor(queries: Queries, tenant: string, what: string): Pr
      on conflict (tenant, what) do update set asked = errand.asked + 1, attempts = 0, done_at = null,
        run_after = case when errand.attempts = 0 or errand.failure_code is not null then clock_timestamp() else errand.run_after end`,
     [tenant, what])
+}
+
+/** Wanted once, and not before then. */
+export async function askLater(queries: Queries, tenant: string, what: string, delayMs: number): Promise<void> {
+  await queries.query(
+    `insert into errand (tenant, what, run_after) values ($1, $2, clock_timestamp() + make_interval(secs => $3)) on conflict do nothing`,
+    [tenant, what, delayMs / 1000])
 }
 
 /** 5 s, half of it by chance, doubling up to 15 min. */

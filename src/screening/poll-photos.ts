@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { isScreeningError, ScreeningError } from '../errors.ts'
+import { patientIn } from '../fhir/references.ts'
 import type { FhirSession } from '../fhir/session.ts'
 
 /** A photo that the record says changed. */
@@ -23,9 +24,9 @@ const changed = z.object({
 })
 
 /** A picture, or a report that shows some, with the patient it is of; undefined for everything else. */
-export function changedPhoto(value: unknown): ChangedPhoto | undefined {
+export function changedPhoto({ tenant }: FhirSession, value: unknown): ChangedPhoto | undefined {
   const found = changed.safeParse(value).data
-  const patientId = /(?:^|\/)Patient\/([A-Za-z0-9\-.]{1,64})$/.exec(found?.subject?.reference ?? '')?.[1]
+  const patientId = patientIn(tenant, found?.subject?.reference)
   if (!found || patientId === undefined) return undefined
   const types = [found.content ?? []].flat().map((one) => ('attachment' in one ? one.attachment : one).contentType)
   const pictures = types.some((type) => /^image\//i.test(type ?? '')) || (found.media ?? []).length > 0
@@ -53,7 +54,7 @@ export async function photosChangedSince(session: FhirSession, since: Date): Pro
     const count = capabilities.canSearch(type, '_count') ? { _count: 100 } : {}
     try {
       const page = await session.search(type, { [parameter]: `ge${since.toISOString()}`, ...count })
-      found.push(...page.flatMap((one) => changedPhoto(one) ?? []))
+      found.push(...page.flatMap((one) => changedPhoto(session, one) ?? []))
       asked = true
     } catch (error) {
       if (!isScreeningError(error) || (error.code !== 'ERR_EHR_REFUSED' && error.code !== 'ERR_EHR_UNAUTHORIZED')) throw error

@@ -1,6 +1,7 @@
 import type { Appointment } from 'fhir/r4.js'
 import type { TenantConfig } from '../config.ts'
 import { ScreeningError } from '../errors.ts'
+import { patientIn } from '../fhir/references.ts'
 import type { FhirSession } from '../fhir/session.ts'
 import type { HandJointCount } from '../joints/hand-joint-count.ts'
 import type { ScreeningService, ScreeningStatus } from './screening.ts'
@@ -72,7 +73,7 @@ export async function patientsOn(
   const appointments = await appointmentsOn(session, timeZone, date)
   const first = new Map<string, { start: string; name?: string }>()
   for (const one of [...appointments].sort((a, b) => Date.parse(a.start ?? '') - Date.parse(b.start ?? '')))
-    for (const { id, name } of patientsOf(one)) if (!first.has(id)) first.set(id, { start: one.start ?? '', ...(name ? { name } : {}) })
+    for (const { id, name } of patientsOf(session, one)) if (!first.has(id)) first.set(id, { start: one.start ?? '', ...(name ? { name } : {}) })
   return first
 }
 
@@ -121,9 +122,9 @@ export function csvCell(text: string): string {
   return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe
 }
 
-function patientsOf({ participant }: Appointment): readonly { readonly id: string; readonly name?: string }[] {
+function patientsOf({ tenant }: FhirSession, { participant }: Appointment): readonly { readonly id: string; readonly name?: string }[] {
   return participant.flatMap(({ actor }) => {
-    const id = /(?:^|\/)Patient\/([A-Za-z0-9\-.]{1,64})$/.exec(actor?.reference ?? '')?.[1]
+    const id = patientIn(tenant, actor?.reference)
     return id ? [{ id, ...(actor?.display ? { name: actor.display } : {}) }] : []
   })
 }

@@ -1,7 +1,13 @@
 import type { FhirResource } from 'fhir/r4.js'
+import type { Audit } from '../audit.ts'
 import type { TenantConfig } from '../config.ts'
 import { isScreeningError } from '../errors.ts'
+import { isOf } from '../fhir/references.ts'
 import type { FhirSession } from '../fhir/session.ts'
+import { findDoubles, retireDoubles, type Double } from './doubles.ts'
+import { openResultStore, type ResultStore } from './result-store.ts'
+import type { Screening, ScreeningService } from './screening.ts'
+import { provenanceId, writtenIds } from './screening-input.ts'
 import type { Row, Store } from './store/open-store.ts'
 
 export interface ReconcileReport {
@@ -10,45 +16,153 @@ export interface ReconcileReport {
   readonly unreadable: number
   /** In our ledger, gone from the record. */
   readonly missing: readonly string[]
-  /** Of another patient than the ledger says, or withdrawn: a person must look. */
+  /** Of another patient than the ledger says, or withdrawn there by someone else: a person must look. */
   readonly changed: readonly { readonly reference: string; readonly what: string }[]
+  /** In the record more than once, live. */
+  readonly doubled: readonly { readonly kept: string; readonly extra: string }[]
+  /** Ours, and no longer true (its photo left, or a newer one came), but still standing in the record. */
+  readonly standing: readonly string[]
+  /** Only when asked to mend. */
+  readonly mended?: {
+    /** Written again, from the stored result and under the same ids, of patients' newest results. */
+    readonly written: readonly string[]
+    /** Entered in error or cancelled. */
+    readonly retired: readonly string[]
+    /** What was left as it is: of an earlier result than the newest, touched by someone, or refused by the record. */
+    readonly left: readonly string[]
+  }
+}
+
+export interface ReconcileDeps {
+  readonly store: Store
+  readonly sessionFor: (tenant: TenantConfig) => FhirSession
+  readonly tenant: TenantConfig
+  /** To mend; without it nothing is changed. */
+  readonly mend?: {
+    /** Its worker runs: what is missing is written by it, under a lease like everything else. */
+    readonly screenings: Pick<ScreeningService, 'request' | 'settled' | 'history'>
+    readonly audit: Audit
+  }
 }
 
 interface LedgerRow extends Row {
+  readonly identifier: string
   readonly reference: string
   readonly patient_id: string
 }
 
-/** Compares what we wrote with what the record holds now and reports differences; it changes nothing. Throws ERR_EHR_*. */
-export async function reconcile({ store, sessionFor, tenant }: {
-  store: Store; sessionFor: (tenant: TenantConfig) => FhirSession; tenant: TenantConfig
-}): Promise<ReconcileReport> {
+/**
+ * Compares what we wrote with what the record holds now. Without `mend` it changes nothing. Mending writes again what is missing,
+ * takes back what is there twice or no longer true, and leaves alone whatever a person may have touched. Throws ERR_EHR_*.
+ */
+export async function reconcile({ store, sessionFor, tenant, mend }: ReconcileDeps): Promise<ReconcileReport> {
   const session = sessionFor(tenant)
-  const rows = await store.query<LedgerRow>('select reference, patient_id from ledger where tenant = $1 order by recorded_at', [tenant.id])
+  const results = openResultStore(store)
+  const { rows, missing, ...compared } = await compareLedger(store, session, tenant.id)
+  const doubles = await allDoubles(session, results, tenant.id)
+  const standing = await standingReferences(store, tenant.id)
+  const report = {
+    ...compared, missing: missing.map(({ reference }) => reference), doubled: doubles.map(({ kept, extra }) => ({ kept, extra })),
+    standing: standing.map(({ reference }) => reference)
+  }
+  if (!mend || tenant.mode !== 'assist' || tenant.write !== 'preliminary') return { checked: rows - compared.unreadable, ...report }
+  const retired: string[] = []
+  for (const double of doubles) {
+    const gone = await retireDoubles(session, double.patientId, [double], () => Promise.resolve())
+    retired.push(...gone)
+    for (const entity of gone)
+      await mend.audit.record({ tenant: tenant.id, action: 'retire', actor: 'system', patientId: double.patientId, entity, outcome: 'success' })
+  }
+  await results.retireAgain(tenant.id)
+  const again = await reopen(results, mend.screenings, tenant.id, missing)
+  const stood = new Set(standing.map(({ patient_id: patientId }) => patientId))
+  for (const patientId of new Set([...again.patients, ...stood])) {
+    await mend.screenings.request(tenant.id, patientId, 'command')
+    await mend.screenings.settled(tenant.id, patientId, { waitForParkedMs: WAIT_FOR_PARKED_MS })
+  }
+  const left = new Set((await standingReferences(store, tenant.id)).map(({ reference }) => reference))
+  retired.push(...report.standing.filter((one) => !left.has(one)))
+  const ledger = new Set((await ledgerOf(store, tenant.id)).map(({ identifier }) => identifier))
+  const written = again.reopened.filter(({ identifier }) => ledger.has(identifier)).map(({ reference }) => reference)
+  const done = new Set([...written, ...retired])
+  return {
+    checked: rows - compared.unreadable, ...report,
+    mended: { written, retired, left: [...report.missing, ...doubles.map(({ extra }) => extra), ...report.standing].filter((one) => !done.has(one)) }
+  }
+}
+
+const WAIT_FOR_PARKED_MS = 60_000
+
+async function compareLedger(store: Store, session: FhirSession, tenant: string) {
   const capabilities = await session.capabilities()
+  const rows = await ledgerOf(store, tenant)
+  const retired = new Set((await store.query<{ identifier: string }>('select identifier from retirement where tenant = $1', [tenant])).map(({ identifier }) => identifier))
   let unreadable = 0
-  const missing: string[] = []
+  const missing: LedgerRow[] = []
   const changed: { reference: string; what: string }[] = []
-  for (const { reference, patient_id: patientId } of rows) {
-    const [type = '', id = ''] = reference.split('/')
+  for (const row of rows) {
+    const [type = '', id = ''] = row.reference.split('/')
     if (!capabilities.can(type, 'read')) {
       unreadable++
       continue
     }
     try {
-      const what = difference(await session.read(type as FhirResource['resourceType'], id), patientId)
-      if (what) changed.push({ reference, what })
+      const what = difference(session, await session.read(type as FhirResource['resourceType'], id), row.patient_id)
+      // What we took back ourselves is as it should be.
+      if (what && !(retired.has(row.identifier) && what.startsWith('status '))) changed.push({ reference: row.reference, what })
     } catch (error) {
       if (!isScreeningError(error) || error.code !== 'ERR_NOT_FOUND') throw error
-      missing.push(reference)
+      if (!retired.has(row.identifier)) missing.push(row)
     }
   }
-  return { checked: rows.length - unreadable, unreadable, missing, changed }
+  return { rows: rows.length, unreadable, missing, changed }
 }
 
-function difference(resource: FhirResource, patientId: string): string | undefined {
+function ledgerOf(store: Store, tenant: string): Promise<readonly LedgerRow[]> {
+  return store.query<LedgerRow>('select identifier, reference, patient_id from ledger where tenant = $1 order by recorded_at, identifier', [tenant])
+}
+
+function difference({ tenant }: FhirSession, resource: FhirResource, patientId: string): string | undefined {
   const subject = 'subject' in resource ? (resource.subject as { reference?: string } | undefined)?.reference : undefined
-  if (subject !== undefined && !subject.endsWith(`Patient/${patientId}`)) return 'another patient'
+  if (subject !== undefined && !isOf(tenant, subject, patientId)) return 'another patient'
   const { status } = resource as { status?: unknown }
   return status === 'entered-in-error' || status === 'cancelled' ? `status ${status}` : undefined
+}
+
+async function allDoubles(session: FhirSession, results: ResultStore, tenant: string): Promise<readonly (Double & { readonly patientId: string })[]> {
+  const found: (Double & { readonly patientId: string })[] = []
+  for (const patientId of await results.patients(tenant))
+    for (const screening of await results.history(tenant, patientId)) {
+      if (screening.written.length === 0) continue
+      for (const double of await findDoubles(session, results, screening)) found.push({ ...double, patientId })
+    }
+  return found
+}
+
+/** Asked to be taken back and not done yet, or refused by the record. */
+async function standingReferences(store: Store, tenant: string): Promise<readonly LedgerRow[]> {
+  return store.query<LedgerRow>(
+    `select identifier, reference, ledger.patient_id from retirement join ledger using (tenant, identifier)
+     where tenant = $1 and (outcome is null or outcome = 'no-updates') order by identifier`, [tenant])
+}
+
+/** Of what is missing, what belongs to a patient's newest result is forgotten by the ledger, so that the worker writes it. */
+async function reopen(
+  results: ResultStore, screenings: Pick<ScreeningService, 'history'>, tenant: string, missing: readonly LedgerRow[]
+): Promise<{ readonly patients: ReadonlySet<string>; readonly reopened: readonly LedgerRow[] }> {
+  const reopened: LedgerRow[] = []
+  for (const [patientId, rows] of Map.groupBy(missing, (row) => row.patient_id)) {
+    const [newest] = await screenings.history(tenant, patientId)
+    const ids = newest && idsOf(newest)
+    const mine = rows.filter(({ identifier }) => ids?.has(identifier))
+    if (!newest || mine.length === 0) continue
+    await results.reopen(newest, mine.map(({ identifier }) => identifier))
+    reopened.push(...mine)
+  }
+  return { patients: new Set(reopened.map((row) => row.patient_id)), reopened }
+}
+
+/** Those of a patient alone: the model's Device is everybody's, and whether it should stand there again is a person's decision. */
+function idsOf(screening: Screening): ReadonlySet<string> {
+  return new Set([...writtenIds(screening), provenanceId(screening)])
 }

@@ -1,7 +1,10 @@
 import type { WriteLedger } from '../fhir/record-writer.ts'
+import type { RetiredStatus } from '../fhir/retire.ts'
 import type { PhotoAssessment } from '../joints/finding.ts'
 import { newestResults } from './newest-results.ts'
-import type { PatientOfTenant, Screening } from './screening.ts'
+import type { PatientOfTenant, PhotoReference, Screening } from './screening.ts'
+import { askLater } from './errands.ts'
+import { writtenIds } from './screening-input.ts'
 import { screeningOf, SPEAKS, type Result, type ScreeningRow } from './stored-screening.ts'
 import { inBatches } from './store/in-batches.ts'
 import type { Queries, Store } from './store/open-store.ts'
@@ -19,6 +22,8 @@ export type Guard = (queries: Queries) => Promise<void>
 export type ResultStore = ReturnType<typeof openResultStore>
 
 const COLUMNS = 'state, data, written'
+/** When what was written is looked at again for doubles (specs/reliability.md section 3.7). */
+const SWEEPS = [60_000, 3_600_000]
 
 /** Screenings, readings of single photos, and the ledger of what was written to the record. Tenants never meet. */
 export function openResultStore(store: Store) {
@@ -33,6 +38,12 @@ export function openResultStore(store: Store) {
         `select ${COLUMNS} from screening where tenant = $1 and patient_id = $2 and ${SPEAKS}
          order by photo_time desc, completed_at desc limit 200`, [tenant, patientId])
       return rows.map(screeningOf)
+    },
+
+    /** One that still speaks. */
+    async speaking(tenant: string, id: string): Promise<Screening | undefined> {
+      const [row] = await store.query<ScreeningRow>(`select ${COLUMNS} from screening where tenant = $1 and id = $2 and ${SPEAKS}`, [tenant, id])
+      return row && screeningOf(row)
     },
 
     /** Patients with a result that was not withdrawn. */
@@ -65,6 +76,14 @@ export function openResultStore(store: Store) {
       return row && screeningOf(row)
     },
 
+    /** The result that speaks for a day, whatever it was made of. */
+    async ofDay(tenant: string, patientId: string, day: string): Promise<Screening | undefined> {
+      const [row] = await store.query<ScreeningRow>(
+        `select ${COLUMNS} from screening where tenant = $1 and patient_id = $2 and day = $3 and ${SPEAKS} order by completed_at desc limit 1`,
+        [tenant, patientId, day])
+      return row && screeningOf(row)
+    },
+
     /** Stored before anything is written; the first result of a photo set stays. It replaces the day's earlier one. */
     async save(result: Result, { day, photoSet }: ResultPlace, state: 'inferred' | 'done', guard: Guard): Promise<Screening> {
       return store.transaction(async (queries) => {
@@ -72,6 +91,9 @@ export function openResultStore(store: Store) {
         await queries.query(
           'update screening set superseded = true where tenant = $1 and patient_id = $2 and day = $3 and photo_set <> $4',
           [result.tenant, result.patientId, day, photoSet])
+        await queries.query(
+          `insert into read_photo (tenant, reference, patient_id) select $1, reference, $2 from unnest($3::text[]) as reference on conflict do nothing`,
+          [result.tenant, result.patientId, result.photos.map(({ resourceType, id }) => `${resourceType}/${id}`)])
         const [row] = await queries.query<ScreeningRow>(
           `insert into screening (id, tenant, patient_id, day, photo_set, photo_time, state, data, completed_at)
            values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
@@ -83,20 +105,96 @@ export function openResultStore(store: Store) {
       })
     },
 
-    async mark(tenant: string, id: string, change: { readonly state: Screening['state']; readonly written?: readonly string[] }, guard: Guard): Promise<void> {
+    /** What is to be written now. The edition tells under which ids; another one than before has not been written at all. */
+    async begin({ tenant, id, edition }: Screening, guard: Guard): Promise<void> {
       await store.transaction(async (queries) => {
         await guard(queries)
-        await queries.query('update screening set state = $3, written = coalesce($4::jsonb, written) where tenant = $1 and id = $2',
-          [tenant, id, change.state, change.written ? JSON.stringify(change.written) : null])
+        await queries.query(
+          `update screening set state = 'writing',
+             written = case when coalesce((data ->> 'edition')::int, 0) = $3 then written else '[]' end,
+             data = case when $3 = 0 then data - 'edition' else jsonb_set(data, '{edition}', to_jsonb($3::int)) end
+           where tenant = $1 and id = $2`, [tenant, id, edition ?? 0])
       })
     },
 
-    /** The photo was not, or is no longer, this patient's: the result is shown to nobody. */
+    /** Nothing more is to be written of it. */
+    async end({ tenant, id }: Screening, guard: Guard, written?: readonly string[]): Promise<void> {
+      await store.transaction(async (queries) => {
+        await guard(queries)
+        await end(queries, tenant, id, written)
+      })
+    },
+
+    /**
+     * It lies in the record. What it replaces there is to be cancelled from now on: the day's earlier results, and those of earlier
+     * days whose writing was broken off, which will not be continued after a newer one.
+     */
+    async endWritten(screening: Screening, written: readonly string[], guard: Guard): Promise<void> {
+      const { tenant, patientId, id, photoTime } = screening
+      await store.transaction(async (queries) => {
+        await guard(queries)
+        await end(queries, tenant, id, written)
+        const replaced = await queries.query<ScreeningRow>(
+          `update screening set state = case when state = 'writing' then 'inferred' else state end
+           where tenant = $1 and patient_id = $2 and id <> $3 and withdrawn_code is null
+             and ((superseded and day = (select day from screening where tenant = $1 and id = $3)) or (state = 'writing' and photo_time <= $4))
+           returning ${COLUMNS}`, [tenant, patientId, id, photoTime])
+        const kept = new Set(writtenIds(screening))
+        for (const [round, delayMs] of SWEEPS.entries()) await askLater(queries, tenant, `sweep ${id} ${round + 1}`, delayMs)
+        await toRetire(queries, screening, replaced.flatMap((row) => writtenIds(row.data)).filter((one) => !kept.has(one)), 'cancelled')
+      })
+    },
+
+    /** The photo was not, or is no longer, this patient's: the result is shown to nobody, and what lies in the record is to be taken back. */
     async withdraw(tenant: string, id: string, code: string, guard: Guard): Promise<void> {
       await store.transaction(async (queries) => {
         await guard(queries)
-        await queries.query("update screening set state = 'refused', withdrawn_code = $3 where tenant = $1 and id = $2", [tenant, id, code])
+        const [row] = await queries.query<ScreeningRow>(
+          `update screening set state = 'refused', withdrawn_code = $3 where tenant = $1 and id = $2 returning ${COLUMNS}`, [tenant, id, code])
+        // Without consent nothing is touched any more; what lies in the record is the record's.
+        if (row && code !== 'ERR_FORBIDDEN') await toRetire(queries, row.data, writtenIds(row.data), 'entered-in-error')
       })
+    },
+
+    /** Part of it was seen to be gone from the record: the next worker writes that again. */
+    async reopen({ tenant, id }: Screening, identifiers: readonly string[]): Promise<void> {
+      await store.transaction(async ({ query }) => {
+        await query('delete from ledger where tenant = $1 and identifier = any($2::text[])', [tenant, identifiers])
+        await query("update screening set state = 'inferred' where tenant = $1 and id = $2 and state = 'done'", [tenant, id])
+      })
+    },
+
+    /** Ids that were or will be retired in the record: nothing is written under them again. */
+    async retiredIds(tenant: string, patientId: string): Promise<ReadonlySet<string>> {
+      const rows = await store.query<{ identifier: string }>('select identifier from retirement where tenant = $1 and patient_id = $2', [tenant, patientId])
+      return new Set(rows.map(({ identifier }) => identifier))
+    },
+
+    /** What is still to be retired in the record. */
+    async retirements(tenant: string, patientId: string): Promise<readonly { readonly identifier: string; readonly status: RetiredStatus }[]> {
+      return store.query<{ identifier: string; status: RetiredStatus }>(
+        'select identifier, status from retirement where tenant = $1 and patient_id = $2 and outcome is null order by asked_at, identifier', [tenant, patientId])
+    },
+
+    /** A fact, like the ledger's: kept even if the lease was lost meanwhile. */
+    async retired(tenant: string, identifier: string, outcome: string): Promise<void> {
+      await store.query('update retirement set outcome = $3 where tenant = $1 and identifier = $2', [tenant, identifier, outcome])
+    },
+
+    /** What the record refused to change is tried once more. */
+    async retireAgain(tenant: string): Promise<void> {
+      await store.query("update retirement set outcome = null where tenant = $1 and outcome = 'no-updates'", [tenant])
+    },
+
+    /** Patients with results, not withdrawn, that were read from one of these photos. */
+    async patientsOf(tenant: string, photos: readonly PhotoReference[]): Promise<readonly string[]> {
+      const rows = await store.query<{ patient_id: string }>(
+        `select distinct patient_id from read_photo as was where tenant = $1 and reference = any($2::text[]) and exists (
+           select 1 from screening, jsonb_array_elements(data -> 'photos') photo
+           where tenant = was.tenant and patient_id = was.patient_id and withdrawn_code is null
+             and (photo ->> 'resourceType') || '/' || (photo ->> 'id') = was.reference)`,
+        [tenant, photos.map(({ resourceType, id }) => `${resourceType}/${id}`)])
+      return rows.map((row) => row.patient_id)
     },
 
     /** One photo as one model with one calibration read it before. */
@@ -175,9 +273,22 @@ export function openResultStore(store: Store) {
           `delete from assessment where tenant = $1 and photo_sha256 in (
              select photo ->> 'sha256' from screening, jsonb_array_elements(data -> 'photos') photo where tenant = $1 and patient_id = $2)`,
           [tenant, patientId])
-        for (const table of ['screening', 'job', 'ledger', 'sent_unanswered', 'card', 'handed_photo'])
+        for (const table of ['screening', 'job', 'ledger', 'sent_unanswered', 'card', 'handed_photo', 'retirement', 'read_photo'])
           await query(`delete from ${table} where tenant = $1 and patient_id = $2`, [tenant, patientId])
       })
     }
   }
+}
+
+async function end({ query }: Queries, tenant: string, id: string, written: readonly string[] | undefined): Promise<void> {
+  await query("update screening set state = 'done', written = coalesce($3::jsonb, written) where tenant = $1 and id = $2",
+    [tenant, id, written ? JSON.stringify(written) : null])
+}
+
+/** What is called an error stays one; what was cancelled may turn out to be one. */
+async function toRetire({ query }: Queries, { tenant, patientId }: PatientOfTenant, identifiers: readonly string[], status: RetiredStatus): Promise<void> {
+  await query(
+    `insert into retirement (tenant, identifier, patient_id, status) select $1, identifier, $3, $4 from unnest($2::text[]) as identifier
+     on conflict (tenant, identifier) do update set status = excluded.status, outcome = null, asked_at = excluded.asked_at
+       where retirement.status = 'cancelled' and excluded.status = 'entered-in-error'`, [tenant, [...new Set(identifiers)], patientId, status])
 }

@@ -3,7 +3,7 @@ import type { Store } from './store/open-store.ts'
 /** Tables of what was derived from photos, or names whose photo it was, with the time it was made. */
 export const DERIVED = [
   ['screening', 'completed_at'], ['assessment', 'made_at'], ['ledger', 'recorded_at'], ['card', 'created_at'], ['handed_photo', 'handed_at'],
-  ['sent_unanswered', 'sent_at']
+  ['sent_unanswered', 'sent_at'], ['retirement', 'asked_at'], ['read_photo', 'read_at']
 ] as const
 
 /**

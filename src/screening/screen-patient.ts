@@ -11,8 +11,10 @@ import type { Failpoint } from './failpoint.ts'
 import { MAX_ATTEMPTS, type Job, type Queue } from './queue.ts'
 import { readVisit } from './read-visit.ts'
 import type { Guard, ResultPlace, ResultStore } from './result-store.ts'
+import { retireResults } from './retire-results.ts'
 import type { Lease } from './lease.ts'
-import { screeningInput } from './screening-input.ts'
+import { screeningInput, writtenIds } from './screening-input.ts'
+import { isOlderModel } from './model-order.ts'
 import type { PhotoReference, Screening } from './screening.ts'
 import { screeningId, visitKey, visitsOf, type Visit } from './visits.ts'
 
@@ -54,6 +56,8 @@ export async function screenPatient(work: Work): Promise<ScreenOutcome> {
   const photos = await findHandPhotos(session, job.patientId, await results.handedOver(job.tenant, job.patientId))
   await work.failpoint('photos-found')
   await withdrawOrphans(work, photos)
+  await lookAtFormerPatients(work, photos)
+  await retireOld(work)
   if (photos.length === 0) return { kind: 'refused', code: 'no-photos' }
   const visits = visitsOf(photos, work.session.tenant.timeZone)
   if (visits.length === 0)
@@ -67,6 +71,7 @@ export async function screenPatient(work: Work): Promise<ScreenOutcome> {
       if (index > 0) continue
       newest = screening
       await write(work, screening)
+      await retireOld(work)
     } catch (error) {
       if (!isScreeningError(error) || error.code !== 'ERR_PHOTO_UNREACHABLE') throw error
       unreachable ??= error
@@ -89,6 +94,8 @@ async function screenVisit(work: Work, visit: Visit): Promise<Screening> {
   const place: ResultPlace = { day: visit.day, photoSet: visitKey(visit, engine.model, calibration) }
   const known = await results.find(job.tenant, job.patientId, place)
   if (known) return known
+  const standing = await results.ofDay(job.tenant, job.patientId, visit.day)
+  if (standing && isOlderModel(engine.model, standing.model) && restsOn(standing, visit)) return ofNewerModel(standing)
 
   const { photos, findings } = await readVisit(visit, {
     ...work, calibration, lastTry: job.attempts >= MAX_ATTEMPTS, progress: () => progress(work),
@@ -109,18 +116,35 @@ async function screenVisit(work: Work, visit: Visit): Promise<Screening> {
   return screening
 }
 
+/**
+ * While a new version is rolled out, workers with the model before it are still at work: what the newer one said stays (I7). Only a
+ * worker that has that model can go on writing it.
+ */
+function ofNewerModel(standing: Screening): Screening {
+  if (standing.state === 'done') return standing
+  throw new ScreeningError('ERR_NOT_READY', `Expected model ${standing.model.version}, which began this screening, but this worker has an older one`)
+}
+
+/** The day has no photo that the result was not read from, and none that changed. */
+function restsOn({ photos, photoTime }: Screening, visit: Visit): boolean {
+  const there = new Set(visit.photos.map((photo) => `${referenceOf(photo)} ${photo.versionId ?? ''}`))
+  return photos.every((photo) => there.has(`${referenceOf(photo)} ${photo.versionId ?? ''}`)) && timeOf(visit) === photoTime
+}
+
 /** Our own preliminary results, only where the site decided so and calibrated the model for its photos. */
-async function write(work: Work, screening: Screening): Promise<void> {
+async function write(work: Work, stored: Screening): Promise<void> {
   const { session, results, job, calibration, failpoint } = work
-  if (!calibration || !writesAllowed(work) || faultOf(screening) || (screening.state === 'done' && screening.written.length > 0)) return
+  if (!calibration || !writesAllowed(work) || faultOf(stored)) return
+  const screening = await freshEdition(work, stored)
+  if (screening === stored && screening.state === 'done' && screening.written.length > 0) return
   const guard = guardOf(work)
   if (unwritable(await session.capabilities())) {
     if (screening.state !== 'done') await record(work, 'write', `Screening/${screening.id}`, 'ERR_EHR_REFUSED')
-    return results.mark(job.tenant, screening.id, { state: 'done' }, guard)
+    return results.end(screening, guard)
   }
   if (!await isConsented(session, job.patientId, work.now()))
     throw new ScreeningError('ERR_FORBIDDEN', 'Expected consent to go on but it was withdrawn meanwhile; nothing was written')
-  await results.mark(job.tenant, screening.id, { state: 'writing' }, guard)
+  await results.begin(screening, guard)
 
   const ledger = results.ledger(job.tenant, job.patientId)
   const places = new Map<string, string>()
@@ -152,13 +176,31 @@ async function write(work: Work, screening: Screening): Promise<void> {
       ...(work.settling ? { settling: work.settling } : {})
     })
   } catch (error) {
-    if (isScreeningError(error) && error.code === 'ERR_WRONG_PATIENT')
+    if (isScreeningError(error) && error.code === 'ERR_WRONG_PATIENT') {
       await results.withdraw(job.tenant, screening.id, error.code, guard)
+      await retireOld(work)
+    }
     throw error
   }
   await failpoint('written')
-  await results.mark(job.tenant, screening.id, { state: 'done', written: [...places.values()] }, guard)
+  await results.endWritten(screening, [...places.values()], guard)
   await record(work, 'write', `Screening/${screening.id}`)
+}
+
+/** What was retired in the record, or is to be, is never written again under its ids: a photo that comes back speaks anew. */
+async function freshEdition({ results }: Work, stored: Screening): Promise<Screening> {
+  const retired = await results.retiredIds(stored.tenant, stored.patientId)
+  const isRetired = (one: Screening) => writtenIds(one).some((id) => retired.has(id))
+  let screening = stored
+  while (retired.size > 0 && isRetired(screening)) screening = { ...screening, edition: (screening.edition ?? 0) + 1, written: [] }
+  return screening
+}
+
+/** Only where the site lets us write; elsewhere it stays asked for. */
+async function retireOld(work: Work): Promise<void> {
+  const { session, results, audit, lease, job } = work
+  if (!writesAllowed(work) || unwritable(await session.capabilities())) return
+  await retireResults({ session, results, audit, lease, tenant: job.tenant, patientId: job.patientId })
 }
 
 /**
@@ -168,7 +210,7 @@ async function write(work: Work, screening: Screening): Promise<void> {
 async function withdrawOrphans(work: Work, photos: readonly HandPhoto[]): Promise<void> {
   const { results, job } = work
   const listed = new Set(photos.map(referenceOf))
-  for (const { id, photos: sources } of await results.history(job.tenant, job.patientId)) {
+  for (const { id, photos: sources } of await results.everShown(job.tenant, job.patientId)) {
     const unlisted = sources.filter((photo) => !listed.has(referenceOf(photo)))
     for (const photo of unlisted) {
       if (await isStillOf(work, photo)) continue
@@ -177,6 +219,12 @@ async function withdrawOrphans(work: Work, photos: readonly HandPhoto[]): Promis
       break
     }
   }
+}
+
+/** A photo that was read as somebody else's was filed wrongly, then or now: what was said of them is looked at again. */
+async function lookAtFormerPatients({ results, queue, job }: Work, photos: readonly HandPhoto[]): Promise<void> {
+  for (const patientId of await results.patientsOf(job.tenant, photos))
+    if (patientId !== job.patientId) await queue.add(job.tenant, patientId, 'notification')
 }
 
 /** Nothing of a patient who does not consent is shown or written any more; what lies in the record is the record's. */
@@ -192,7 +240,7 @@ async function withdrawAll(work: Work): Promise<ScreenOutcome> {
 async function isStillOf({ session, job }: Work, { resourceType, id }: PhotoReference): Promise<boolean> {
   try {
     const photo = await session.read(resourceType, id)
-    return photosFromBundle({ entry: [{ resource: photo }] }, job.patientId).length > 0
+    return photosFromBundle({ entry: [{ resource: photo }] }, { patientId: job.patientId, fhirBase: session.tenant.fhirBase }).length > 0
   } catch (error) {
     if (isScreeningError(error) && error.code === 'ERR_NOT_FOUND') return false
     throw error

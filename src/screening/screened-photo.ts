@@ -11,7 +11,7 @@ export async function readScreenedPhoto(session: FhirSession, patientId: string,
 /** What the record says of it now, with the side that it calls it. */
 export async function findScreenedPhoto(session: FhirSession, patientId: string, { resourceType, id }: ScreenedPhoto): Promise<HandPhoto> {
   const resource = await session.read(resourceType, id)
-  const [photo] = photosFromBundle({ entry: [{ resource }] }, patientId)
+  const [photo] = photosFromBundle({ entry: [{ resource }] }, { patientId, fhirBase: session.tenant.fhirBase })
   if (!photo) throw new ScreeningError('ERR_PHOTO_UNREACHABLE', 'Expected the photo that was read, of this patient; it has been withdrawn or moved')
   return photo
 }

@@ -35,6 +35,8 @@ export interface Screening {
   readonly id: string
   readonly tenant: string
   readonly patientId: string
+  /** Part of what it is written under in the record (ResultOwner); absent as long as nothing of it was retired there. */
+  readonly edition?: number
   readonly state: ScreeningState
   readonly photos: readonly ScreenedPhoto[]
   /** 22 findings, left then right, HAND_JOINTS order. */

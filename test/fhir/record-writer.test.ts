@@ -227,3 +227,27 @@ test('the order never refers to something that comes later', () => {
     seen.add(`${one.resourceType}/${one.id}`)
   }
 })
+
+describe('a patient', () => {
+  const scoped = { backend: { clientId: 'x', key: { kty: 'EC' as const, kid: 'x', alg: 'ES384' as const, d: 'x' }, scope: 'system/Patient.r system/Observation.cruds' } }
+  const withScope = (resources: ScreeningResources) => {
+    const tenant = loopbackTenant(server.base, scoped)
+    return writeScreening(openFhirSession({ tenant, egress, tokens: fixedToken('t') }), resources, options())
+  }
+
+  test('whose record another one replaced gets no results', async () => {
+    const resources = await open(everything())
+    server.raw.set('/Patient/pat-1', { type: 'application/fhir+json', body: Buffer.from(JSON.stringify({ resourceType: 'Patient', id: 'pat-1', link: [{ type: 'replaced-by', other: { reference: 'Patient/pat-2' } }] })) })
+    await expect(withScope(resources)).rejects.toEqual(code('ERR_WRONG_PATIENT'))
+    expect(writes()).toBe(0)
+  })
+
+  test('who was deleted gets none either; one whom we may not read does', async () => {
+    const resources = await open(everything())
+    server.refuse = ({ path }) => path === '/Patient/pat-1' ? { status: 410, why: 'gone' } : undefined
+    await expect(withScope(resources)).rejects.toEqual(code('ERR_NOT_FOUND'))
+    expect(writes()).toBe(0)
+    server.refuse = ({ path }) => path === '/Patient/pat-1' ? { status: 403, why: 'no scope' } : undefined
+    expect((await withScope(resources)).written).toHaveLength(26)
+  })
+})

@@ -156,13 +156,17 @@ describe('the hand photos of a patient', () => {
     for (const change of [
       { status: 'entered-in-error' as const }, { status: 'not-done' as const }, { content: { contentType: 'video/mp4', url: 'Binary/v' } },
       { bodySite: { text: 'Left foot' } }, { subject: { reference: 'Patient/pat-2' } }, { meta: { security: [aiast] } },
+      // Whoever has that number elsewhere is another person.
+      { subject: { reference: 'https://elsewhere.example/fhir/Patient/pat-1' } }, { subject: { reference: `${server.base.replace('/fhir', '/fhir2')}/Patient/pat-1` } },
       { meta: { security: [label('R')] } }, { meta: { security: [label('V')] } }
     ]) await session.create(media(change))
     expect(await findHandPhotos(session, 'pat-1')).toEqual([])
-    const entries = { resourceType: 'Bundle', entry: [null, {}, { resource: media({ id: 'm2', subject: { reference: 'Patient/pat-2' } }) }, { resource: { resourceType: 'Media' } }, { resource: media({ id: 'm1' }) }] }
-    expect(photosFromBundle(entries, 'pat-1').map(({ id }) => id)).toEqual(['m1'])
-    expect(photosFromBundle({ entry: [{ resource: media({ id: 'm3', meta: { security: [label('N')] } }) }] }, 'pat-1')).toHaveLength(1)
-    for (const odd of [null, 1, 'x', [], { entry: 3 }, { resourceType: 'OperationOutcome' }]) expect(photosFromBundle(odd, 'pat-1')).toEqual([])
+    const entries = { resourceType: 'Bundle', entry: [null, {}, { resource: media({ id: 'm2', subject: { reference: 'Patient/pat-2' } }) }, { resource: { resourceType: 'Media' } }, { resource: media({ id: 'm1' }) },
+      { resource: media({ id: 'm4', subject: { reference: `${server.base}/Patient/pat-1/_history/2` } }) }] }
+    const whose = { patientId: 'pat-1', fhirBase: server.base }
+    expect(photosFromBundle(entries, whose).map(({ id }) => id)).toEqual(['m1', 'm4'])
+    expect(photosFromBundle({ entry: [{ resource: media({ id: 'm3', meta: { security: [label('N')] } }) }] }, whose)).toHaveLength(1)
+    for (const odd of [null, 1, 'x', [], { entry: 3 }, { resourceType: 'OperationOutcome' }]) expect(photosFromBundle(odd, whose)).toEqual([])
   })
 
   test('come from documents where Media cannot be searched', async () => {

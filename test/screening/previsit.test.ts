@@ -33,8 +33,8 @@ async function open(settings: Parameters<typeof openHouse>[1] = {}) {
   return () => openFhirSession({ tenant: house.tenant, egress, tokens: fixedToken('t') })
 }
 
-const appointment = (patientId: string, start: string, status = 'booked') => house.ehr.repository.createResource({
-  resourceType: 'Appointment', status: status as 'booked', start, end: new Date(Date.parse(start) + 900_000).toISOString(), participant: [{ actor: { reference: `Patient/${patientId}` }, status: 'accepted' }]
+const appointment = (patientId: string, start: string, status = 'booked', reference = `Patient/${patientId}`) => house.ehr.repository.createResource({
+  resourceType: 'Appointment', status: status as 'booked', start, end: new Date(Date.parse(start) + 900_000).toISOString(), participant: [{ actor: { reference }, status: 'accepted' }]
 })
 
 describe('screening before the visit', () => {
@@ -48,13 +48,17 @@ describe('screening before the visit', () => {
     await appointment('pat-4', '2026-11-25T10:00:00Z')
     await appointment('pat-5', '2026-11-25T11:00:00Z', 'cancelled')
     await appointment('pat-6', '2026-11-25T23:30:00Z')
+    // A patient of another record who happens to have the same number.
+    await appointment('pat-1', '2026-11-25T07:00:00Z', 'booked', 'https://elsewhere.example/fhir/Patient/pat-7')
+    await appointment('pat-8', '2026-11-25T12:00:00Z', 'booked', `${house.ehr.base}/Patient/pat-8`)
     house.service.start()
     const seen: number[] = []
     const rows = await previsit({ service: house.service, sessionFor, tenant: house.tenant, date: '2026-11-25', onProgress: (done) => seen.push(done) })
     expect(rows.map(({ patientId, status, reason }) => [patientId, status, reason])).toEqual([
-      ['pat-1', 'results', undefined], ['pat-3', 'needs-photo', 'uncertain-side'], ['pat-4', 'no-photo', 'no-photos']
+      ['pat-1', 'results', undefined], ['pat-3', 'needs-photo', 'uncertain-side'], ['pat-4', 'no-photo', 'no-photos'],
+      ['pat-8', 'no-photo', 'no-photos']
     ])
-    expect(seen).toEqual([0, 1, 2, 3])
+    expect(seen).toEqual([0, 1, 2, 3, 4])
   })
 
   test('reports what disappeared from the record or was withdrawn there', async () => {

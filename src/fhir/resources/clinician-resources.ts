@@ -3,7 +3,7 @@ import { activityScores, type ActivityIndex, type ActivityInputs } from '../../j
 import type { JointFinding, ModelIdentity } from '../../joints/finding.ts'
 import { HAND_JOINTS, isHandJoint, type HandJoint, type JointOf28, type LargeJoint, type Laterality } from '../../joints/hand-joint.ts'
 import { ABSENT, aiTerm, jointSite, largeJointSite, methodTerm, observationTerm, PRESENT, RESULT_ID, statusTerm, term, termFor, termShown, UCUM } from '../codes.ts'
-import { resultIds, type SourcePhoto } from './result-ids.ts'
+import { clinicianIds, resultIds, type SourcePhoto } from './result-ids.ts'
 import { uuidV5 } from './uuid-v5.ts'
 
 /** What a clinician says about one joint after looking at patient and suggestion. */
@@ -13,6 +13,8 @@ export interface JointDecision { readonly side: Laterality; readonly joint: Hand
 export interface ClinicianInput {
   readonly tenant: string
   readonly patientId: string
+  /** Of the AI's result (ResultOwner). */
+  readonly edition?: number
   readonly encounterId?: string
   /** `Practitioner/…` of the person who signs. */
   readonly performer: string
@@ -68,7 +70,7 @@ export function clinicianResources(input: ClinicianInput): ClinicianResources {
 
 /** The identifier a signed joint is recognised by: one per screening and joint, so that two signers meet. */
 export function clinicianId({ tenant, photos, model, screeningId }: Pick<ClinicianInput, 'tenant' | 'photos' | 'model' | 'screeningId'>, side: Laterality, joint: HandJoint): string {
-  return resultIds(`${tenant}|clinician|${screeningId}`, photos, model).joint(undefined, side, joint)
+  return clinicianIds(tenant, screeningId, photos, model).joint(undefined, side, joint)
 }
 
 function common(input: ClinicianInput) {
@@ -130,14 +132,14 @@ function methodOf(finding: JointFinding | undefined, call: JointCall): string {
 /** The AI's Observation where it lies in the record; when it was never written, its identifier. Nothing for a joint it did not assess. */
 function aiReference(side: Laterality, joint: HandJoint, finding: JointFinding | undefined, input: ClinicianInput): Reference | undefined {
   if (finding?.kind !== 'assessed') return undefined
-  const value = resultIds(input.tenant, input.photos, input.model).joint(input.photoOf(side), side, joint)
+  const value = resultIds(input, input.photos, input.model).joint(input.photoOf(side), side, joint)
   const reference = input.aiObservation(side, joint)
   return { type: 'Observation', ...(reference ? { reference } : {}), identifier: { system: RESULT_ID, value } }
 }
 
 /** The clinician's count of the hands; not a 28-joint count, since a hand review examines 22. */
 function handCount(joints: readonly Observation[], input: ClinicianInput): Observation {
-  const id = resultIds(`${input.tenant}|clinician|${input.screeningId}`, input.photos, input.model).count
+  const id = clinicianIds(input.tenant, input.screeningId, input.photos, input.model).count
   const swollen = input.decisions.filter(({ call }) => call === 'swollen').length
   const assessed = input.decisions.filter(({ call }) => call !== 'not-assessable').length
   return {
@@ -162,7 +164,7 @@ const FOUND = {
 /** A joint found tender or swollen on examination: the value is the joint (terminology section 2). */
 function foundJoint(kind: keyof typeof FOUND, { side, joint }: JointOf28, input: ClinicianInput): Observation {
   const { code, words } = FOUND[kind]
-  const id = uuidV5(resultIds(`${input.tenant}|clinician|${input.screeningId}`, input.photos, input.model).count, `${kind} ${side} ${joint}`)
+  const id = uuidV5(clinicianIds(input.tenant, input.screeningId, input.photos, input.model).count, `${kind} ${side} ${joint}`)
   const site = isHandJoint(joint) ? jointSite(side, joint) : largeJointSite(side, joint)
   return {
     ...common(input),
@@ -216,7 +218,7 @@ function activityObservations(input: ClinicianInput, counted: { readonly tender:
 function numberObservation(
   name: string, code: CodeableConcept, value: number, unit: string, ucum: string, input: ClinicianInput
 ): Observation {
-  const id = uuidV5(resultIds(`${input.tenant}|clinician|${input.screeningId}`, input.photos, input.model).count, name)
+  const id = uuidV5(clinicianIds(input.tenant, input.screeningId, input.photos, input.model).count, name)
   return {
     ...common(input),
     id,

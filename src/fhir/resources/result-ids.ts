@@ -11,24 +11,46 @@ export interface SourcePhoto {
   readonly created?: string
 }
 
+/** Whose result it is. */
+export interface ResultOwner {
+  readonly tenant: string
+  readonly patientId: string
+  /** Counts up when what was retired in the record has to stand there again: an id that was retired is never used again. */
+  readonly edition?: number
+}
+
 const NAMESPACE = uuidV5(URL_NAMESPACE, OWN_BASE)
 
 /**
  * Ids are computed, not drawn (specs/reliability.md section 3.4): the same photo, model and joint give the same id on every
- * try and every machine, so a result written twice can be recognised. It is identifier and, where we may choose, id.
+ * try and every machine, so a result written twice can be recognised. It is identifier and, where we may choose, id. The patient
+ * is part of it: a photo that was filed under the wrong patient may keep its id and version when it is moved, and what was
+ * written about the one must never be taken for what is to be written about the other.
  */
-export function resultIds(tenant: string, photos: readonly SourcePhoto[], model: ModelIdentity) {
+export function resultIds({ tenant, patientId, edition = 0 }: ResultOwner, photos: readonly SourcePhoto[], model: ModelIdentity) {
+  return { ...idsWithin([tenant, patientId, ...(edition > 0 ? [edition] : [])], photos, model), device: uuidOf([tenant, 'device', model.digest]) }
+}
+
+/** The same for what a clinician signs about one screening, which is one patient's. */
+export function clinicianIds(tenant: string, screeningId: string, photos: readonly SourcePhoto[], model: ModelIdentity) {
+  return idsWithin([`${tenant}|clinician|${screeningId}`], photos, model)
+}
+
+function idsWithin(scope: readonly unknown[], photos: readonly SourcePhoto[], model: ModelIdentity) {
   const visit = photos.map(photoKey).sort()
-  const id = (...parts: unknown[]) => uuidV5(NAMESPACE, JSON.stringify([tenant, ...parts, model.digest]))
+  const id = (...parts: unknown[]) => uuidOf([...scope, ...parts, model.digest])
   return {
     /** A joint of a hand without photo belongs to the whole visit. */
     joint: (photo: SourcePhoto | undefined, side: Laterality, joint: HandJoint) =>
       id(photo ? photoKey(photo) : visit, `${side}-${joint}`),
     count: id(visit, 'count'),
     report: id(visit, 'report'),
-    provenance: id(visit, 'provenance'),
-    device: id('device')
+    provenance: id(visit, 'provenance')
   }
+}
+
+function uuidOf(parts: readonly unknown[]): string {
+  return uuidV5(NAMESPACE, JSON.stringify(parts))
 }
 
 function photoKey({ resourceType, id, versionId, created }: SourcePhoto): string {

@@ -17,6 +17,8 @@ export type { SourcePhoto } from './result-ids.ts'
 export interface ScreeningInput {
   readonly tenant: string
   readonly patientId: string
+  /** Part of the ids (ResultOwner). */
+  readonly edition?: number
   readonly encounterId?: string
   /** Every photo of the visit that was read. */
   readonly photos: readonly SourcePhoto[]
@@ -77,7 +79,7 @@ const REASONS: Readonly<Record<NotAssessedReason, string>> = {
 export function screeningResources(input: ScreeningInput): ScreeningResources {
   if (input.findings.length !== 2 * HAND_JOINTS.length)
     throw new Error(`Expected ${2 * HAND_JOINTS.length} findings but received ${input.findings.length}`)
-  const ids = resultIds(input.tenant, input.photos, input.model)
+  const ids = resultIds(input, input.photos, input.model)
   const device = modelDevice(ids.device, input.model)
   const base = common(input, { reference: `Device/${ids.device}`, display: modelName(input.model) })
   const observations = input.findings.map((finding) => {

@@ -141,7 +141,27 @@ const MIGRATIONS: readonly string[] = [
      tenant text primary key,
      failures integer not null,
      until timestamptz not null
-   )`
+   )`,
+  `create table retirement (
+     tenant text not null,
+     identifier text not null,
+     patient_id text not null,
+     status text not null,
+     asked_at timestamptz not null default clock_timestamp(),
+     outcome text,
+     primary key (tenant, identifier)
+   );
+   create index retirement_of_patient on retirement (tenant, patient_id);
+   create table read_photo (
+     tenant text not null,
+     reference text not null,
+     patient_id text not null,
+     read_at timestamptz not null default now(),
+     primary key (tenant, reference, patient_id)
+   );
+   insert into read_photo (tenant, reference, patient_id)
+     select distinct tenant, (photo ->> 'resourceType') || '/' || (photo ->> 'id'), patient_id
+     from screening, jsonb_array_elements(data -> 'photos') photo`
 ]
 
 /** Several processes may start at once: one runs what is missing, the others wait for it. */

@@ -40,6 +40,11 @@ export function openFhirMemory(clock: () => number) {
       return kept
     },
 
+    /** As a database administrator would: without a trace. */
+    remove(type: string, id: string): void {
+      resources.delete(`${type}/${id}`)
+    },
+
     history: (type: string, id: string): readonly Resource[] => (resources.get(`${type}/${id}`) ?? []).map(({ resource }) => resource),
 
     search(type: string, parameters: URLSearchParams): readonly Resource[] {

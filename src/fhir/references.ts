@@ -1,0 +1,19 @@
+import type { TenantConfig } from '../config.ts'
+
+type Base = Pick<TenantConfig, 'fhirBase'>
+
+/** `Type/id` of this FHIR server, whether it is written relative or absolute, with or without a version; anything else as it is. */
+export function relativeTo({ fhirBase }: Base, reference: string): string {
+  const relative = reference.startsWith(`${fhirBase}/`) ? reference.slice(fhirBase.length + 1) : reference
+  return relative.replace(/\/_history\/[A-Za-z0-9\-.]{1,64}$/, '')
+}
+
+/** Which patient of this record it names. `Patient/12` of another server is another person. */
+export function patientIn(base: Base, reference: string | undefined): string | undefined {
+  return /^Patient\/([A-Za-z0-9\-.]{1,64})$/.exec(relativeTo(base, reference ?? ''))?.[1]
+}
+
+/** Names this patient of this record. */
+export function isOf(base: Base, reference: string | undefined, patientId: string): boolean {
+  return patientIn(base, reference) === patientId
+}

@@ -1,0 +1,72 @@
+import type { DiagnosticReport, Observation } from 'fhir/r4.js'
+import { isScreeningError } from '../errors.ts'
+import { aiTerm, REPORT_ID, RESULT_ID } from './codes.ts'
+import { isOf } from './references.ts'
+import type { FhirSession } from './session.ts'
+
+/** `cancelled`: superseded by a newer photo or model. `entered-in-error`: wrong patient, side or photo (DESIGN section 7). */
+export type RetiredStatus = 'cancelled' | 'entered-in-error'
+
+/**
+ * What became of one of our results: it has the status now; it is not in the record; it is somebody else's by now (a clinician
+ * changed its status, it was filed under another patient, it is not ours), and was left alone; or this record takes no updates.
+ */
+export type Retired = 'retired' | 'gone' | 'left' | 'no-updates'
+
+export interface Retirement {
+  /** Observation or DiagnosticReport, `Type/id`. */
+  readonly reference: string
+  /** Our deterministic id, which it carries as identifier. */
+  readonly identifier: string
+  readonly patientId: string
+  readonly status: RetiredStatus
+  /** Called right before the send; throws ERR_LEASE_LOST. */
+  fence(): Promise<void>
+}
+
+/**
+ * Takes back one result of ours that lies in the record: never deleted, only its status changes, on the version that was read.
+ * What anyone else has touched stays as it is. Throws ERR_EHR_*, ERR_WRITE_AMBIGUOUS (doing it again is harmless), ERR_LEASE_LOST.
+ */
+export async function retire(session: FhirSession, retirement: Retirement): Promise<Retired> {
+  const [type, id = ''] = retirement.reference.split('/')
+  if (type !== 'Observation' && type !== 'DiagnosticReport') return 'left'
+  const capabilities = await session.capabilities()
+  if (!capabilities.can(type, 'update') || !capabilities.can(type, 'read')) return 'no-updates'
+  for (let time = 0; time < TRIES; time++) {
+    const there = await readIfThere(session, type, id)
+    if (!there) return 'gone'
+    if (there.status === retirement.status) return 'retired'
+    if (!isOursToRetire(session, there, retirement)) return 'left'
+    await retirement.fence()
+    try {
+      await session.update({ ...there, status: retirement.status }, there.meta?.versionId ? { ifMatch: there.meta.versionId } : {})
+    } catch (error) {
+      if (!isScreeningError(error)) throw error
+      if (error.code === 'ERR_EHR_REFUSED') return 'no-updates'
+      // Someone was faster: what they made of it decides.
+      if (error.code !== 'ERR_CONFLICT') throw error
+    }
+    // Read again, also after a success: a server without versions may have taken it and kept another.
+  }
+  return 'left'
+}
+
+const TRIES = 3
+
+async function readIfThere(session: FhirSession, type: 'Observation' | 'DiagnosticReport', id: string): Promise<Observation | DiagnosticReport | undefined> {
+  return session.read(type, id).catch((error: unknown) => {
+    if (isScreeningError(error) && error.code === 'ERR_NOT_FOUND') return undefined
+    throw error
+  })
+}
+
+/** As we wrote it: labelled AI-asserted, without a performer, of this patient, and still preliminary. */
+function isOursToRetire(session: FhirSession, there: Observation | DiagnosticReport, { patientId, identifier, status }: Retirement): boolean {
+  const ai = aiTerm('AIAST')
+  const labelled = there.meta?.security?.some(({ system, code }) => system === ai.system && code === ai.code) ?? false
+  const carried = (there.identifier ?? []).filter(({ system }) => system === RESULT_ID || system === REPORT_ID)
+  const ours = carried.length > 0 ? carried.some(({ value }) => value === identifier) : labelled
+  const from = status === 'entered-in-error' ? ['preliminary', 'cancelled'] : ['preliminary']
+  return ours && there.performer === undefined && isOf(session.tenant, there.subject?.reference, patientId) && from.includes(there.status)
+}

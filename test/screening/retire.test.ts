@@ -1,0 +1,186 @@
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
+import { openStore, type Store } from '../../src/screening/store/open-store.ts'
+import { text, type Resource } from '../faults/witness/fhir-memory.ts'
+import { PROFILES, type ProfileName } from '../faults/witness/profiles.ts'
+import { openByteEngine } from '../support/byte-engine.ts'
+import { emptyStore } from '../support/screening-house.ts'
+import { openWitnessHouse, type WitnessHouse } from '../support/witness-house.ts'
+
+let store: Store
+let house: WitnessHouse
+beforeAll(async () => { store = await openStore({ memory: true }) })
+afterAll(() => store.close())
+afterEach(async () => {
+  await house.close()
+  await emptyStore(store)
+})
+
+/** A change that someone makes in the record, as a new version. */
+function change(type: string, id: string, what: object): void {
+  const there = house.witness.memory.read(type, id)
+  if (!there) throw new Error(`Expected ${type}/${id}`)
+  house.witness.memory.put({ ...there, ...what }, id)
+}
+const statuses = (type: string, patientId?: string) => [...new Set(house.all(type, patientId).map((one) => text(one, 'status')))].sort()
+const results = (patientId?: string) => [...house.all('Observation', patientId), ...house.all('DiagnosticReport', patientId)]
+
+describe.each(Object.keys(PROFILES) as ProfileName[])('on a server that offers %s', (profile) => {
+  test('a newer photo of the same day replaces the set: the old one is cancelled, and nothing is deleted', async () => {
+    house = await openWitnessHouse(store, { witness: { profile } })
+    house.addPhoto('pat-1', 'left hand, blurred')
+    await house.screen('pat-1')
+    expect(house.live('Observation')).toHaveLength(23)
+    const before = new Set(house.live('Observation'))
+    house.addPhoto('pat-1', 'left hand, sharp', { createdDateTime: '2026-11-20T09:00:00Z' })
+    await house.screen('pat-1')
+    expect(house.live('Observation')).toHaveLength(23)
+    expect(house.live('Observation').filter((id) => before.has(id))).toEqual([])
+    expect(house.live('DiagnosticReport')).toHaveLength(1)
+    expect(results()).toHaveLength(48)
+    expect(statuses('Observation')).toEqual(['cancelled', 'preliminary'])
+  })
+
+  test('a photo that is entered in error takes its results along; another photo of the day speaks then', async () => {
+    house = await openWitnessHouse(store, { witness: { profile } })
+    house.addPhoto('pat-1', 'left hand, first')
+    await house.screen('pat-1')
+    const second = house.addPhoto('pat-1', 'left hand, second', { createdDateTime: '2026-11-20T09:00:00Z' })
+    await house.screen('pat-1')
+    change('Media', second, { status: 'entered-in-error' })
+    const { latest } = await house.screen('pat-1')
+    expect(house.live('Observation')).toHaveLength(23)
+    expect(latest?.written.filter((one) => one.startsWith('Observation/')).map((one) => one.split('/')[1]).sort()).toEqual([...house.live('Observation')].sort())
+    expect(house.all('Observation').filter(({ status }) => status === 'entered-in-error')).toHaveLength(23)
+    expect(house.all('Observation').filter(({ status }) => status === 'cancelled')).toHaveLength(23)
+  })
+})
+
+test('of a new photo of one hand, the other hand’s joints stay as they were written', async () => {
+  house = await openWitnessHouse(store)
+  house.addPhoto('pat-1', 'left hand, first')
+  house.addPhoto('pat-1', 'right hand')
+  await house.screen('pat-1')
+  const before = new Set(house.live('Observation'))
+  house.addPhoto('pat-1', 'left hand, second', { createdDateTime: '2026-11-20T09:00:00Z' })
+  await house.screen('pat-1')
+  expect(house.live('Observation')).toHaveLength(23)
+  expect(house.live('Observation').filter((id) => before.has(id))).toHaveLength(11)
+  const [count] = house.all('Observation').filter((one) => one['status'] === 'preliminary' && one['hasMember'])
+  const members = (count?.['hasMember'] as { reference: string }[]).map(({ reference }) => reference.split('/')[1] ?? '')
+  expect(members.every((id) => house.live('Observation').includes(id))).toBe(true)
+})
+
+test('another model reads the photos again, and what the one before it said is cancelled', async () => {
+  house = await openWitnessHouse(store)
+  house.addPhoto('pat-1', 'left hand')
+  await house.screen('pat-1')
+  const { witness } = house
+  await house.service.stop()
+  const later = await openWitnessHouse(store, { witness, engine: openByteEngine('d2') })
+  await later.screen('pat-1')
+  expect(later.live('Observation')).toHaveLength(23)
+  expect(later.all('Observation')).toHaveLength(46)
+  await later.close()
+})
+
+test('a worker that still has the older model leaves standing what the newer one said (I7)', async () => {
+  house = await openWitnessHouse(store, { engine: openByteEngine('d2', '1.10.0') })
+  house.addPhoto('pat-1', 'left hand')
+  await house.screen('pat-1')
+  const before = house.live('Observation')
+  const older = await openWitnessHouse(store, { witness: house.witness, engine: openByteEngine('d1', '1.9.0') })
+  const { latest } = await older.screen('pat-1')
+  expect(latest?.model.version).toBe('1.10.0')
+  expect(older.live('Observation')).toEqual(before)
+  // A photo that the newer one has not seen is read all the same.
+  older.addPhoto('pat-1', 'left hand, later', { createdDateTime: '2026-11-20T09:00:00Z' })
+  expect((await older.screen('pat-1')).latest?.model.version).toBe('1.9.0')
+  await older.close()
+})
+
+test('a photo that is moved to the right patient: the wrong one’s results are entered in error, the right one gets results of their own', async () => {
+  house = await openWitnessHouse(store, { witness: { profile: 'patient-search' } })
+  const id = house.addPhoto('pat-1', 'left hand')
+  await house.screen('pat-1')
+  // A server without versions: the photo keeps its id, and nothing else tells that it moved.
+  const moved = house.witness.memory.read('Media', id) as Resource
+  Object.assign(moved, { subject: { reference: 'Patient/pat-2' } })
+  const { latest } = await house.screen('pat-2')
+  expect(latest?.patientId).toBe('pat-2')
+  expect(house.live('Observation', 'pat-2')).toHaveLength(23)
+  expect(house.live('Observation', 'pat-1')).toEqual([])
+  expect(house.live('DiagnosticReport', 'pat-1')).toEqual([])
+  expect(statuses('Observation', 'pat-1')).toEqual(['entered-in-error'])
+  expect((await house.service.status('clinic', 'pat-1')).latest).toBeUndefined()
+})
+
+test('what a clinician changed, moved or confirmed is left alone', async () => {
+  house = await openWitnessHouse(store)
+  const photo = house.addPhoto('pat-1', 'left hand')
+  await house.screen('pat-1')
+  const [confirmed = '', moved = '', signed = ''] = house.live('Observation')
+  change('Observation', confirmed, { status: 'final' })
+  change('Observation', moved, { subject: { reference: 'Patient/pat-9' } })
+  change('Observation', signed, { performer: [{ reference: 'Practitioner/doc' }] })
+  change('Media', photo, { status: 'entered-in-error' })
+  await house.screen('pat-1')
+  expect([confirmed, moved, signed].map((id) => house.witness.memory.read('Observation', id)?.['status'])).toEqual(['final', 'preliminary', 'preliminary'])
+  expect(house.all('Observation').filter(({ status }) => status === 'entered-in-error')).toHaveLength(20)
+})
+
+test('a change carries the version that was read; who was faster wins', async () => {
+  house = await openWitnessHouse(store)
+  const photo = house.addPhoto('pat-1', 'left hand')
+  await house.screen('pat-1')
+  change('Media', photo, { status: 'entered-in-error' })
+  let faster: string | undefined
+  house.witness.onRequest = (method, path) => {
+    const [, type = '', id = ''] = path.split('/')
+    if (method !== 'PUT' || type !== 'Observation' || faster) return
+    faster = id
+    change('Observation', id, { status: 'final', performer: [{ reference: 'Practitioner/doc' }] })
+  }
+  await house.screen('pat-1')
+  expect(house.witness.memory.read('Observation', faster ?? '')?.['status']).toBe('final')
+  expect(house.witness.events.filter(({ method }) => method === 'PUT').every(({ ifMatch }) => ifMatch !== undefined)).toBe(true)
+  expect(statuses('Observation')).toEqual(['entered-in-error', 'final'])
+})
+
+test('a retirement that a server failure broke off is taken up again, each once', async () => {
+  house = await openWitnessHouse(store, { queue: { parkMs: () => 0, breakMs: () => 0 } })
+  const photo = house.addPhoto('pat-1', 'left hand')
+  await house.screen('pat-1')
+  change('Media', photo, { status: 'entered-in-error' })
+  house.witness.faults([{ mode: 'commit-then-500', method: 'PUT', from: 5 }, { mode: '503', method: 'PUT', from: 8 }, { mode: 'commit-then-reset', method: 'PUT', from: 9 }])
+  await house.screen('pat-1')
+  expect([...house.witness.acted.keys()].sort()).toEqual(['503', 'commit-then-500', 'commit-then-reset'])
+  expect(statuses('Observation')).toEqual(['entered-in-error'])
+  expect(house.all('Observation').every((one) => house.witness.memory.history('Observation', one.id ?? '').length === 2)).toBe(true)
+})
+
+test('a set whose writing broke off is not continued after a newer photo came, but taken back', async () => {
+  house = await openWitnessHouse(store, { witness: { profile: 'single' }, queue: { parkMs: () => 0, breakMs: () => 0 } })
+  house.addPhoto('pat-1', 'left hand of last month', { createdDateTime: '2026-10-20T08:00:00Z' })
+  house.witness.faults([{ mode: '503', method: 'POST', from: 10, times: 1 }])
+  await house.service.request('clinic', 'pat-1', 'command')
+  await house.service.runOnce()
+  expect(house.live('Observation').length).toBeLessThan(23)
+  house.addPhoto('pat-1', 'left hand of today')
+  await house.screen('pat-1')
+  const live = house.all('Observation').filter(({ status }) => status === 'preliminary')
+  expect(live).toHaveLength(23)
+  expect(live.every((one) => one['effectiveDateTime'] === '2026-11-20T08:00:00Z')).toBe(true)
+})
+
+test('of a site that lets us write no more nothing is changed, and it stays asked for', async () => {
+  house = await openWitnessHouse(store)
+  const photo = house.addPhoto('pat-1', 'left hand')
+  await house.screen('pat-1')
+  change('Media', photo, { status: 'entered-in-error' })
+  const { witness } = house
+  const shadow = await openWitnessHouse(store, { witness, settings: { mode: 'shadow' } })
+  await shadow.screen('pat-1')
+  expect(statuses('Observation')).toEqual(['preliminary'])
+  expect(await store.query('select 1 from retirement where outcome is null')).toHaveLength(24)
+  await shadow.close()
+})
