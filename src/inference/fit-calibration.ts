@@ -25,6 +25,8 @@ export interface FittedCalibration {
 /** Own bar: below it temperature and thresholds say more about chance than about the site. */
 export const MIN_PER_CLASS = 20
 const LEVEL = 0.9
+/** At the least factor itself the rounding would still stop one joint short. */
+const JUST_ABOVE = 1e-4
 /** Joints that a joint type borrows from all types when its own prevalence is estimated (training does the same). */
 const PREVALENCE_STRENGTH = 20
 
@@ -132,14 +134,18 @@ function ratesAt(joints: readonly Pick<RatedJoint, 'probability' | 'swollen'>[],
   }
 }
 
-/** The ceil(0.9 (n + 1))-th smallest |count - m| / sqrt(v) of n groups; undefined where n is too small for that place. */
+/**
+ * The ceil(0.9 (n + 1))-th smallest, of n groups, of the least factor whose interval holds the count: handJointCount rounds outwards to
+ * whole joints, so a count up to one joint away from the mean m needs none. Undefined where n is too small for that place.
+ */
 export function conformalFactor(joints: readonly Pick<RatedJoint, 'probability' | 'swollen' | 'group'>[]): number | undefined {
   const residuals = [...Map.groupBy(joints, ({ group }) => group).values()].map((members) => {
     const mean = members.reduce((sum, { probability }) => sum + probability, 0)
     const variance = members.reduce((sum, { probability }) => sum + probability * (1 - probability), 0)
-    return Math.abs(members.filter(({ swollen }) => swollen).length - mean) / Math.sqrt(variance)
+    return Math.max(0, Math.abs(members.filter(({ swollen }) => swollen).length - mean) - 1) / Math.sqrt(variance)
   })
-  return residuals.sort((a, b) => a - b)[Math.ceil(LEVEL * (residuals.length + 1)) - 1]
+  const least = residuals.sort((a, b) => a - b)[Math.ceil(LEVEL * (residuals.length + 1)) - 1]
+  return least === undefined ? undefined : least + JUST_ABOVE
 }
 
 const sigmoid = (z: number) => 1 / (1 + Math.exp(-z))

@@ -96,12 +96,16 @@ describe("a site's calibration", () => {
     expect(codeOf(() => fitCalibration(joints, { model, data: 'test' }))).toMatch(/^ERR_CALIBRATION_DATA: .*slope is -/)
   })
 
-  test('chooses thresholds between the values that separate, and the ninth of nine residuals', () => {
+  test('chooses thresholds between the values that separate, and the ninth of nine factors', () => {
     const joints = [0.02, 0.04, 0.1, 0.3, 0.4].map((probability, index) => ({ probability, swollen: index >= 3 }))
     expect(chooseThresholds(joints)).toEqual({ f1: 0.2, gmean: 0.2, sensitivity90: 0.2 })
-    const groups = Array.from({ length: 9 }, (_, index) => ({ probability: 0.5, swollen: index > 0, group: String(index) }))
-    expect(conformalFactor(groups)).toBe(1)
-    expect(conformalFactor(groups.slice(1))).toBeUndefined()
+    // Four joints at one half each: mean 2, variance 1. All four swollen: one joint of the two in between comes from rounding outwards.
+    const group = (name: string, swollen: number) => [0, 1, 2, 3].map((joint) => ({ probability: 0.5, swollen: joint < swollen, group: name }))
+    const groups = [...Array.from({ length: 8 }, (_, index) => group(String(index), 2 + (index % 2))), group('severe', 4)]
+    const factor = conformalFactor(groups.flat()) ?? NaN
+    expect(factor).toBeCloseTo(1, 3)
+    expect(Math.ceil(2 + factor)).toBe(4)
+    expect(conformalFactor(groups.slice(1).flat())).toBeUndefined()
   })
 })
 

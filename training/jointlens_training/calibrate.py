@@ -12,6 +12,7 @@ from .regression import linear, logistic_regression
 LEVEL = 0.9
 # Keeps the log-odds of a hand whose other joints all look healthy within -4.6; 0.002 to 0.02 were alike on the calibration patients.
 CONTEXT_FLOOR = 0.01
+JUST_ABOVE = 1e-4  # at the least factor itself the rounding would still stop one joint short
 FEWEST_FOR_PAIR = 20  # positive joints with another hand beside them; fewer say more about chance
 
 
@@ -142,17 +143,21 @@ def choose_thresholds(p, y):
 
 
 def conformal_factor(p, y, mask, visits, level=LEVEL):
-    """k: the ceil(level (n + 1))-th smallest |count - sum p| / sqrt(sum p (1 - p)) over n visits. p, y, mask [N,11], visits [N]."""
+    """
+    k: the ceil(level (n + 1))-th smallest, over n visits, of the least factor whose interval holds the count. The interval is rounded outwards to whole
+    joints, floor(m - k sqrt(v)) to ceil(m + k sqrt(v)), so a count up to one joint away from m needs none: max(0, |count - m| - 1) / sqrt(v).
+    Without that joint the intervals were too wide (97 % of held-out patients where 90 % were promised). p, y, mask [N,11], visits [N].
+    """
     residuals = []
     for name in np.unique(visits):
         seen = mask & (visits == name)[:, None]
         if seen.any():
             q = p[seen]
-            residuals.append(abs(y[seen].sum() - q.sum()) / np.sqrt((q * (1 - q)).sum()))
+            residuals.append(max(0.0, abs(y[seen].sum() - q.sum()) - 1) / np.sqrt((q * (1 - q)).sum()))
     place = int(np.ceil(level * (len(residuals) + 1)))
     if place > len(residuals):
         raise ValueError(f"Expected at least {int(np.ceil(level / (1 - level) - 1e-9))} visits for a {level:.0%} interval but received {len(residuals)}")
-    return float(np.sort(residuals)[place - 1])
+    return float(np.sort(residuals)[place - 1] + JUST_ABOVE)
 
 
 def calibrate(logits, labels, mask, patients, visits, data, carried=0.0, assessable=None, context=True, pairs=None):

@@ -63,6 +63,18 @@ def test_the_count_interval_covers_about_nine_in_ten_other_patients():
     assert 0.85 < np.mean((c["true"] >= c["low"]) & (c["true"] <= c["high"])) <= 1
 
 
+def test_the_factor_is_the_least_whose_rounded_interval_holds_the_count():
+    y = np.zeros((9, 11))
+    p, mask = np.zeros((9, 11)), np.zeros((9, 11), bool)
+    p[:, :4], mask[:, :4] = 0.5, True  # mean 2, variance 1
+    y[:8, :2], y[8, :4] = 1, 1
+    visits = np.array(list("abcdefghi"))
+    factor = conformal_factor(p, y, mask, visits)
+    assert factor == pytest.approx(1, abs=1e-3)  # of the two joints above the mean one comes from rounding outwards
+    assert counts(y, p, mask, visits, 0.6, factor)["high"][8] == 4
+    assert counts(y, p, mask, visits, 0.6, factor - 2e-4)["high"][8] == 3
+
+
 def test_too_few_patients_for_an_interval_are_refused():
     with pytest.raises(ValueError, match="at least 9 visits"):
         conformal_factor(np.full((4, 11), 0.1), np.zeros((4, 11)), np.ones((4, 11), bool), np.array(list("abcd")))
