@@ -62,10 +62,11 @@ describe('the identity check', () => {
     expect(compareIdentities(people('train', 1, 5), people('test', 1, 5)).verdict).toBe('too few people to tell')
   })
 
-  test('refuses rows that another version of the sampler drew', () => {
+  test('refuses rows of real photos, and rows that another version of the sampler drew', () => {
     const { ageYears, sex, monkTone } = sampleIdentity({ seed: 1, split: 'train', patient: 'p' })
     const row = { seed: 1, split: 'train', patient: 'p', mesh: 'webxr', age: ageYears, sex, skinTone: monkTone } as const
     expect(identityOf(row).ageYears).toBe(ageYears)
+    expect(() => identityOf({ ...row, mesh: null })).toThrow('Expected a rendered hand')
     expect(() => identityOf({ ...row, age: ageYears + 1 })).toThrow('from another version of the sampler')
   })
 })

@@ -70,7 +70,7 @@ function demoCase({ patient, visit, side, swollen, blur = 0 }: DemoPhoto): HandC
   const skin = { ...drawn.identity.skin, age: (age - 20) / 65, melanin: melaninOf(monkTone), redness: 0, spots: 0 }
   return {
     ...drawn, joints: swollenJoints(swollen), adornments: { polish: null, ring: null },
-    identity: { ...drawn.identity, monkTone, ageYears: age, skin, dorsum: null },
+    identity: { ...drawn.identity, monkTone, ageYears: age, skin },
     background: { ...drawn.background, surface, hue, saturation: 0.14, value: 0.55 },
     light: { ...drawn.light, elevationDegrees: 58, softness: 0.25, key: 1, ambient: 0.8, warmth: 0.2 },
     pose: { ...drawn.pose, abductionDegrees: [4, 2, 0, 2, 4], straightening: 0.9 },

@@ -81,10 +81,13 @@ export function paintSkin(
     paint.relief[i] = point.relief
     paint.roughness[i] = Math.max(0.1, point.roughness)
     paint.translucency[i] = point.translucency
-    if (paint.textureRelief) paint.textureRelief[i] = share * (1 - Math.min(1, point.smoothing))
+    if (paint.textureRelief) paint.textureRelief[i] = share * (1 - RELIEF_LOSS * Math.min(1, point.smoothing))
   }
   return paint
 }
+
+/** Stretched skin loses most of its relief and part of its fine colour; without the rest it would look out of focus. */
+const COLOUR_LOSS = 0.5, RELIEF_LOSS = 0.8
 
 /** What only some hands have. */
 export interface SkinExtras { readonly texture?: SkinTexture | undefined, readonly anatomy?: DorsalAnatomy | undefined }
@@ -129,7 +132,7 @@ function paintTexture(
   paintSpotsAndHair(point, traits, shift)
   if (anatomy && point.dorsal > 0.2) point.smoothing = Math.max(point.smoothing, 0.9 * anatomy.hidden(point.x, point.y))
   const u = surface.uv![2 * i]!, v = surface.uv![2 * i + 1]!
-  const band = (q: 0 | 1 | 2) => own.colour(q, u, v, Math.min(1, point.smoothing)) *
+  const band = (q: 0 | 1 | 2) => own.colour(q, u, v, COLOUR_LOSS * Math.min(1, point.smoothing)) *
     reflectance(q, point.melanin, point.haemoglobin) / reflectance(q, melanin, haemoglobin)
   point.red = red * (1 - share) + band(0) * share
   point.green = green * (1 - share) + band(1) * share
