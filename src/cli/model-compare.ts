@@ -32,6 +32,8 @@ export interface RecordTools {
   close(): Promise<void>
 }
 
+type OpenModel = typeof openEngine
+
 interface CompareOptions {
   readonly photos?: string
   readonly labels?: string
@@ -52,7 +54,7 @@ interface Pair { readonly old: Side; readonly new: Side }
  * `jointlens model compare OLD_DIR NEW_DIR`: the same photos read by both, in shadow: nothing is switched over, nothing is written to
  * the record. Exit code 3 when no joint could be read by both.
  */
-export function addCompareCommand(model: Command, open: () => Promise<RecordTools>): void {
+export function addCompareCommand(model: Command, open: () => Promise<RecordTools>, openModel: OpenModel = openEngine): void {
   model.command('compare').description('read the same photos with two bundles and say what would change; changes nothing')
     .argument('<old>', 'folder of the bundle in use')
     .argument('<new>', 'folder of the bundle that may replace it')
@@ -69,8 +71,9 @@ export function addCompareCommand(model: Command, open: () => Promise<RecordTool
       checkUse(options)
       const bundles = await readBundles(oldDir, newDir)
       if (options.out !== undefined) await openEmptyFolder(options.out)
-      if (options.photos === undefined) await withTools(open, (tools) => compareStored(tools, bundles, options))
-      else await compareFolder(options.photos, bundles, options)
+      const { photos } = options
+      if (photos === undefined) await withTools(open, (tools) => compareStored(tools, bundles, options, openModel))
+      else await compareFolder(photos, bundles, options, openModel)
     })
 }
 
@@ -93,12 +96,12 @@ async function readBundles(oldDir: string, newDir: string): Promise<Bundles> {
   return { old: { dir: oldDir, bundle: old }, new: { dir: newDir, bundle: fresh } }
 }
 
-async function compareFolder(dir: string, bundles: Bundles, options: CompareOptions): Promise<void> {
+async function compareFolder(dir: string, bundles: Bundles, options: CompareOptions, openModel: OpenModel): Promise<void> {
   const pair = calibrated(bundles, options)
   const labels = options.labels === undefined ? undefined : await readLabelsFile(options.labels)
   const visits = await visitsOfFolder(dir, labels)
   const total = visits.reduce((sum, { photos }) => sum + photos.length, 0)
-  const tally = await withReaders(pair, (readers) => withProgress('photos', async (onProgress) => {
+  const tally = await withReaders(pair, openModel, (readers) => withProgress('photos', async (onProgress) => {
     const made = openTally(readers)
     let done = 0
     for (const visit of visits) {
@@ -114,7 +117,7 @@ async function compareFolder(dir: string, bundles: Bundles, options: CompareOpti
 }
 
 /** The audit tells of it, whatever became of it; nothing else is stored. */
-async function compareStored(tools: RecordTools, bundles: Bundles, options: CompareOptions): Promise<void> {
+async function compareStored(tools: RecordTools, bundles: Bundles, options: CompareOptions, openModel: OpenModel): Promise<void> {
   const tenant = tenantOf(tools.config, options.tenant)
   const choice: StoredChoice = options.patients === undefined
     ? { since: new Date(Date.now() - Number(options.recent) * 86_400_000) } : { patients: await readPatientList(options.patients) }
@@ -122,7 +125,7 @@ async function compareStored(tools: RecordTools, bundles: Bundles, options: Comp
   const models = [pair.old, pair.new].map(({ bundle }) => bundle.identity.digest.slice(0, 12)).join(' and ')
   const record = (entity: string, more: { outcome: 'success' } | { outcome: 'failure'; code: string }) =>
     tools.audit.record({ tenant: tenant.id, action: 'compare-models', actor: 'command', entity: `${entity} read by the models ${models}`, ...more })
-  const read = await withReaders(pair, async (readers) => {
+  const read = await withReaders(pair, openModel, async (readers) => {
     const tally = openTally(readers)
     try {
       const cohort = await withProgress('patients', (onProgress) =>
@@ -150,11 +153,11 @@ function calibrated({ old, new: fresh }: Bundles, { calibrationOld, calibrationN
 }
 
 /** Two engines with a worker each, side by side: a photo is fetched once and never kept. */
-async function withReaders<T>({ old, new: fresh }: Pair, work: (readers: BothReaders) => Promise<T>): Promise<T> {
+async function withReaders<T>({ old, new: fresh }: Pair, openModel: OpenModel, work: (readers: BothReaders) => Promise<T>): Promise<T> {
   if (process.stderr.isTTY) process.stderr.write('Opening both models …\n')
-  const oldEngine = await ofModel('old', openEngine({ modelDir: old.dir, workers: 1 }))
+  const oldEngine = await ofModel('old', openModel({ modelDir: old.dir, workers: 1 }))
   try {
-    const newEngine = await ofModel('new', openEngine({ modelDir: fresh.dir, workers: 1 }))
+    const newEngine = await ofModel('new', openModel({ modelDir: fresh.dir, workers: 1 }))
     try {
       return await work({ old: { engine: oldEngine, calibration: old.calibration }, new: { engine: newEngine, calibration: fresh.calibration } })
     } finally {
