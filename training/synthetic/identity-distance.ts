@@ -44,8 +44,9 @@ const TWIN = 0.5, RATIO_OF_STRANGERS = 0.75, TOO_NEAR_OF_STRANGERS = 1 / 3
 
 /** Who the patient of a row is, drawn anew; throws if the row was made by another version of the sampler. */
 export function identityOf(row: Pick<LabelRow, 'seed' | 'split' | 'patient' | 'mesh' | 'age' | 'sex' | 'skinTone'>): Identity {
-  const { seed, split, patient } = row
-  const identity = sampleIdentity({ seed, split, patient }, [row.mesh])
+  const { seed, split, patient, mesh } = row
+  if (mesh === null) throw new Error(`Expected rendered hands but ${patient} is a person of edited photos, whom nobody drew`)
+  const identity = sampleIdentity({ seed, split, patient }, [mesh])
   if (identity.ageYears !== row.age || identity.sex !== row.sex || identity.monkTone !== row.skinTone) {
     throw new Error(`Expected patient ${patient} of seed ${seed} to be ${identity.sex}, ${identity.ageYears} years, Monk ` +
       `${identity.monkTone} but received ${row.sex}, ${row.age}, ${row.skinTone}: the folder is from another version of the sampler`)
