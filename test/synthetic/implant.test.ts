@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { Worker } from 'node:worker_threads'
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals'
 import sharp from 'sharp'
 import type { LocatedHand } from '../../src/inference/hand-landmarks/hand-locator.ts'
 import { HAND_JOINTS, type HandJoint } from '../../src/joints/hand-joint.ts'
@@ -21,6 +21,8 @@ import { measurePatch } from '../../training/synthetic/skin-statistics.ts'
 import { plainHand } from './hands.ts'
 import type { PreparedHand } from './implant-worker.ts'
 import type { RenderedPhoto } from './render-worker.ts'
+
+jest.setTimeout(300_000) // hands are rendered and edited; a busy machine may take its time
 
 let worker: Worker, hand: PreparedHand
 const ask = async (job: object) => {
@@ -117,10 +119,20 @@ describe('swelling edited into a photo', () => {
     }
   })
 
-  test('reddens skin only, keeps the outline, and shows less on dark skin', async () => {
+  test('reddens skin only, to the last bit of the table, and shows less on dark skin', async () => {
     const red: HandEdit = { pip3: { swelling: 0, erythema: 1 } }
     const calm = await read({}), edited = await read(red)
-    expect(Math.abs(widthMm(edited, 'pip3') - widthMm(calm, 'pip3'))).toBeLessThan(0.3)
+    let reddened = 0, darkened = 0, beside = 0
+    for (let k = 0; k < hand.mask.length; k++) {
+      if (hand.mask[k]! <= 0.5) {
+        if ([0, 1, 2].some((q) => edited[3 * k + q] !== calm[3 * k + q])) beside++
+      } else if (edited[3 * k + 1]! < 0.9 * calm[3 * k + 1]!) {
+        reddened++
+        if (edited[3 * k]! < 0.95 * calm[3 * k]!) darkened++
+      }
+    }
+    expect(reddened).toBeGreaterThan(100)
+    expect([beside, darkened]).toEqual([0, 0])
     const light = rednessAt(edited, 'pip3') - rednessAt(calm, 'pip3')
     expect(light).toBeGreaterThan(0.15)
     const { identity, ...rest } = onBlue('a')
@@ -197,7 +209,7 @@ describe('the second maker', () => {
     await mkdir(join(folder, 'photos', 'ann'), { recursive: true })
     const renderer = new Worker(new URL('./render-worker.ts', import.meta.url))
     for (const [file, patient, side] of [['ann/left.jpg', 'a', 'left'], ['ann/right.jpg', 'a', 'right'], ['bob.jpg', 'b', 'left']] as const) {
-      renderer.postMessage({ hand: { ...plainHand(patient), side }, size: 384 })
+      renderer.postMessage({ hand: { ...plainHand(patient), side }, size: 320 })
       await writeFile(join(folder, 'photos', file), (await once(renderer, 'message') as [RenderedPhoto])[0].jpeg)
     }
     await renderer.terminate()

@@ -5,7 +5,7 @@ import type { Point } from '../../src/inference/hand-landmarks/photo-square.ts'
 import { jointSquare } from '../../src/inference/joint-crops.ts'
 import { HAND_JOINTS, type HandJoint, type Laterality } from '../../src/joints/hand-joint.ts'
 import { FINGER_HALF_WIDTH, FINGER_LANDMARKS, handMask } from './hand-mask.ts'
-import { blurred, blurredWithin, mapped, plane, sampleAt, type Plane } from './planes.ts'
+import { blurred, blurredWithin, plane, sampleAt, type Plane } from './planes.ts'
 import { THUMB, jointKind, type JointKind } from './surface-joint.ts'
 import type { RgbPhoto } from './skin-statistics.ts'
 
@@ -219,9 +219,12 @@ export function luminanceAt(of: Plane, x: number, y: number): number {
   return 0.3 * sampleAt(of, x, y, 0) + 0.6 * sampleAt(of, x, y, 1) + 0.1 * sampleAt(of, x, y, 2)
 }
 
+/** Linear luminance from which skin passes for light; how much redness shows at the least. */
+const LIGHT_SKIN = 0.35, LEAST_SHOWN = 0.3
+
 /**
  * Redness is judged against the back of the same hand. It shows less the more melanin lies above it; where nobody says how dark the
- * skin is, its brightness beside the brightest of the photo must do.
+ * skin is, how dark it looks must do, and light skin in poor light reddens too little rather than dark skin too much.
  */
 function skinReference(photo: Plane, mask: Plane, points: readonly Point[], melanin: number | undefined): PhotoHand['skin'] {
   const [wrist, index, little] = [points[0]!, points[5]!, points[17]!]
@@ -235,8 +238,8 @@ function skinReference(photo: Plane, mask: Plane, points: readonly Point[], mela
     }
   }
   const middle = (values: number[]) => values.sort((a, b) => a - b)[values.length >> 1] ?? 0
-  const all = mapped(photo, (value) => value).data.filter((_, k) => k % 31 === 0).sort()
-  const brightest = all[Math.floor(0.98 * all.length)] ?? 1
-  const brightness = middle(lights) / Math.max(0.05, brightest)
-  return { redness: middle(ratios), showsRedness: melanin === undefined ? Math.max(0.25, Math.min(1, 2 * brightness)) : 1 / (1 + 0.6 * melanin) }
+  return {
+    redness: middle(ratios),
+    showsRedness: melanin === undefined ? Math.max(LEAST_SHOWN, Math.min(1, middle(lights) / LIGHT_SKIN)) : 1 / (1 + 0.6 * melanin)
+  }
 }
