@@ -39,7 +39,7 @@ class Knobs:
     pretrained: str = "runs/compare/pretrained/encoders.pt"  # of `pretrain`
     out: str = "runs/compare"
     bundled_epochs: int = 22
-    epochs: int = 16
+    epochs: int = 12
     batch: int = 8
     lr: float = 3e-3
     threads: int = 1
