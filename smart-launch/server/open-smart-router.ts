@@ -215,9 +215,8 @@ function page(response: Response, tenant: TenantConfig, file: 'index.html' | 'ca
 /** What the review shows first, asked for while the script is still on its way. */
 async function firstNeeded({ desk }: SmartDeps, session: AppSession, handle: string): Promise<string> {
   const api = `/smart/api/${handle}`
-  const answers = ['session', 'review'].map((one) => `<link rel="preload" as="fetch" crossorigin="anonymous" href="${api}/${one}">`)
-  const photos = (await desk.newestPhotos(session)).map((id) => `<link rel="preload" as="image" href="${api}/photos/${encodeURIComponent(id)}">`)
-  return [...answers, ...photos].join('')
+  const photos = (await desk.newestPhotos(session)).map((id) => `photos/${encodeURIComponent(id)}`)
+  return ['session', 'review', ...photos].map((one) => `<link rel="preload" as="fetch" crossorigin="anonymous" href="${api}/${one}">`).join('')
 }
 
 export function contentSecurityPolicy(frameAncestors: readonly string[]): string {

@@ -261,6 +261,8 @@ describe('row 40: every page and answer', () => {
       expect(policy).toContain("default-src 'none'")
       expect(policy).toContain("frame-ancestors 'self' https://chart.example")
       expect(policy).not.toMatch(/unsafe|\*/)
+      expect((await response.text()).match(/href="\/smart\/api[^"]*"/g) ?? []).toEqual(
+        path.startsWith('capture') ? [] : ['session', 'review', 'photos/left%20hand', 'photos/right'].map((one) => `href="/smart/api/${handle}/${one}"`))
     }
     for (const query of ['redirect=https://evil.example', 'next=//evil.example', 'redirect_uri=https://evil.example', 'fhirServiceUrl=https://evil.example&patientId=pat-2']) {
       const started = await begin(browser(), `iss=${encodeURIComponent(FHIR)}&launch=abc&${query}`)

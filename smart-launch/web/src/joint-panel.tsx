@@ -1,8 +1,9 @@
 import { percentOf, type PhotoRegion } from '../../../src/joints/finding.ts'
 import { HAND_JOINTS, type HandJoint, type Laterality } from '../../../src/joints/hand-joint.ts'
 import { MapOverlay, MapWords, useMap, type MapState } from './attention-map.tsx'
-import { closeUpUrl, photoUrl, type EarlierVisit, type PhotoView, type ReviewCall, type ReviewView, type SignedByClinician } from './api.ts'
+import { closeUpUrl, type EarlierVisit, type PhotoView, type ReviewCall, type ReviewView, type SignedByClinician } from './api.ts'
 import { earlierOf } from './earlier-close-ups.ts'
+import { usePhotoSource } from './photo-source.ts'
 import { dayOf, findingWords, fullJointName, probabilityWords, signedWords, useWords } from './words.ts'
 
 export const CALL_KEYS: Record<string, ReviewCall> = { s: 'swollen', n: 'not-swollen', x: 'not-assessable' }
@@ -72,11 +73,12 @@ export function JointPanel({ latest, earlier, side, joint, call, signed, tender,
 /** At once as a part of the photo that is already there; a moment later sharp, cut from the original. */
 function CloseUp({ photo, region, side, joint, map }: { photo: PhotoView; region: PhotoRegion; side: Laterality; joint: HandJoint; map: MapState | undefined }) {
   const w = useWords()
+  const source = usePhotoSource(photo.id)
   const name = fullJointName(w, side, joint)
   const percent = (part: number, whole: number) => `${(part / whole) * 100}%`
   return (
     <div className="close-up">
-      <img className="under" src={photoUrl(photo.id)} alt="" style={{
+      <img className="under" src={source} alt="" style={{
         width: percent(photo.width, region.width), height: percent(photo.height, region.height),
         left: percent(-region.x, region.width), top: percent(-region.y, region.height)
       }} />

@@ -1,7 +1,8 @@
 import { useEffect, useLayoutEffect, useRef, type MouseEvent } from 'react'
 import { HAND_JOINTS, type HandJoint, type Laterality } from '../../../src/joints/hand-joint.ts'
-import { photoUrl, type PhotoView as Photo, type ReviewCall } from './api.ts'
+import type { PhotoView as Photo, ReviewCall } from './api.ts'
 import { useDragToPan, usePinchAndWheel } from './pan-and-zoom.ts'
+import { usePhotoSource } from './photo-source.ts'
 import { dayOf, fullJointName, useWords } from './words.ts'
 
 export interface PhotoProps {
@@ -28,6 +29,7 @@ interface Mark { readonly key: string; readonly state: string; readonly side: La
  */
 export function PhotoView({ photo, calls, chosen, marks, zoom, onZoom, onChoose }: PhotoProps) {
   const w = useWords()
+  const source = usePhotoSource(photo.id)
   const frame = useRef<HTMLDivElement>(null)
   const placed = marksOf(photo, calls)
   const shown = placed.find(({ key }) => key === chosen)
@@ -51,7 +53,7 @@ export function PhotoView({ photo, calls, chosen, marks, zoom, onZoom, onChoose 
         {...(zoom > 1 ? { tabIndex: 0, role: 'group', 'aria-label': w.panHere(sides) } : {})} {...drag}
         onDoubleClick={() => onZoom(zoom > 1 ? 1 : 2.5)}>
         <div className="photo-zoomed" style={{ width: `${zoom * 100}%` }}>
-          <img src={photoUrl(photo.id)} alt={w.photoOf(sides)} width={photo.width} height={photo.height} draggable={false} />
+          <img src={source} alt={w.photoOf(sides)} width={photo.width} height={photo.height} draggable={false} />
           {marks && <Marks photo={photo} marks={placed} chosen={chosen} zoom={zoom} onPick={pick} />}
         </div>
       </div>
