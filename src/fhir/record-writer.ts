@@ -5,6 +5,7 @@ import type { Capabilities } from './capabilities.ts'
 import { isGranted } from './consent.ts'
 import { outgoingFaults } from './invariants.ts'
 import { look } from './look-up.ts'
+import { TOKENS } from './own-observations.ts'
 import { isOf } from './references.ts'
 import { withReferences } from './resources/inner-references.ts'
 import { createEntry, identifierOf, identifierQuery, inWritingOrder } from './resources/screening-bundle.ts'
@@ -12,7 +13,7 @@ import type { ScreeningResource, ScreeningResources } from './resources/screenin
 import { referenceIn, type FhirSession } from './session.ts'
 import { verify } from './verify-written.ts'
 import {
-  ambiguous, identifierKey, missing, ourId, record, resolver, wrongPatient, type Settling, type WriteOptions, type Writer
+  ambiguous, identifierKey, missing, ourId, record, resolver, wrongPatient, type Found, type Settling, type WriteOptions, type Writer
 } from './write-state.ts'
 
 export type { Settling, WriteLedger, WriteOptions } from './write-state.ts'
@@ -34,8 +35,7 @@ export interface Written {
  */
 export async function writeScreening(session: FhirSession, resources: ScreeningResources, options: WriteOptions): Promise<Written> {
   refuseFaults(resources)
-  await checkPhotos(session, resources)
-  await checkPatient(session, resources)
+  await checkSources(session, resources)
   const capabilities = await session.capabilities()
   const wanted = inWritingOrder(resources).filter(({ resourceType }) => capabilities.can(resourceType, 'create'))
   const why = unwritable(capabilities)
@@ -70,8 +70,8 @@ function refuseFaults(resources: ScreeningResources): void {
   if (first !== undefined) throw new Error(`Expected resources that may be written but ${first}`)
 }
 
-/** Photo still there, of this patient, and not withdrawn, before the first byte is sent (I3). */
-async function checkPhotos(session: FhirSession, { photos, patientId }: ScreeningResources): Promise<void> {
+/** Photo still there, of this patient, and not withdrawn, and the patient still one of their own, before the first byte is sent (I3). */
+async function checkSources(session: FhirSession, { photos, patientId }: ScreeningResources): Promise<void> {
   for (const { resourceType, id } of photos) {
     const photo = await session.read(resourceType, id).catch((cause: unknown) => {
       if (!isScreeningError(cause) || cause.code !== 'ERR_NOT_FOUND') throw cause
@@ -82,13 +82,14 @@ async function checkPhotos(session: FhirSession, { photos, patientId }: Screenin
     if (!isOf(session.tenant, photo.subject?.reference, patientId))
       throw wrongPatient('a photo of the patient of the screening')
   }
+  await checkPatient(session, patientId)
 }
 
 /**
  * A patient whose record was merged into another's, or deleted, gets no results: they would be filed where nobody looks, or with
  * somebody else. Asked only where the registration may read Patient; a 404 there may mean that we may not.
  */
-async function checkPatient(session: FhirSession, { patientId }: ScreeningResources): Promise<void> {
+async function checkPatient(session: FhirSession, patientId: string): Promise<void> {
   if (!isGranted(session.tenant.backend?.scope, 'Patient', 'r') || !(await session.capabilities()).can('Patient', 'read')) return
   try {
     const { link } = await session.read('Patient', patientId)
@@ -108,7 +109,23 @@ async function lookUp(writer: Writer): Promise<void> {
     const reference = await options.ledger.has(ourId(one))
     if (reference) places.set(ourId(one), reference)
   }
-  for (const { id, reference } of await look(writer, missing(writer))) await record(writer, id, reference)
+  await lookForTraces(writer)
+}
+
+/**
+ * Where neither ledger nor announcement knows of any write, there is seldom anything to be found: an EHR that applied a card's
+ * suggestion itself, a ledger that was erased. One search over the first joints and the count, which are written first and last, shows
+ * whether there is; only then everything is asked for.
+ */
+async function lookForTraces(writer: Writer): Promise<void> {
+  const { options, wanted, resources, places } = writer
+  const patients = wanted.filter(({ resourceType }) => resourceType !== 'Device')
+  const isNew = patients.every((one) => !places.has(ourId(one))) && (await options.ledger.unanswered(patients.map(ourId))).size === 0
+  if (!isNew) return record(writer, placesIn(await look(writer, missing(writer))))
+  const traces = [...resources.observations.slice(0, TOKENS - 1), resources.count].filter((one) => wanted.includes(one))
+  const found = await look(writer, [...missing(writer).filter(({ resourceType }) => resourceType === 'Device'), ...traces])
+  await record(writer, placesIn(found))
+  if (traces.some((one) => places.has(ourId(one)))) await record(writer, placesIn(await look(writer, missing(writer))))
 }
 
 /**
@@ -193,7 +210,7 @@ async function sendOne(writer: Writer, one: ScreeningResource, ownIds: boolean):
     ? writer.session.update(body)
     : writer.session.create(unnamed, query ? { ifNoneExist: query } : {}))
   await point(writer, 'after-write')
-  await record(writer, ourId(one), reference)
+  await record(writer, [[ourId(one), reference]])
 }
 
 function bundleOf(
@@ -226,15 +243,17 @@ async function judge(writer: Writer, sent: readonly ScreeningResource[], answer:
   if (sent.some((one, index) => isOfAnother(one, entries[index]))) throw ambiguous('the outcomes in the order of the entries')
   let refused: string | undefined
   let unknown = false
+  const accepted: [string, string][] = []
   for (const [index, one] of sent.entries()) {
     const { status = '' } = entries[index]?.response ?? {}
     const reference = placed(one, entries[index])
-    if (/^2/.test(status) && reference) await record(writer, ourId(one), reference)
+    if (/^2/.test(status) && reference) accepted.push([ourId(one), reference])
     else if (/^4/.test(status)) {
       refused ??= status.slice(0, 3)
       await writer.options.ledger.refused([ourId(one)])
     } else unknown = true
   }
+  await record(writer, accepted)
   if (unknown) throw ambiguous('an outcome for every entry')
   if (refused !== undefined)
     throw new ScreeningError('ERR_EHR_REFUSED', `Expected every resource to be accepted but one was answered ${refused}`)
@@ -269,10 +288,14 @@ async function readBack(writer: Writer, cause: unknown): Promise<void> {
   for (const delay of writer.options.readBackDelaysMs ?? [0, 1_000, 5_000]) {
     await wait(delay)
     await point(writer, 'read-back')
-    for (const { id, reference } of await look(writer, missing(writer)).catch(passOver)) await record(writer, id, reference)
+    await record(writer, placesIn(await look(writer, missing(writer)).catch(passOver)))
     if (lost().length === 0) return
   }
   throw ambiguous(`${writer.inDoubt.length} written resources but ${lost().length} were not found`, { cause })
+}
+
+function placesIn(found: readonly Found[]): readonly [string, string][] {
+  return found.map(({ id, reference }) => [id, reference])
 }
 
 /** A server that cannot be asked now is asked again at the next look; a wrong patient is not passed over. */

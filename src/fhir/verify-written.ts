@@ -24,7 +24,7 @@ export async function verify(writer: Writer, before: ReadonlySet<string>): Promi
       await writer.options.ledger.disbelieve(ourId(one))
     } else if (found.reference !== writer.places.get(found.id)) {
       nowhere.add(writer.places.get(found.id) ?? '')
-      await record(writer, found.id, found.reference)
+      await record(writer, [[found.id, found.reference]])
     }
   }
   if (absent > 0) throw ambiguous(`${writer.wanted.length} resources in the record but ${absent} are not where the server said`)

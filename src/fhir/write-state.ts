@@ -10,10 +10,10 @@ import type { FhirSession } from './session.ts'
 export interface WriteLedger {
   /** The reference that this deterministic id was written as. */
   has(identifier: string): Promise<string | undefined>
-  /** Also ends what `sending` began. */
-  record(identifier: string, reference: string): Promise<void>
+  /** Where they lie, by identifier; on disk when it resolves. Also ends what `sending` began. */
+  record(places: ReadonlyMap<string, string>): Promise<void>
   /**
-   * Kept before they are sent, so that a crash leaves word of it. False, and nothing kept, when one of them was sent less than
+   * On disk before they are sent, so that a crash leaves word of it. False, and nothing kept, when one of them was sent less than
    * `settleMs` ago, by whomever, and its outcome is not known yet.
    */
   sending(identifiers: readonly string[], settleMs: number): Promise<boolean>
@@ -81,9 +81,12 @@ export function ambiguous(expected: string, options?: ConstructorParameters<type
   return new ScreeningError('ERR_WRITE_AMBIGUOUS', `Expected ${expected}`, options)
 }
 
-export async function record({ options, places }: Writer, id: string, reference: string): Promise<void> {
-  places.set(id, reference)
-  await options.ledger.record(id, reference)
+/** One commit, however many there are. */
+export async function record({ options, places }: Writer, found: Iterable<readonly [id: string, reference: string]>): Promise<void> {
+  const news = new Map(found)
+  if (news.size === 0) return
+  for (const [id, reference] of news) places.set(id, reference)
+  await options.ledger.record(news)
 }
 
 export function ourId({ id }: ScreeningResource): string {

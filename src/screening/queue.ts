@@ -110,7 +110,7 @@ export function openQueue(store: Store, { leaseMs = 10_000, parkMs = parkTime, r
   return {
     leaseMs,
 
-    /** One open job per patient: a second request finds the first. While that one runs, it makes it look again afterwards. */
+    /** On disk when it resolves. One open job per patient: a second request finds the first. While that one runs, it makes it look again afterwards. */
     async add(tenant: string, patientId: string, reason: RequestReason): Promise<void> {
       await store.transaction(async ({ query }) => {
         const added = await query(
@@ -126,6 +126,7 @@ export function openQueue(store: Store, { leaseMs = 10_000, parkMs = parkTime, r
         if (open > limit) throw new ScreeningError('ERR_RATE_LIMITED', `Expected at most ${limit} open screenings but there are more; try again later`)
         await query("delete from job where tenant = $1 and patient_id = $2 and state in ('done', 'refused')", [tenant, patientId])
       })
+      await store.flush()
     },
 
     /** The most urgent job that is due and that no living worker holds; of equal ones the tenant that was served longest ago. */

@@ -226,12 +226,13 @@ export function openResultStore(store: Store) {
           const [row] = await store.query<{ reference: string }>('select reference from ledger where tenant = $1 and identifier = $2', [tenant, identifier])
           return row?.reference
         },
-        async record(identifier, reference) {
+        async record(places) {
           await store.query(
-            `with answered as (delete from sent_unanswered where tenant = $1 and identifier = $2)
-             insert into ledger (tenant, identifier, reference, patient_id) values ($1, $2, $3, $4)
+            `with answered as (delete from sent_unanswered where tenant = $1 and identifier = any($2::text[]))
+             insert into ledger (tenant, identifier, reference, patient_id) select $1, identifier, reference, $4 from unnest($2::text[], $3::text[]) as news (identifier, reference)
              on conflict (tenant, identifier) do update set reference = excluded.reference`,
-            [tenant, identifier, reference, patientId])
+            [tenant, [...places.keys()], [...places.values()], patientId])
+          await store.flush()
         },
         async sending(identifiers, settleMs) {
           const kept = await store.query<{ identifier: string }>(
@@ -239,7 +240,10 @@ export function openResultStore(store: Store) {
              on conflict (tenant, identifier) do update set sent_at = excluded.sent_at, patient_id = excluded.patient_id
                where sent_unanswered.sent_at < clock_timestamp() - make_interval(secs => $4)
              returning identifier`, [tenant, identifiers, patientId, settleMs / 1000])
-          if (kept.length === identifiers.length) return true
+          if (kept.length === identifiers.length) {
+            await store.flush()
+            return true
+          }
           await refused(kept.map(({ identifier }) => identifier))
           return false
         },
@@ -264,6 +268,7 @@ export function openResultStore(store: Store) {
         await store.query(
           `insert into handed_photo (tenant, patient_id, reference) values ($1, $2, $3)
            on conflict (tenant, patient_id, reference) do update set handed_at = now()`, [tenant, patientId, reference])
+      await store.flush()
     },
 
     /** Removes everything derived from one patient's photos; what the record holds is the record's. */

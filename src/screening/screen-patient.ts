@@ -163,11 +163,11 @@ async function write(work: Work, stored: Screening): Promise<void> {
           return kept
         },
         has: async (id) => keep(id, await ledger.has(id)),
-        async record(id, reference) {
+        async record(found) {
           await failpoint('before-ledger')
-          await ledger.record(id, reference)
+          await ledger.record(found)
           await progress(work)
-          keep(id, reference)
+          for (const [id, reference] of found) keep(id, reference)
         }
       },
       fence: () => work.lease.hold(),

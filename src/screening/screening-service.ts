@@ -56,10 +56,10 @@ export interface RunningScreening extends ScreeningService {
   erase(tenant: string, patientId: string): Promise<void>
 }
 
-/** Token, server, network or model bundle: comes back when that is mended. */
+/** Token, server, network, store (a full disk) or model bundle: comes back when that is mended. */
 const PARKED: readonly ErrorCode[] = [
   'ERR_CONFIG', 'ERR_CONFLICT', 'ERR_EGRESS_REFUSED', 'ERR_EHR_ANSWER', 'ERR_EHR_REFUSED', 'ERR_EHR_UNAUTHORIZED', 'ERR_EHR_UNREACHABLE',
-  'ERR_ENGINE_BUSY', 'ERR_MODEL_INVALID', 'ERR_NOT_READY', 'ERR_PHOTO_UNREACHABLE', 'ERR_RATE_LIMITED', 'ERR_WRITE_AMBIGUOUS'
+  'ERR_ENGINE_BUSY', 'ERR_MODEL_INVALID', 'ERR_NOT_READY', 'ERR_PHOTO_UNREACHABLE', 'ERR_RATE_LIMITED', 'ERR_STORE', 'ERR_WRITE_AMBIGUOUS'
 ]
 /** A fact about photo, patient or consent, which another try would not change. */
 const REFUSED: readonly ErrorCode[] = ['ERR_FORBIDDEN', 'ERR_NOT_FOUND', 'ERR_PHOTO_UNDATED', 'ERR_REQUEST_INVALID', 'ERR_WRONG_PATIENT']

@@ -45,7 +45,7 @@ export function scenarioOf(seed: number, killsEach: number): Scenario {
   const places = placesOf(profile)
   const kills = Array.from({ length: killsEach }, (_, index) => {
     const place = places[(round * killsEach + seed % profiles.length + index) % places.length] ?? 'leased'
-    return `${place}:${hitOf(place, random)}`
+    return `${place}:${hitOf(place, profile, random)}`
   })
   return {
     seed, profile, kills,
@@ -71,7 +71,8 @@ function writePath(profile: ProfileName): string {
   return (PROFILES[profile].system as readonly string[]).length > 0 ? '/' : '/Observation'
 }
 
-/** What is there once for each resource is reached often in one screening, everything else once. */
-function hitOf(place: string, random: () => number): number {
-  return place === 'before-ledger' || place.endsWith('-write') ? 1 + Math.floor(random() * 20) : 1
+/** What is there once for each resource is reached often in one screening, everything else once; a bundle is entered in the ledger at once. */
+function hitOf(place: string, profile: ProfileName, random: () => number): number {
+  const oneByOne = (PROFILES[profile].system as readonly string[]).length === 0
+  return (place === 'before-ledger' && oneByOne) || place.endsWith('-write') ? 1 + Math.floor(random() * 20) : 1
 }

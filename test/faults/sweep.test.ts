@@ -13,7 +13,7 @@ test('killed in the middle, on a server that lost an answer and one that indexes
   const template = await makeTemplate()
   const base = { racy: true, indexLagMs: 100 }
   const scenarios: Scenario[] = [
-    { ...base, seed: 1, profile: 'transaction', kills: ['after-transaction:1', 'before-ledger:9'], rules: [{ mode: 'commit-then-500', method: 'POST', path: '/', from: 2 }] },
+    { ...base, seed: 1, profile: 'transaction', kills: ['after-transaction:1', 'before-ledger:1'], rules: [{ mode: 'commit-then-500', method: 'POST', path: '/', from: 2 }] },
     { ...base, seed: 2, profile: 'single', kills: ['after-write:14'], rules: [{ mode: 'commit-then-reset', method: 'POST', path: '/Observation', from: 20 }] }
   ]
   const results = await Promise.all(scenarios.map((one) => runScenario(one, template, join(home, String(one.seed)))))

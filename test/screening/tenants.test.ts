@@ -29,7 +29,7 @@ test('whatever tenants do with the same patient, photo, card and result ids, non
         expect([undefined, id]).toContain(job?.tenant)
         if (job) await queue.end(job, { kind: 'done' })
       }
-      if (step === 'ledger') await results.ledger(id, key).record(key, `Observation/${id}-${key}`)
+      if (step === 'ledger') await results.ledger(id, key).record(new Map([[key, `Observation/${id}-${key}`]]))
       if (step === 'doubt') await results.ledger(id, key).sending([key], 0)
       if (step === 'photo')
         await results.keepReading(id, 'model', { photoSha256: key, width: 1, height: 1, model: { name: id, version: '1', digest: id }, hands: [] })

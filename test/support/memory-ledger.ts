@@ -7,9 +7,11 @@ export function memoryLedger(): WriteLedger & { readonly entries: Map<string, st
   return {
     entries, sent,
     has: (id) => Promise.resolve(entries.get(id)),
-    record(id, reference) {
-      sent.delete(id)
-      entries.set(id, reference)
+    record(places) {
+      for (const [id, reference] of places) {
+        sent.delete(id)
+        entries.set(id, reference)
+      }
       return Promise.resolve()
     },
     sending(ids, settleMs) {

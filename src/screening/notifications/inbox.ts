@@ -19,6 +19,7 @@ export function openInbox(store: Store) {
         const wanted = await wantedBy(queries, tenant, notification)
         for (const what of new Set(wanted)) await askFor(queries, tenant.id, what)
       })
+      await store.flush()
     }
   }
 }

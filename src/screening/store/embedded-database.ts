@@ -14,6 +14,8 @@ export interface EmbeddedDatabase {
   query(sql: string, parameters: readonly unknown[]): Promise<readonly unknown[]>
   /** Others wait until it has ended. */
   transaction<T>(work: (query: EmbeddedDatabase['query']) => Promise<T>): Promise<T>
+  /** Waits until everything that was committed is on the disk. */
+  flush(): Promise<void>
   close(): Promise<void>
 }
 
@@ -76,6 +78,10 @@ export async function openEmbeddedDatabase(place: ThreadPlace): Promise<Embedded
       }
       await call({ kind: 'end', transaction, how: 'commit' }).rows
       return result
+    },
+
+    async flush() {
+      await call({ kind: 'flush' }).rows
     },
 
     async close() {

@@ -6,6 +6,7 @@ export type ThreadCall = { readonly id: number } & (
   | { readonly kind: 'query'; readonly sql: string; readonly parameters: readonly unknown[]; readonly transaction?: number }
   | { readonly kind: 'begin' }
   | { readonly kind: 'end'; readonly transaction: number; readonly how: 'commit' | 'rollback' }
+  | { readonly kind: 'flush' }
   | { readonly kind: 'close' }
 )
 

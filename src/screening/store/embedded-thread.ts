@@ -1,6 +1,8 @@
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { parentPort, workerData } from 'node:worker_threads'
 import { PGlite, types, type Transaction } from '@electric-sql/pglite'
+import { DURABLE_PARAMETERS, DurableFolder, flush, syncFolder } from './durable-folder.ts'
 import type { ThreadAnswer, ThreadCall, ThreadPlace } from './embedded-protocol.ts'
 
 /**
@@ -22,10 +24,18 @@ const transactions = new Map<number, OpenTransaction>()
 const { dataDir } = workerData as ThreadPlace
 // int8 as a number, as far as numbers go: our counters never reach 2^53.
 const parsers = { [types.INT8]: (value: string) => Number(value) }
-const opening = PGlite.create(dataDir === undefined ? 'memory://' : join(dataDir, 'pglite'), { parsers })
+const opening = dataDir === undefined ? PGlite.create('memory://', { parsers }) : openFolder(join(dataDir, 'pglite'))
 
 void reply(0, opening.then(() => []))
 port.on('message', (call: ThreadCall) => void reply(call.id, perform(call)))
+
+async function openFolder(dir: string): Promise<PGlite> {
+  const isNew = !existsSync(join(dir, 'PG_VERSION'))
+  const db = await PGlite.create({ fs: new DurableFolder(dir, () => process.exit(1)), startParams: DURABLE_PARAMETERS, parsers })
+  // In the background: the first screenings of a new store are flushed one by one all the same.
+  if (isNew) void syncFolder(dir).catch(() => undefined)
+  return db
+}
 
 async function perform(call: ThreadCall): Promise<readonly unknown[]> {
   const db = await opening
@@ -44,6 +54,9 @@ async function perform(call: ThreadCall): Promise<readonly unknown[]> {
       await ended
       return []
     }
+    case 'flush':
+      if (dataDir !== undefined) await flush(db)
+      return []
     case 'close':
       await db.close()
       return []

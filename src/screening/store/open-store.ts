@@ -20,6 +20,8 @@ export interface Store extends Queries {
   /** Embedded: a number that differs once anything may have been written that is not one of ASIDE. Other processes write to a server unseen. */
   readonly changes?: () => number
   transaction<T>(work: (queries: Queries) => Promise<T>): Promise<T>
+  /** Waits until everything that was committed is on the disk. A server does that with each commit, as it is configured. */
+  flush(): Promise<void>
   close(): Promise<void>
 }
 
@@ -61,6 +63,7 @@ function openServer(databaseUrl: string): Store {
         client.release()
       }
     },
+    flush: () => Promise.resolve(),
     close: () => pool.end()
   }
 }
@@ -93,6 +96,7 @@ async function openEmbedded(place: { readonly dataDir: string } | { readonly mem
       // What the work itself throws goes on as it is; a failed begin or commit is the store's.
       throw error instanceof DatabaseFailure ? storeError(error) : error
     }),
+    flush: () => database.flush().catch((error: unknown) => { throw storeError(error) }),
     async close() {
       await database.close()
       lock?.release()
