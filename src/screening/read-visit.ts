@@ -41,8 +41,9 @@ const FILE_FAULTS: readonly ErrorCode[] = ['ERR_PHOTO_TOO_LARGE', 'ERR_PHOTO_FOR
  */
 export async function readVisit(visit: Visit, reader: VisitReader): Promise<ReadVisit> {
   const read = new Map<string, ReadPhoto>()
+  const fetching = fetchedAhead(visit.photos, reader)
   for (const photo of visit.photos) {
-    const screened = await readPhoto(photo, reader)
+    const screened = await readPhoto(photo, fetching(), reader)
     if (!read.has(screened.sha256)) read.set(screened.sha256, { photo, screened })
   }
   const photos = bothHands([...read.values()], reader.calibration)
@@ -57,12 +58,31 @@ function bothHands(photos: readonly ReadPhoto[], calibration: Calibration): read
   return photos.map(({ photo, screened }, index) => ({ photo, screened: { ...screened, assessment: weighed[index] ?? screened.assessment } }))
 }
 
-async function readPhoto(photo: DatedPhoto, reader: VisitReader): Promise<ScreenedPhoto> {
+/** The next photo comes while the model looks at this one; no more than two are held. Each call gives the next. */
+function fetchedAhead(photos: readonly DatedPhoto[], { session }: VisitReader): () => Promise<Uint8Array> {
+  let next = 0
+  const fetch = () => {
+    const photo = photos[next++]
+    const bytes = photo && readPhotoBytes(session, photo)
+    // Whoever never asks for it, because an earlier one failed, need not hear of it.
+    bytes?.catch(() => undefined)
+    return bytes
+  }
+  let coming: Promise<Uint8Array> | undefined
+  return () => {
+    const bytes = coming ?? fetch()
+    if (!bytes) throw new Error('Expected no more photos to be asked for than there are')
+    coming = fetch()
+    return bytes
+  }
+}
+
+async function readPhoto(photo: DatedPhoto, fetching: Promise<Uint8Array>, reader: VisitReader): Promise<ScreenedPhoto> {
   const { resourceType, id, versionId, created } = photo
   const named = { resourceType, id, ...(versionId ? { versionId } : {}), created }
   let sha256 = digest(['unread', named])
   try {
-    const bytes = await readPhotoBytes(reader.session, photo)
+    const bytes = await fetching
     sha256 = createHash('sha256').update(bytes).digest('hex')
     const assessment = await assess(bytes, sha256, reader)
     await reader.photoWasRead(photo)
