@@ -27,7 +27,8 @@ const asked = new WeakMap<Egress, number>()
 /** The time that is still to come, if any. */
 export function askedUntil(egress: Egress, now: number = Date.now()): number | undefined {
   const retryAt = asked.get(egress)
-  return retryAt !== undefined && retryAt > now ? retryAt : undefined
+  // Further away than anyone may ask for, our clock was set back since.
+  return retryAt !== undefined && retryAt > now && retryAt <= now + MAX_RETRY_AFTER_MS ? retryAt : undefined
 }
 
 /** Throws ERR_EHR_UNREACHABLE, with the time, while the server wants to be left alone; nothing is sent then. */

@@ -14,11 +14,11 @@ export interface Scenario {
   readonly kills: readonly string[]
 }
 
-const WRITE_FAULTS: readonly Mode[] = [
+export const WRITE_FAULTS: readonly Mode[] = [
   'commit-then-500', 'commit-then-reset', 'commit-then-hang', 'commit-late', 'drop-before-commit', '500', '502', '503', '429', '409', '422', '401',
   'redirect', 'truncated', 'empty', 'null', 'number', 'html', 'wrong-type', 'wrong-id', 'slow-bytes', 'entry-422', 'batch-answer', 'reordered'
 ]
-const READ_FAULTS: readonly Mode[] = [
+export const READ_FAULTS: readonly Mode[] = [
   '500', '502', '503', '429', '401', 'redirect', 'truncated', 'empty', 'null', 'number', 'html', 'wrong-content-type', 'wrong-type', 'wrong-id',
   'wrong-subject', 'slow-bytes', 'gzip-bomb', 'next-self', 'next-elsewhere', 'drop-before-commit'
 ]

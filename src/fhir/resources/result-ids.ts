@@ -40,9 +40,9 @@ function idsWithin(scope: readonly unknown[], photos: readonly SourcePhoto[], mo
   const visit = photos.map(photoKey).sort()
   const id = (...parts: unknown[]) => uuidOf([...scope, ...parts, model.digest])
   return {
-    /** A joint of a hand without photo belongs to the whole visit. */
+    /** Of the visit as a whole: what one hand shows is weighed with the other, so another photo of that one changes this one's results too. */
     joint: (photo: SourcePhoto | undefined, side: Laterality, joint: HandJoint) =>
-      id(photo ? photoKey(photo) : visit, `${side}-${joint}`),
+      id(visit, ...(photo ? [photoKey(photo)] : []), `${side}-${joint}`),
     count: id(visit, 'count'),
     report: id(visit, 'report'),
     provenance: id(visit, 'provenance')

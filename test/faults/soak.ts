@@ -1,0 +1,86 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readdirSync, readFileSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { checkHistory } from './check-history.ts'
+import type { CallerEvent, LedgerExport } from './history.ts'
+import { seeded } from './mutations.ts'
+import { TENANT, type ProductSettings } from './product.ts'
+import { READ_FAULTS, WRITE_FAULTS } from './scenarios.ts'
+import type { Rule } from './witness/modes.ts'
+import { startWitness } from './witness/witness.ts'
+
+// `npm run faults:soak`: one process for many screenings while the server fails in every way, judged like a sweep (R28), with the
+// memory and the open files of the process watched.
+const { values } = parseArgs({ options: { screenings: { type: 'string', default: '2000' }, seed: { type: 'string', default: '1' } } })
+const count = Number(values.screenings)
+const random = seeded(Number(values.seed))
+const dir = await mkdtemp(join(tmpdir(), 'jointlens-soak-'))
+const witness = await startWitness({ profile: 'conditional', requestsPerToken: 60 })
+const patients = Array.from({ length: count }, (_, index) => `soak-${index + 1}`)
+for (const patientId of patients)
+  witness.memory.put({
+    resourceType: 'Media', status: 'completed', subject: { reference: `Patient/${patientId}` }, createdDateTime: '2026-11-20T08:00:00Z',
+    bodySite: { text: 'left hand' }, content: { contentType: 'image/jpeg', data: Buffer.from(`left hand of ${patientId}`).toString('base64') }
+  })
+
+/** Another fault every so many requests; those that only take time would make a soak of a few minutes one of waiting. */
+const SLOW = new Set(['slow-bytes', 'gzip-bomb', 'commit-then-hang'])
+const faults = [...WRITE_FAULTS.map((mode): Rule => ({ mode, method: 'POST', path: '/', delayMs: 600 })),
+  ...READ_FAULTS.flatMap((mode) => ['/Media', '/Observation'].map((path): Rule => ({ mode, method: 'GET', path })))].filter(({ mode }) => !SLOW.has(mode))
+let requests = 0
+witness.onRequest = () => {
+  if (++requests % 25 === 0) witness.faults([faults[Math.floor(random() * faults.length)] ?? { mode: '500' }])
+}
+
+const settings: ProductSettings = {
+  base: witness.base, store: { dataDir: join(dir, 'store') }, request: patients, patients: [], ledgerFile: join(dir, 'ledger.json'),
+  httpTimeoutMs: 2_000, leaseMs: 5_000, settleMs: 400
+}
+const { JOINTLENS_FAILPOINT: _, ...env } = process.env
+const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', fileURLToPath(new URL('product.ts', import.meta.url))], {
+  env: { ...env, JOINTLENS_PROFILE: 'development', FAULTS_SETTINGS: JSON.stringify(settings) }, stdio: ['ignore', 'pipe', 'inherit']
+})
+const callers: CallerEvent[] = []
+createInterface(child.stdout).on('line', (line) => callers.push(JSON.parse(line) as CallerEvent))
+const samples: { readonly done: number; readonly rssMb: number; readonly files: number }[] = []
+const written = () => new Set(witness.events.flatMap(({ commits }) => commits.filter(({ type }) => type === 'DiagnosticReport').map(({ subject }) => subject))).size
+const sampling = setInterval(() => {
+  const [, pages = '0'] = readFileSync(`/proc/${child.pid}/statm`, 'utf8').split(' ')
+  samples.push({ done: written(), rssMb: Number(pages) * 4096 / 1e6, files: readdirSync(`/proc/${child.pid}/fd`).length })
+}, 1_000)
+const [code] = await once(child, 'close') as [number | null]
+clearInterval(sampling)
+if (code !== 0) throw new Error(`Expected the product to come to rest but it ended with ${code}`)
+
+const ledger = JSON.parse(readFileSync(settings.ledgerFile, 'utf8')) as LedgerExport
+const acted = [...witness.acted.values()].reduce((sum, times) => sum + times, 0)
+const violations = checkHistory({
+  events: witness.events, callers, ledger, final: witness.finalState(),
+  expectation: { observationsPerScreening: 23, mustBeWritten: patients.map((one) => `${TENANT}/${one}`), recoveryMs: 10_000, maxRequests: 40 * count + 1_000 }
+})
+for (const { rule, text } of violations.slice(0, 20)) console.log(`${rule}: ${text}`)
+// The first half warms up: caches, prepared code, the heap's own size.
+const settled = samples.filter(({ done }) => done >= count / 2)
+const files = settled.map((one) => one.files)
+const fileGrowth = Math.max(0, ...files) - Math.min(Infinity, ...files)
+await witness.close()
+await rm(dir, { recursive: true })
+console.log(JSON.stringify({
+  screenings: count, faults: acted, violations: violations.length, requestsPerScreening: Number((witness.events.length / count).toFixed(1)),
+  rssMb: Math.round(settled.at(-1)?.rssMb ?? 0), rssMbPer1000: Number(slope(settled).toFixed(1)), fileGrowth
+}))
+process.exitCode = violations.length === 0 && fileGrowth <= 10 ? 0 : 1
+
+/** Least squares, MB per 1,000 screenings. */
+function slope(points: typeof samples): number {
+  const mean = (of: (one: typeof samples[number]) => number) => points.reduce((sum, one) => sum + of(one), 0) / points.length
+  const [x, y] = [mean(({ done }) => done), mean(({ rssMb }) => rssMb)]
+  const spread = points.reduce((sum, { done }) => sum + (done - x) ** 2, 0)
+  return spread === 0 ? 0 : 1_000 * points.reduce((sum, { done, rssMb }) => sum + (done - x) * (rssMb - y), 0) / spread
+}
