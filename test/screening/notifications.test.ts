@@ -223,6 +223,7 @@ describe('an R4 rest-hook', () => {
       `insert into screening (id, tenant, patient_id, day, photo_set, photo_time, state, data, completed_at)
        values ('11111111-2222-4333-8444-555555555555', 'clinic', 'pat-9', '2026-11-20', 'x', now(), 'done', $1, now())`,
       [JSON.stringify({ photos: [{ resourceType: 'Media', id: 'gone' }] })])
+    await store.query("insert into read_photo (tenant, reference, patient_id) values ('clinic', 'Media/gone', 'pat-9')")
     await send({ method: 'DELETE', path: '/clinic/Media/gone' })
     expect(await work()).toEqual(['clinic pat-9 notification'])
   })
