@@ -164,7 +164,6 @@ function httpApp(config: Config, parts: Parts): Express {
   app.disable('etag')
   app.use(securityHeaders(config))
   app.use(measure(parts.metrics, parts.log))
-  operations(app, config, parts)
   const now = () => Date.now()
 
   const verifier = openClientVerifier({
@@ -186,6 +185,7 @@ function httpApp(config: Config, parts: Parts): Express {
     log: parts.log
   }))
 
+  operations(app, config, parts)
   app.use('/smart', openSmartRouter({
     config,
     audit: parts.audit,
@@ -252,15 +252,15 @@ function sendPage(response: Response, { html, policy }: Page): void {
 }
 
 function securityHeaders(config: Config): express.RequestHandler {
-  const https = config.publicUrl.startsWith('https:')
+  const headers = new Map([
+    ['Content-Security-Policy', "default-src 'none'; frame-ancestors 'none'"],
+    ['X-Content-Type-Options', 'nosniff'],
+    ['Referrer-Policy', 'no-referrer'],
+    ['Cache-Control', 'no-store'],
+    ...(config.publicUrl.startsWith('https:') ? [['Strict-Transport-Security', 'max-age=31536000'] as const] : [])
+  ])
   return (_request, response, next) => {
-    response.set({
-      'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'",
-      'X-Content-Type-Options': 'nosniff',
-      'Referrer-Policy': 'no-referrer',
-      'Cache-Control': 'no-store',
-      ...(https ? { 'Strict-Transport-Security': 'max-age=31536000' } : {})
-    })
+    response.setHeaders(headers)
     next()
   }
 }

@@ -6,7 +6,7 @@ import { HAND_JOINTS, LATERALITIES } from '../joints/hand-joint.ts'
 import type { Screening } from '../screening/screening.ts'
 import { dayOf } from '../screening/visits.ts'
 import { escaped, list, table } from './markdown.ts'
-import { SUMMARY_LIMIT, type Action, type Card, type Indicator, type OverrideReason, type Suggestion } from './protocol.ts'
+import { cardWith, SUMMARY_LIMIT, type Action, type Card, type CardBody, type Indicator, type OverrideReason, type Suggestion } from './protocol.ts'
 import { dayIn, type Wording } from './wording.ts'
 
 /** What every card of one answer shares. */
@@ -38,7 +38,7 @@ export interface ResultCardInput {
 /** The newest stored result: count with denominator and interval, the joints, the change, what could not be assessed, one suggestion. */
 export function resultCard(input: ResultCardInput, context: CardContext): Card {
   const suggestion = suggestionOf(input.resources, context)
-  return withIds(saidOnce(input, context), suggestion, context)
+  return cardWith(saidOnce(input, context), context.newId(), suggestion)
 }
 
 const MINUTE_MS = 60_000
@@ -107,11 +107,8 @@ interface CardParts {
 }
 
 function card(context: CardContext, { suggestion, ...parts }: CardParts): Card {
-  return withIds(bodyOf(parts, context), suggestion, context)
+  return cardWith(bodyOf(parts, context), context.newId(), suggestion)
 }
-
-/** Everything a card says that is the same however often it is shown. */
-type CardBody = Omit<Card, 'uuid' | 'suggestions' | 'selectionBehavior'>
 
 function bodyOf({ summary, detail, indicator, appContext }: CardParts, { publicUrl, wording }: CardContext): CardBody {
   return {
@@ -123,10 +120,6 @@ function bodyOf({ summary, detail, indicator, appContext }: CardParts, { publicU
     overrideReasons: overrideReasons(wording),
     links: [{ label: wording.review, url: `${publicUrl}/smart/launch`, type: 'smart', appContext }]
   }
-}
-
-function withIds(body: CardBody, suggestion: Suggestion | undefined, { newId }: CardContext): Card {
-  return { uuid: newId(), ...body, ...(suggestion ? { suggestions: [suggestion], selectionBehavior: 'at-most-one' as const } : {}) }
 }
 
 const reasonsIn = new Map<Wording, readonly OverrideReason[]>()

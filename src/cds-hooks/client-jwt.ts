@@ -66,9 +66,22 @@ export function openClientVerifier({ tenants, fetchKeys, jti, clock, callsPerSec
 
 interface CheckedHeader { readonly alg: SignatureAlgorithm; readonly kid: string; readonly jku?: string }
 
-/** A parser would take the last of two `alg` members; we take neither. What a token says of its own key (`jwk`, `x5u`, `x5c`) is not looked at. */
+const checkedHeaders = new Map<string, CheckedHeader>()
+const HEADERS_KEPT = 100
+
+/** A client sends the same header with every token. */
 function checkedHeader(token: string): CheckedHeader {
-  const [encoded = ''] = token.split('.')
+  const encoded = token.slice(0, token.indexOf('.'))
+  const known = checkedHeaders.get(encoded)
+  if (known) return known
+  const header = checkHeader(encoded)
+  if (checkedHeaders.size >= HEADERS_KEPT) checkedHeaders.clear()
+  checkedHeaders.set(encoded, header)
+  return header
+}
+
+/** A parser would take the last of two `alg` members; we take neither. What a token says of its own key (`jwk`, `x5u`, `x5c`) is not looked at. */
+function checkHeader(encoded: string): CheckedHeader {
   if (encoded.length > HEADER_MAX_CHARACTERS) throw unauthorized()
   const text = Buffer.from(encoded, 'base64url').toString()
   const header = parsed(text)

@@ -45,7 +45,8 @@ export type FhirAuthorization = z.infer<typeof fhirAuthorization>
 const envelope = z.object({
   hook: z.string(),
   hookInstance: z.guid(),
-  fhirServer: z.url({ protocol: /^https?$/ }).optional(),
+  // Compared with the tenant's own address later: no need to take it apart.
+  fhirServer: z.string().max(2_000).regex(/^https?:\/\/[^\s]+$/).optional(),
   fhirAuthorization: fhirAuthorization.optional(),
   context: z.unknown(),
   prefetch: z.record(z.string(), z.unknown()).nullish()
@@ -177,6 +178,18 @@ export interface Card {
   readonly links: readonly Link[]
 }
 
+/** Everything a card says that is the same however often it is shown. */
+export type CardBody = Omit<Card, 'uuid' | 'suggestions' | 'selectionBehavior'>
+
+const bodies = new WeakMap<Card, CardBody>()
+
+/** A card to be shown now. Its body is checked and made into text once, however often it is shown. */
+export function cardWith(body: CardBody, uuid: string, suggestion?: Suggestion): Card {
+  const card: Card = { uuid, ...body, ...(suggestion ? { suggestions: [suggestion], selectionBehavior: 'at-most-one' as const } : {}) }
+  bodies.set(card, body)
+  return card
+}
+
 export interface ServiceDefinition<Name extends Hook = Hook> {
   readonly hook: Name
   readonly id: string
@@ -198,6 +211,7 @@ export function checkResponse(answer: unknown): readonly string[] {
 }
 
 const textOfActions = new WeakMap<readonly Action[], Buffer>()
+const textOfBodies = new WeakMap<CardBody, string>()
 
 /**
  * The body of an answer, UTF-8, in parts to be sent one after the other. Actions that were sent before are not made into text
@@ -206,28 +220,37 @@ const textOfActions = new WeakMap<readonly Action[], Buffer>()
 export function serialiseCards(cards: readonly Card[]): readonly Buffer[] {
   const parts: Buffer[] = []
   let text = '{"cards":['
-  const add = (actions: Buffer) => {
-    parts.push(Buffer.from(text), actions)
-    text = ''
-  }
-  const open = (members: object) => JSON.stringify(members).slice(0, -1)
-  for (const [at, { suggestions = [], ...card }] of cards.entries()) {
-    text += `${at > 0 ? ',' : ''}${open(card)}`
+  for (const [at, card] of cards.entries()) {
+    text += `${at > 0 ? ',' : ''}${openCard(card)}`
+    const { suggestions = [] } = card
     for (const [place, { actions, ...suggestion }] of suggestions.entries()) {
-      text += `${place > 0 ? ',' : ',"suggestions":['}${open(suggestion)},"actions":`
       const known = textOfActions.get(actions) ?? Buffer.from(JSON.stringify(actions))
       textOfActions.set(actions, known)
-      add(known)
-      text += '}'
+      parts.push(Buffer.from(`${text}${place > 0 ? ',' : ',"suggestions":['}${open(suggestion)},"actions":`), known)
+      text = '}'
     }
     text += suggestions.length > 0 ? ']}' : '}'
   }
   return [...parts, Buffer.from(`${text}]}`)]
 }
 
-/** Parts of a card that were found without an empty member; the same ones are sent again and again. */
+/** All of a card but its suggestions, still open. */
+function openCard(card: Card): string {
+  const body = bodies.get(card)
+  const { suggestions: _suggestions, ...rest } = card
+  if (!body) return open(rest)
+  const text = textOfBodies.get(body) ?? open(body).slice(1)
+  textOfBodies.set(body, text)
+  const { uuid, selectionBehavior } = card
+  return `${open({ uuid, selectionBehavior })},${text}`
+}
+
+function open(members: object): string {
+  return JSON.stringify(members).slice(0, -1)
+}
+
+/** Actions without an empty member and card bodies without any fault; the same ones are sent again and again. */
 const sound = new WeakSet<object>()
-const SENT_AGAIN: ReadonlySet<string> = new Set(['source', 'overrideReasons', 'links', 'actions'])
 
 /** Names are put together only once something is wrong: this runs for every answer. */
 function emptyMembers(answer: unknown): readonly string[] {
@@ -237,12 +260,13 @@ function emptyMembers(answer: unknown): readonly string[] {
 function hasEmptyMember(value: unknown, path = ''): boolean {
   if (isEmpty(value)) return true
   if (typeof value !== 'object' || value === null || sound.has(value)) return false
+  const unchecked = hasSoundBody(value) ? decisionOf(value as Card) : value
   let members = 0
-  for (const name in value) {
+  for (const name in unchecked) {
     members++
-    const inner = (value as Readonly<Record<string, unknown>>)[name]
+    const inner = (unchecked as Readonly<Record<string, unknown>>)[name]
     if (hasEmptyMember(inner, path === '' ? name : 'deeper')) return true
-    if (SENT_AGAIN.has(name) && typeof inner === 'object' && inner !== null) sound.add(inner)
+    if (name === 'actions' && typeof inner === 'object' && inner !== null) sound.add(inner)
   }
   return members === 0 && path !== 'cards' && path !== 'services'
 }
@@ -259,19 +283,40 @@ function searchEmptyMembers(value: unknown, path: string): readonly string[] {
   return members.flatMap(([name, inner]) => searchEmptyMembers(inner, path ? `${path}.${name}` : name))
 }
 
+function hasSoundBody(card: object): boolean {
+  const body = bodies.get(card as Card)
+  return body !== undefined && sound.has(body)
+}
+
+/** What differs each time a card is shown. */
+function decisionOf({ uuid, suggestions, selectionBehavior }: Card): Partial<Card> {
+  return { uuid, ...(suggestions ? { suggestions } : {}), ...(selectionBehavior ? { selectionBehavior } : {}) }
+}
+
 function cardFaults(card: Card, path: string): readonly string[] {
-  const suggestions = card.suggestions ?? []
-  const faults = {
+  const body = bodies.get(card)
+  const faults = { ...(hasSoundBody(card) ? {} : bodyFaults(card)), ...decisionFaults(card) }
+  const found = Object.entries(faults).filter(([, wrong]) => wrong).map(([name]) => `${path}.${name}`)
+  if (body && found.length === 0 && !hasEmptyMember(body)) sound.add(body)
+  return found
+}
+
+function bodyFaults(card: Card): Readonly<Record<string, boolean>> {
+  return {
     summary: [...card.summary].length > SUMMARY_LIMIT || card.summary.length > SUMMARY_LIMIT,
     indicator: !['info', 'warning', 'critical'].includes(card.indicator),
     'source.label': !card.source?.label,
-    selectionBehavior: (suggestions.length > 0) !== (card.selectionBehavior !== undefined),
-    actionSelectionBehavior: suggestions.some((one) => 'actionSelectionBehavior' in one),
-    isRecommended: suggestions.filter((one) => 'isRecommended' in one && one.isRecommended).length > 1,
-    uuid: !card.uuid || new Set([card.uuid, ...suggestions.map(({ uuid }) => uuid)]).size !== suggestions.length + 1,
-    actions: suggestions.some(({ actions }) => actions.some((action) => !action.description || !action.resource)),
     links: card.links?.some((link) => !URL.canParse(link.url) || (link.type === 'smart') !== ('appContext' in link)) ?? false,
     overrideReasons: card.overrideReasons?.some(({ code, system, display }) => !code || !system || !display) ?? false
   }
-  return Object.entries(faults).filter(([, wrong]) => wrong).map(([name]) => `${path}.${name}`)
+}
+
+function decisionFaults({ uuid, suggestions = [], selectionBehavior }: Card): Readonly<Record<string, boolean>> {
+  return {
+    selectionBehavior: (suggestions.length > 0) !== (selectionBehavior !== undefined),
+    actionSelectionBehavior: suggestions.some((one) => 'actionSelectionBehavior' in one),
+    isRecommended: suggestions.filter((one) => 'isRecommended' in one && one.isRecommended).length > 1,
+    uuid: !uuid || new Set([uuid, ...suggestions.map((one) => one.uuid)]).size !== suggestions.length + 1,
+    actions: suggestions.some(({ actions }) => actions.some((action) => !action.description || !action.resource))
+  }
 }

@@ -74,7 +74,7 @@ export function createCdsRouter(deps: CdsDeps): Router {
 
 /** Who calls comes before what they send: nobody unknown gets a body parsed. */
 async function authenticated(deps: CdsDeps, request: Request, path: string): Promise<VerifiedClient> {
-  if (!request.is('application/json')) throw new ScreeningError('ERR_MEDIA_TYPE', 'Expected application/json')
+  if (request.headers['content-type'] !== 'application/json' && !request.is('application/json')) throw new ScreeningError('ERR_MEDIA_TYPE', 'Expected application/json')
   return deps.verifier.verify(request.headers.authorization, `${deps.publicUrl}/cds-services${path}`)
 }
 

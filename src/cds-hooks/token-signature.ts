@@ -15,14 +15,13 @@ const LONGEST_RSA_BITS_AT_ONCE = 4096
 export async function isSignedBy(keySet: JSONWebKeySet, token: string, { alg, kid }: { readonly alg: SignatureAlgorithm; readonly kid: string }): Promise<boolean> {
   const [jwk, another] = keySet.keys.filter((key) => isMeant(key, alg, kid))
   if (!jwk || another) return false
-  const key = importedOnce(jwk)
+  const { key, rsaBits } = importedOnce(jwk)
   const end = token.lastIndexOf('.')
   const signed = Buffer.from(token.slice(0, end), 'latin1')
   const signature = Buffer.from(token.slice(end + 1), 'base64url')
   if (alg === 'ES384') return inThreadPool(signed, { key, dsaEncoding: 'ieee-p1363' }, signature)
-  const bits = key.asymmetricKeyDetails?.modulusLength ?? 0
-  if (bits < SHORTEST_RSA_BITS) return false
-  return bits > LONGEST_RSA_BITS_AT_ONCE ? inThreadPool(signed, { key }, signature) : verify('sha384', signed, key, signature)
+  if (rsaBits < SHORTEST_RSA_BITS) return false
+  return rsaBits > LONGEST_RSA_BITS_AT_ONCE ? inThreadPool(signed, { key }, signature) : verify('sha384', signed, key, signature)
 }
 
 function isMeant(key: JWK, alg: SignatureAlgorithm, kid: string): boolean {
@@ -30,15 +29,17 @@ function isMeant(key: JWK, alg: SignatureAlgorithm, kid: string): boolean {
   return kind && key.kid === kid && (key.alg ?? alg) === alg && (key.use ?? 'sig') === 'sig' && (key.key_ops ?? ['verify']).includes('verify')
 }
 
-const imported = new WeakMap<JWK, KeyObject>()
+interface ImportedKey { readonly key: KeyObject; readonly rsaBits: number }
+const imported = new WeakMap<JWK, ImportedKey>()
 
 /** Importing a key costs as much as a signature: each once, for as long as its set is kept. */
-function importedOnce(jwk: JWK): KeyObject {
+function importedOnce(jwk: JWK): ImportedKey {
   const known = imported.get(jwk)
   if (known) return known
   const key = createPublicKey({ key: jwk, format: 'jwk' })
-  imported.set(jwk, key)
-  return key
+  const made = { key, rsaBits: key.asymmetricKeyDetails?.modulusLength ?? 0 }
+  imported.set(jwk, made)
+  return made
 }
 
 function inThreadPool(signed: Buffer, key: { readonly key: KeyObject; readonly dsaEncoding?: 'ieee-p1363' }, signature: Buffer): Promise<boolean> {

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals'
-import { serialiseCards, type Action, type Card } from '../../src/cds-hooks/protocol.ts'
+import { cardWith, checkResponse, serialiseCards, type Action, type Card } from '../../src/cds-hooks/protocol.ts'
 
 const action: Action = {
   type: 'create', description: 'Prüfung “left” \\ \n',
@@ -31,4 +31,16 @@ test('actions that are sent again are the same text, and others are not mistaken
   const other = textOf([card('c', [{ label: 'One', uuid: 'd', actions: [{ ...action, description: 'another' }] }])])
   expect(second).toBe(first.replace('"a"', '"c"').replace('"b"', '"d"'))
   expect(other).toContain('"another"')
+})
+
+test('a card that is shown again is the same text with its own ids, and its faults are found each time', () => {
+  const { uuid: _uuid, ...body } = card('x')
+  const shown = (uuid: string, id: string) => cardWith(body, uuid, { label: 'One', uuid: id, actions: [action] })
+  for (const one of [shown('a', 'b'), shown('c', 'd')]) {
+    expect(checkResponse({ cards: [one] })).toEqual([])
+    expect(JSON.parse(textOf([one]))).toEqual({ cards: [JSON.parse(JSON.stringify(one)) as unknown] })
+  }
+  expect(checkResponse({ cards: [shown('e', 'e')] })).toEqual(['cards.0.uuid'])
+  const faulty = { ...body, summary: 'x'.repeat(140), links: [] }
+  for (const uuid of ['f', 'g']) expect(checkResponse({ cards: [cardWith(faulty, uuid)] })).toEqual(['cards.0.links', 'cards.0.summary'])
 })

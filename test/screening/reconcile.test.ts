@@ -29,7 +29,7 @@ const writes = () => house.witness.events.filter(({ commits }) => commits.length
 function copied(reference: string, more: object = {}): string {
   const [type = '', id = ''] = reference.split('/')
   const { id: _, ...resource } = house.witness.memory.read(type, id) as Resource
-  return `${type}/${house.witness.memory.put({ ...resource, ...more } as Resource).id}`
+  return `${type}/${house.witness.memory.put({ ...resource, ...more }).id}`
 }
 const statusOf = (reference: string) => text(house.witness.memory.read(reference.split('/')[0] ?? '', reference.split('/')[1] ?? ''), 'status')
 

@@ -121,6 +121,58 @@ test('a card is known from the moment it is sent, before it is stored', async ()
   expect(await openCardStore(store).get('clinic', 'card-1')).toEqual(card)
 })
 
+describe('cards beside an embedded store', () => {
+  let folder: string
+  const card = (uuid: string) => ({ uuid, tenant: 'clinic', serviceId: 'hand-joints', patientId: 'pat-1', suggestions: ['s'], createdAt: '2026-11-24T08:00:00.000Z' })
+  const inTable = async () => (await store.query<{ uuid: string }>('select uuid from card order by uuid')).map(({ uuid }) => uuid)
+  beforeEach(() => { folder = mkdtempSync(join(tmpdir(), 'jointlens-cards-')) })
+  afterEach(() => { rmSync(folder, { recursive: true, force: true }) })
+
+  test('are in a file before their answer goes out, and a process that was killed stores them when it starts again', async () => {
+    const never = { ...store, folder, query: () => new Promise<never>(() => undefined) }
+    const killed = openCardStore(never)
+    await Promise.all([killed.put(card('a')), killed.put(card('b'))])
+    for (const file of readdirSync(folder)) appendFileSync(join(folder, file), '\n{"uuid":"half')
+    expect(await inTable()).toEqual([])
+    const again = openCardStore({ ...store, folder })
+    await again.stored()
+    expect(await inTable()).toEqual(['a', 'b'])
+    expect(readdirSync(folder)).toEqual([])
+    await again.close()
+  })
+
+  test('are stored together, each once, and their files go', async () => {
+    const cards = openCardStore({ ...store, folder })
+    await Promise.all(['a', 'b', 'c'].map((uuid) => cards.put(card(uuid))))
+    expect(await inTable()).toEqual([])
+    const first = cards.stored()
+    await cards.put(card('d'))
+    await first
+    await cards.close()
+    expect(await inTable()).toEqual(['a', 'b', 'c', 'd'])
+    expect(readdirSync(folder)).toEqual([])
+  })
+
+  test('are kept and known while the store fails, and stored once it answers', async () => {
+    let fails = true
+    const cards = openCardStore({ ...store, folder, query: (sql, parameters) => fails ? Promise.reject(new Error('away')) : store.query(sql, parameters) })
+    await cards.put(card('a'))
+    await expect(cards.stored()).rejects.toThrow('away')
+    expect([await cards.get('clinic', 'a'), readdirSync(folder).length]).toEqual([card('a'), 1])
+    fails = false
+    await cards.stored()
+    expect([await inTable(), readdirSync(folder)]).toEqual([['a'], []])
+    await cards.close()
+  })
+
+  test('that cannot be kept say so', async () => {
+    const cards = openCardStore({ ...store, folder })
+    rmSync(folder, { recursive: true })
+    await expect(cards.put(card('a'))).rejects.toMatchObject({ code: 'ERR_STORE' })
+    await cards.close()
+  })
+})
+
 test('feedback is stored once each and counted by service, model and month', async () => {
   const cards = openCardStore(store)
   const feedback = openFeedbackStore(store)
