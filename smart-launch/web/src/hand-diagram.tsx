@@ -42,7 +42,7 @@ export function HandDiagram({ side, findings, calls, signed, tender, chosen, onC
               <circle className="target" cx={x(px)} cy={py} r={13} />
               <circle className="mark" cx={x(px)} cy={py} r={9} />
               {state === 'not-assessable' && <path className="cross" d={`M${x(px) - 5} ${py - 5}l10 10m0 -10l-10 10`} />}
-              {tender.has(key) && <text className="tender" x={x(px) + 14} y={py - 7} textAnchor="middle">T</text>}
+              {tender.has(key) && <text className="tender" x={x(px)} y={py - 14} textAnchor="middle">T</text>}
               {(call ?? before?.call) === 'not-swollen' && <path className="cross" d={`M${x(px) - 5} ${py}h10`} />}
             </g>
           )

@@ -1,7 +1,7 @@
 import { useEffect, useRef, useState } from 'react'
 import { ApiError, keepDraft, type DraftView } from './api.ts'
 
-/** `kept`: the server has it. `waiting`: on its way, or the connection is gone and it is tried again. `lost`: the session is gone. */
+/** `none`: nothing to keep, or on its way. `kept`: the server has it. `waiting`: it did not arrive and is tried again. `lost`: the session is gone. */
 export type DraftState = 'none' | 'waiting' | 'kept' | 'lost'
 
 const REST_MS = 400
@@ -14,7 +14,7 @@ export function useDraft(csrf: string, draft: DraftView, enabled: boolean): Draf
   const kept = useRef(text)
   useEffect(() => {
     if (!enabled || text === kept.current) return
-    setState('waiting')
+    setState((before) => (before === 'waiting' ? before : 'none'))
     let timer = setTimeout(send, REST_MS)
     let over = false
     function send() {
@@ -24,6 +24,7 @@ export function useDraft(csrf: string, draft: DraftView, enabled: boolean): Draf
       }, (error: unknown) => {
         if (over) return
         if (error instanceof ApiError && error.code === 'ERR_SESSION') return setState('lost')
+        setState('waiting')
         timer = setTimeout(send, AGAIN_MS)
       })
     }
