@@ -4,7 +4,7 @@ import { syncBuiltinESMExports } from 'node:module'
 import { join } from 'node:path'
 import { PGlite } from '@electric-sql/pglite'
 import { openQueue } from '../../src/screening/queue.ts'
-import { DURABLE_PARAMETERS, DurableFolder, flush } from '../../src/screening/store/durable-folder.ts'
+import { DURABLE_PARAMETERS, DurableFolder } from '../../src/screening/store/durable-folder.ts'
 import { openStore, type Store } from '../../src/screening/store/open-store.ts'
 
 // One fault of the disk below the embedded store, in a process and a mount namespace of its own: `full`, `read-only` or `fsync`.
@@ -64,17 +64,18 @@ function mount(how: string): void {
 
 /** The disk takes writes and fails to keep them: nothing is said to be accepted any more. */
 async function withBrokenFsync() {
-  const db = await PGlite.create({ fs: new DurableFolder(join(dir, 'pg'), () => process.exit(3)), startParams: DURABLE_PARAMETERS })
+  const folder = new DurableFolder(join(dir, 'pg'), () => process.exit(3))
+  const db = await PGlite.create({ fs: folder, startParams: DURABLE_PARAMETERS })
   await db.exec('create table if not exists accepted (n integer)')
   const { rows } = await db.query<{ n: number }>('select n from accepted')
   process.stdout.write(`${JSON.stringify(rows.map(({ n }) => n))}\n`)
   await db.query('insert into accepted values (1)')
-  await flush(db)
+  folder.flush()
   process.stdout.write('accepted\n')
   fs.fsyncSync = () => { throw Object.assign(new Error('EIO'), { code: 'EIO' }) }
   syncBuiltinESMExports()
   await db.query('insert into accepted values (2)')
-  await flush(db)
+  folder.flush()
   return 'accepted what the disk did not keep'
 }
 

@@ -20,7 +20,7 @@ beforeAll(async () => {
   template = await mkdtemp(join(tmpdir(), 'jointlens-template-'))
   const store = await openStore({ dataDir: template })
   await store.close()
-})
+}, 300_000)
 afterAll(() => rm(template, { recursive: true }))
 beforeEach(async () => {
   dataDir = await mkdtemp(join(tmpdir(), 'jointlens-crash-'))

@@ -9,7 +9,7 @@ import { openWitnessHouse, type WitnessHouse } from '../support/witness-house.ts
 
 let store: Store
 let house: WitnessHouse
-beforeAll(async () => { store = await openStore({ memory: true }) })
+beforeAll(async () => { store = await openStore({ memory: true }) }, 300_000)
 afterAll(() => store.close())
 afterEach(async () => {
   await house.close()

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { parentPort, workerData } from 'node:worker_threads'
 import { PGlite, types, type Transaction } from '@electric-sql/pglite'
-import { DURABLE_PARAMETERS, DurableFolder, flush, syncFolder } from './durable-folder.ts'
+import { DURABLE_PARAMETERS, DurableFolder, syncFolder } from './durable-folder.ts'
 import type { ThreadAnswer, ThreadCall, ThreadPlace } from './embedded-protocol.ts'
 
 /**
@@ -24,16 +24,17 @@ const transactions = new Map<number, OpenTransaction>()
 const { dataDir } = workerData as ThreadPlace
 // int8 as a number, as far as numbers go: our counters never reach 2^53.
 const parsers = { [types.INT8]: (value: string) => Number(value) }
-const opening = dataDir === undefined ? PGlite.create('memory://', { parsers }) : openFolder(join(dataDir, 'pglite'))
+const folder = dataDir === undefined ? undefined : new DurableFolder(join(dataDir, 'pglite'), () => process.exit(1))
+const opening = folder ? openFolder(folder) : PGlite.create('memory://', { parsers })
 
 void reply(0, opening.then(() => []))
 port.on('message', (call: ThreadCall) => void reply(call.id, perform(call)))
 
-async function openFolder(dir: string): Promise<PGlite> {
-  const isNew = !existsSync(join(dir, 'PG_VERSION'))
-  const db = await PGlite.create({ fs: new DurableFolder(dir, () => process.exit(1)), startParams: DURABLE_PARAMETERS, parsers })
+async function openFolder(fs: DurableFolder): Promise<PGlite> {
+  const isNew = !existsSync(join(fs.dir, 'PG_VERSION'))
+  const db = await PGlite.create({ fs, startParams: DURABLE_PARAMETERS, parsers })
   // In the background: the first screenings of a new store are flushed one by one all the same.
-  if (isNew) void syncFolder(dir).catch(() => undefined)
+  if (isNew) void syncFolder(fs.dir).catch(() => undefined)
   return db
 }
 
@@ -55,7 +56,7 @@ async function perform(call: ThreadCall): Promise<readonly unknown[]> {
       return []
     }
     case 'flush':
-      if (dataDir !== undefined) await flush(db)
+      folder?.flush()
       return []
     case 'close':
       await db.close()
