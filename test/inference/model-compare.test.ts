@@ -46,7 +46,7 @@ beforeAll(async () => {
 afterAll(async () => { await rm(base, { recursive: true, force: true }) })
 
 async function alone(model: string): Promise<readonly Said[]> {
-  const engine = await openEngine({ modelDir: model, workers: 1 })
+  const engine = await openEngine({ modelDir: model, workers: 1, photoTimeoutMs: 120_000 })
   try {
     const said: Said[] = []
     for (const photo of names)
