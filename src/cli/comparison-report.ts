@@ -162,7 +162,7 @@ function figureVerdict(name: LabelledFigure, figure: PairedEstimate | undefined)
 }
 
 function nextStep({ joints }: Compared, newDir: string, calibrationFile: string | undefined): string {
-  if (joints.both === 0) return 'Next: give photos of the backs of hands that both models can read. Nothing was switched over.'
+  if (joints.both === 0) return 'Next: choose photos of the backs of hands that both models can read. Nothing was switched over.'
   const calibration = calibrationFile === undefined
     ? `make the site's calibration anew with "jointlens calibrate --model ${newDir}", since the old one belongs to the old model, name it in calibrationFile`
     : `name ${calibrationFile} in calibrationFile`

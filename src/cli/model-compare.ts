@@ -152,12 +152,15 @@ function calibrated({ old, new: fresh }: Bundles, { calibrationOld, calibrationN
   return { old: side(old, calibrationOld), new: side(fresh, calibrationNew) }
 }
 
+/** Nobody waits for a photo here, and a busy machine must not look like a model that refuses it. */
+const PATIENT = { workers: 1, photoTimeoutMs: 120_000 } as const
+
 /** Two engines with a worker each, side by side: a photo is fetched once and never kept. */
 async function withReaders<T>({ old, new: fresh }: Pair, openModel: OpenModel, work: (readers: BothReaders) => Promise<T>): Promise<T> {
   if (process.stderr.isTTY) process.stderr.write('Opening both models …\n')
-  const oldEngine = await ofModel('old', openModel({ modelDir: old.dir, workers: 1 }))
+  const oldEngine = await ofModel('old', openModel({ modelDir: old.dir, ...PATIENT }))
   try {
-    const newEngine = await ofModel('new', openModel({ modelDir: fresh.dir, workers: 1 }))
+    const newEngine = await ofModel('new', openModel({ modelDir: fresh.dir, ...PATIENT }))
     try {
       return await work({ old: { engine: oldEngine, calibration: old.calibration }, new: { engine: newEngine, calibration: fresh.calibration } })
     } finally {

@@ -46,7 +46,7 @@ beforeAll(async () => {
 afterAll(async () => { await rm(base, { recursive: true, force: true }) })
 
 async function alone(model: string): Promise<readonly Said[]> {
-  const engine = await openEngine({ modelDir: model, workers: 1 })
+  const engine = await openEngine({ modelDir: model, workers: 1, photoTimeoutMs: 120_000 })
   try {
     const said: Said[] = []
     for (const photo of names)
@@ -201,7 +201,7 @@ describe('jointlens model compare', () => {
     expect(exit).toBe(3)
     expect(stderr).toMatch(/No joint could be read by both models\.\n$/)
     expect(stdout).toMatch(/1 refused \(1 ERR_PHOTO_FORMAT\)/)
-    expect(stdout.trimEnd().split('\n').at(-1)).toMatch(/^Next: give photos of the backs of hands/)
+    expect(stdout.trimEnd().split('\n').at(-1)).toMatch(/^Next: choose photos of the backs of hands/)
   })
 
   test('refuses two bundles of one digest, bad use (2), faulty labels (3) and a bad model (5) before it reads a photo, each with its reason', async () => {

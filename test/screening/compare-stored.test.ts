@@ -33,8 +33,8 @@ beforeAll(async () => {
   base = await mkdtemp(join(tmpdir(), 'jointlens-compare-'))
   await writeTestBundle(join(base, 'old'))
   await writeTestBundle(join(base, 'new'), { change: (manifest) => { manifest.version = '0.0.2'; manifest.calibration.bias = 0.3 } })
-  engine = await openEngine({ modelDir: join(base, 'old'), workers: 1 })
-  other = await openEngine({ modelDir: join(base, 'new'), workers: 1 })
+  engine = await openEngine({ modelDir: join(base, 'old'), workers: 1, photoTimeoutMs: 120_000 })
+  other = await openEngine({ modelDir: join(base, 'new'), workers: 1, photoTimeoutMs: 120_000 })
   store = await openStore({ memory: true })
 }, 300_000)
 afterAll(async () => {
