@@ -144,8 +144,6 @@ export function openQueue(store: Store, { leaseMs = 10_000, parkMs = parkTime, r
            order by priority, (select max(leased_at) from job as served where served.tenant = due.tenant) nulls first, created_at
            limit 1 for update skip locked)
          returning *`, [HERE, leaseMs / 1000, JSON.stringify(tenants)])
-      // The try counts before it begins: a job that kills its process each time must not be tried for ever.
-      if (row) await store.flush()
       return row && {
         id: row.id, tenant: row.tenant, patientId: row.patient_id, reason: row.reason, fence: row.fence, attempts: row.attempts, parked: row.parked
       }
