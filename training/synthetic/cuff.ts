@@ -3,7 +3,7 @@ import type { Cuff } from './hand-case.ts'
 import { fractalNoise, noise, smoothstep } from './noise.ts'
 import type { SkinPoint } from './skin.ts'
 
-const STRAP_MM = 15, BUCKLE_MM = 12.5
+const STRAP_MM = 15, CASE_MM = 12.5
 
 /** How far a place along the hand (mm, 0 at the wrist) is covered: 0 bare to 1, over `softMm` at each edge. */
 export function cuffShare({ kind, edgeMm }: Pick<Cuff, 'kind' | 'edgeMm'>, y: number, softMm: number): number {
@@ -16,7 +16,7 @@ export function paintCuff(point: SkinPoint, cuff: Cuff): void {
   const { x, y, z } = point
   const middle = cuff.edgeMm - STRAP_MM / 2
   const fromCase = Math.hypot(x, y - middle)
-  const onCase = cuff.kind === 'watch' && z > 0 && fromCase < BUCKLE_MM + 2
+  const onCase = cuff.kind === 'watch' && z > 0 && fromCase < CASE_MM + 2
   if (!onCase && cuffShare(cuff, y, 0.6) < 0.5) return
   if (onCase) paintCase(point, cuff, fromCase)
   else if (cuff.kind === 'sleeve') paintCloth(point, cuff)
@@ -34,9 +34,9 @@ function paintCloth(point: SkinPoint, { hue, saturation, value, edgeMm }: Cuff):
 }
 
 function paintCase(point: SkinPoint, { hue, value }: Cuff, fromCase: number): void {
-  const rim = fromCase > BUCKLE_MM - 1.5
+  const rim = fromCase > CASE_MM - 1.5
   setColour(point, rim ? [0.6, 0.6, 0.62] : linearColour(hue, 0.1, value > 0.5 ? 0.15 : 0.9), 1)
-  point.relief = 2.5 * smoothstep(BUCKLE_MM + 2, BUCKLE_MM, fromCase)
+  point.relief = 2.5 * smoothstep(CASE_MM + 2, CASE_MM, fromCase)
   point.roughness = rim ? 0.18 : 0.3
 }
 
