@@ -37,7 +37,7 @@ function pattern({ surface, scale: s, seed }: Background, x: number, y: number):
   }
 }
 
-function linearColour(hue: number, saturation: number, value: number): Vec3 {
+export function linearColour(hue: number, saturation: number, value: number): Vec3 {
   const band = (n: number) => {
     const k = (n + hue * 6) % 6
     return (value - value * saturation * Math.max(0, Math.min(k, 4 - k, 1))) ** 2.2

@@ -1,6 +1,9 @@
 import sharp from 'sharp'
 import type { Sensor } from './hand-case.ts'
+import { sampleAt } from './planes.ts'
+import type { Plane } from './planes.ts'
 import { hashSeed, randomFrom } from './random.ts'
+import { radians } from './vectors.ts'
 
 /** A rendered scene before the camera: linear RGB and the share of each pixel that is hand, 0..1. */
 export interface Radiance {
@@ -22,10 +25,28 @@ sharp.concurrency(1)
 export async function takePhoto(scene: Radiance, sensor: Sensor, seed: number): Promise<Buffer> {
   const { size } = scene
   const scale = size / SENSOR_REFERENCE_PIXELS
-  let image = sharp(develop(scene, sensor, seed), { raw: { width: size, height: size, channels: 3 } })
+  const seen = sensor.motion ? smeared(scene, sensor.motion) : scene
+  let image = sharp(develop(seen, sensor, seed), { raw: { width: size, height: size, channels: 3 } })
   if (sensor.blur > 0) image = image.blur(Math.max(0.3, sensor.blur * scale))
   if (sensor.sharpen > 0) image = image.sharpen({ sigma: sensor.sharpen })
   return await image.jpeg({ quality: sensor.jpegQuality }).toBuffer()
+}
+
+/** A camera that moves while the shutter is open: a mean along the way, before the sensor's noise. */
+function smeared(scene: Radiance, { pixels, angleDegrees }: NonNullable<Sensor['motion']>): Radiance {
+  const { size, rgb } = scene
+  const picture: Plane = { data: rgb, width: size, height: size, channels: 3 }
+  const reach = pixels * size / SENSOR_REFERENCE_PIXELS, looks = Math.max(2, Math.ceil(2 * reach))
+  const dx = reach * Math.cos(radians(angleDegrees)), dy = reach * Math.sin(radians(angleDegrees))
+  const sum = new Float32Array(rgb.length)
+  for (let look = 0; look < looks; look++) {
+    const way = look / (looks - 1) - 0.5
+    for (let k = 0; k < size * size; k++) {
+      const x = k % size + way * dx, y = Math.floor(k / size) + way * dy
+      for (let q = 0; q < 3; q++) sum[3 * k + q]! += sampleAt(picture, x, y, q) / looks
+    }
+  }
+  return { ...scene, rgb: sum }
 }
 
 function develop(scene: Radiance, sensor: Sensor, seed: number): Buffer {

@@ -1,6 +1,7 @@
 import { WRIST_SWELLING_AT_MM } from './dorsal-anatomy.ts'
 import type { DorsalAnatomy } from './dorsal-anatomy.ts'
-import type { Build, Grade, HandCase, JointState, Pose } from './hand-case.ts'
+import { cuffShare } from './cuff.ts'
+import type { Build, Cuff, Grade, HandCase, JointState, Pose } from './hand-case.ts'
 import type { HandMesh, JointFrame } from './hand-mesh.ts'
 import { bell, smoothstep } from './noise.ts'
 import { FINGERS, THUMB, jointAt, jointKind } from './surface-joint.ts'
@@ -20,11 +21,13 @@ export interface PosedHand {
 
 /** Shapes the hand (build, dorsal anatomy, swelling, nodes) at rest, then poses it by linear blend skinning. */
 export function deformHand(
-  mesh: HandMesh, { identity, joints, pose }: Pick<HandCase, 'identity' | 'joints' | 'pose'>, anatomy?: DorsalAnatomy
+  mesh: HandMesh, { identity, joints, pose, adornments: { cuff } }: Pick<HandCase, 'identity' | 'joints' | 'pose' | 'adornments'>, anatomy?: DorsalAnatomy
 ): PosedHand {
   const shaped = shapeBuild(mesh, identity.build)
+  if (identity.build.padding) padHand(mesh, shaped, identity.build.padding)
   if (anatomy) raiseDorsum(mesh, shaped, anatomy)
   for (const [joint, frame] of mesh.frames) raiseJoint(mesh, shaped, frame, joints[joint], !anatomy)
+  if (cuff) raiseCuff(mesh, shaped, cuff)
   const bones = poseBones(mesh, pose, identity.build)
   return { vertices: skin(mesh, shaped, bones), ...posedPoints(mesh, bones) }
 }
@@ -48,6 +51,43 @@ function shapeBuild(mesh: HandMesh, build: Build): Float64Array {
     shaped[3 * v]! *= build.palmWidth
   }
   return shaped
+}
+
+/** Fat lies where swelling does not: over the metacarpals and round the finger segments, with creases at the joints. */
+function padHand(mesh: HandMesh, shaped: Float64Array, paddingMm: number): void {
+  const { rest, frames } = mesh
+  const knuckles = frames.get('mcp3')!.centre[1]
+  const segments = FINGERS.flatMap((_, finger) => [1, 2].flatMap((place) => {
+    const from = frames.get(jointAt(finger, place)), to = frames.get(jointAt(finger, place + 1))
+    return from && to && from !== to ? [{ finger, from: from.centre, to: to.centre }] : []
+  }))
+  for (let v = 0; v < mesh.vertexCount; v++) {
+    const p: Vec3 = [rest[3 * v]!, rest[3 * v + 1]!, rest[3 * v + 2]!]
+    const own = Math.max(...mesh.fingerWeight.map((weight) => weight[v]!))
+    shaped[3 * v + 2]! += paddingMm * (1 - own) * smoothstep(0, 12, p[2]) * bell((p[1] - 0.55 * knuckles) / knuckles, 0.42) * bell(p[0], 40)
+    for (const { finger, from, to } of segments) {
+      const weight = mesh.fingerWeight[finger]![v]!
+      if (weight < 0.05) continue
+      const axis = subtract(to, from), reach = length(axis), way = subtract(p, from)
+      const share = (way[0] * axis[0] + way[1] * axis[1] + way[2] * axis[2]) / (reach * reach)
+      if (share < 0 || share > 1) continue
+      const out = subtract(way, scale(axis, share)), r = length(out) || 1e-6
+      for (let q = 0; q < 3; q++) shaped[3 * v + q]! += 0.7 * paddingMm * weight * Math.sin(Math.PI * share) ** 2 * out[q]! / r
+    }
+  }
+}
+
+/** Thickness of what is worn on the forearm, mm. */
+const CUFF_MM = { sleeve: 3.5, watch: 1.6 } as const
+
+function raiseCuff({ rest, vertexCount }: HandMesh, shaped: Float64Array, cuff: Cuff): void {
+  for (let v = 0; v < 3 * vertexCount; v += 3) {
+    const rise = CUFF_MM[cuff.kind] * cuffShare(cuff, rest[v + 1]! + 2, 5)
+    if (rise === 0) continue
+    const x = rest[v]!, z = rest[v + 2]!, r = Math.hypot(x, z) || 1
+    shaped[v]! += rise * x / r
+    shaped[v + 2]! += rise * z / r
+  }
 }
 
 function raiseDorsum({ rest, vertexCount }: HandMesh, shaped: Float64Array, anatomy: DorsalAnatomy): void {
@@ -173,7 +213,8 @@ function bendRadians(segments: readonly Vec3[], finger: number, k: number, pose:
   const slope = (segment: Vec3) => Math.asin(Math.max(-1, Math.min(1, segment[2])))
   const bent = slope(segments[k]!) - (k === 1 ? 0 : slope(segments[k - 1]!))
   const flexion = radians(pose.flexionDegrees[finger]!) * (k === 1 ? 0.3 : k === 2 ? 1 : 0.6)
-  return -bent * (k === 1 ? 0.55 : pose.straightening) - flexion
+  const deformity = radians(pose.deformityDegrees?.[finger]?.[k - 1] ?? 0)
+  return -bent * (k === 1 ? 0.55 : pose.straightening) - flexion - deformity
 }
 
 function skin(mesh: HandMesh, shaped: Float64Array, bones: readonly BoneMotion[]): Float32Array {

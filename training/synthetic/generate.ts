@@ -7,6 +7,7 @@ import { LATERALITIES } from '../../src/joints/hand-joint.ts'
 import { takePhoto } from './camera.ts'
 import { expectedPrevalence, sampleVisit } from './case-sampler.ts'
 import type { Prevalence } from './case-sampler.ts'
+import { challengeVisit } from './challenge.ts'
 import { share, wholeNumber } from './command-options.ts'
 import { labelRow } from './label-row.ts'
 import type { LabelRow } from './label-row.ts'
@@ -16,7 +17,7 @@ import { renderHand } from './render.ts'
 
 interface Options {
   patients: number, seed: number, split: string, size: number, out: string, prevalence: Prevalence, visits: number
-  procs: number, from: number, to?: number, kappa: number, mesh: MeshChoice, meshes?: string
+  procs: number, from: number, to?: number, kappa: number, mesh: MeshChoice, meshes?: string, challenge: boolean
 }
 
 const command = new Command('generate')
@@ -32,6 +33,7 @@ const command = new Command('generate')
   .addOption(new Option('--mesh <choice>', 'what hands are made from; mix: webxr or makehuman, by patient')
     .choices(Object.keys(MESH_CHOICES)).default('webxr'))
   .option('--meshes <folder>', 'where meshes other than webxr are read from: makehuman/ and hand-meshes/ in it')
+  .option('--challenge', 'other patients, each hand with one or two confounders that no other set has; the row names them', false)
   .option('--visits <n>', 'visits of each patient, both hands at each', wholeNumber, 1)
   .option('--kappa <k>', 'agreement of the two simulated readers', share, 0.8)
   .option('--procs <n>', 'processes that share the work', wholeNumber, 1)
@@ -43,9 +45,9 @@ mkdirSync(options.out, { recursive: true })
 if (options.procs > 1) await shareWork()
 else await generate()
 
-/** Patient ids carry their split, so no identity is in two splits. */
+/** Patient ids carry their split, and whether they are a challenge, so no identity is in two sets. */
 function patientId(index: number): string {
-  return `${options.split}-${String(index).padStart(4, '0')}`
+  return `${options.challenge ? 'challenge-' : ''}${options.split}-${String(index).padStart(4, '0')}`
 }
 
 async function generate(): Promise<void> {
@@ -60,7 +62,9 @@ async function generate(): Promise<void> {
   for (let index = from; index <= to; index++) {
     const patient = patientId(index)
     for (let visit = 1; visit <= visits; visit++) {
-      const hands = sampleVisit({ seed, split, patient }, visit, prevalence, MESH_CHOICES[mesh])
+      const key = { seed, split, patient }
+      const drawn = sampleVisit(key, visit, prevalence, MESH_CHOICES[mesh])
+      const hands = options.challenge ? challengeVisit(key, visit, drawn) : drawn
       for (const side of LATERALITIES) {
         const photo = `${patient}-${visit}-${side}.jpg`
         if (done.has(photo)) continue

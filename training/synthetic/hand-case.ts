@@ -1,4 +1,4 @@
-import type { Laterality } from '../../src/joints/hand-joint.ts'
+import type { HandJoint, Laterality } from '../../src/joints/hand-joint.ts'
 import type { SurfaceJoint } from './surface-joint.ts'
 import type { Vec3 } from './vectors.ts'
 
@@ -63,6 +63,8 @@ export interface Build {
   /** Factor of each finger's segment lengths. */
   readonly fingerLength: readonly number[]
   readonly palmWidth: number
+  /** Fat over the back of the hand and between the finger joints, mm. */
+  readonly padding?: number
 }
 
 /** Bones and flesh of a MakeHuman body beyond its sex and age; the other meshes have one shape each. */
@@ -83,11 +85,64 @@ export interface Pose {
   readonly flexionDegrees: readonly number[]
   /** How far bent fingers of the rest pose are straightened, 0..1. */
   readonly straightening: number
+  /** Bend of fixed deformities beyond the flexion above: per finger at MCP, PIP, DIP; negative bends backwards. */
+  readonly deformityDegrees?: readonly (readonly number[])[]
 }
 
 export interface Adornments {
   readonly polish: Vec3 | null
   readonly ring: { readonly finger: number, readonly gold: boolean } | null
+  readonly cuff?: Cuff
+}
+
+/** Cloth from the edge towards the elbow, or a strap below it; `edgeMm` along the hand, 0 at the wrist, negative on the forearm. */
+export interface Cuff {
+  readonly kind: 'sleeve' | 'watch'
+  readonly edgeMm: number
+  readonly hue: number
+  readonly saturation: number
+  readonly value: number
+}
+
+/** What skin wears that is no sign of inflammation. */
+export interface SkinMarks {
+  readonly scars: readonly Scar[]
+  readonly patches: readonly Patch[]
+  readonly tan: Tan | null
+}
+
+/** A healed cut over a joint. */
+export interface Scar {
+  readonly joint: HandJoint
+  readonly lengthMm: number
+  readonly widthMm: number
+  /** From the finger's direction. */
+  readonly turnDegrees: number
+  /** Middle of the scar from the joint's centre, along the finger and sideways, mm. */
+  readonly atMm: readonly [number, number]
+  /** Pink and fresh, or pale and old. */
+  readonly pink: boolean
+  /** Height over the skin, mm; negative for a sunken scar. */
+  readonly raisedMm: number
+}
+
+/** Red, scaly skin between two joints, `share` of the way from one to the other (beyond 1: further). */
+export interface Patch {
+  readonly from: HandJoint
+  readonly to: HandJoint
+  readonly share: number
+  readonly radiusMm: number
+  readonly redness: number
+  /** White scales, 0 eczema to 1 psoriasis. */
+  readonly scales: number
+}
+
+/** A tanned hand; paler where a strap or sleeve covered it. */
+export interface Tan {
+  readonly depth: number
+  readonly pale: 'strap' | 'sleeve' | 'none'
+  /** Edge of the pale skin nearest the hand, as `Cuff.edgeMm`. */
+  readonly edgeMm: number
 }
 
 export interface Light {
@@ -128,6 +183,26 @@ export interface Sensor {
   readonly sharpen: number
   readonly contrast: number
   readonly jpegQuality: number
+  /** The camera moved: pixels of a 512-pixel picture, and their direction. */
+  readonly motion?: { readonly pixels: number, readonly angleDegrees: number }
+}
+
+/**
+ * Confounders that only challenge sets have (challenge.ts): absent, or by joint, or a strength of the whole hand, which is
+ * 0.6 to 1 so that an evaluation counts it as present.
+ */
+export interface Challenge {
+  readonly ulnarDrift?: number
+  readonly swanNeck?: readonly HandJoint[]
+  readonly boutonniere?: readonly HandJoint[]
+  readonly scars?: readonly HandJoint[]
+  readonly patches?: number
+  readonly tan?: number
+  readonly stout?: number
+  readonly motionBlur?: number
+  readonly warmLight?: number
+  readonly sleeve?: boolean
+  readonly watch?: boolean
 }
 
 /** Everything one photo is made of. The same case gives the same bytes. */
@@ -144,4 +219,7 @@ export interface HandCase {
   readonly camera: CameraPlace
   readonly background: Background
   readonly sensor: Sensor
+  readonly marks?: SkinMarks
+  /** What a challenge drew, as its row names it. */
+  readonly challenge?: Challenge
 }

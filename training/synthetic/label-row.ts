@@ -1,6 +1,6 @@
 import { HAND_JOINTS } from '../../src/joints/hand-joint.ts'
 import type { HandJoint, Laterality } from '../../src/joints/hand-joint.ts'
-import type { Grade, HandCase, JointState, MeshName } from './hand-case.ts'
+import type { Challenge, Grade, HandCase, JointState, MeshName } from './hand-case.ts'
 import { hashSeed, randomFrom } from './random.ts'
 import type { Random } from './random.ts'
 import { readTwice } from './reader-noise.ts'
@@ -18,7 +18,7 @@ export interface JointLabel {
   readonly readers: readonly [0 | 1, 0 | 1]
 }
 
-export interface Confounders {
+export interface Confounders extends Challenge {
   /** Size of bony nodes by joint, DIP joints too, 0..1. */
   readonly nodes: Readonly<Partial<Record<SurfaceJoint, number>>>
   readonly erythemaWithoutSwelling: readonly HandJoint[]
@@ -93,13 +93,14 @@ export function perJoint<T>(value: (joint: HandJoint) => T): Record<HandJoint, T
   return Object.fromEntries(HAND_JOINTS.map((joint) => [joint, value(joint)])) as Record<HandJoint, T>
 }
 
-function confounders({ joints, adornments, identity: { skin } }: HandCase): Confounders {
+function confounders({ joints, adornments, challenge, identity: { skin } }: HandCase): Confounders {
   return {
     nodes: Object.fromEntries(SURFACE_JOINTS.filter((joint) => joints[joint].node > 0)
       .map((joint) => [joint, hundredth(joints[joint].node)])),
     erythemaWithoutSwelling: HAND_JOINTS.filter((joint) => joints[joint].swelling === 0 && joints[joint].erythema > 0),
     redHand: hundredth(skin.redness), ring: adornments.ring ? FINGERS[adornments.ring.finger]! : null,
     polish: adornments.polish !== null, veins: hundredth(skin.veins), folds: hundredth(skin.folds),
-    spots: hundredth(skin.spots), hair: hundredth(skin.hair), knucklePigment: hundredth(skin.knucklePigment)
+    spots: hundredth(skin.spots), hair: hundredth(skin.hair), knucklePigment: hundredth(skin.knucklePigment),
+    ...challenge
   }
 }

@@ -1,3 +1,4 @@
+import { paintCuff } from './cuff.ts'
 import type { DorsalAnatomy } from './dorsal-anatomy.ts'
 import type { HandCase, SkinTraits } from './hand-case.ts'
 import type { FingerChain, HandMesh } from './hand-mesh.ts'
@@ -6,6 +7,8 @@ import { fractalNoise, noise, smoothstep } from './noise.ts'
 import { jointSkins, paintJoint } from './joint-skin.ts'
 import type { JointSkin } from './joint-skin.ts'
 import { hashSeed, randomFrom } from './random.ts'
+import { skinMarks } from './skin-marks.ts'
+import type { PaintMarks } from './skin-marks.ts'
 import { textureOf } from './skin-texture.ts'
 import type { OwnTexture, SkinTexture } from './skin-texture.ts'
 import type { VisibleSurface } from './surface.ts'
@@ -64,7 +67,7 @@ export function paintSkin(
   const traits = hand.identity.skin
   const shift = randomFrom(hashSeed(hand.handSeed, 'skin')).between(0, 500)
   const joints = jointSkins(mesh, hand), nails = nailBeds(mesh)
-  const drawn: DrawnSkin = { mesh, anatomy, finger: surface.finger, joints, traits, shift }
+  const drawn: DrawnSkin = { mesh, anatomy, finger: surface.finger, joints, traits, shift, marks: hand.marks && skinMarks(mesh, hand.marks, hand.handSeed) }
   const own = texture && textureOf(texture, hand.identity)
   const point = emptyPoint()
   for (let i = 0; i < count; i++) {
@@ -75,6 +78,7 @@ export function paintSkin(
     if (own && share > 0) paintTexture(point, drawn, own, surface, i, share)
     if (!own || hand.adornments.polish) paintNails(point, surface.finger, nails, traits, hand.adornments.polish)
     paintRing(point, surface.finger, mesh, hand)
+    if (hand.adornments.cuff) paintCuff(point, hand.adornments.cuff)
     paint.albedo[3 * i] = point.red
     paint.albedo[3 * i + 1] = point.green
     paint.albedo[3 * i + 2] = point.blue
@@ -99,10 +103,11 @@ interface DrawnSkin {
   readonly joints: readonly JointSkin[]
   readonly traits: SkinTraits
   readonly shift: number
+  readonly marks: PaintMarks | undefined
 }
 
 /** Skin of a mesh that brings none. */
-function drawSkin(point: SkinPoint, { mesh, finger, joints, traits, shift, anatomy }: DrawnSkin): void {
+function drawSkin(point: SkinPoint, { mesh, finger, joints, traits, shift, anatomy, marks }: DrawnSkin): void {
   paintGrain(point, traits, shift)
   paintFingers(point, finger, mesh.fingers)
   paintMicroRelief(point, traits, shift)
@@ -111,6 +116,7 @@ function drawSkin(point: SkinPoint, { mesh, finger, joints, traits, shift, anato
   paintVeins(point, traits, shift, anatomy)
   anatomy?.paint(point)
   paintSpotsAndHair(point, traits, shift)
+  marks?.(point, finger)
   const haemoglobin = Math.max(0.05, point.haemoglobin)
   point.red = reflectance(0, point.melanin, haemoglobin)
   point.green = reflectance(1, point.melanin, haemoglobin)
@@ -122,7 +128,7 @@ function drawSkin(point: SkinPoint, { mesh, finger, joints, traits, shift, anato
  * is how much of it shows; the rest is the drawn skin that the point already has.
  */
 function paintTexture(
-  point: SkinPoint, { finger, joints, traits, shift, anatomy }: DrawnSkin, own: OwnTexture, surface: VisibleSurface, i: number, share: number
+  point: SkinPoint, { finger, joints, traits, shift, anatomy, marks }: DrawnSkin, own: OwnTexture, surface: VisibleSurface, i: number, share: number
 ): void {
   const { red, green, blue } = point
   startPoint(point, surface, i, traits)
@@ -130,6 +136,7 @@ function paintTexture(
   for (const joint of joints) paintJoint(point, finger, joint.foldless, traits, shift)
   point.haemoglobin *= 1 + traits.redness
   paintSpotsAndHair(point, traits, shift)
+  marks?.(point, finger)
   if (anatomy && point.dorsal > 0.2) point.smoothing = Math.max(point.smoothing, 0.9 * anatomy.hidden(point.x, point.y))
   const u = surface.uv![2 * i]!, v = surface.uv![2 * i + 1]!
   const band = (q: 0 | 1 | 2) => own.colour(q, u, v, COLOUR_LOSS * Math.min(1, point.smoothing)) *
