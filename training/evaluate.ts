@@ -5,8 +5,9 @@ import { parseArgs } from 'node:util'
 
 /**
  * `npm run evaluate [-- --seed N] [--bundle DIR] [--patients N]`: renders patients that nobody learned from, by the commands of
- * training/README.md, and judges the bundle as it ships on them. With a seed of its own everything is made anew. About 20 minutes on two
- * cores, a minute from kept pictures. The last line is the summary as JSON; exit code 1 when a bar is not reached or not measured.
+ * training/README.md, and judges the bundle as it ships on them, on some of them in altered photographs and on patients with confounders that
+ * training never saw (`challenge/` beside the other results). With a seed of its own everything is made anew. About 25 minutes on two
+ * cores, some minutes from kept pictures. The last line is the summary as JSON; exit code 1 when a bar is not reached or not measured.
  */
 const here = import.meta.dirname
 const python = join(here, '.venv/bin/python')
@@ -21,13 +22,23 @@ if (!existsSync(python)) {
   run('python3', ['-m', 'venv', '.venv'])
   run(python, ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '-r', 'requirements.txt'])
 }
-for (const split of ['calibration', 'test']) {
-  const [photos, crops] = [`${runs}/${split}`, `${runs}/${split}-crops`]
-  if (existsSync(join(here, crops, 'crops.json'))) continue
-  run(process.execPath, ['synthetic/generate.ts', '--patients', options.patients, '--seed', options.seed, '--split', split, '--prevalence', 'natural', '--procs', '2', '--out', photos])
-  run(process.execPath, ['export-crops.ts', '--labels', `${photos}/labels.jsonl`, '--photos', photos, '--out', crops, '--local', '64'])
+const few = String(Math.min(100, Number(options.patients)))
+const sets: readonly { readonly name: string, readonly split: string, readonly patients: string, readonly others?: readonly string[] }[] = [
+  { name: 'calibration', split: 'calibration', patients: options.patients },
+  { name: 'test', split: 'test', patients: options.patients },
+  { name: 'backgrounds', split: 'test', patients: few, others: ['--backgrounds', '1'] },
+  { name: 'challenge', split: 'test', patients: few, others: ['--challenge'] }
+]
+const cropsOf = (name: string) => `${runs}/${name}-crops`
+for (const { name, split, patients, others = [] } of sets) {
+  if (existsSync(join(here, cropsOf(name), 'crops.json'))) continue
+  const photos = `${runs}/${name}`
+  run(process.execPath, ['synthetic/generate.ts', '--patients', patients, '--seed', options.seed, '--split', split, '--prevalence', 'natural', '--procs', '2', '--out', photos, ...others])
+  run(process.execPath, ['export-crops.ts', '--labels', `${photos}/labels.jsonl`, '--photos', photos, '--out', cropsOf(name), '--local', '64'])
 }
-run(python, ['-m', 'jointlens_training', 'evaluate', '--bundle', options.bundle, '--calibration', `${runs}/calibration-crops`, '--test', `${runs}/test-crops`, '--results', results])
+const judge = ['-m', 'jointlens_training', 'evaluate', '--bundle', options.bundle, '--calibration', cropsOf('calibration')]
+run(python, [...judge, '--test', cropsOf('challenge'), '--special', 'confounders that training never saw', '--results', `${results}/challenge`])
+run(python, [...judge, '--test', cropsOf('test'), '--backgrounds', cropsOf('backgrounds'), '--results', results])
 
 const summary = JSON.parse(readFileSync(join(here, results, 'summary.json'), 'utf8')) as Record<string, unknown>
 const missed = missedBars(summary)

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import sharp from 'sharp'
 import { HAND_JOINTS } from '../../src/joints/hand-joint.ts'
 import type { LabelRow } from '../../training/synthetic/label-row.ts'
 
@@ -18,6 +19,13 @@ const generate = async (...options: string[]) => await run(process.execPath, [
 ])
 const rows = async () => (await readFile(join(folder, 'labels.jsonl'), 'utf8')).trim().split('\n')
   .map((line) => JSON.parse(line) as LabelRow)
+
+const pixels = (file: string) => sharp(file).removeAlpha().raw().toBuffer()
+/** Between two colours whatever their brightness, for the camera exposes each scene anew. */
+const hueDistance = (one: Buffer, other: Buffer, at: number) => {
+  const share = (of: Buffer, channel: number) => of[at + channel]! / (of[at]! + of[at + 1]! + of[at + 2]!)
+  return Math.hypot(...[0, 1, 2].map((channel) => share(one, channel) - share(other, channel)))
+}
 
 describe('the generator', () => {
   test('writes both hands of each patient with one row of labels per photo, and starts where it was stopped', async () => {
@@ -35,6 +43,18 @@ describe('the generator', () => {
       expect(Object.keys(row.joints)).toEqual([...HAND_JOINTS])
       for (const { swelling, trueLabel } of Object.values(row.joints)) expect(trueLabel).toBe(swelling >= 1 ? 1 : 0)
     }
+  })
+
+  test('shows the same hands on another background, with the same labels', async () => {
+    const elsewhere = join(folder, 'elsewhere')
+    await generate('--to', '1', '--out', elsewhere, '--backgrounds', '1')
+    const listed = (await readFile(join(elsewhere, 'labels.jsonl'), 'utf8')).trim().split('\n').map((line) => JSON.parse(line) as LabelRow)
+    expect(listed).toEqual((await rows()).slice(0, 2))
+    const [there, here] = await Promise.all([elsewhere, folder].map((from) => pixels(join(from, 'train-0001-1-left.jpg'))))
+    const [x, y] = listed[0]!.trueJoints.mcp3
+    const [onHand, corner] = [3 * (96 * Math.round(y) + Math.round(x)), 0]
+    expect(hueDistance(here!, there!, onHand)).toBeLessThan(0.05)
+    expect(hueDistance(here!, there!, corner)).toBeGreaterThan(0.1)
   })
 
   test('says what is wrong with an option it cannot use', async () => {

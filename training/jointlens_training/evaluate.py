@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .altered import altered, altered_table
 from .baselines import background_control, background_scores, colour_scores, within_joint_auroc
 from .bundle_weights import load_bundle
 from .calibrate import choose_thresholds, probability
@@ -33,6 +34,8 @@ class Knobs:
     test: str = "runs/v2/test-crops"
     model: str = "runs/v2/model"
     bundle: str = ""  # a bundle instead of train and model
+    backgrounds: str = ""  # crops of test patients on other backgrounds (generate.ts --backgrounds)
+    special: str = ""  # what is special about the test patients, for the heading
     repeats: int = 2000
     results: str = str(RESULTS)
 
@@ -82,6 +85,7 @@ def evaluate(knobs):
         "count": count_figures(visit),
         "backgroundAuroc": control["auroc"], "backgroundControl": {**control, "onTestPatientsAlone": within_joint_auroc(y, background[1], m)},
         "hiddenHandAuroc": within_joint_auroc(y, blanked, m),
+        "altered": altered(model, test, calibration, load_crops(knobs.backgrounds) if knobs.backgrounds else None),
         "skinToneMaxAurocGap": float(max(gaps) - min(gaps)) if len(gaps) > 1 else None,
         "perGroup": {name: slice_figures(y, p, m, test, np.isin(JOINTS, joints), ours, calibration, knobs.repeats) for name, joints in GROUPS.items()},
         "perJoint": {name: slice_figures(y, p, m, test, np.array(JOINTS) == name, ours, calibration, knobs.repeats) for name in JOINTS},
@@ -92,6 +96,8 @@ def evaluate(knobs):
         "training": training, "evaluation": {"command": command_line(), "commit": commit_of()},
     }
     summary["notes"] = notes(summary)
+    if knobs.special:
+        summary["data"]["special"] = knobs.special
     out = Path(knobs.results)
     out.mkdir(parents=True, exist_ok=True)
     summary = {**rounded(summary), "calibration": calibration}
@@ -313,7 +319,7 @@ def rounded(value):
 def report(summary, table):
     data = summary["data"]
     lines = [
-        "# Held-out figures of the bundled model", "",
+        "# Held-out figures of the bundled model" + (f": {data['special']}" if "special" in data else ""), "",
         "**Computer-made hands only: these figures say nothing about accuracy in patients.**", "",
         f"{data['patients']} synthetic patients never seen in training or calibration, {data['hands']} hands, {data['joints']} joints, "
         f"{data['positiveRate']:.1%} swollen by the simulated readers' label"
@@ -333,6 +339,7 @@ def report(summary, table):
         + "".join(f", {reason} {count}" for reason, count in summary["unread"]["reasons"].items()) + f"; {summary['unread']['jointsMasked']:.1%} of the joints of located hands.", "",
         f"Controls, mean AUROC within joints: background only {summary['backgroundAuroc']:.3f} ({summary['backgroundControl']['low']:.3f} to {summary['backgroundControl']['high']:.3f}; "
         f"cross-validated over all {summary['backgroundControl']['patients']} patients; on the test patients alone {summary['backgroundControl']['onTestPatientsAlone']:.3f}); this model with the hand hidden {summary['hiddenHandAuroc']:.3f} (0.5 is chance).", "",
+        *altered_table(summary["altered"]),
         *parts_table("Joint group", summary["perGroup"]), *parts_table("Joint", summary["perJoint"]), *parts_table("Skin tone", summary["perSkinTone"]),
         *parts_table("Age", summary["perAge"]), *parts_table("Sex", summary["perSex"]), *parts_table("Mesh", summary["perMesh"]),
         "| flagged at the count threshold, against what the generator did | joints | flagged |", "|---|---|---|",

@@ -116,6 +116,14 @@ export function sampleVisit(
   return { left: hand('left'), right: hand('right') }
 }
 
+/** The same hands in the same light on something else, to which the camera exposes anew; `another` draws what. */
+export function onAnotherBackground(
+  key: PatientKey, visit: number, hands: Readonly<Record<Laterality, HandCase>>, another: number
+): Record<Laterality, HandCase> {
+  const background = sampleBackground(randomFrom(hashSeed(key.seed, key.split, key.patient, visit, 'background', another)))
+  return { left: { ...hands.left, background }, right: { ...hands.right, background } }
+}
+
 /**
  * Which joints are swollen: a Gaussian latent per joint, shared in part by the whole patient, the joint group and the same
  * joint of the other hand (RA is roughly symmetric), above a threshold that gives the wanted rate.

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { Command, Option } from 'commander'
 import { LATERALITIES } from '../../src/joints/hand-joint.ts'
 import { takePhoto } from './camera.ts'
-import { expectedPrevalence, sampleVisit } from './case-sampler.ts'
+import { expectedPrevalence, onAnotherBackground, sampleVisit } from './case-sampler.ts'
 import type { Prevalence } from './case-sampler.ts'
 import { challengeVisit } from './challenge.ts'
 import { share, wholeNumber } from './command-options.ts'
@@ -17,7 +17,7 @@ import { renderHand } from './render.ts'
 
 interface Options {
   patients: number, seed: number, split: string, size: number, out: string, prevalence: Prevalence, visits: number
-  procs: number, from: number, to?: number, kappa: number, mesh: MeshChoice, meshes?: string, challenge: boolean
+  procs: number, from: number, to?: number, kappa: number, mesh: MeshChoice, meshes?: string, challenge: boolean, backgrounds: number
 }
 
 const command = new Command('generate')
@@ -34,6 +34,7 @@ const command = new Command('generate')
     .choices(Object.keys(MESH_CHOICES)).default('webxr'))
   .option('--meshes <folder>', 'where meshes other than webxr are read from: makehuman/ and hand-meshes/ in it')
   .option('--challenge', 'other patients, each hand with one or two confounders that no other set has; the row names them', false)
+  .option('--backgrounds <n>', 'the same hands on other backgrounds; 0: each on its own', wholeNumber, 0)
   .option('--visits <n>', 'visits of each patient, both hands at each', wholeNumber, 1)
   .option('--kappa <k>', 'agreement of the two simulated readers', share, 0.8)
   .option('--procs <n>', 'processes that share the work', wholeNumber, 1)
@@ -64,7 +65,8 @@ async function generate(): Promise<void> {
     for (let visit = 1; visit <= visits; visit++) {
       const key = { seed, split, patient }
       const drawn = sampleVisit(key, visit, prevalence, MESH_CHOICES[mesh])
-      const hands = options.challenge ? challengeVisit(key, visit, drawn) : drawn
+      const challenged = options.challenge ? challengeVisit(key, visit, drawn) : drawn
+      const hands = options.backgrounds > 0 ? onAnotherBackground(key, visit, challenged, options.backgrounds) : challenged
       for (const side of LATERALITIES) {
         const photo = `${patient}-${visit}-${side}.jpg`
         if (done.has(photo)) continue
