@@ -37,8 +37,17 @@ class Crops:
         return len(self.rows)
 
     def visits(self):
-        """[N] str: one name per patient and visit, the unit of a joint count."""
-        return np.array([f"{p}/{row.get('visit', 0)}" for p, row in zip(self.patients, self.rows)])
+        """
+        [N] str: one name per patient and visit, the unit of a joint count. A second photograph of the same hand is a reading of its own
+        (`#2`), with the second one of the other hand: no joint counts twice.
+        """
+        names, taken = [], {}
+        for patient, row in zip(self.patients, self.rows):
+            visit = f"{patient}/{row.get('visit', 0)}"
+            hand = (visit, row.get("side", ""))
+            taken[hand] = taken.get(hand, 0) + 1
+            names.append(visit if taken[hand] == 1 else f"{visit}#{taken[hand]}")
+        return np.array(names)
 
 
 def pairs_of(crops, rows=None):

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from . import device
 from .augment import augment
 from .bundle_weights import hold_norms, load_bundle
 from .calibrate import calibrate, probability
@@ -52,6 +53,8 @@ class Knobs:
     smooth: float = 0.02
     repeats: int = 2000  # patient bootstraps
     threads: int = 1
+    device: str = "auto"  # a GPU when there is one
+    precision: str = "auto"  # bf16 on a GPU, fp32 on a processor
     seed: int = 1
 
 
@@ -138,9 +141,11 @@ def choose(base, crops, rows, knobs, seed):
 def fit(base, crops, rows, knobs, epochs, seed, watch=None):
     """-> (network after `epochs`, [epochs + 1, len(watch), 11] logits of the watched rows after each). The schedule is that of knobs.epochs."""
     torch.manual_seed(seed)
-    random, model = torch.Generator().manual_seed(seed), copy.deepcopy(base)
+    at = device.chosen(knobs.device)
+    random, model = torch.Generator().manual_seed(seed), copy.deepcopy(base).to(at)
+    changes = device.dice(at, random)
     watched = [] if watch is None else [predict(model, crops, watch)]
-    prevalence = torch.tensor(joint_prevalence(crops.labels[rows], crops.mask[rows]), dtype=torch.float32)
+    prevalence = torch.tensor(joint_prevalence(crops.labels[rows], crops.mask[rows]), dtype=torch.float32, device=at)
     encoders = [p for name, p in model.named_parameters() if name.startswith(("whole.", "local."))]
     others = [p for name, p in model.named_parameters() if not name.startswith(("whole.", "local."))]
     optimiser = torch.optim.AdamW([{"params": encoders, "lr": knobs.lr * knobs.encoder_lr}, {"params": others, "lr": knobs.lr}], weight_decay=knobs.weight_decay)
@@ -150,9 +155,12 @@ def fit(base, crops, rows, knobs, epochs, seed, watch=None):
     for _ in range(epochs):
         hold_norms(model)
         for part in batches(rows, crops, draw, random):
-            whole, local = augment(*pictures(crops, part), random)
-            labels, mask = smooth_negatives(torch.tensor(crops.labels[part]), knobs.smooth), torch.tensor(crops.mask[part], dtype=torch.float32)
-            loss = LOSSES[knobs.loss](model(*prepared(whole, local)), labels, mask, prevalence=prevalence)
+            whole, local = augment(*pictures(crops, part, at), changes)
+            labels = smooth_negatives(torch.tensor(crops.labels[part], device=at), knobs.smooth)
+            mask = torch.tensor(crops.mask[part], dtype=torch.float32, device=at)
+            with device.multiplied(at, knobs.precision):
+                logits = model(*prepared(whole, local))
+            loss = LOSSES[knobs.loss](logits.float(), labels, mask, prevalence=prevalence)
             optimiser.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
@@ -246,7 +254,7 @@ def write(model, tier, calibration, made, knobs, crops):
     out = Path(knobs.out)
     folder = out / "model"
     folder.mkdir(parents=True, exist_ok=True)
-    save(folder / "model.pt", {"knobs": asdict(TrainKnobs(fusion="paper", tier=tier)), "model": model.state_dict(), "prevalence": joint_prevalence(crops.labels, crops.mask).tolist(), "training": made["training"]})
+    save(folder / "model.pt", {"knobs": asdict(TrainKnobs(fusion="paper", tier=tier)), "model": model.cpu().state_dict(), "prevalence": joint_prevalence(crops.labels, crops.mask).tolist(), "training": made["training"]})
     (folder / "calibration.json").write_text(json.dumps(calibration, indent=2) + "\n")
     made = made | {"modelSha256": sha256((folder / "model.pt").read_bytes())}
     (out / "finetune.json").write_text(json.dumps(made, indent=2) + "\n")

@@ -13,9 +13,12 @@ COLUMNS = ("photo", "side", "joint", "label", "patient")
 
 
 def read_labels(path):
-    """CSV photo,side,joint,label,patient[,visit][,how] -> rows of labels.jsonl, one per hand. ValueError with the line of the first fault."""
+    """
+    CSV photo,side,joint,label,patient[,visit][,how] -> rows of labels.jsonl, one per hand; semicolons and tabs separate too, as spreadsheets
+    of many countries write them. ValueError with the line of the first fault.
+    """
     with open(path, newline="", encoding="utf-8-sig") as file:
-        table = csv.DictReader(file)
+        table = csv.DictReader(file, delimiter=separator(file))
         names = [name.strip().lower() for name in table.fieldnames or []]
         missing = [name for name in COLUMNS if name not in names]
         if missing:
@@ -27,6 +30,13 @@ def read_labels(path):
     if not hands:
         raise ValueError(f"Expected labels below the header of {path} but found none")
     return list(hands.values())
+
+
+def separator(file):
+    """What stands most often in the header."""
+    header = file.readline()
+    file.seek(0)
+    return max(",;\t", key=header.count)
 
 
 def add_label(hands, row, line):

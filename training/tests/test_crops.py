@@ -1,3 +1,4 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 import torch
 
 from jointlens_training.augment import augment, move, to_planes
-from jointlens_training.crops import JOINTS, digest, joint_prevalence, load_crops, split_by_patient
+from jointlens_training.crops import JOINTS, digest, joint_prevalence, load_crops, pairs_of, split_by_patient
 from jointlens_training.evaluate import refuse_shared_patients
 from jointlens_training.train import Knobs, batches, draw_weights, some_patients
 
@@ -30,6 +31,15 @@ def test_crops_of_another_shape_are_refused(folders, tmp_path):
     np.save(tmp_path / "mask.npy", np.ones((3, 11), np.uint8))
     with pytest.raises(ValueError, match="mask.npy of shape"):
         load_crops(tmp_path)
+
+
+def test_a_second_photograph_of_a_hand_is_a_reading_of_its_own_and_no_joint_counts_twice(folders):
+    test = load_crops(folders["test"])
+    sides = ("left", "right", "left", "right", "left")
+    rows = [{**row, "visit": "1", "side": side} for row, side in zip(test.rows, sides)]
+    found = replace(test, rows=rows, patients=np.array(["p1"] * 5))
+    assert found.visits().tolist() == ["p1/1", "p1/1", "p1/1#2", "p1/1#2", "p1/1#3"]
+    assert pairs_of(found).tolist() == [1, 0, 3, 2, -1]
 
 
 def test_the_data_digest_changes_with_a_label(folders, tmp_path):

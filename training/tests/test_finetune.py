@@ -114,6 +114,12 @@ def test_labels_become_one_row_a_hand_and_unlabelled_joints_stay_unknown(tmp_pat
     assert right["side"] == "right"
 
 
+def test_a_spreadsheet_of_another_country_is_read_too(tmp_path):
+    (tmp_path / "labels.csv").write_text("photo;side;joint;label;patient\r\na, b.jpg;left;mcp2;1;p1\r\n", encoding="utf-8-sig")
+    (hand,) = read_labels(tmp_path / "labels.csv")
+    assert hand["photo"] == "a, b.jpg" and hand["joints"]["mcp2"] == {"label": 1}
+
+
 @pytest.mark.parametrize("text,said", [
     ("photo,side,joint,label\na.jpg,left,mcp2,1\n", "none called patient"),
     (HEADER, "found none"),
