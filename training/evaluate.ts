@@ -43,6 +43,8 @@ run(python, [...judge, '--test', cropsOf('test'), '--backgrounds', cropsOf('back
 const summary = JSON.parse(readFileSync(join(here, results, 'summary.json'), 'utf8')) as Record<string, unknown>
 const missed = missedBars(summary)
 for (const bar of missed) process.stdout.write(`Not reached: ${bar}\n`)
+const { backgroundControl } = summary as { backgroundControl?: { patients: number, chance: readonly [number, number] } }
+if (backgroundControl) process.stdout.write(`Background AUROC: with the labels of the ${backgroundControl.patients} patients dealt anew, chance alone gives ${backgroundControl.chance.join(' to ')}\n`)
 process.stdout.write(`${JSON.stringify(summary)}\n`)
 process.exit(missed.length === 0 ? 0 : 1)
 

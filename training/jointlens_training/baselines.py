@@ -50,26 +50,46 @@ def background_scores(train, *others):
     return [linear(features(crops), w) for crops in others]
 
 
-def background_control(*folders, folds=10, repeats=500, seed=1):
+def background_control(*folders, folds=10, repeats=500, deals=100, seed=1):
     """
     What the background alone can tell, of every patient of all folders: each one scored by a regression that never saw them, so that the
-    figure rests on many patients and not on a test set's few. -> {auroc (mean within joints), low, high (95 % patient bootstrap), patients}.
+    figure rests on many patients and not on a test set's few. -> {auroc (mean within joints), low, high (95 % patient bootstrap), patients,
+    chance: [low, high]}. `chance` holds 95 % of the same figures with the labels dealt anew among the patients, when the background can tell
+    nothing: how far from 0.5 so few patients stray by themselves.
     """
     x = np.concatenate([border(crops) for crops in folders])
     y, mask, patients = (np.concatenate([getattr(crops, name) for crops in folders]) for name in ("labels", "mask", "patients"))
-    names = np.unique(patients)
-    fold = dict(zip(np.random.default_rng(seed).permutation(names), np.arange(len(names)) % min(folds, len(names))))
-    of = np.array([fold[name] for name in patients])
-    score = np.zeros(len(y))
-    for k in np.unique(of):
-        rest = of != k
+    names, of = np.unique(patients, return_inverse=True)
+    random = np.random.default_rng(seed)
+    fold = (random.permutation(len(names)) % min(folds, len(names)))[of]
+    scores = held_out_scores(x, y, mask, fold)
+    low, high = bootstrap(lambda i: within_joint_auroc(y[i], scores[i], mask[i]), patients, repeats)
+    dealt = []
+    for _ in range(deals):
+        rows = deal(of, random)
+        dealt.append(within_joint_auroc(y[rows], held_out_scores(x, y[rows], mask[rows], fold), mask[rows]))
+    return {"auroc": within_joint_auroc(y, scores, mask), "low": float(low), "high": float(high), "patients": len(names),
+            "chance": [float(edge) for edge in np.quantile(dealt, (0.025, 0.975))]}
+
+
+def held_out_scores(x, y, mask, fold):
+    """[N,11]: each hand scored by a regression on the other folds' backgrounds x [N,F]; the same score for all joints of a hand."""
+    swollen, joints, score = (y * mask).sum(1), mask.sum(1), np.zeros(len(x))
+    for k in np.unique(fold):
+        rest = fold != k
         centre, spread = x[rest].mean(0), x[rest].std(0) + 1e-6
         scaled = (x - centre) / spread
-        per_joint = np.repeat(scaled[:, None], len(JOINTS), 1)
-        score[~rest] = linear(scaled[~rest], logistic_regression(per_joint[rest][mask[rest]], y[rest][mask[rest]], ridge=10.0))
-    scores = np.repeat(score[:, None], len(JOINTS), 1)
-    low, high = bootstrap(lambda i: within_joint_auroc(y[i], scores[i], mask[i]), patients, repeats)
-    return {"auroc": within_joint_auroc(y, scores, mask), "low": float(low), "high": float(high), "patients": len(names)}
+        score[~rest] = linear(scaled[~rest], logistic_regression(scaled[rest], swollen[rest], ridge=10.0, trials=joints[rest]))
+    return np.repeat(score[:, None], len(JOINTS), 1)
+
+
+def deal(of, random):
+    """[N]: for each hand a hand of the patient whose labels its own patient (of [N], 0..P-1) is dealt; both hands come from the same one."""
+    hands = np.split(np.argsort(of, kind="stable"), np.cumsum(np.bincount(of))[:-1])
+    rows = np.zeros(len(of), int)
+    for patient, other in enumerate(random.permutation(len(hands))):
+        rows[hands[patient]] = hands[other][np.arange(len(hands[patient])) % len(hands[other])]
+    return rows
 
 
 def within_joint_auroc(y, score, mask):

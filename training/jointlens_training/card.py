@@ -127,7 +127,7 @@ def model_card(summary, card, calibration, version):
         *[f"| {name} | {part['joints']} | {'-' if part['flagged'] is None else format(part['flagged'], '.1%')} |" for name, part in summary["slices"].items()], "",
         f"Thresholds, from {calibration['patients']} calibration patients ({calibration['data']}): {t['f1']:.3f} for the count (F1), {t['gmean']:.3f} (G-mean), {t['sensitivity90']:.3f} (look here first, sensitivity 90 %). "
         + ("They are this site's and do not transfer to another." if of_a_site(summary) else "They do not transfer to real photographs: a site calibrates on its own patients before anything is shown."), "",
-        "Not measured: " + "; ".join(f"{key} ({why})" for key, why in summary["notes"].items()) + ".", "",
+        "Not measured: " + ("; ".join(f"{key} ({why})" for key, why in summary["notes"].items()) or "nothing") + ".", "",
         "## Source attributes", "",
         *[f"- **{key}**: {text}" for key, text in card["sourceAttributes"].items()], ""]
     return "\n".join(lines)

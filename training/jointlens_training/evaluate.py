@@ -66,7 +66,8 @@ def evaluate(knobs):
     print(f"{len(test)} test hands, {m.sum()} joints; intervals from {knobs.repeats} patient bootstraps", flush=True)
     table = [figures(row, y[m], patients, knobs.repeats) for row in rows]
     blanked = predict(model, test, change=hide_hand)
-    control = background_control(*([] if knobs.bundle else [train]), cal, test)
+    learned = of_the_training(knobs, training)
+    control = background_control(*([learned] if learned else []), cal, test)
     visit = counts(y, p, m, test.visits(), calibration["thresholds"]["f1"], calibration["interval"]["factor"])
     part = lambda key, bands: by_part(test, key, bands, m, ours, patients, knobs.repeats)
     tones = part("skinTone", TONES)
@@ -116,6 +117,12 @@ def subject(knobs):
     folder = Path(knobs.model)
     model, saved = load_model(folder / "model.pt")
     return model, saved["training"], json.loads((folder / "calibration.json").read_text()), hashed(folder / "model.pt")
+
+
+def of_the_training(knobs, training):
+    """The crops the network learned from, where they are; None where they are not: their patients make the background control surer."""
+    there = (Path(knobs.train) / "index.jsonl").exists()
+    return load_crops(knobs.train) if there and digest(knobs.train) == training.get("dataSha256") else None
 
 
 def refuse_shared_patients(**folders):
@@ -338,13 +345,13 @@ def report(summary, table):
         f"Not read: {summary['unread']['notLocated']:.1%} of {summary['unread']['photos']} photos"
         + "".join(f", {reason} {count}" for reason, count in summary["unread"]["reasons"].items()) + f"; {summary['unread']['jointsMasked']:.1%} of the joints of located hands.", "",
         f"Controls, mean AUROC within joints: background only {summary['backgroundAuroc']:.3f} ({summary['backgroundControl']['low']:.3f} to {summary['backgroundControl']['high']:.3f}; "
-        f"cross-validated over all {summary['backgroundControl']['patients']} patients; on the test patients alone {summary['backgroundControl']['onTestPatientsAlone']:.3f}); this model with the hand hidden {summary['hiddenHandAuroc']:.3f} (0.5 is chance).", "",
+        f"cross-validated over all {summary['backgroundControl']['patients']} patients; with their labels dealt anew {summary['backgroundControl']['chance'][0]:.3f} to {summary['backgroundControl']['chance'][1]:.3f}; on the test patients alone {summary['backgroundControl']['onTestPatientsAlone']:.3f}); this model with the hand hidden {summary['hiddenHandAuroc']:.3f} (0.5 is chance).", "",
         *altered_table(summary["altered"]),
         *parts_table("Joint group", summary["perGroup"]), *parts_table("Joint", summary["perJoint"]), *parts_table("Skin tone", summary["perSkinTone"]),
         *parts_table("Age", summary["perAge"]), *parts_table("Sex", summary["perSex"]), *parts_table("Mesh", summary["perMesh"]),
         "| flagged at the count threshold, against what the generator did | joints | flagged |", "|---|---|---|",
         *[f"| {name} | {part['joints']} | {'-' if part['flagged'] is None else format(part['flagged'], '.1%')} |" for name, part in summary["slices"].items()], "",
-        "Not measured: " + "; ".join(f"{key} ({why})" for key, why in summary["notes"].items()) + ".", "",
+        "Not measured: " + ("; ".join(f"{key} ({why})" for key, why in summary["notes"].items()) or "nothing") + ".", "",
         f"Made by `{summary['evaluation']['command']}`; trained by `{summary['training']['command']}`.", ""]
     return "\n".join(lines)
 
