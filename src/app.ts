@@ -162,6 +162,7 @@ function httpApp(config: Config, parts: Parts): Express {
   app.disable('x-powered-by')
   // Nothing here may be kept by a cache, so nothing needs its digest.
   app.disable('etag')
+  app.set('trust proxy', config.trustedProxies ?? false)
   app.use(securityHeaders(config))
   app.use(measure(parts.metrics, parts.log))
   const now = () => Date.now()

@@ -3,12 +3,14 @@ import type { Logger } from 'pino'
 import { isScreeningError, operationOutcome, ScreeningError, type ErrorCode } from './errors.ts'
 
 /** Codes become HTTP status and OperationOutcome here and nowhere else; express's own handler would log request bodies. */
-export function lastResort(log: Logger): ErrorRequestHandler {
+export function lastResort(log: Logger, clock: () => number = Date.now): ErrorRequestHandler {
   return (error: unknown, _request, response, next) => {
     if (response.headersSent) return next(error)
     const code = codeOf(error)
     const known = isScreeningError(error)
     if (code === 'ERR_INTERNAL') log.error({ code, kind: error instanceof Error ? error.name : typeof error }, 'unexpected')
+    if (known && code === 'ERR_RATE_LIMITED' && error.retryAt !== undefined)
+      response.set('Retry-After', String(Math.max(1, Math.ceil((error.retryAt - clock()) / 1000))))
     const shown = known && error.status < 500 ? error.message : undefined
     response.status(known ? error.status : statusOf(code)).type('application/fhir+json').json(operationOutcome(code, shown))
   }
