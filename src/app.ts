@@ -10,7 +10,7 @@ import { openAudit } from './audit.ts'
 import { openClientVerifier } from './cds-hooks/client-jwt.ts'
 import { createCdsRouter } from './cds-hooks/router.ts'
 import type { Config } from './config.ts'
-import { ScreeningError } from './errors.ts'
+import { isScreeningError, ScreeningError } from './errors.ts'
 import type { Calibration, InferenceEngine } from './inference/engine/inference-engine.ts'
 import { openEngine } from './inference/engine/open-engine.ts'
 import { readCalibrationFile } from './inference/calibrate.ts'
@@ -151,7 +151,9 @@ function openParts(config: Config, store: Store, opened: InferenceEngine, log: L
     inbox: openInbox(store),
     sessions: openSessionStore(store),
     jti: openJtiStore(store),
-    cards: openCardStore(store),
+    cards: openCardStore(store, (error) => {
+      log.warn({ code: isScreeningError(error) ? error.code : 'ERR_INTERNAL' }, 'cards that were shown could not be stored yet: they are kept in a file and tried again')
+    }),
     feedback,
     metrics
   }

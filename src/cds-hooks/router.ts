@@ -64,6 +64,8 @@ export function createCdsRouter(deps: CdsDeps): Router {
     const events = readFeedback(request.body)
     await deps.cards.stored()
     for (const event of events) await keepFeedback(deps, service.id, caller, event)
+    // The client tells us once: what we say we have, a power cut must not take.
+    await deps.feedback.kept()
     response.status(200).end()
   })
 

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
 import type { Observation } from 'fhir/r4.js'
 import { handJointCount } from '../../src/joints/hand-joint-count.ts'
@@ -297,6 +298,20 @@ describe('feedback', () => {
   ])('that the specification does not allow is refused: %j', async (change) => {
     const event = { card: 'd1577c69-dfbe-44ad-ba6d-3e05e953b2ea', outcomeTimestamp: '2026-11-24T09:05:00Z', ...change }
     expect((await cds.post('/hand-joints/feedback', { feedback: [event] })).status).toBe(400)
+  })
+
+  test('is answered only once it is on the disk', async () => {
+    const { promise: onDisk, resolve } = Promise.withResolvers<undefined>()
+    await cds.close()
+    cds = await openCdsHouse({ ...store, flush: () => onDisk })
+    const said: string[] = []
+    const event = { card: randomUUID(), outcome: 'overridden', outcomeTimestamp: '2026-10-24T09:05:00Z' }
+    const answer = cds.post('/hand-joints/feedback', { feedback: [event] }).then(({ status }) => said.push(`answered ${status}`))
+    while (!(await cds.feedback.rates('clinic')).some(({ month }) => month === '2026-10-01')) await new Promise((again) => setTimeout(again, 5))
+    said.push('on disk')
+    resolve(undefined)
+    await answer
+    expect(said).toEqual(['on disk', 'answered 200'])
   })
 
   test('needs a token for its own address', async () => {
