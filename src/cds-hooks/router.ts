@@ -76,10 +76,15 @@ export function createCdsRouter(deps: CdsDeps): Router {
   return router
 }
 
-/** Who calls comes before what they send: nobody unknown gets a body parsed. */
+/** Who calls comes before what they send: a stranger hears 401 whatever it is, and nobody unknown gets a body parsed. */
 async function authenticated(deps: CdsDeps, request: Request, path: string): Promise<VerifiedClient> {
-  if (request.headers['content-type'] !== 'application/json' && !request.is('application/json')) throw new ScreeningError('ERR_MEDIA_TYPE', 'Expected application/json')
-  return deps.verifier.verify(request.headers.authorization, `${deps.publicUrl}/cds-services${path}`, networkOf(request.ip ?? ''))
+  const caller = await deps.verifier.verify(request.headers.authorization, `${deps.publicUrl}/cds-services${path}`, networkOf(request.ip ?? ''))
+  if (!isJson(request.headers['content-type'])) throw new ScreeningError('ERR_MEDIA_TYPE', 'Expected application/json')
+  return caller
+}
+
+function isJson(contentType: string | undefined): boolean {
+  return /^application\/json *(;|$)/i.test(contentType ?? '')
 }
 
 function parsed(body: RequestHandler, request: Request, response: Response): Promise<void> {
