@@ -10,7 +10,7 @@ import { openAudit } from './audit.ts'
 import { openClientVerifier } from './cds-hooks/client-jwt.ts'
 import { createCdsRouter } from './cds-hooks/router.ts'
 import type { Config } from './config.ts'
-import { ScreeningError } from './errors.ts'
+import { isScreeningError, ScreeningError } from './errors.ts'
 import type { Calibration, InferenceEngine } from './inference/engine/inference-engine.ts'
 import { openEngine } from './inference/engine/open-engine.ts'
 import { readCalibrationFile } from './inference/calibrate.ts'
@@ -151,7 +151,9 @@ function openParts(config: Config, store: Store, opened: InferenceEngine, log: L
     inbox: openInbox(store),
     sessions: openSessionStore(store),
     jti: openJtiStore(store),
-    cards: openCardStore(store),
+    cards: openCardStore(store, (error) => {
+      log.warn({ code: isScreeningError(error) ? error.code : 'ERR_INTERNAL' }, 'cards that were shown could not be stored yet: they are kept in a file and tried again')
+    }),
     feedback,
     metrics
   }
@@ -162,6 +164,7 @@ function httpApp(config: Config, parts: Parts): Express {
   app.disable('x-powered-by')
   // Nothing here may be kept by a cache, so nothing needs its digest.
   app.disable('etag')
+  app.set('trust proxy', config.trustedProxies ?? false)
   app.use(securityHeaders(config))
   app.use(measure(parts.metrics, parts.log))
   const now = () => Date.now()

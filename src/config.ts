@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { isIP } from 'node:net'
 import { parse } from 'yaml'
 import { z } from 'zod'
 import { ScreeningError } from './errors.ts'
@@ -82,6 +83,9 @@ const environment = z.object({
   PORT: z.coerce.number().int().min(0).max(65535).default(8080),
   HOST: z.string().default('127.0.0.1'),
   PUBLIC_URL: httpUrl.optional(),
+  /** As Express's `trust proxy` takes them. */
+  TRUSTED_PROXIES: z.string().default('').transform((value) => value.split(',').map((one) => one.trim()).filter(Boolean))
+    .refine((listed) => listed.every(isNetwork), 'Expected addresses or networks, for example "10.0.0.0/8, 127.0.0.1"'),
   DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/ }).optional(),
   JOINTLENS_DATA: z.string().default('data'),
   INFERENCE_URL: httpUrl.optional(),
@@ -99,6 +103,8 @@ export interface Config {
   readonly port: number
   /** The address others call us by; audience of CDS tokens, redirect base of the app. Never taken from a Host header. */
   readonly publicUrl: string
+  /** Whom we believe when they say for which address they call (X-Forwarded-For); nobody when absent. */
+  readonly trustedProxies?: readonly string[]
   readonly databaseUrl?: string
   /** Folder of the embedded store. */
   readonly dataDir: string
@@ -121,6 +127,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     host: values.HOST,
     port: values.PORT,
     publicUrl: values.PUBLIC_URL ?? `http://${values.HOST}:${values.PORT}`,
+    trustedProxies: values.TRUSTED_PROXIES,
     ...(values.DATABASE_URL ? { databaseUrl: values.DATABASE_URL } : {}),
     dataDir: values.JOINTLENS_DATA,
     ...(values.INFERENCE_URL ? { inferenceUrl: values.INFERENCE_URL } : {}),
@@ -177,6 +184,11 @@ function check<Schema extends z.ZodType>(schema: Schema, value: unknown, where: 
   if (result.success) return result.data
   const faults = result.error.issues.map((issue) => `${issue.path.join('.') || where}: ${issue.message}`)
   throw new ScreeningError('ERR_CONFIG', `${where} is not valid. ${faults.join('; ')}`)
+}
+
+function isNetwork(value: string): boolean {
+  const [, address = '', prefix = '0'] = /^([\da-f.:]+)(?:\/(\d{1,3}))?$/i.exec(value) ?? []
+  return isIP(address) !== 0 && Number(prefix) <= (isIP(address) === 6 ? 128 : 32)
 }
 
 function isTimeZone(name: string): boolean {

@@ -1,6 +1,6 @@
 import type { JSONWebKeySet } from 'jose'
 import type { CdsClientConfig, TenantConfig } from '../config.ts'
-import { ScreeningError } from '../errors.ts'
+import { isScreeningError, ScreeningError } from '../errors.ts'
 import { openRateLimit } from './rate-limit.ts'
 import { isSignedBy, type SignatureAlgorithm } from './token-signature.ts'
 
@@ -12,10 +12,10 @@ export interface VerifiedClient {
 
 export interface ClientVerifier {
   /**
-   * `calledUrl` is the address of this call under our public address (never from a Host header). Throws ERR_UNAUTHORIZED, the
-   * same for every cause, ERR_RATE_LIMITED, or ERR_STORE when token ids cannot be remembered.
+   * `calledUrl` is the address of this call under our public address (never from a Host header), `from` the network that it came
+   * from. Throws ERR_UNAUTHORIZED, the same for every cause, ERR_RATE_LIMITED, or ERR_STORE when token ids cannot be remembered.
    */
-  verify(authorization: string | undefined, calledUrl: string): Promise<VerifiedClient>
+  verify(authorization: string | undefined, calledUrl: string, from: string): Promise<VerifiedClient>
 }
 
 export interface VerifierDeps {
@@ -25,6 +25,8 @@ export interface VerifierDeps {
   readonly clock: () => number
   /** Calls one issuer may make in a second, sustained; three times as many at once. */
   readonly callsPerSecond?: number
+  /** Tokens in one issuer's name that one network may have refused in a second. */
+  readonly refusedPerSecond?: number
 }
 
 const TOKEN_MAX_CHARACTERS = 16_384
@@ -38,27 +40,45 @@ type Claims = Readonly<Record<string, unknown>> & { readonly iss: string; readon
 
 /**
  * Verifies the signed JWT of a CDS client (CDS Hooks 2.0.1, trusting CDS clients; specs: security section 3). Cheap checks come
- * first: size, header, known issuer, expiry, rate; only then key, signature, claims and, last, the token id's single use.
+ * first: size, header, known issuer, expiry, rates; only then key, signature, claims and, last, the token id's single use.
+ *
+ * Anybody can write an issuer's name into a token. So only what was let in counts as a call of that issuer, and what is refused
+ * counts against the network that sent it: who forges tokens soon costs us no signature, and the issuer none of its calls.
  */
-export function openClientVerifier({ tenants, fetchKeys, jti, clock, callsPerSecond = 3_000 }: VerifierDeps): ClientVerifier {
+export function openClientVerifier({ tenants, fetchKeys, jti, clock, callsPerSecond = 3_000, refusedPerSecond = 20 }: VerifierDeps): ClientVerifier {
   const registered = tenants.flatMap((tenant) => tenant.cdsClients.map((client): Registration => ({ tenant, client })))
-  const rate = openRateLimit(callsPerSecond, clock)
+  const calls = openRateLimit(callsPerSecond, clock, 'calls of this client')
+  const refused = openRateLimit(refusedPerSecond, clock, 'calls that are refused')
   const keys = openKeyCache(fetchKeys, clock)
 
+  /** Key, signature, claims and single use. */
+  async function prove(token: string, header: CheckedHeader, claims: Claims, { tenant, client }: Registration, calledUrl: string): Promise<void> {
+    if (!(await isSignedBy(await keys.of(tenant, client, header.kid), token, header).catch(fail))) throw unauthorized()
+    const { iat, id } = checkedClaims(claims, [calledUrl, ...client.audiences], clock())
+    const expiresAt = (iat + MAX_AGE_SECONDS + TOLERANCE_SECONDS) * 1000
+    if (!(await jti.use(tenant.id, client.issuer, id, expiresAt))) throw unauthorized()
+  }
+
   return {
-    async verify(authorization, calledUrl) {
+    async verify(authorization, calledUrl, from) {
       const token = /^Bearer ([\w-]+\.[\w-]+\.[\w-]+)$/i.exec(authorization ?? '')?.[1]
       if (!token || token.length > TOKEN_MAX_CHARACTERS) throw unauthorized()
       const header = checkedHeader(token)
       const claims = unverifiedClaims(token, clock())
-      const { tenant, client } = registrationOf(registered, claims)
+      const registration = registrationOf(registered, claims)
+      const { tenant, client } = registration
       if (header.jku !== undefined && header.jku !== client.jku) throw unauthorized()
       if (!client.algorithms.some((algorithm) => algorithm === header.alg)) throw unauthorized()
-      if (!rate.allow(`${tenant.id} ${client.issuer}`)) throw new ScreeningError('ERR_RATE_LIMITED', 'Expected fewer calls a second from this client')
-      if (!(await isSignedBy(await keys.of(tenant, client, header.kid), token, header).catch(fail))) throw unauthorized()
-      const { iat, id } = checkedClaims(claims, [calledUrl, ...client.audiences], clock())
-      const expiresAt = (iat + MAX_AGE_SECONDS + TOLERANCE_SECONDS) * 1000
-      if (!(await jti.use(tenant.id, client.issuer, id, expiresAt))) throw unauthorized()
+      const name = `${tenant.id} ${client.issuer}`
+      refused.check(`${name} ${from}`)
+      calls.check(name)
+      try {
+        await prove(token, header, claims, registration, calledUrl)
+      } catch (error) {
+        if (isScreeningError(error) && error.code === 'ERR_UNAUTHORIZED') refused.take(`${name} ${from}`)
+        throw error
+      }
+      calls.take(name)
       return { tenant, issuer: client.issuer }
     }
   }

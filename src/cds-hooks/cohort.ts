@@ -1,5 +1,7 @@
 import { z } from 'zod'
 import { inCohort } from '../fhir/codes.ts'
+import type { Whose } from '../fhir/photo-sources.ts'
+import { isOf } from '../fhir/references.ts'
 
 /** Whether the record says that the patient has rheumatoid arthritis. `unknown`: the conditions could not be seen completely. */
 export type Cohort = 'in' | 'out' | 'unknown'
@@ -20,11 +22,11 @@ const NOT_HELD = ['refuted', 'entered-in-error']
  * Reads the coded condition list: exact codes of the cohort (terminology: never a prefix), of this patient, not refuted and not
  * resolved. Free text decides nothing.
  */
-export function cohortOf(conditions: readonly unknown[] | undefined, complete: boolean, patientId: string): Cohort {
+export function cohortOf(conditions: readonly unknown[] | undefined, complete: boolean, whose: Whose): Cohort {
   if (conditions === undefined) return 'unknown'
   const held = conditions.some((value) => {
     const found = condition.safeParse(value).data
-    if (!found || !found.subject.reference.endsWith(`Patient/${patientId}`)) return false
+    if (!found || !isOf(whose, found.subject.reference, whose.patientId)) return false
     if (has(found.clinicalStatus, OVER) || has(found.verificationStatus, NOT_HELD)) return false
     return found.code?.coding?.some(({ system, code }) => inCohort(system, code)) ?? false
   })

@@ -81,15 +81,24 @@ export function readHookRequest<Name extends Hook>(hook: Name, body: unknown): H
   }
 }
 
+/** Text as a database keeps it: PostgreSQL takes no NUL, and JSON no half of a character. What a client cut in two is no reason to lose it. */
+const text = (longest: number, shortest = 0) =>
+  z.string().transform((value) => value.toWellFormed().replaceAll('\u0000', '')).pipe(z.string().min(shortest).max(longest))
+
+/** Any spelling of an instant, as the database reads it: it knows no year 0 and no offset of 23 hours. */
+const instant = z.iso.datetime({ offset: true }).transform((value) => new Date(value))
+  .refine((date) => date.getUTCFullYear() >= 1970 && date.getUTCFullYear() < 3000, 'Expected a time between the years 1970 and 2999')
+  .transform((date) => date.toISOString())
+
 const feedbackEvent = z.object({
-  card: z.guid(),
+  card: z.guid().toLowerCase(),
   outcome: z.enum(['accepted', 'overridden']),
-  acceptedSuggestions: z.array(z.object({ id: z.string().min(1).max(200) })).max(50).optional(),
+  acceptedSuggestions: z.array(z.object({ id: text(200, 1) })).max(50).optional(),
   overrideReason: z.object({
-    reason: z.object({ code: z.string().min(1).max(200), system: z.string().max(500).optional(), display: z.string().max(500).optional() }).optional(),
-    userComment: z.string().max(4_000).optional()
+    reason: z.object({ code: text(200, 1), system: text(500).optional(), display: text(500).optional() }).optional(),
+    userComment: text(4_000).optional()
   }).optional(),
-  outcomeTimestamp: z.iso.datetime({ offset: true })
+  outcomeTimestamp: instant
 }).refine((event) => event.outcome !== 'accepted' || (event.acceptedSuggestions?.length ?? 0) > 0, {
   path: ['acceptedSuggestions'], message: 'Expected the accepted suggestions beside outcome "accepted"'
 })

@@ -8,7 +8,7 @@ import type { FeedbackStore } from '../screening/store/feedback-store.ts'
 import type { CardContext } from './cards.ts'
 import type { ClientVerifier, VerifiedClient } from './client-jwt.ts'
 import { checkResponse, readFeedback, readHookRequest, serialiseCards, type Card, type FeedbackEvent, type ServiceDefinition } from './protocol.ts'
-import { openRateLimit } from './rate-limit.ts'
+import { networkOf, openRateLimit } from './rate-limit.ts'
 import { answer, type Answer, type AnswerDeps } from './services/answer.ts'
 import { SERVICES } from './services/definitions.ts'
 import { wordingFor } from './wording.ts'
@@ -34,17 +34,19 @@ export function createCdsRouter(deps: CdsDeps): Router {
   const router = express.Router()
   const services = new Map(SERVICES.map((service) => [service.id, service]))
   const body: RequestHandler = express.json({ limit: BODY_LIMIT, type: 'application/json' })
-  const rate = openRateLimit(deps.callsPerAddress ?? 6_000, deps.clock)
+  const rate = openRateLimit(deps.callsPerAddress ?? 6_000, deps.clock, 'calls from this address')
   const discoveryNeedsJwt = deps.tenants.some((tenant) => tenant.discoveryNeedsJwt)
 
   router.use(crossOrigin(deps.tenants))
   router.use((request, _response, next) => {
-    if (!rate.allow(request.ip ?? '')) throw new ScreeningError('ERR_RATE_LIMITED', 'Expected fewer calls a second from this address')
+    const from = networkOf(request.ip ?? '')
+    rate.check(from)
+    rate.take(from)
     next()
   })
 
   router.get('/', async (request, response) => {
-    if (discoveryNeedsJwt) await deps.verifier.verify(request.headers.authorization, `${deps.publicUrl}/cds-services`)
+    if (discoveryNeedsJwt) await deps.verifier.verify(request.headers.authorization, `${deps.publicUrl}/cds-services`, networkOf(request.ip ?? ''))
     response.json({ services: SERVICES })
   })
 
@@ -62,6 +64,8 @@ export function createCdsRouter(deps: CdsDeps): Router {
     const events = readFeedback(request.body)
     await deps.cards.stored()
     for (const event of events) await keepFeedback(deps, service.id, caller, event)
+    // The client tells us once: what we say we have, a power cut must not take.
+    await deps.feedback.kept()
     response.status(200).end()
   })
 
@@ -72,10 +76,15 @@ export function createCdsRouter(deps: CdsDeps): Router {
   return router
 }
 
-/** Who calls comes before what they send: nobody unknown gets a body parsed. */
+/** Who calls comes before what they send: a stranger hears 401 whatever it is, and nobody unknown gets a body parsed. */
 async function authenticated(deps: CdsDeps, request: Request, path: string): Promise<VerifiedClient> {
-  if (request.headers['content-type'] !== 'application/json' && !request.is('application/json')) throw new ScreeningError('ERR_MEDIA_TYPE', 'Expected application/json')
-  return deps.verifier.verify(request.headers.authorization, `${deps.publicUrl}/cds-services${path}`)
+  const caller = await deps.verifier.verify(request.headers.authorization, `${deps.publicUrl}/cds-services${path}`, networkOf(request.ip ?? ''))
+  if (!isJson(request.headers['content-type'])) throw new ScreeningError('ERR_MEDIA_TYPE', 'Expected application/json')
+  return caller
+}
+
+function isJson(contentType: string | undefined): boolean {
+  return /^application\/json *(;|$)/i.test(contentType ?? '')
 }
 
 function parsed(body: RequestHandler, request: Request, response: Response): Promise<void> {
@@ -150,7 +159,7 @@ function crossOrigin(tenants: readonly TenantConfig[]): RequestHandler {
     if (origin !== undefined && allowed.has(origin))
       response.set({
         'Access-Control-Allow-Origin': origin, 'Access-Control-Allow-Methods': 'GET, POST, OPTIONS',
-        'Access-Control-Allow-Headers': 'authorization, content-type, accept-language', 'Access-Control-Max-Age': '600'
+        'Access-Control-Allow-Headers': 'authorization, content-type, accept-language', 'Access-Control-Expose-Headers': 'retry-after', 'Access-Control-Max-Age': '600'
       })
     if (request.method === 'OPTIONS') return void response.status(204).end()
     next()

@@ -4,6 +4,7 @@ import type { LookupFunction } from 'node:net'
 import { Agent, fetch } from 'undici'
 import type { TenantConfig } from '../config.ts'
 import { isScreeningError, ScreeningError, type ErrorCode } from '../errors.ts'
+import { LARGE_BYTES, parseAside } from './large-json.ts'
 
 /** What an outgoing request is for; each purpose has its own list of exact origins. */
 export type EgressPurpose = 'fhir' | 'token' | 'keys' | 'smart-configuration' | 'photo' | 'bulk'
@@ -29,12 +30,17 @@ export interface EgressRequest {
   readonly signal?: AbortSignal
   /** Code of the error for an answer larger than maxBytes. */
   readonly tooLarge?: ErrorCode
+  /** The answer is JSON: a large one is parsed aside while it arrives. */
+  readonly json?: boolean
 }
 
 export interface EgressResponse {
   readonly status: number
   readonly headers: Headers
+  /** Empty when it was parsed aside. */
   readonly body: Uint8Array
+  /** What a large answer to a request for JSON holds; undefined inside when it is no JSON. */
+  readonly parsed?: { readonly value: unknown }
   readonly url: string
 }
 
@@ -152,8 +158,8 @@ async function send(url: URL, request: EgressRequest, agent: Agent): Promise<Egr
       await response.body?.cancel()
       throw refused('an answer without redirect')
     }
-    const body = await readCapped(response, request.maxBytes ?? MAX_BYTES, request.tooLarge ?? 'ERR_EHR_ANSWER')
-    return { status: response.status, headers: new Headers([...response.headers]), body, url: url.href }
+    const read = await readCapped(response, request, signal)
+    return { status: response.status, headers: new Headers([...response.headers]), ...read, url: url.href }
   } catch (cause) {
     throw coded(cause, request.signal)
   }
@@ -193,18 +199,42 @@ async function openStream(url: URL, request: EgressRequest, agent: Agent): Promi
   }
 }
 
-/** Copied as it arrives, into room for what is announced: a photo of many megabytes is never moved in one go. */
-async function readCapped(response: FetchedResponse, maxBytes: number, tooLarge: ErrorCode): Promise<Uint8Array> {
-  let held = Buffer.allocUnsafe(Math.min(maxBytes, announcedBytes(response.headers) ?? ROOM_BYTES))
+/** Copied as it arrives, into room for what is announced: a photo of many megabytes is never moved in one go. Large JSON goes aside. */
+async function readCapped(response: FetchedResponse, { maxBytes = MAX_BYTES, tooLarge = 'ERR_EHR_ANSWER', json = false }: EgressRequest, signal: AbortSignal): Promise<Pick<EgressResponse, 'body' | 'parsed'>> {
+  const announced = announcedBytes(response.headers)
+  let aside = json && announced !== undefined && announced >= LARGE_BYTES ? parseAside() : undefined
+  let held = aside ? Buffer.alloc(0) : Buffer.allocUnsafe(Math.min(maxBytes, announced ?? ROOM_BYTES))
   let size = 0
-  for await (const chunk of response.body ?? []) {
-    const needed = size + chunk.byteLength
-    if (needed > maxBytes) throw new ScreeningError(tooLarge, `Expected an answer of at most ${maxBytes} bytes but received more`)
-    if (needed > held.byteLength) held = enlarged(held, Math.min(maxBytes, Math.max(needed, 2 * held.byteLength)))
-    held.set(chunk, size)
-    size = needed
+  try {
+    for await (const chunk of response.body ?? []) {
+      const needed = size + chunk.byteLength
+      if (needed > maxBytes) throw new ScreeningError(tooLarge, `Expected an answer of at most ${maxBytes} bytes but received more`)
+      if (json && !aside && needed >= LARGE_BYTES) {
+        aside = parseAside()
+        aside.add(held.subarray(0, size))
+      }
+      size = needed
+      if (aside) aside.add(chunk)
+      else {
+        if (needed > held.byteLength) held = enlarged(held, Math.min(maxBytes, Math.max(needed, 2 * held.byteLength)))
+        held.set(chunk, needed - chunk.byteLength)
+      }
+    }
+    return aside ? { body: held.subarray(0, 0), parsed: { value: await inTime(aside.value(), signal) } } : { body: held.subarray(0, size) }
+  } catch (error) {
+    aside?.drop()
+    throw error
   }
-  return held.subarray(0, size)
+}
+
+/** What is being parsed for a call that has ended is not waited for. */
+function inTime<T>(value: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const end = () => { reject(signal.reason as Error) }
+    if (signal.aborted) return end()
+    signal.addEventListener('abort', end, { once: true })
+    value.then(resolve, reject).finally(() => { signal.removeEventListener('abort', end) })
+  })
 }
 
 const ROOM_BYTES = 64 * 1024

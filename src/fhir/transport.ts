@@ -3,8 +3,8 @@ import type { TenantConfig } from '../config.ts'
 import { ScreeningError } from '../errors.ts'
 import type { TokenSource } from './backend-auth.ts'
 import { isBelow, type Egress, type EgressResponse } from './egress.ts'
-import { parseBody } from './large-json.ts'
 import { heed, refuseEarly, retryAtOf } from './retry-after.ts'
+import { parseJson } from './smart-configuration.ts'
 
 /** Most of a FHIR answer that we read; Media may carry a photo inline. */
 const MAX_FHIR_BYTES = 48_000_000
@@ -31,6 +31,8 @@ export interface SendOptions {
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: string
   readonly maxBytes?: number
+  /** The answer is JSON: a large one is parsed aside. */
+  readonly json?: boolean
 }
 
 /**
@@ -42,7 +44,7 @@ export function openTransport({ tenant, egress, tokens, signal, beforeWrite }: T
   const client = new Client({ baseUrl: tenant.fhirBase })
   const answers = new WeakMap<object, EgressResponse>()
 
-  async function send(method: string, url: string, { headers = {}, body, maxBytes }: SendOptions = {}): Promise<EgressResponse> {
+  async function send(method: string, url: string, { headers = {}, body, maxBytes, json = false }: SendOptions = {}): Promise<EgressResponse> {
     if (!URL.canParse(url) || !isBelow(new URL(url), tenant.fhirBase))
       throw new ScreeningError('ERR_EGRESS_REFUSED', 'Expected an address below the FHIR base')
     const once = async (token: string) => {
@@ -53,6 +55,7 @@ export function openTransport({ tenant, egress, tokens, signal, beforeWrite }: T
         purpose: 'fhir',
         headers: { accept: 'application/fhir+json', ...headers, authorization: `Bearer ${token}` },
         maxBytes: maxBytes ?? MAX_FHIR_BYTES,
+        json,
         ...(body === undefined ? {} : { body }),
         ...(signal ? { signal } : {})
       }))
@@ -72,11 +75,12 @@ export function openTransport({ tenant, egress, tokens, signal, beforeWrite }: T
     const url = requestUrl.startsWith('http') ? requestUrl : `${tenant.fhirBase}/${requestUrl.replace(/^\/+/, '')}`
     const response = await send(method, url === `${tenant.fhirBase}/` ? tenant.fhirBase : url, {
       headers: lowerCased(options.headers),
+      json: true,
       ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) })
     })
     refuseStatus(method, response)
-    const empty = response.body.byteLength === 0 && method !== 'GET'
-    const result = await parseBody(response.body)
+    const empty = !response.parsed && response.body.byteLength === 0 && method !== 'GET'
+    const result = response.parsed ? response.parsed.value : parseJson(response.body)
     const value = empty ? {} : result
     if (typeof value !== 'object' || value === null || Array.isArray(value)) throw notFhir(method)
     answers.set(value, response)

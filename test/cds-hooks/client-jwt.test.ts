@@ -160,7 +160,7 @@ test('whatever a token says: it is let in exactly when jose, under the settings 
   const weak = { kty: 'RSA', n: (await exportJWK(short.publicKey)).n?.slice(0, 171), e: 'AQAB', kid: 'short' }
   const keys = { keys: [es, rs, { ...es, kid: 'twice' }, { ...es, kid: 'twice' }, { ...rs, kid: 'for-encryption', use: 'enc' }, weak].filter((one) => one !== undefined) } as Parameters<typeof createLocalJWKSet>[0]
   const tenant = makeTenant({ id: 'clinic', name: 'Clinic', fhirBase: 'https://ehr.example/fhir', cdsClients: [{ issuer: 'https://ehr.example', jku: 'https://ehr.example/jwks', audiences: ['typed'] }] })
-  const verifier = openClientVerifier({ tenants: [tenant], fetchKeys: () => Promise.resolve(keys), jti: { use: () => Promise.resolve(true) }, clock: () => NOW })
+  const verifier = openClientVerifier({ tenants: [tenant], fetchKeys: () => Promise.resolve(keys), jti: { use: () => Promise.resolve(true) }, clock: () => NOW, refusedPerSecond: 100_000 })
   const known = createLocalJWKSet(keys)
   let taken = 0
   await fc.assert(fc.asyncProperty(anyToken, async ({ alg, kid, typ, broken, jti, ...claims }) => {
@@ -168,7 +168,7 @@ test('whatever a token says: it is let in exactly when jose, under the settings 
     const header = { alg, kid: kid === 'own' ? alg.slice(0, 2).toLowerCase() : kid as string, ...(typ === undefined ? {} : { typ: typ as string }) }
     const whole = await new CompactSign(Buffer.from(JSON.stringify(payload))).setProtectedHeader(header).sign(KEYS[alg].privateKey)
     const token = broken === '' ? whole : broken === 'signature' ? `${whole.slice(0, -8)}AAAAAAAA` : whole.replace(/\.[\w-]+\./, `.${encode({ ...payload, more: 1 })}.`)
-    const ours = await verifier.verify(`Bearer ${token}`, 'here').then(() => true, () => false)
+    const ours = await verifier.verify(`Bearer ${token}`, 'here', 'anywhere').then(() => true, () => false)
     const theirs = await jwtVerify(token, known, asJoseReads).then(({ payload: read }) => read, () => undefined)
     const soundId = typeof theirs?.jti === 'string' && theirs.jti.length > 0
     const exact = typ === 'JWT'

@@ -372,6 +372,20 @@ describe('what is called wrongly', () => {
   })
 })
 
+test('row 14: feedback that was answered with 200 is there after the process is killed at once', async () => {
+  const overridden = async () => {
+    const { tenants } = await (await fetch(`${service.url}/feedback`, { headers: { accept: 'application/json' } })).json() as { tenants: { id: string; rates: { overridden: number; reasons: Record<string, number> }[] }[] }
+    return tenants.find(({ id }) => id === 'witness')?.rates.reduce((sum, { reasons }) => sum + (reasons['other-cause'] ?? 0), 0)
+  }
+  const event = () => ({ card: randomUUID(), outcome: 'overridden', overrideReason: { reason: { code: 'other-cause' } }, outcomeTimestamp: new Date().toISOString() })
+  for (const before of [0, 5, 10]) {
+    expect(await overridden()).toBe(before)
+    expect((await post(`${HOOK}/feedback`, { feedback: Array.from({ length: 5 }, event) })).status).toBe(200)
+    await service.restart('SIGKILL')
+  }
+  expect(await overridden()).toBe(15)
+})
+
 test('row 22: no token of a call is in what the service writes, keeps or answers', async () => {
   const jwt = await token(HOOK)
   const { text } = await post(HOOK, patientView(authorization()), { authorization: jwt })

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
 import type { Observation } from 'fhir/r4.js'
 import { handJointCount } from '../../src/joints/hand-joint-count.ts'
@@ -179,6 +180,8 @@ describe('silence is a feature', () => {
     ['a refuted one', [{ ...PATIENT_WITH_RA, verificationStatus: { coding: [{ code: 'refuted' }] } }]],
     ['a resolved one', [{ ...PATIENT_WITH_RA, clinicalStatus: { coding: [{ code: 'resolved' }] } }]],
     ['another patient’s', [{ ...PATIENT_WITH_RA, subject: { reference: 'Patient/pat-2' } }]],
+    ['one of another server', [{ ...PATIENT_WITH_RA, subject: { reference: 'https://evil.example/fhir/Patient/pat-1' } }]],
+    ['one that only ends like it', [{ ...PATIENT_WITH_RA, subject: { reference: 'Patient/pat-2,Patient/pat-1' } }]],
     ['inflammatory polyarthropathy (M06.4)', [{ ...PATIENT_WITH_RA, code: { coding: [{ system: 'http://hl7.org/fhir/sid/icd-10-cm', code: 'M06.4' }] } }]],
     ['only words', [{ ...PATIENT_WITH_RA, code: { text: 'Rheumatoid arthritis' } }]]
   ])('%s, no card and no screening', async (_name, conditions) => {
@@ -186,6 +189,12 @@ describe('silence is a feature', () => {
     cds.house.record = { ...cds.house.record, conditions }
     expect(await cds.call('hand-joints')).toEqual([])
     expect(cds.house.requested).toEqual([])
+  })
+
+  test.each(['https://ehr.example/fhir/Patient/pat-1', 'Patient/pat-1/_history/3'])('but a diagnosis of %s is one', async (reference) => {
+    withResult()
+    cds.house.record = { ...cds.house.record, conditions: [{ ...PATIENT_WITH_RA, subject: { reference } }] }
+    expect(await cds.call('hand-joints')).toHaveLength(1)
   })
 
   test('a site that asks for no diagnosis gets its cards', async () => {
@@ -232,8 +241,21 @@ describe('what is not a hook call is refused with its status', () => {
     expect(text).not.toContain('pat-2')
   })
 
-  test('another content type is 415, another method 405 with what is allowed', async () => {
-    expect((await cds.post('/hand-joints', '{}', { headers: { 'content-type': 'text/plain' } })).status).toBe(415)
+  test.each<[string, Record<string, string>, BodyInit | undefined, number]>([
+    ['text', { 'content-type': 'text/plain' }, '{}', 415], ['FHIR JSON', { 'content-type': 'application/fhir+json' }, '{}', 415], ['no type and no body', { 'content-type': '' }, undefined, 415],
+    ['no body', {}, undefined, 400], ['another charset', { 'content-type': 'application/json; charset=latin1' }, '{}', 415], ['an unknown encoding', { 'content-encoding': 'compress' }, '{}', 415],
+    ['gzip that is none', { 'content-encoding': 'gzip' }, 'x', 400], ['brotli that is none', { 'content-encoding': 'br' }, 'x', 400], ['zstd that is none', { 'content-encoding': 'zstd' }, 'x', 400]
+  ])('a body as %s: 401 for a stranger, then %#', async (_name, headers, body, expected) => {
+    const url = `${cds.publicUrl}/cds-services/hand-joints`
+    const status = async (token: string) => {
+      const response = await fetch(url, { method: 'POST', headers: { 'content-type': 'application/json', authorization: `Bearer ${token}`, ...headers }, ...(body === undefined ? {} : { body }) })
+      return [response.status, response.headers.get('www-authenticate'), (await response.json() as { resourceType: string }).resourceType]
+    }
+    expect(await status('x')).toEqual([401, 'Bearer', 'OperationOutcome'])
+    expect(await status(await signed(url))).toEqual([expected, null, 'OperationOutcome'])
+  })
+
+  test('another method is 405 with what is allowed', async () => {
     const response = await fetch(`${cds.publicUrl}/cds-services/hand-joints`, { method: 'PUT' })
     expect([response.status, response.headers.get('allow')]).toEqual([405, 'POST, OPTIONS'])
   })
@@ -265,12 +287,28 @@ describe('the other services', () => {
     [{ resourceType: 'MedicationRequest', id: 'a', medicationCodeableConcept: { coding: [{ display: 'Prednisolon 5 mg' }] } }, 1],
     [{ resourceType: 'ServiceRequest', id: 'a', code: { text: 'Ultrasound of the hand joints' } }, 1],
     [{ resourceType: 'ServiceRequest', id: 'a', code: { text: 'Ultrasound of the liver' } }, 0],
-    [{ resourceType: 'MedicationRequest', id: 'a', medicationCodeableConcept: { text: 'Amoxicillin' } }, 0]
+    [{ resourceType: 'MedicationRequest', id: 'a', medicationCodeableConcept: { text: 'Amoxicillin' } }, 0],
+    [{ resourceType: 'MedicationRequest', id: 'a', medicationReference: { reference: 'Medication/m', display: 'Methotrexate' } }, 1],
+    [{ resourceType: 'MedicationRequest', id: 'a', medicationReference: { reference: '#m' }, contained: [{ resourceType: 'Medication', id: 'm', code: { text: 'Leflunomide 20 mg' } }] }, 1],
+    [{ resourceType: 'MedicationRequest', id: 'a', medicationReference: { reference: '#n' }, contained: [{ resourceType: 'Medication', id: 'm', code: { text: 'Leflunomide 20 mg' } }, 7, null] }, 0]
   ])('an order of %j shows %d cards, without a suggestion', async (resource, cards) => {
     withResult()
     const found = await cds.call('hand-joints-order', order(resource))
     expect(found).toHaveLength(cards)
     expect(found[0]?.suggestions).toBeUndefined()
+  })
+
+  test('a medicine beside the order, among the drafts, is found by its reference', async () => {
+    withResult()
+    const request = order({ resourceType: 'MedicationRequest', id: 'a', medicationReference: { reference: 'Medication/m' } })
+    request.context.draftOrders.entry.push({ resource: { resourceType: 'Medication', id: 'm', code: { text: 'Methotrexate 2.5 mg' } } })
+    expect(await cds.call('hand-joints-order', request)).toHaveLength(1)
+  })
+
+  test.each([['https://ehr.example/fhir/Patient/pat-1', 1], ['https://evil.example/fhir/Patient/pat-1', 0], ['Patient/pat-2', 0]])('a booking of %s gives %d cards', async (reference, cards) => {
+    const request = booking('2026-12-01T10:00:00Z')
+    for (const { resource } of request.context.appointments.entry) resource.participant = [{ actor: { reference }, status: 'accepted' }]
+    expect(await cds.call('hand-photo-request', request)).toHaveLength(cards)
   })
 
   test('the encounter shows the same card earlier', async () => {
@@ -293,10 +331,37 @@ describe('feedback', () => {
   })
 
   test.each([
+    [{ outcome: 'overridden', outcomeTimestamp: '0000-01-01T00:00:00Z' }], [{ outcome: 'overridden', outcomeTimestamp: '9999-12-31T23:59:59-23:00' }],
+    [{ outcome: 'overridden', overrideReason: { reason: { code: '\u0000' } } }], [{ outcome: 'overridden', overrideReason: { reason: {} } }],
     [{ outcome: 'accepted' }], [{ outcome: 'maybe' }], [{ outcomeTimestamp: 'yesterday', outcome: 'overridden' }], [{ card: '1', outcome: 'overridden' }]
   ])('that the specification does not allow is refused: %j', async (change) => {
     const event = { card: 'd1577c69-dfbe-44ad-ba6d-3e05e953b2ea', outcomeTimestamp: '2026-11-24T09:05:00Z', ...change }
     expect((await cds.post('/hand-joints/feedback', { feedback: [event] })).status).toBe(400)
+  })
+
+  test('keeps what a client cut in two, or spells in its own way, and knows it again', async () => {
+    const card = randomUUID()
+    const odd = (change: object) => ({ card, outcome: 'overridden', outcomeTimestamp: '2025-06-24T09:05:00+23:59', ...change })
+    const send = async (...feedback: object[]) => (await cds.post('/hand-joints/feedback', { feedback })).status
+    expect(await send(odd({ overrideReason: { reason: { code: 'other\ud83d', display: 'a\u0000b' }, userComment: 'half \ud83d, none \u0000' } }))).toBe(200)
+    expect(await send(odd({ card: card.toUpperCase(), outcomeTimestamp: '2025-06-23T09:06:00.000000000Z' }))).toBe(200)
+    expect(await send(odd({ card: randomUUID(), outcome: 'accepted', acceptedSuggestions: [{ id: 'x\u0000' }] }))).toBe(200)
+    const [rate] = (await cds.feedback.rates('clinic')).filter(({ month }) => month === '2025-06-01')
+    expect(rate).toMatchObject({ accepted: 1, overridden: 1, reasons: { 'other\ufffd': 1 } })
+  })
+
+  test('is answered only once it is on the disk', async () => {
+    const { promise: onDisk, resolve } = Promise.withResolvers<undefined>()
+    await cds.close()
+    cds = await openCdsHouse({ ...store, flush: () => onDisk })
+    const said: string[] = []
+    const event = { card: randomUUID(), outcome: 'overridden', outcomeTimestamp: '2026-10-24T09:05:00Z' }
+    const answer = cds.post('/hand-joints/feedback', { feedback: [event] }).then(({ status }) => said.push(`answered ${status}`))
+    while (!(await cds.feedback.rates('clinic')).some(({ month }) => month === '2026-10-01')) await new Promise((again) => setTimeout(again, 5))
+    said.push('on disk')
+    resolve(undefined)
+    await answer
+    expect(said).toEqual(['on disk', 'answered 200'])
   })
 
   test('needs a token for its own address', async () => {

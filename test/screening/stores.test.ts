@@ -155,10 +155,11 @@ describe('cards beside an embedded store', () => {
 
   test('are kept and known while the store fails, and stored once it answers', async () => {
     let fails = true
-    const cards = openCardStore({ ...store, folder, query: (sql, parameters) => fails ? Promise.reject(new Error('away')) : store.query(sql, parameters) })
+    const heard: unknown[] = []
+    const cards = openCardStore({ ...store, folder, query: (sql, parameters) => fails ? Promise.reject(new Error('away')) : store.query(sql, parameters) }, (error) => heard.push(error))
     await cards.put(card('a'))
     await expect(cards.stored()).rejects.toThrow('away')
-    expect([await cards.get('clinic', 'a'), readdirSync(folder).length]).toEqual([card('a'), 1])
+    expect([await cards.get('clinic', 'a'), readdirSync(folder).length, heard]).toEqual([card('a'), 1, [new Error('away')]])
     fails = false
     await cards.stored()
     expect([await inTable(), readdirSync(folder)]).toEqual([['a'], []])

@@ -61,8 +61,15 @@ export const PATIENT_WITH_RA = {
 }
 export const searchset = (...resources: object[]) => ({ resourceType: 'Bundle', type: 'searchset', entry: resources.map((resource) => ({ resource })) })
 
+interface HouseOptions {
+  /** Whose X-Forwarded-For is believed, as the service is told by TRUSTED_PROXIES. */
+  readonly trustedProxies?: readonly string[]
+  readonly callsPerSecond?: number
+  readonly callsPerAddress?: number
+}
+
 /** The real router over real HTTP and a real store; screenings and the record are what the test says. */
-export async function openCdsHouse(store: Store, settings: Partial<TenantConfig> = {}) {
+export async function openCdsHouse(store: Store, settings: Partial<TenantConfig> = {}, { trustedProxies, callsPerSecond, callsPerAddress }: HouseOptions = {}) {
   const house = {
     status: { pending: false } as ScreeningStatus,
     record: { photos: [], conditions: [PATIENT_WITH_RA], conditionsComplete: true } as HookRecord,
@@ -77,6 +84,7 @@ export async function openCdsHouse(store: Store, settings: Partial<TenantConfig>
     allowedOrigins: ['https://chart.example'], cdsClients: [{ issuer: ISSUER, jku: JKU }], ...settings
   })
   const app = express()
+  app.set('trust proxy', trustedProxies ?? false)
   const server = createServer({ maxHeaderSize: 32_768 }, app)
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -86,8 +94,10 @@ export async function openCdsHouse(store: Store, settings: Partial<TenantConfig>
   const feedback = openFeedbackStore(store)
   app.use('/cds-services', createCdsRouter({
     publicUrl, tenants: [tenant], audit, feedback, log, cards: openCardStore(store), clock: () => house.now, newId: randomUUID,
+    ...(callsPerAddress ? { callsPerAddress } : {}),
     verifier: openClientVerifier({
       tenants: [tenant], jti: openJtiStore(store), clock: () => house.now,
+      ...(callsPerSecond ? { callsPerSecond } : {}),
       fetchKeys: () => {
         house.keyFetches++
         return house.keysAnswer ? Promise.resolve(house.keys) : Promise.reject(new Error('no answer'))
@@ -104,7 +114,7 @@ export async function openCdsHouse(store: Store, settings: Partial<TenantConfig>
     recordFor: () => Promise.resolve(house.record),
     calibrationOf: () => 'the clinic'
   }))
-  app.use(lastResort(log))
+  app.use(lastResort(log, () => house.now))
 
   async function post(path: string, body: unknown, { token, headers = {} }: { token?: string; headers?: Record<string, string> } = {}) {
     const url = `${publicUrl}/cds-services${path}`

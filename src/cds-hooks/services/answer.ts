@@ -51,14 +51,14 @@ export async function answer(request: HookRequest, context: CardContext, deps: A
   const { tenant } = context
   const { patientId } = request.context
   if (request.hook === 'order-select' && !isJointOrder(request.context as HookContext<'order-select'>)) return NOTHING
-  const booking = request.hook === 'appointment-book' ? appointmentStart(request.context as HookContext<'appointment-book'>) : undefined
+  const booking = request.hook === 'appointment-book' ? appointmentStart(request.context as HookContext<'appointment-book'>, tenant) : undefined
   if (request.hook === 'appointment-book' && !booking) return NOTHING
 
   const [record, status] = await Promise.all([
     deps.recordFor(tenant, request, { conditions: tenant.requireDiagnosis }),
     deps.screenings.status(tenant.id, patientId)
   ])
-  const cohort: Cohort = tenant.requireDiagnosis ? cohortOf(record.conditions, record.conditionsComplete, patientId) : 'in'
+  const cohort: Cohort = tenant.requireDiagnosis ? cohortOf(record.conditions, record.conditionsComplete, { fhirBase: tenant.fhirBase, patientId }) : 'in'
   if (cohort === 'out') return NOTHING
   if (cohort === 'unknown') throw unavailable('the conditions of the patient')
   if (booking) return askForPhoto(record, booking.start, request, context)

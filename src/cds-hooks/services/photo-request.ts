@@ -1,5 +1,7 @@
 import type { CommunicationRequest } from 'fhir/r4.js'
 import { z } from 'zod'
+import type { TenantConfig } from '../../config.ts'
+import { isOf } from '../../fhir/references.ts'
 import type { HookContext } from '../protocol.ts'
 import type { Wording } from '../wording.ts'
 
@@ -10,12 +12,14 @@ const appointment = z.object({
 })
 
 /** Start of the proposed appointment of this patient (`context.appointments` may hold several people's); undefined when there is none. */
-export function appointmentStart({ appointments, patientId }: HookContext<'appointment-book'>): { readonly start?: string } | undefined {
+export function appointmentStart(
+  { appointments, patientId }: HookContext<'appointment-book'>, tenant: Pick<TenantConfig, 'fhirBase'>
+): { readonly start?: string } | undefined {
   for (const { resource } of appointments.entry ?? []) {
     const found = appointment.safeParse(resource).data
     if (!found) continue
     const named = found.participant?.flatMap(({ actor }) => (actor?.reference?.includes('Patient/') ? [actor.reference] : [])) ?? []
-    if (named.length === 0 || named.some((reference) => reference.endsWith(`Patient/${patientId}`))) return found.start ? { start: found.start } : {}
+    if (named.length === 0 || named.some((reference) => isOf(tenant, reference, patientId))) return found.start ? { start: found.start } : {}
   }
   return undefined
 }

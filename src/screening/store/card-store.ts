@@ -44,11 +44,12 @@ const GATHER_MS = 250
 const GATHERED = 200
 const AGAIN_MS = 5_000
 
-export function openCardStore(store: Store): CardStore {
+/** `failed` hears of every try to store gathered cards that did not work; they stay in their file and are tried again. */
+export function openCardStore(store: Store, failed: (error: unknown) => void = () => undefined): CardStore {
   const underWay = new Map<string, CardRecord>()
   const forget = (cards: readonly CardRecord[]) => { for (const { tenant, uuid } of cards) underWay.delete(nameOf(tenant, uuid)) }
   const { folder } = store
-  const { write, ...writer } = store.kind === 'embedded' && folder !== undefined ? openGatheringWriter(store, folder, forget) : openDirectWriter(store, forget)
+  const { write, ...writer } = store.kind === 'embedded' && folder !== undefined ? openGatheringWriter(store, folder, forget, failed) : openDirectWriter(store, forget)
   return {
     ...writer,
     put(card) {
@@ -95,7 +96,7 @@ function openDirectWriter(store: Store, forget: Forget): CardWriter {
 }
 
 /** One process owns the store: a card is kept in a file before its answer goes out, and many are stored together, at the latest by the next start. */
-function openGatheringWriter(store: Store, folder: string, forget: Forget): CardWriter {
+function openGatheringWriter(store: Store, folder: string, forget: Forget, failed: (error: unknown) => void): CardWriter {
   const files = openCardFiles<CardRecord>(folder)
   let gathered: CardRecord[] = [...files.left]
   let over = [files.turn()]
@@ -117,6 +118,7 @@ function openGatheringWriter(store: Store, folder: string, forget: Forget): Card
       gathered = [...cards, ...gathered]
       over = [...finished, ...over]
       storeSoon(AGAIN_MS)
+      failed(error)
       throw error
     }
     forget(cards)

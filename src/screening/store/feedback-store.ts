@@ -37,6 +37,8 @@ export interface JointFeedbackRate {
 
 export interface FeedbackStore {
   record(entry: FeedbackEntry): Promise<'stored' | 'already'>
+  /** Resolves once everything that was recorded is on the disk. Throws ERR_STORE. */
+  kept(): Promise<void>
   /** Newest month first. */
   rates(tenant: string): Promise<readonly FeedbackRate[]>
   /** The most often set aside first. Only of cards whose screening is still kept. */
@@ -70,6 +72,8 @@ export function openFeedbackStore(store: Store): FeedbackStore {
           overrideReason ? JSON.stringify(overrideReason) : null, userComment ?? null])
       return added.length === 1 ? 'stored' : 'already'
     },
+
+    kept: () => store.flush(),
 
     async rates(tenant) {
       const rows = await store.query<CountRow>(
