@@ -15,7 +15,7 @@ import { writePhoto } from './fhir/photo-writer.ts'
 import { previewOf } from './fhir/resources/clinician-resources.ts'
 import { suggestionResources } from './fhir/resources/screening-bundle.ts'
 import { screeningResources } from './fhir/resources/screening-resources.ts'
-import { openFhirSession, type FhirSession, type FhirSessionOptions } from './fhir/session.ts'
+import { openFhirSession, type FhirSession } from './fhir/session.ts'
 import { signedJoints } from './fhir/signed-calls.ts'
 import { onceEach, preparedReview, signReview, type ReviewInput } from './fhir/sign-review.ts'
 import { readKeySet, readOpenIdKeys, readSmartConfiguration } from './fhir/smart-configuration.ts'
@@ -24,6 +24,7 @@ import type { Calibration, InferenceEngine } from './inference/engine/inference-
 import { readScreenedPhoto } from './screening/screened-photo.ts'
 import { screeningInput, screeningSources } from './screening/screening-input.ts'
 import type { Screening } from './screening/screening.ts'
+import type { SessionOptions } from './screening/screening-service.ts'
 import type { AppSession } from '../smart-launch/server/app-session.ts'
 import type { CaptureRecord } from '../smart-launch/server/capture-desk.ts'
 import type { ReviewRecord, SignedReview } from '../smart-launch/server/review-desk.ts'
@@ -49,7 +50,7 @@ export function openTenantDoors(config: Config, now: () => number = Date.now, ha
     if (!door) throw new ScreeningError('ERR_CONFIG', `Expected a configured tenant but received "${id}"`)
     return door
   }
-  const sessionWith = (tenant: TenantConfig, tokens: TokenSource, more: Pick<FhirSessionOptions, 'beforeWrite'> = {}): FhirSession =>
+  const sessionWith = (tenant: TenantConfig, tokens: TokenSource, more: SessionOptions = {}): FhirSession =>
     openFhirSession({ tenant, egress: doorOf(tenant).egress, tokens, ...more })
 
   return {
@@ -57,7 +58,7 @@ export function openTenantDoors(config: Config, now: () => number = Date.now, ha
       .filter((key, index, all) => all.findIndex(({ kid }) => kid === key.kid) === index),
 
     /** Work without a user, with SMART Backend Services. */
-    backendSession: (tenant: TenantConfig, more?: Pick<FhirSessionOptions, 'beforeWrite'>): FhirSession => sessionWith(tenant, doorOf(tenant).backend, more),
+    backendSession: (tenant: TenantConfig, more?: SessionOptions): FhirSession => sessionWith(tenant, doorOf(tenant).backend, more),
 
     /** The patients of a Group, or of the whole record, by Bulk Data `$export`. */
     exportPatients: (tenant: TenantConfig, options: { readonly group?: string }): Promise<ExportedPatients> => {

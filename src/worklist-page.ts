@@ -27,6 +27,7 @@ const english = {
   count: (swollen: number, assessable: number, of: number, low: number, high: number) =>
     `${swollen} of ${assessable} assessable joints swollen (${low}–${high})${assessable < of ? `; ${of - assessable} not assessable` : ''}`,
   read: 'read',
+  notWritten: (code: string) => `not in the record yet, it is tried again by itself (${code})`,
   why: {
     'no-photos': 'no hand photo in the record', 'old-photo': 'the photo is too old', 'still-running': 'still being read',
     ERR_PHOTO_HEIC: 'HEIC cannot be read; send JPEG', ERR_PHOTO_UNDATED: 'the photo has no date', ERR_PHOTO_UNREACHABLE: 'the photo could not be fetched from the record',
@@ -47,6 +48,7 @@ const german: Words = {
   count: (swollen, assessable, of, low, high) =>
     `${swollen} von ${assessable} beurteilbaren Gelenken geschwollen (${low}–${high})${assessable < of ? `; ${of - assessable} nicht beurteilbar` : ''}`,
   read: 'gelesen',
+  notWritten: (code) => `noch nicht in der Akte, wird von selbst erneut versucht (${code})`,
   why: {
     'no-photos': 'kein Handfoto in der Akte', 'old-photo': 'das Foto ist zu alt', 'still-running': 'wird noch gelesen',
     ERR_PHOTO_HEIC: 'HEIC ist nicht lesbar; bitte JPEG', ERR_PHOTO_UNDATED: 'das Foto hat kein Datum', ERR_PHOTO_UNREACHABLE: 'das Foto war in der Akte nicht abrufbar',
@@ -86,8 +88,9 @@ function section(status: WorklistRow['status'], rows: readonly WorklistRow[], te
 <thead><tr>${head.map((one) => `<th scope="col">${escapeHtml(one)}</th>`).join('')}</tr></thead><tbody>${cells.map(line).join('')}</tbody></table></div>`
 }
 
-function resultOf({ count }: WorklistRow, words: Words): string {
-  return count ? words.count(count.swollen, count.assessable, count.of, count.low, count.high) : words.read
+function resultOf({ count, notWritten }: WorklistRow, words: Words): string {
+  const found = count ? words.count(count.swollen, count.assessable, count.of, count.low, count.high) : words.read
+  return notWritten === undefined ? found : `${found}; ${words.notWritten(notWritten)}`
 }
 
 function whyOf({ status, reason = '' }: WorklistRow, { language }: TenantConfig): string {

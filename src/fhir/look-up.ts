@@ -1,6 +1,6 @@
 import type { FhirResource } from 'fhir/r4.js'
 import { isScreeningError } from '../errors.ts'
-import { aiTerm } from './codes.ts'
+import { aiTerm, MODEL_SHA256, REPORT_ID, RESULT_ID } from './codes.ts'
 import { chunks, TOKENS } from './own-observations.ts'
 import { isOf } from './references.ts'
 import { identifierOf } from './resources/screening-bundle.ts'
@@ -40,6 +40,64 @@ export async function look(writer: Writer, looked: readonly ScreeningResource[])
   return found
 }
 
+/**
+ * Those that lie there without an identifier of ours, by what they say: some servers keep none. `issued` is the moment of this very
+ * result, so nobody else's says the same of the same joint. Throws ERR_EHR_*.
+ */
+export async function lookAlike(writer: Writer, looked: readonly ScreeningResource[]): Promise<readonly Found[]> {
+  const { capabilities, session, resources } = writer
+  const found: Found[] = []
+  for (const type of ['Observation', 'DiagnosticReport'] as const) {
+    const ours = looked.filter((one) => one.resourceType === type)
+    if (ours.length === 0 || !capabilities.canSearch(type, 'patient')) continue
+    const there = (await asked(writer, type, ofThePatient(writer, type, ours), [])).filter((one) =>
+      isOf(session.tenant, one.subject?.reference, resources.patientId) && !keptIdentifiers(one).length)
+    for (const one of ours) {
+      const same = there.find((candidate) => saysTheSame(one, candidate))
+      if (same) found.push(foundAs(one, same))
+    }
+  }
+  for (const one of found) writer.seen.set(one.id, one)
+  return found
+}
+
+/** What a server kept of our own identifiers. */
+export function keptIdentifiers(there: object): readonly { readonly system?: string; readonly value?: string }[] {
+  const kept = 'identifier' in there && Array.isArray(there.identifier) ? there.identifier as { system?: string; value?: string }[] : []
+  return kept.filter(({ system }) => system !== undefined && OUR_SYSTEMS.includes(system))
+}
+
+const OUR_SYSTEMS: readonly string[] = [RESULT_ID, REPORT_ID, MODEL_SHA256]
+
+function saysTheSame(ours: ScreeningResource, there: object): boolean {
+  return likeness(ours, there, 'issued') === true && likeness(ours, there, 'code') === true && likeness(ours, there, 'bodySite') !== false
+}
+
+/**
+ * Whether something without an identifier of ours can be what we wrote: a server may drop or round what it likes, but something that
+ * agrees in nothing is something else, whatever a Location said.
+ */
+export function mayBeOurs(ours: ScreeningResource, there: object): boolean {
+  if (ours.resourceType === 'Provenance') return true
+  const said = (['code', 'issued', 'effectiveDateTime', 'modelNumber', 'deviceName'] as const).map((member) => likeness(ours, there, member))
+  return said.includes(true) || said.every((one) => one === undefined)
+}
+
+/** Undefined where one of them does not say. Times to the second, as servers round; concepts by a coding or the words they share. */
+function likeness(ours: object, there: object, member: string): boolean | undefined {
+  const [a, b] = [ours, there].map((one) => (one as Record<string, unknown>)[member])
+  if (a === undefined || b === undefined) return undefined
+  if (typeof a === 'string' && typeof b === 'string') return a === b || Math.abs(Date.parse(a) - Date.parse(b)) < 1_000
+  const [words, theirs] = [a, b].map(wordsOf)
+  return words?.some((word) => theirs?.includes(word))
+}
+
+function wordsOf(value: unknown): readonly string[] {
+  const { coding = [], text } = value as { coding?: readonly { system?: string; code?: string }[]; text?: string }
+  const names = Array.isArray(value) ? (value as { name?: string }[]).map(({ name }) => name) : []
+  return [...coding.map(({ system, code }) => `${system}|${code}`), text, ...names].filter((one) => one !== undefined)
+}
+
 export function foundAs(ours: ScreeningResource, there: FhirResource): Found {
   const refersTo = new Set([...JSON.stringify(there).matchAll(/"reference":"([^"]+)"/g)].map(([, reference]) => reference ?? ''))
   const { versionId } = there.meta ?? {}
@@ -64,22 +122,32 @@ async function asked<T extends 'Device' | 'Observation' | 'DiagnosticReport'>(
 }
 
 function searches(
-  { capabilities, resources }: Writer, type: 'Device' | 'Observation' | 'DiagnosticReport', ours: readonly ScreeningResource[]
+  writer: Writer, type: 'Device' | 'Observation' | 'DiagnosticReport', ours: readonly ScreeningResource[]
 ): readonly Record<string, string>[] {
-  const token = (system: string | undefined, value: string | undefined) => `${system}|${value}`
+  const { capabilities } = writer
   if (capabilities.canSearch(type, 'identifier')) {
     const tokens = ours.map((one) => token(identifierOf(one)?.system, identifierOf(one)?.value))
     return chunks([...new Set(tokens)], TOKENS).map((some) => ({ identifier: some.join(',') }))
   }
-  if (type === 'Device' || !capabilities.canSearch(type, 'patient')) return []
+  return type === 'Device' || !capabilities.canSearch(type, 'patient') ? [] : [ofThePatient(writer, type, ours)]
+}
+
+/** The patient's results of the same kind and day, for servers that cannot be asked by identifier. */
+function ofThePatient(
+  { capabilities, resources }: Writer, type: 'Observation' | 'DiagnosticReport', ours: readonly ScreeningResource[]
+): Record<string, string> {
   const codings = ours.flatMap((one) => 'code' in one ? (one.code?.coding ?? []) : [])
   const codes = [...new Set(codings.map(({ system, code }) => token(system, code)))]
   const day = resources.count.effectiveDateTime?.slice(0, 10)
-  return [{
+  return {
     patient: resources.patientId,
     ...(capabilities.canSearch(type, 'code') ? { code: codes.join(',') } : {}),
     ...(day && capabilities.canSearch(type, 'date') ? { date: `ge${dayBefore(day)}` } : {})
-  }]
+  }
+}
+
+function token(system: string | undefined, value: string | undefined): string {
+  return `${system}|${value}`
 }
 
 export function refuseOther({ session, resources }: Writer, found: FhirResource): void {

@@ -236,7 +236,10 @@ async function fetched(session: FhirSession, url: string): Promise<Uint8Array> {
 }
 
 async function inline(session: FhirSession, photo: HandPhoto): Promise<Uint8Array> {
-  const resource = await session.read(photo.resourceType, photo.id)
+  const resource = await session.read(photo.resourceType, photo.id).catch((cause: unknown) => {
+    if (isScreeningError(cause) && cause.code === 'ERR_NOT_FOUND') throw unreachable('the photo in the record but it is gone', cause)
+    throw cause
+  })
   const contents = resource.resourceType === 'Media' ? [resource.content] : resource.content.map((one) => one.attachment)
   const data = contents.map((one) => attachment.safeParse(one).data).find((one) => one?.data !== undefined && isImage(one.contentType))?.data
   if (data === undefined) throw unreachable('the photo to have an address or data but it has neither')

@@ -4,13 +4,14 @@ import { isScreeningError, ScreeningError, type ErrorCode } from '../errors.ts'
 import type { Capabilities } from './capabilities.ts'
 import { isGranted } from './consent.ts'
 import { outgoingFaults } from './invariants.ts'
-import { look } from './look-up.ts'
+import { look, lookAlike } from './look-up.ts'
 import { TOKENS } from './own-observations.ts'
 import { isOf } from './references.ts'
 import { withReferences } from './resources/inner-references.ts'
 import { createEntry, identifierOf, identifierQuery, inWritingOrder } from './resources/screening-bundle.ts'
 import type { ScreeningResource, ScreeningResources } from './resources/screening-resources.ts'
 import { referenceIn, type FhirSession } from './session.ts'
+import { isNotOffered } from './transport.ts'
 import { verify } from './verify-written.ts'
 import {
   ambiguous, identifierKey, missing, ourId, record, resolver, wrongPatient, type Found, type Settling, type WriteOptions, type Writer
@@ -46,9 +47,17 @@ export async function writeScreening(session: FhirSession, resources: ScreeningR
   await lookUp(writer)
   await settle(writer, unanswered)
   const before = new Set(writer.places.keys())
-  while (missing(writer).length > 0) await send(writer).catch((cause: unknown) => readBack(writer, cause))
+  for (let refusals = 0; missing(writer).length > 0;) {
+    try {
+      await send(writer)
+    } catch (cause) {
+      // With another token the same may be allowed; and some refuse what they have done.
+      if (isScreeningError(cause) && cause.code === 'ERR_EHR_UNAUTHORIZED' && refusals++ === 0) await lookUp(writer)
+      else await readBack(writer, cause)
+    }
+  }
   await point(writer, 'before-verify')
-  await verify(writer, before)
+  await verify(writer, before, looksMs(options))
   const written = [...writer.places].flatMap(([id, reference]) => (before.has(id) ? [] : [reference]))
   return { written, alreadyThere: before.size }
 }
@@ -58,9 +67,10 @@ export function unwritable(capabilities: Capabilities): string | undefined {
   return capabilities.can('Observation', 'create') ? undefined : 'the record cannot be written: its /metadata does not list Observation create'
 }
 
-const SETTLING: Settling = { guardedMs: 5_000, bareMs: 15_000 }
-/** Longer than this the worker does something else meanwhile. */
+const SETTLING: Settling = { promptMs: 180_000, lateMs: 900_000 }
+/** Longer than this the worker does something else meanwhile, and looks again after so long. */
 const WAIT_MS = 5_000
+const LOOK_AGAIN_MS = 20_000
 
 function refuseFaults(resources: ScreeningResources): void {
   const faults = outgoingFaults(inWritingOrder(resources), resources.patientId)
@@ -133,30 +143,78 @@ async function lookForTraces(writer: Writer): Promise<void> {
  * before the server has had the time to show it, and never where it cannot be asked at all; a person must look there.
  */
 async function settle(writer: Writer, unanswered: ReadonlyMap<string, number>): Promise<void> {
-  const lost = missing(writer).filter((one) => unanswered.has(ourId(one)) && !writer.capabilities.updateCreate(one.resourceType))
-  if (lost.length === 0) return
-  if (lost.some((one) => writer.unasked.has(ourId(one))))
-    throw ambiguous(`to ask for ${lost.length} resources that were sent earlier but this server cannot be searched for them`)
-  const leftMs = Math.max(...lost.map((one) => settleMs(writer, [one]) - (unanswered.get(ourId(one)) ?? 0)))
-  if (leftMs <= 0) return
+  const lost = () => missing(writer).filter((one) => unanswered.has(ourId(one)))
+  if (lost().length === 0) return
+  if (lost().some((one) => writer.unasked.has(ourId(one))))
+    throw ambiguous(`to ask for ${lost().length} resources that were sent earlier but this server cannot be searched for them`)
+  const settlingMs = await settleMs(writer)
+  const leftMs = Math.max(...lost().map((one) => settlingMs - (unanswered.get(ourId(one)) ?? 0)))
   if (leftMs > WAIT_MS)
-    throw ambiguous(`an outcome of ${lost.length} resources that were sent a moment ago`, { retryAt: Date.now() + leftMs })
-  await wait(leftMs)
-  await lookUp(writer)
+    throw ambiguous(`an outcome of ${lost().length} resources that were sent a moment ago`, { retryAt: Date.now() + Math.min(leftMs, LOOK_AGAIN_MS) })
+  if (leftMs > 0) {
+    await wait(leftMs)
+    await lookUp(writer)
+  }
+  // A server that keeps no identifiers shows nothing to who asks for them.
+  await record(writer, placesIn(await lookAlike(writer, lost())))
 }
 
-function settleMs({ capabilities, options: { settling = SETTLING } }: Writer, sending: readonly ScreeningResource[]): number {
-  const guarded = sending.every(({ resourceType }) => capabilities.conditionalCreate(resourceType) || capabilities.updateCreate(resourceType))
-  return guarded ? settling.guardedMs : settling.bareMs
+async function settleMs({ options: { ledger, settling = SETTLING } }: Writer): Promise<number> {
+  return await ledger.showsAtOnce() ? settling.promptMs : settling.lateMs
 }
 
-/** Strongest first: PUT to our ids, transaction, batch by stages, single writes by stages. */
+type Way = 'own-transaction' | 'own-batch' | 'own-single' | 'transaction' | 'batch' | 'single'
+
+/** What a server lists and then does not offer. */
+interface Refusals {
+  readonly ways: Set<Way>
+  /** Conditions on single creates. */
+  conditions: boolean
+  /** Entries of the smallest transaction that it did not take with conditions. */
+  conditionsFrom: number
+}
+
+/** Known as long as the server's statement is kept. */
+const refusedWays = new WeakMap<Capabilities, Refusals>()
+
+function refusedBy({ capabilities }: Writer): Refusals {
+  const known = refusedWays.get(capabilities) ?? { ways: new Set(), conditions: false, conditionsFrom: Infinity }
+  refusedWays.set(capabilities, known)
+  return known
+}
+
+/**
+ * Strongest first: PUT to our ids, transaction, batch by stages, single writes by stages. A way that the server lists and answers with
+ * “no such thing” (404, 405, 501) is left out; before the next one is tried the record is asked, as some do what they deny.
+ */
 async function send(writer: Writer): Promise<void> {
+  const ways = waysTo(writer)
+  for (const [index, way] of ways.entries()) {
+    try {
+      return await sendBy(writer, way)
+    } catch (cause) {
+      if (!isNotOffered(cause) || index === ways.length - 1) throw cause
+      refusedBy(writer).ways.add(way)
+      await lookUp(writer)
+      if (missing(writer).length === 0) return
+    }
+  }
+}
+
+function waysTo(writer: Writer): readonly Way[] {
   const { capabilities } = writer
   const ownIds = missing(writer).every(({ resourceType }) => capabilities.updateCreate(resourceType))
-  if (capabilities.transaction) return sendTransaction(writer, ownIds)
+  const kinds = [...capabilities.transaction ? ['transaction'] as const : [], ...capabilities.batch ? ['batch'] as const : [], 'single' as const]
+  const ways: readonly Way[] = [...ownIds ? kinds.map((kind) => `own-${kind}` as const) : [], ...kinds]
+  const offered = ways.filter((way) => !refusedBy(writer).ways.has(way))
+  return offered.length > 0 ? offered : ['single']
+}
+
+async function sendBy(writer: Writer, way: Way): Promise<void> {
+  const ownIds = way.startsWith('own-')
+  if (way.endsWith('transaction')) return sendTransaction(writer, ownIds)
   for (const stage of stages(missing(writer))) {
-    if (capabilities.batch && stage.length > 1) await sendBatch(writer, stage, ownIds)
+    if (way.endsWith('batch') && stage.length > 1) await sendBatch(writer, stage, ownIds)
     else for (const one of stage) await sendOne(writer, one, ownIds)
   }
 }
@@ -170,16 +228,21 @@ function stages(resources: readonly ScreeningResource[]): readonly (readonly Scr
 
 /**
  * With conditions where the server has them. Some take conditions only in small transactions (Medplum: eight entries) and
- * refuse the whole; then it goes without them, as one piece, under the lease and the look-up that came before.
+ * refuse the whole; then it goes without them, as one piece, under the lease and another look-up, and so do others as large.
  */
 async function sendTransaction(writer: Writer, ownIds: boolean): Promise<void> {
   const sending = missing(writer)
-  const conditions = !ownIds && sending.some((one) => conditional(writer, one) !== undefined)
+  const known = refusedBy(writer)
+  const conditions = !ownIds && sending.length < known.conditionsFrom && sending.some((one) => conditional(writer, one) !== undefined)
   try {
     await sendWhole(writer, sending, ownIds, conditions)
   } catch (cause) {
-    if (!conditions || !isScreeningError(cause) || cause.code !== 'ERR_EHR_REFUSED') throw cause
-    await sendWhole(writer, missing(writer), ownIds, false)
+    if (!conditions || !isScreeningError(cause) || cause.code !== 'ERR_EHR_REFUSED' || isNotOffered(cause)) throw cause
+    await lookUp(writer)
+    const left = missing(writer)
+    if (left.length === 0) return
+    await sendWhole(writer, left, ownIds, false)
+    known.conditionsFrom = sending.length
   }
 }
 
@@ -204,11 +267,20 @@ async function sendBatch(writer: Writer, stage: readonly ScreeningResource[], ow
 async function sendOne(writer: Writer, one: ScreeningResource, ownIds: boolean): Promise<void> {
   const body = withReferences(one, resolver(writer, (id) => writer.places.get(id)))
   const { id: _ours, ...unnamed } = body
-  const query = conditional(writer, one)
-  await announce(writer, 'before-write', [one], ownIds)
-  const reference = await sent(writer, [one], ownIds
-    ? writer.session.update(body)
-    : writer.session.create(unnamed, query ? { ifNoneExist: query } : {}))
+  const query = refusedBy(writer).conditions ? undefined : conditional(writer, one)
+  const create = async (ifNoneExist: string | undefined) => {
+    await announce(writer, 'before-write', [one], ownIds)
+    return sent(writer, [one], ownIds ? writer.session.update(body) : writer.session.create(unnamed, ifNoneExist ? { ifNoneExist } : {}))
+  }
+  const reference = await create(query).catch(async (cause: unknown) => {
+    if (!query || ownIds || !isScreeningError(cause) || cause.code !== 'ERR_EHR_REFUSED' || isNotOffered(cause)) throw cause
+    await lookUp(writer)
+    const there = writer.places.get(ourId(one))
+    if (there) return there
+    const placed = await create(undefined)
+    refusedBy(writer).conditions = true
+    return placed
+  })
   await point(writer, 'after-write')
   await record(writer, [[ourId(one), reference]])
 }
@@ -285,13 +357,17 @@ async function readBack(writer: Writer, cause: unknown): Promise<void> {
   const lost = () => writer.inDoubt.filter((one) => !writer.places.has(ourId(one)))
   const { retryAt } = cause
   if (retryAt !== undefined && retryAt > Date.now()) throw ambiguous('to ask for the outcome of a write but not before its time', { cause, retryAt })
-  for (const delay of writer.options.readBackDelaysMs ?? [0, 1_000, 5_000]) {
+  for (const delay of looksMs(writer.options)) {
     await wait(delay)
     await point(writer, 'read-back')
     await record(writer, placesIn(await look(writer, missing(writer)).catch(passOver)))
     if (lost().length === 0) return
   }
   throw ambiguous(`${writer.inDoubt.length} written resources but ${lost().length} were not found`, { cause })
+}
+
+function looksMs({ readBackDelaysMs = [0, 1_000, 5_000] }: WriteOptions): readonly number[] {
+  return readBackDelaysMs
 }
 
 function placesIn(found: readonly Found[]): readonly [string, string][] {
@@ -312,7 +388,7 @@ async function point(writer: Writer, name: string): Promise<void> {
 /** Before a send: word of it is kept, unless it may be repeated freely, and the screening must still be ours. */
 async function announce(writer: Writer, name: string, sending: readonly ScreeningResource[], repeatable: boolean): Promise<void> {
   writer.inDoubt = sending
-  if (!repeatable && !(await writer.options.ledger.sending(sending.map(ourId), settleMs(writer, sending))))
+  if (!repeatable && !(await writer.options.ledger.sending(sending.map(ourId), await settleMs(writer))))
     throw ambiguous('to be the only one who sends this but it was sent a moment ago', { retryAt: Date.now() + 1_000 })
   await point(writer, name)
   await writer.options.fence()

@@ -1,7 +1,7 @@
 import type { Bundle, FhirResource } from 'fhir/r4.js'
 import { z } from 'zod'
 import type { TenantConfig } from '../config.ts'
-import { ScreeningError } from '../errors.ts'
+import { isScreeningError, ScreeningError } from '../errors.ts'
 import { readCapabilities, type Capabilities } from './capabilities.ts'
 import { isBelow, type Egress } from './egress.ts'
 import { parseBody } from './large-json.ts'
@@ -21,7 +21,7 @@ export interface FhirSession {
   search<T extends ResourceType>(type: T, parameters: SearchParameters, options?: { maxPages?: number }): Promise<readonly OfType<T>[]>
   /** Resolves with the reference that the server gave: `Type/id`. `ifNoneExist` is a query (conditional create). */
   create(resource: FhirResource, options?: { ifNoneExist?: string }): Promise<string>
-  /** PUT to `Type/id`; `ifMatch` is a versionId. */
+  /** PUT to `Type/id`; `ifMatch` is a versionId. Resolves with where it lies, by the server's account. */
   update(resource: FhirResource, options?: { ifMatch?: string }): Promise<string>
   transaction(bundle: Bundle): Promise<Bundle>
   batch(bundle: Bundle): Promise<Bundle>
@@ -85,7 +85,7 @@ export function openFhirSession(options: FhirSessionOptions): FhirSession {
     async search(type, parameters, { maxPages } = {}) {
       const found: OfType<typeof type>[] = []
       const seen = new Set<string>()
-      let page: unknown = await client.search({ resourceType: type, searchParams: { ...parameters } })
+      let page: unknown = await client.search({ resourceType: type, searchParams: { ...parameters } }).catch(nothingSuch)
       for (let count = 1; ; count++) {
         const result = searchset.safeParse(page)
         if (!result.success) throw answer('a searchset Bundle')
@@ -95,7 +95,7 @@ export function openFhirSession(options: FhirSessionOptions): FhirSession {
         const url = pageAddress(next, tenant.fhirBase)
         if (seen.has(url) || count >= MAX_PAGES) throw answer('an end of the pages')
         seen.add(url)
-        page = await client.request(url)
+        page = await client.request(url).catch(nothingSuch)
       }
     },
 
@@ -104,7 +104,7 @@ export function openFhirSession(options: FhirSessionOptions): FhirSession {
         resourceType: resource.resourceType,
         body: { ...resource },
         ...(ifNoneExist ? { options: { headers: { 'if-none-exist': ifNoneExist } } } : {})
-      })
+      }).catch(nothingSuch)
       return writtenReference(resource, result, answerTo(result)?.headers.get('location'))
     },
 
@@ -115,9 +115,10 @@ export function openFhirSession(options: FhirSessionOptions): FhirSession {
         id,
         body: { ...resource },
         ...(ifMatch ? { options: { headers: { 'if-match': `W/"${ifMatch}"` } } } : {})
-      })
+      }).catch(nothingSuch)
       if (result['id'] !== undefined && result['id'] !== id) throw ambiguous('the id that was written')
-      return `${resource.resourceType}/${id}`
+      // A server that lists update-as-create and gives ids of its own says so here, if anywhere.
+      return referenceIn(answerTo(result)?.headers.get('location') ?? '', resource.resourceType) ?? `${resource.resourceType}/${id}`
     },
 
     transaction: (bundle) => sendBundle(bundle, 'transaction'),
@@ -126,7 +127,7 @@ export function openFhirSession(options: FhirSessionOptions): FhirSession {
     async capabilities() {
       const known = knownCapabilities.get(egress)
       if (known && known.until > Date.now()) return known.value
-      const value = client.capabilityStatement().then(readCapabilities)
+      const value = client.capabilityStatement().catch(nothingSuch).then(readCapabilities)
       knownCapabilities.set(egress, { until: Date.now() + CAPABILITIES_MS, value })
       value.catch(() => knownCapabilities.delete(egress))
       return value
@@ -150,7 +151,7 @@ export function openFhirSession(options: FhirSessionOptions): FhirSession {
   return session
 
   async function sendBundle(bundle: Bundle, type: 'transaction' | 'batch'): Promise<Bundle> {
-    const result = bundleAnswer.safeParse(await client[type]({ body: { ...bundle, type } }))
+    const result = bundleAnswer.safeParse(await client[type]({ body: { ...bundle, type } }).catch(nothingSuch))
     if (!result.success) throw ambiguous(`a ${type} answer`)
     return result.data as unknown as Bundle
   }
@@ -198,6 +199,12 @@ function writtenReference(resource: FhirResource, result: Record<string, unknown
 export function referenceIn(location: string, type: string): string | undefined {
   const id = new RegExp(`(?:^|/)${type}/([A-Za-z0-9\\-.]{1,64})(?:/_history/[^/]+)?/?$`).exec(location)?.[1]
   return id ? `${type}/${id}` : undefined
+}
+
+/** Only a read asks for one thing that may be gone: elsewhere 404 and 410 tell of the server, which may be another one tomorrow. */
+function nothingSuch(error: unknown): never {
+  if (!isScreeningError(error) || error.code !== 'ERR_NOT_FOUND') throw error
+  throw new ScreeningError('ERR_EHR_REFUSED', error.message, { cause: error })
 }
 
 function binaryData(value: unknown): Uint8Array {

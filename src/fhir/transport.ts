@@ -1,6 +1,6 @@
 import { Client, type FhirResource, type RequestOptions } from 'fhir-kit-client'
 import type { TenantConfig } from '../config.ts'
-import { ScreeningError } from '../errors.ts'
+import { isScreeningError, ScreeningError } from '../errors.ts'
 import type { TokenSource } from './backend-auth.ts'
 import { isBelow, type Egress, type EgressResponse } from './egress.ts'
 import { heed, refuseEarly, retryAtOf } from './retry-after.ts'
@@ -16,6 +16,8 @@ export interface TransportOptions {
   readonly signal?: AbortSignal
   /** Called immediately before anything that may change the record is sent; what it throws keeps it from being sent. */
   readonly beforeWrite?: () => void
+  /** False where whoever writes asks the record first, also after a 401: a create is then not repeated with a new token by itself. */
+  readonly repeatCreates?: boolean
 }
 
 export interface Transport {
@@ -40,7 +42,7 @@ export interface SendOptions {
  * reads answers of any size, and Node's fetch honours no dispatcher of another undici (specs/packages.md section 2), so
  * its request function is ours: guarded egress, checked before the token is attached, and errors that carry no address.
  */
-export function openTransport({ tenant, egress, tokens, signal, beforeWrite }: TransportOptions): Transport {
+export function openTransport({ tenant, egress, tokens, signal, beforeWrite, repeatCreates = true }: TransportOptions): Transport {
   const client = new Client({ baseUrl: tenant.fhirBase })
   const answers = new WeakMap<object, EgressResponse>()
 
@@ -67,6 +69,7 @@ export function openTransport({ tenant, egress, tokens, signal, beforeWrite }: T
     const first = await once(token)
     if (first.status !== 401) return first
     tokens.invalidate(token)
+    if (method === 'POST' && !repeatCreates) return first
     const renewed = await tokens.token()
     return renewed === token ? first : once(renewed)
   }
@@ -111,9 +114,17 @@ export function refuseStatus(method: string, response: Pick<EgressResponse, 'sta
   if (status === 404 || status === 410) throw new ScreeningError('ERR_NOT_FOUND', `Expected a resource but ${heard}`)
   if (status === 409 || status === 412) throw new ScreeningError('ERR_CONFLICT', `Expected no conflict but ${heard}`)
   if (status === 429) throw new ScreeningError('ERR_EHR_UNREACHABLE', `Expected an answer now but ${heard}`, asked)
-  if (status >= 500 && method !== 'GET') throw new ScreeningError('ERR_WRITE_AMBIGUOUS', `Expected the outcome of a write but ${heard}`, asked)
-  if (status >= 500) throw new ScreeningError('ERR_EHR_UNREACHABLE', `Expected an answer but ${heard}`, asked)
+  if (status === 501) throw new ScreeningError('ERR_EHR_REFUSED', `Expected the request to be accepted but ${heard}`)
+  // A gateway that lost its patience (408, 425, 499) does not know what became of a write.
+  const unknown = status >= 500 || [408, 425, 499].includes(status)
+  if (unknown && method !== 'GET') throw new ScreeningError('ERR_WRITE_AMBIGUOUS', `Expected the outcome of a write but ${heard}`, asked)
+  if (unknown) throw new ScreeningError('ERR_EHR_UNREACHABLE', `Expected an answer but ${heard}`, asked)
   throw new ScreeningError('ERR_EHR_REFUSED', `Expected the request to be accepted but ${heard}`)
+}
+
+/** The server has no such way to write at all, whatever its /metadata lists: nothing was done. */
+export function isNotOffered(error: unknown): boolean {
+  return isScreeningError(error) && error.code === 'ERR_EHR_REFUSED' && /answered (404|405|410|501)\b/.test(error.message)
 }
 
 function notFhir(method: string): ScreeningError {

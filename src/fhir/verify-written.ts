@@ -1,5 +1,7 @@
+import { setTimeout as wait } from 'node:timers/promises'
+import type { FhirResource } from 'fhir/r4.js'
 import { isScreeningError } from '../errors.ts'
-import { foundAs, look, refuseOther } from './look-up.ts'
+import { foundAs, keptIdentifiers, look, mayBeOurs, refuseOther } from './look-up.ts'
 import { withReferences } from './resources/inner-references.ts'
 import { identifierOf } from './resources/screening-bundle.ts'
 import type { ScreeningResource } from './resources/screening-resources.ts'
@@ -8,40 +10,59 @@ import { ambiguous, identifierKey, ourId, record, resolver, type Found, type Wri
 /**
  * Asks the record for everything that is believed written and that it has not shown yet: a server may name another id than it
  * used, answer in another order, or answer without having written at all. What lies elsewhere is noted; what refers to
- * nothing is put right. Throws ERR_WRITE_AMBIGUOUS when something is not there; the next call writes it.
+ * nothing is put right. Throws ERR_WRITE_AMBIGUOUS when something is not there; it is looked for again before it is written again.
  */
-export async function verify(writer: Writer, before: ReadonlySet<string>): Promise<void> {
+export async function verify(writer: Writer, before: ReadonlySet<string>, delaysMs: readonly number[]): Promise<void> {
   // The model is shared by all patients, and was looked for when it was written.
   const unseen = writer.wanted.filter((one) => !writer.seen.has(ourId(one)) && !(one.resourceType === 'Device' && before.has(ourId(one))))
-  const shown = new Map((await look(writer, unseen)).map((one) => [one.id, one]))
-  const nowhere = new Set(writer.wanted.map((one) => `urn:uuid:${ourId(one)}`))
-  let absent = 0
-  for (const one of unseen) {
-    const found = shown.get(ourId(one)) ?? await read(writer, one)
-    if (!found) {
-      absent++
-      writer.places.delete(ourId(one))
-      await writer.options.ledger.disbelieve(ourId(one))
-    } else if (found.reference !== writer.places.get(found.id)) {
-      nowhere.add(writer.places.get(found.id) ?? '')
-      await record(writer, [[found.id, found.reference]])
+  const shown = new Map<string, Found>()
+  const absent = () => unseen.filter((one) => !shown.has(ourId(one)))
+  for (const [time, delayMs] of delaysMs.entries()) {
+    await wait(delayMs)
+    for (const one of await look(writer, absent())) shown.set(one.id, one)
+    if (time === 0) await noteIndex(writer, unseen.filter((one) => !before.has(ourId(one))), shown)
+    for (const one of absent()) {
+      const found = await read(writer, one)
+      if (found) shown.set(found.id, found)
     }
+    if (absent().length === 0) break
   }
-  if (absent > 0) throw ambiguous(`${writer.wanted.length} resources in the record but ${absent} are not where the server said`)
+  const nowhere = new Set(writer.wanted.map((one) => `urn:uuid:${ourId(one)}`))
+  for (const { id, reference } of shown.values()) {
+    const said = writer.places.get(id)
+    if (said === reference) continue
+    nowhere.add(said ?? '')
+    await record(writer, [[id, reference]])
+  }
+  for (const one of absent()) {
+    writer.places.delete(ourId(one))
+    await writer.options.ledger.disbelieve(ourId(one))
+  }
+  if (absent().length > 0) throw ambiguous(`${writer.wanted.length} resources in the record but ${absent().length} are not where the server said`)
   for (const reference of writer.places.values()) nowhere.delete(reference)
   for (const one of writer.wanted)
     if ([...writer.seen.get(ourId(one))?.refersTo ?? []].some((reference) => nowhere.has(reference))) await putRight(writer, one)
 }
 
-/** By its reference: what a search does not find yet, or cannot find. A type that cannot be read is believed. */
+/** How long an empty look means nothing depends on whether this server shows at once what was written. */
+async function noteIndex({ options, unasked }: Writer, fresh: readonly ScreeningResource[], shown: ReadonlyMap<string, Found>): Promise<void> {
+  const askable = fresh.filter((one) => one.resourceType === 'Observation' && !unasked.has(ourId(one)))
+  if (askable.length > 0) await options.ledger.showed(askable.every((one) => shown.has(ourId(one))))
+}
+
+/**
+ * By its reference: what a search does not find yet, or cannot find. A type that cannot be read is believed. An answer in another
+ * order gives one of ours the place of another: then it is that other one that was found.
+ */
 async function read(writer: Writer, one: ScreeningResource): Promise<Found | undefined> {
   const reference = writer.places.get(ourId(one)) ?? ''
   if (!writer.capabilities.can(one.resourceType, 'read')) return { id: ourId(one), reference, refersTo: new Set() }
   try {
     const there = await writer.session.read(one.resourceType, reference.split('/')[1] ?? '')
-    if (!carriesOurIdentifier(one, there)) return undefined
+    const whose = whichOfOurs(writer, one, there)
+    if (!whose) return undefined
     refuseOther(writer, there)
-    const found = foundAs(one, there)
+    const found = foundAs(whose, there)
     writer.seen.set(found.id, found)
     return found
   } catch (error) {
@@ -50,12 +71,11 @@ async function read(writer: Writer, one: ScreeningResource): Promise<Found | und
   }
 }
 
-/** Some servers keep no identifier of ours; one that keeps another is another resource. */
-function carriesOurIdentifier(one: ScreeningResource, there: object): boolean {
-  const ours = identifierOf(one)
-  const kept = 'identifier' in there && Array.isArray(there.identifier) ? there.identifier as { system?: string; value?: string }[] : []
-  const sameSystem = kept.filter(({ system }) => system === ours?.system)
-  return ours === undefined || sameSystem.length === 0 || sameSystem.some((identifier) => identifierKey(identifier) === identifierKey(ours))
+/** By the identifier it kept; without one, the one that was expected there, unless it agrees with that in nothing. */
+function whichOfOurs({ wanted }: Writer, expected: ScreeningResource, there: FhirResource): ScreeningResource | undefined {
+  const kept = keptIdentifiers(there).map(identifierKey)
+  if (kept.length === 0) return mayBeOurs(expected, there) ? expected : undefined
+  return wanted.find((one) => identifierOf(one) !== undefined && kept.includes(identifierKey(identifierOf(one))))
 }
 
 /** On the version that was seen, so that nobody's change is undone; what somebody has judged by now stays as it is. */

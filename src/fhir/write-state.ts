@@ -23,15 +23,21 @@ export interface WriteLedger {
   refused(identifiers: readonly string[]): Promise<void>
   /** What we believed was written is not there: from now on it counts as sent without a known outcome. */
   disbelieve(identifier: string): Promise<void>
+  /** Whether a search showed at once what was just written. */
+  showed(atOnce: boolean): Promise<void>
+  /** A search has shown fresh writes, and all of them at once, as far back as a day. */
+  showsAtOnce(): Promise<boolean>
 }
 
 /**
- * So long after a send an empty look is no proof of absence: servers index late, and finish what they began after the
- * connection is gone. Longer where nothing but our own look keeps a second create from doubling the first.
+ * So long after a send an empty look is no proof of absence: servers index late, and finish what they began after the connection
+ * is gone. A condition on a create is answered from the same index, so it proves no more than a look.
  */
 export interface Settling {
-  readonly guardedMs: number
-  readonly bareMs: number
+  /** Where searches have shown at once whatever was written. */
+  readonly promptMs: number
+  /** Where nothing was shown yet, or something late. */
+  readonly lateMs: number
 }
 
 export interface WriteOptions {

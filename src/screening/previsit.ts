@@ -1,6 +1,7 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Appointment } from 'fhir/r4.js'
 import type { TenantConfig } from '../config.ts'
-import { ScreeningError } from '../errors.ts'
+import { isScreeningError, ScreeningError } from '../errors.ts'
 import { patientIn } from '../fhir/references.ts'
 import type { FhirSession } from '../fhir/session.ts'
 import type { HandJointCount } from '../joints/hand-joint-count.ts'
@@ -18,6 +19,8 @@ export interface WorklistRow {
   readonly reason?: string
   readonly count?: HandJointCount
   readonly photoTime?: string
+  /** The result is stored, but not in the record where it should be: an error code, or `still-running`. It is tried again by itself. */
+  readonly notWritten?: string
 }
 
 export interface PrevisitOptions {
@@ -29,31 +32,65 @@ export interface PrevisitOptions {
   readonly onProgress?: (done: number, total: number) => void
   /** Of one patient; who is not ready then is `still-running`. */
   readonly timeoutMs?: number
+  /** How long a list that cannot be read is asked for, and in the end whoever waits for the server. */
+  readonly patienceMs?: number
   readonly signal?: AbortSignal
 }
 
-/** A server that stumbles in the night is waited for; one that stays away is told in the list. */
-const WAIT_FOR_PARKED_MS = 60_000
+/** A server that stumbles in the night is waited for, so long after everyone else is done; one that stays away is told in the list. */
+const PATIENCE_MS = 360_000
 const COMING = new Set<string>(['proposed', 'pending', 'booked', 'arrived', 'checked-in', 'waitlist'])
 
 /**
  * Screens everyone with an appointment on the date, each once, and says what came of it. Throws ERR_EHR_* when the list cannot be
  * read, and the signal's reason.
  */
-export async function previsit({ service, sessionFor, tenant, date, onProgress, timeoutMs = 300_000, signal }: PrevisitOptions): Promise<readonly WorklistRow[]> {
-  const coming = await patientsOn(sessionFor(tenant), tenant.timeZone, date)
+export async function previsit({
+  service, sessionFor, tenant, date, onProgress, timeoutMs = 300_000, patienceMs = PATIENCE_MS, signal
+}: PrevisitOptions): Promise<readonly WorklistRow[]> {
+  const coming = await whenAnswered(() => patientsOn(sessionFor(tenant), tenant.timeZone, date), patienceMs, signal)
   for (const patientId of coming.keys()) await service.request(tenant.id, patientId, 'previsit')
-  const rows: WorklistRow[] = []
-  onProgress?.(0, coming.size)
-  for (const [patientId, { start, name }] of coming) {
-    const status = await settledOrStopped(service.settled(tenant.id, patientId, { timeoutMs, waitForParkedMs: WAIT_FOR_PARKED_MS }), signal)
-    rows.push({ patientId, ...(name ? { name } : {}), appointment: start, ...outcomeOf(status, tenant, start) })
-    onProgress?.(rows.length, coming.size)
+  const settled = (patientId: string, options: Parameters<typeof service.settled>[2]) =>
+    orStopped(service.settled(tenant.id, patientId, options), signal)
+  const parked: string[] = []
+  let done = 0
+  onProgress?.(done, coming.size)
+  for (const patientId of coming.keys()) {
+    const { dueAt } = await settled(patientId, { timeoutMs })
+    if (dueAt === undefined) onProgress?.(++done, coming.size)
+    else parked.push(patientId)
   }
+  const until = performance.now() + patienceMs
+  for (const patientId of parked) {
+    const leftMs = Math.max(0, until - performance.now())
+    await settled(patientId, { timeoutMs: leftMs, waitForParkedMs: leftMs })
+    onProgress?.(++done, coming.size)
+  }
+  const rows: WorklistRow[] = []
+  for (const [patientId, { start, name }] of coming)
+    rows.push({ patientId, ...(name ? { name } : {}), appointment: start, ...outcomeOf(await settled(patientId, { timeoutMs: 0 }), tenant, start) })
   return rows
 }
 
-async function settledOrStopped(settled: Promise<ScreeningStatus>, signal: AbortSignal | undefined): Promise<ScreeningStatus> {
+/** A list that cannot be read now is asked for again: as long as the server says when, and a few times where it says nothing. */
+async function whenAnswered<T>(ask: () => Promise<T>, patienceMs: number, signal: AbortSignal | undefined): Promise<T> {
+  const until = Date.now() + patienceMs
+  for (let silent = 0; ;) {
+    try {
+      return await ask()
+    } catch (error) {
+      if (!isScreeningError(error) || error.code !== 'ERR_EHR_UNREACHABLE') throw error
+      const dueAt = error.retryAt ?? Date.now() + 500 * 2 ** silent
+      if (error.retryAt === undefined && ++silent > SILENT_TRIES || dueAt > until) throw error
+      await sleep(Math.max(0, dueAt - Date.now()), undefined, signal ? { signal } : {}).catch(() => signal?.throwIfAborted())
+    }
+  }
+}
+
+/** About fifteen seconds. */
+const SILENT_TRIES = 5
+
+async function orStopped(settled: Promise<ScreeningStatus>, signal: AbortSignal | undefined): Promise<ScreeningStatus> {
   if (!signal) return settled
   signal.throwIfAborted()
   const stopped = Promise.withResolvers<never>()
@@ -95,9 +132,20 @@ async function appointmentsOn(session: FhirSession, timeZone: string, date: stri
 }
 
 /** What came of a screening, for a visit at this time. */
-export function outcomeOf(
+export function outcomeOf(status: ScreeningStatus, tenant: TenantConfig, visit: string): Omit<WorklistRow, 'patientId' | 'name' | 'appointment'> {
+  const notWritten = whyNotWritten(status, tenant)
+  return { ...foundBy(status, tenant, visit), ...(notWritten === undefined ? {} : { notWritten }) }
+}
+
+/** Where the site lets us write, a result that a try left outside the record. A record that takes none is no failure. */
+function whyNotWritten({ latest, failure, pending }: ScreeningStatus, { mode, write }: TenantConfig): string | undefined {
+  if (mode !== 'assist' || write !== 'preliminary' || !latest || latest.written.length > 0) return undefined
+  return failure?.code ?? (pending ? 'still-running' : undefined)
+}
+
+function foundBy(
   { latest, failure, pending }: ScreeningStatus, { currentPhotoDays }: TenantConfig, visit: string
-): Omit<WorklistRow, 'patientId' | 'name' | 'appointment'> {
+): Omit<WorklistRow, 'patientId' | 'name' | 'appointment' | 'notWritten'> {
   if (failure?.code === 'no-photos') return { status: 'no-photo', reason: 'no-photos' }
   if (failure?.code.startsWith('ERR_PHOTO_')) return { status: 'needs-photo', reason: failure.code }
   if (!latest) return { status: 'failed', reason: failure?.code ?? (pending ? 'still-running' : 'ERR_INTERNAL') }
@@ -110,9 +158,9 @@ export function outcomeOf(
 
 /** CSV (RFC 4180); cells a spreadsheet would run as a formula are quoted with an apostrophe. */
 export function worklistCsv(rows: readonly WorklistRow[]): string {
-  const header = ['appointment', 'patient', 'name', 'status', 'reason', 'swollen', 'assessable', 'low', 'high', 'photo']
-  const lines = rows.map(({ appointment, patientId, name, status, reason, count, photoTime }) =>
-    [appointment, patientId, name ?? '', status, reason ?? '', count?.swollen ?? '', count?.assessable ?? '', count?.low ?? '', count?.high ?? '', photoTime ?? ''])
+  const header = ['appointment', 'patient', 'name', 'status', 'reason', 'swollen', 'assessable', 'low', 'high', 'photo', 'notWritten']
+  const lines = rows.map(({ appointment, patientId, name, status, reason, count, photoTime, notWritten }) =>
+    [appointment, patientId, name ?? '', status, reason ?? '', count?.swollen ?? '', count?.assessable ?? '', count?.low ?? '', count?.high ?? '', photoTime ?? '', notWritten ?? ''])
   return [header, ...lines].map((cells) => cells.map((cell) => csvCell(String(cell))).join(',')).join('\r\n') + '\r\n'
 }
 

@@ -27,6 +27,8 @@ const SWEEPS = [60_000, 3_600_000]
 
 /** Screenings, readings of single photos, and the ledger of what was written to the record. Tenants never meet. */
 export function openResultStore(store: Store) {
+  /** Of which it is on disk already that their records show at once what was written. */
+  const promptTenants = new Set<string>()
   const newest = inBatches((patients: readonly PatientOfTenant[]) => newestResults(store, patients))
   return {
     /** The newest visit's result, and the one before it that has a joint that could be assessed. */
@@ -221,6 +223,19 @@ export function openResultStore(store: Store) {
             `with gone as (delete from ledger where tenant = $1 and identifier = $2)
              insert into sent_unanswered (tenant, identifier, patient_id) values ($1, $2, $3)
              on conflict (tenant, identifier) do update set sent_at = excluded.sent_at`, [tenant, identifier, patientId])
+        },
+        async showed(atOnce) {
+          if (atOnce && promptTenants.has(tenant)) return
+          await store.query(
+            `insert into shown (tenant, at_once_at, late_at) values ($1, $2, $3) on conflict (tenant) do update set
+               at_once_at = coalesce(excluded.at_once_at, shown.at_once_at), late_at = coalesce(excluded.late_at, shown.late_at)`,
+            [tenant, ...(atOnce ? [new Date().toISOString(), null] : [null, new Date().toISOString()])])
+          if (atOnce) promptTenants.add(tenant)
+          else promptTenants.delete(tenant)
+        },
+        async showsAtOnce() {
+          const rows = await store.query("select 1 from shown where tenant = $1 and at_once_at is not null and (late_at is null or late_at < clock_timestamp() - interval '1 day')", [tenant])
+          return rows.length > 0
         },
         async has(identifier) {
           const [row] = await store.query<{ reference: string }>('select reference from ledger where tenant = $1 and identifier = $2', [tenant, identifier])

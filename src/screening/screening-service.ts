@@ -38,7 +38,7 @@ export interface ScreeningDeps {
   readonly settling?: Settling
 }
 
-export type SessionOptions = Pick<FhirSessionOptions, 'beforeWrite'>
+export type SessionOptions = Pick<FhirSessionOptions, 'beforeWrite' | 'repeatCreates'>
 
 /** The service with its worker. */
 export interface RunningScreening extends ScreeningService {
@@ -104,7 +104,7 @@ export function openScreeningService(deps: ScreeningDeps): RunningScreening {
     try {
       const tenant = known(job.tenant)
       const { audit, engine, calibrations, readBackDelaysMs, settling } = deps
-      session = await deps.sessionFor(tenant, { beforeWrite: lease.check })
+      session = await deps.sessionFor(tenant, { beforeWrite: lease.check, repeatCreates: false })
       return await screenPatient({
         job, lease, queue, failpoint, session, engine, calibration: calibrations.get(tenant.id), results, audit, signal, now,
         ...(readBackDelaysMs ? { readBackDelaysMs } : {}), ...(settling ? { settling } : {})

@@ -9,13 +9,14 @@ import { exportLedger, TENANT } from './product.ts'
 import { addAppointments, jointlens, NIGHT, siteEnvironment } from './site.ts'
 import { now, startWitness } from './witness/witness.ts'
 
-// `npm run faults:night`: the real `jointlens previsit` with the real model on a night's list, killed in between, then judged.
-const { values } = parseArgs({ options: { appointments: { type: 'string', default: '200' }, kills: { type: 'string', default: '5' } } })
+// `npm run faults:night`: the real `jointlens previsit` with the real model on a night's list, killed in between, then judged. With
+// --same-photos everyone has the same two pictures, which the model reads once: the record's side alone, for machines that are busy.
+const { values } = parseArgs({ options: { appointments: { type: 'string', default: '200' }, kills: { type: 'string', default: '5' }, 'same-photos': { type: 'boolean', default: false } } })
 const count = Number(values.appointments)
 const dir = await mkdtemp(join(tmpdir(), 'jointlens-night-'))
 const dataDir = join(dir, 'data')
 const witness = await startWitness({ profile: 'conditional' })
-const patients = addAppointments(witness, count, { distinct: true })
+const patients = addAppointments(witness, count, { distinct: !values['same-photos'] })
 const env = await siteEnvironment(witness, dir, { JOINTLENS_DATA: dataDir })
 const written = () => witness.events.filter(({ decision }) => decision === 'committed')
 

@@ -49,7 +49,7 @@ async function main({ base, store: place, request, patients, ledgerFile, httpTim
     calibrations: new Map([[tenant.id, engine.calibration]]),
     sessionFor: (_tenant, more) => openFhirSession({ tenant, egress, tokens, ...more }),
     queue: { leaseMs, parkMs: (parked) => 100 * 2 ** Math.min(parked, 4) * (0.5 + Math.random() / 2), retryMs: () => 100, breakMs: (failures) => failures < 3 ? 0 : 200 },
-    heartbeatMs: leaseMs / 5, pollMs: 100, readBackDelaysMs: [0, settleMs / 4, settleMs], settling: { guardedMs: settleMs, bareMs: 3 * settleMs }
+    heartbeatMs: leaseMs / 5, pollMs: 100, readBackDelaysMs: [0, settleMs / 4, settleMs], settling: { promptMs: 3 * settleMs, lateMs: 3 * settleMs }
   })
   for (const patientId of request) {
     await service.request(TENANT, patientId, 'previsit')

@@ -1,4 +1,4 @@
-import { afterEach, expect, test } from '@jest/globals'
+import { afterEach, describe, expect, test } from '@jest/globals'
 import { fixedToken } from '../../src/fhir/backend-auth.ts'
 import { egressForTenant, type Egress } from '../../src/fhir/egress.ts'
 import { writeScreening, type WriteOptions } from '../../src/fhir/record-writer.ts'
@@ -26,7 +26,7 @@ async function open(options: WitnessOptions): Promise<ScreeningResources> {
   return screeningResources(sampleScreening())
 }
 
-const settling = { guardedMs: 200, bareMs: 400 }
+const settling = { promptMs: 400, lateMs: 400 }
 const options = (ledger = memoryLedger(), more: Partial<WriteOptions> = {}): WriteOptions =>
   ({ ledger, fence: () => Promise.resolve(), readBackDelaysMs: [0, 50, 200], settling, ...more })
 
@@ -81,4 +81,93 @@ test('two workers that meet a new server at once describe the model once', async
   for (const one of [resources, other]) await write(one)
   expect(witness.finalState().statements.filter(({ type }) => type === 'Device')).toHaveLength(1)
   expect(witness.finalState().statements).toHaveLength(51)
+})
+
+/** Until it is written or a person has to look; the times between tries are shorter than in the product. */
+async function untilWritten(resources: ScreeningResources, how: WriteOptions, tries = 30): Promise<void> {
+  for (let time = 1; ; time++) {
+    try {
+      return void await writeScreening(session, resources, how)
+    } catch (error) {
+      if (time === tries) throw error
+      await new Promise((resolve) => setTimeout(resolve, 100))
+    }
+  }
+}
+const observations = () => witness.finalState().statements.filter(({ type }) => type === 'Observation')
+
+describe('a server that shows late what it wrote', () => {
+  test.each<[Mode | undefined, WitnessOptions]>([
+    ['commit-then-500', { profile: 'transaction' }], ['commit-then-500', { profile: 'conditional' }], ['commit-then-reset', { profile: 'single' }],
+    [undefined, { profile: 'transaction', readsLate: true }], [undefined, { profile: 'single', readsLate: true }]
+  ])('is not sent the same again while it may still show it (%s, %j)', async (mode, how) => {
+    const resources = await open({ ...how, indexLagMs: 1_000 })
+    if (mode) witness.faults([{ mode, method: 'POST', from: 1 }])
+    const ledger = memoryLedger()
+    await untilWritten(resources, options(ledger, { readBackDelaysMs: [0, 50], settling: { promptMs: 100, lateMs: 60_000 } }))
+    expectWhole(ledger, resources)
+  })
+
+  test('is known by what its searches did not show at once', async () => {
+    const resources = await open({ profile: 'transaction', indexLagMs: 300 })
+    const ledger = memoryLedger()
+    await untilWritten(resources, options(ledger))
+    expect(await ledger.showsAtOnce()).toBe(false)
+    await witness.close()
+    await egress.close()
+    const prompt = await open({ profile: 'transaction' })
+    const another = memoryLedger()
+    await writeScreening(session, prompt, options(another))
+    expect(await another.showsAtOnce()).toBe(true)
+  })
+})
+
+describe('a server that keeps no identifiers of ours', () => {
+  test('is not sent the same again after a lost answer: what lies there is known by what it says', async () => {
+    const resources = await open({ profile: 'single', dropsIdentifiers: true })
+    witness.faults([{ mode: 'commit-then-500', method: 'POST', path: '/Observation', from: 3 }])
+    const ledger = memoryLedger()
+    await untilWritten(resources, options(ledger))
+    expect(observations()).toHaveLength(23)
+    expect(new Set(ledger.entries.values()).size).toBe(26)
+  })
+})
+
+describe('a way to write that is listed and not offered', () => {
+  test.each<[Mode, WitnessOptions['profile']]>([
+    ['404', 'transaction'], ['405', 'transaction'], ['501', 'transaction'], ['405', 'conditional'], ['405', 'batch'], ['405', 'update-create']
+  ])('is answered %s and another way is taken, for a server of kind %s', async (mode, profile) => {
+    const resources = await open(profile ? { profile } : {})
+    witness.faults([{ mode, path: '/', method: 'POST', times: 1_000 }, { mode, method: 'PUT', times: 1_000 }])
+    const ledger = memoryLedger()
+    await writeScreening(session, resources, options(ledger))
+    expect(witness.finalState().statements).toHaveLength(26)
+    const refused = witness.events.filter(({ status }) => status === Number(mode)).length
+    await writeScreening(session, screeningResources(sampleScreening({ edition: 1 })), options(ledger))
+    expect(witness.finalState().statements).toHaveLength(51)
+    // What was learnt is kept: the second screening does not try it again.
+    expect(witness.events.filter(({ status }) => status === Number(mode))).toHaveLength(refused)
+  })
+})
+
+test.each<Mode>(['commit-then-401', 'commit-then-408'])('what was done and then answered by %s is found, and not sent again', async (mode) => {
+  const resources = await open({ profile: 'transaction' })
+  witness.faults([{ mode, method: 'POST', path: '/' }])
+  const ledger = memoryLedger()
+  await writeScreening(session, resources, options(ledger))
+  expectWhole(ledger, resources)
+})
+
+test.each(['Patient/pat-1', 'Patient/somebody-else'])('what a Location names is not believed to be ours when it is something else, of %s', async (subject) => {
+  const resources = await open({ profile: 'single' })
+  const { id: other } = witness.memory.put({
+    resourceType: 'Observation', status: 'final', code: { text: 'Blood pressure' }, subject: { reference: subject }, effectiveDateTime: '2020-01-01'
+  })
+  const [first] = resources.observations
+  const ledger = memoryLedger()
+  await ledger.record(new Map([[first?.id ?? '', `Observation/${other}`]]))
+  await untilWritten(resources, options(ledger))
+  expect(ledger.entries.get(first?.id ?? '')).not.toBe(`Observation/${other}`)
+  expect(witness.memory.read('Observation', other ?? '')).toMatchObject({ code: { text: 'Blood pressure' }, meta: { versionId: '1' } })
+  expect(observations()).toHaveLength(24)
 })

@@ -82,7 +82,7 @@ function resourcesOf({ left, right }: typeof media): ScreeningResources {
 }
 
 const options = (more: Partial<WriteOptions> = {}): WriteOptions =>
-  ({ ledger: memoryLedger(), fence: () => Promise.resolve(), readBackDelaysMs: [0, 20], settling: { guardedMs: 10, bareMs: 20 }, ...more })
+  ({ ledger: memoryLedger(), fence: () => Promise.resolve(), readBackDelaysMs: [0, 20], settling: { promptMs: 20, lateMs: 20 }, ...more })
 const code = (name: string) => expect.objectContaining({ code: name })
 const all = <T>(type: 'Observation' | 'DiagnosticReport' | 'Provenance' | 'Device') =>
   server.repository.search({ resourceType: type, count: 1000 }).then((bundle) => (bundle.entry ?? []).map(({ resource }) => resource as T))

@@ -54,6 +54,27 @@ describe('the session', () => {
     expect(await session.create(observation(1), { ifNoneExist: 'identifier=urn:test|1' })).toBe(first)
   })
 
+  test('repeats a request once with a new token; a create only where nobody asks the record first', async () => {
+    let renewed = 0
+    const tokens: TokenSource = { token: () => Promise.resolve(`t${renewed}`), invalidate: () => { renewed++ } }
+    server.refuse = ({ method, headers }) => method === 'POST' && headers.authorization === 'Bearer t0' ? { status: 401, why: 'expired' } : undefined
+    await open(tokens).create(observation(1))
+    expect(server.seen.filter(({ method }) => method === 'POST')).toHaveLength(2)
+    renewed = 0
+    const asking = openFhirSession({ tenant: loopbackTenant(server.base), egress, tokens, repeatCreates: false })
+    await expect(asking.create(observation(2))).rejects.toEqual(code('ERR_EHR_UNAUTHORIZED'))
+    await asking.create(observation(2))
+    expect(server.seen.filter(({ method }) => method === 'POST')).toHaveLength(4)
+  })
+
+  test('takes 404 for an answer only where one thing is asked for: elsewhere it tells of the server', async () => {
+    server.refuse = () => ({ status: 404, why: 'no such page' })
+    await expect(session.read('Media', 'm1')).rejects.toEqual(code('ERR_NOT_FOUND'))
+    await expect(session.search('Media', { patient: 'pat-1' })).rejects.toEqual(code('ERR_EHR_REFUSED'))
+    await expect(session.create(observation(1))).rejects.toEqual(code('ERR_EHR_REFUSED'))
+    await expect(session.transaction({ resourceType: 'Bundle', type: 'transaction', entry: [] })).rejects.toEqual(code('ERR_EHR_REFUSED'))
+  })
+
   test('reads every page', async () => {
     for (let n = 0; n < 7; n++) await session.create(observation(n))
     server.pageSize = 2

@@ -3,7 +3,7 @@ import { fixedToken } from '../../src/fhir/backend-auth.ts'
 import { egressForTenant, type Egress } from '../../src/fhir/egress.ts'
 import { openFhirSession } from '../../src/fhir/session.ts'
 import type { InferenceEngine } from '../../src/inference/engine/inference-engine.ts'
-import { dayIn, previsit, worklistCsv } from '../../src/screening/previsit.ts'
+import { dayIn, previsit, worklistCsv, type WorklistRow } from '../../src/screening/previsit.ts'
 import { reconcile } from '../../src/screening/reconcile.ts'
 import { openStore, type Store } from '../../src/screening/store/open-store.ts'
 import { emptyStore, openHouse, openTestEngine, type ScreeningHouse } from '../support/screening-house.ts'
@@ -61,6 +61,34 @@ describe('screening before the visit', () => {
     expect(seen).toEqual([0, 1, 2, 3, 4])
   })
 
+  test('asks again for a list that cannot be read now, when the server says so', async () => {
+    const sessionFor = await open()
+    await appointment('pat-4', '2026-11-25T10:00:00Z')
+    let times = 0
+    house.ehr.refuse = ({ path }) => path === '/Appointment' && ++times === 1 ? { status: 429, why: 'too many' } : undefined
+    house.service.start()
+    const [row] = await previsit({ service: house.service, sessionFor, tenant: house.tenant, date: '2026-11-25' })
+    expect(row).toMatchObject({ patientId: 'pat-4', status: 'no-photo' })
+    expect(times).toBeGreaterThan(1)
+    house.ehr.refuse = ({ path }) => path === '/Appointment' ? { status: 403, why: 'no scope' } : undefined
+    await expect(previsit({ service: house.service, sessionFor, tenant: house.tenant, date: '2026-11-25' })).rejects.toMatchObject({ code: 'ERR_EHR_UNAUTHORIZED' })
+  })
+
+  test('says of a result that is not in the record yet that it is not, and waits for a server that stumbles', async () => {
+    const sessionFor = await open({ mode: 'assist', write: 'preliminary', calibrationFile: 'site.json' })
+    for (const patientId of ['pat-1', 'pat-2']) {
+      await house.addPhoto(patientId, 'demo-1-left')
+      await appointment(patientId, '2026-11-25T09:00:00Z')
+    }
+    house.ehr.refuse = ({ method, path }) => method === 'POST' && path === '/' ? { status: 403, why: 'no scope' } : undefined
+    house.service.start()
+    const list = (patienceMs: number) => previsit({ service: house.service, sessionFor, tenant: house.tenant, date: '2026-11-25', patienceMs })
+    const words = (rows: readonly WorklistRow[]) => rows.map(({ status, notWritten }) => [status, notWritten])
+    expect(words(await list(0))).toEqual([['results', 'ERR_EHR_UNAUTHORIZED'], ['results', 'ERR_EHR_UNAUTHORIZED']])
+    house.ehr.refuse = () => undefined
+    expect(words(await list(60_000))).toEqual([['results', undefined], ['results', undefined]])
+  }, 120_000)
+
   test('reports what disappeared from the record or was withdrawn there', async () => {
     const sessionFor = await open({ mode: 'assist', write: 'preliminary', calibrationFile: 'site.json' })
     await house.addPhoto('pat-1', 'demo-1-left')
@@ -92,5 +120,5 @@ test.each([
 test('no cell of the worklist becomes a formula in a spreadsheet', async () => {
   await open()
   expect(worklistCsv([{ patientId: '=1+1', appointment: '2026-11-25T09:00:00Z', status: 'failed', reason: 'a "b", c' }]).split('\r\n')[1])
-    .toBe('2026-11-25T09:00:00Z,\'=1+1,,failed,"a ""b"", c",,,,,')
+    .toBe('2026-11-25T09:00:00Z,\'=1+1,,failed,"a ""b"", c",,,,,,')
 })

@@ -4,8 +4,14 @@ import type { WriteLedger } from '../../src/fhir/record-writer.ts'
 export function memoryLedger(): WriteLedger & { readonly entries: Map<string, string>; readonly sent: Map<string, number> } {
   const entries = new Map<string, string>()
   const sent = new Map<string, number>()
+  let prompt = false
   return {
     entries, sent,
+    showed(atOnce) {
+      prompt = atOnce
+      return Promise.resolve()
+    },
+    showsAtOnce: () => Promise.resolve(prompt),
     has: (id) => Promise.resolve(entries.get(id)),
     record(places) {
       for (const [id, reference] of places) {

@@ -28,7 +28,7 @@ export async function openTestEngine(): Promise<InferenceEngine> {
 
 /** Between tests that share a store: opening one takes longer than most tests. */
 export async function emptyStore(store: Store): Promise<void> {
-  await store.query('truncate job, screening, assessment, ledger, sent_unanswered, pause, retirement, read_photo, handed_photo, errand, heard_event, watermark, jti, card, feedback, session, audit')
+  await store.query('truncate job, screening, assessment, ledger, sent_unanswered, shown, pause, retirement, read_photo, handed_photo, errand, heard_event, watermark, jti, card, feedback, session, audit')
 }
 
 /** A record, a store and the service between them. */

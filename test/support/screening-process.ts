@@ -19,7 +19,7 @@ const engine = openByteEngine()
 const audit = openAudit(store)
 const service = openScreeningService({
   store, engine, audit, tenants: [tenant], log: pino({ level: 'silent' }), calibrations: new Map([[tenant.id, engine.calibration]]),
-  sessionFor: () => openFhirSession({ tenant, egress, tokens: fixedToken('t') }), readBackDelaysMs: [0, 50]
+  sessionFor: () => openFhirSession({ tenant, egress, tokens: fixedToken('t') }), readBackDelaysMs: [0, 50], settling: { promptMs: 2_000, lateMs: 2_000 }
 })
 if (what === 'request') await service.request(tenant.id, 'pat-1', 'command')
 service.start()

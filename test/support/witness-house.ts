@@ -41,7 +41,7 @@ export async function openWitnessHouse(
   const service = openScreeningService({
     store, engine, tenants: [tenant], audit, log: pino({ level: 'silent' }), calibrations: new Map([[tenant.id, engine.calibration]]),
     sessionFor: (one, options) => openFhirSession({ tenant: one, egress, tokens: fixedToken('t'), ...options }),
-    readBackDelaysMs: [0, 20], settling: { guardedMs: 10, bareMs: 20 }, ...more
+    readBackDelaysMs: [0, 20], settling: { promptMs: 20, lateMs: 20 }, ...more
   })
   const all = (type: string, patientId?: string) => witness.memory.all().filter((one) =>
     one.resourceType === type && (patientId === undefined || text(at(one, 'subject'), 'reference') === `Patient/${patientId}`))

@@ -161,7 +161,12 @@ const MIGRATIONS: readonly string[] = [
    );
    insert into read_photo (tenant, reference, patient_id)
      select distinct tenant, (photo ->> 'resourceType') || '/' || (photo ->> 'id'), patient_id
-     from screening, jsonb_array_elements(data -> 'photos') photo`
+     from screening, jsonb_array_elements(data -> 'photos') photo`,
+  `create table shown (
+     tenant text primary key,
+     at_once_at timestamptz,
+     late_at timestamptz
+   )`
 ]
 
 /** Several processes may start at once: one runs what is missing, the others wait for it. */

@@ -23,9 +23,12 @@ export function openFhirMemory(clock: () => number) {
 
   return {
     indexLagMs: 0,
+    readsLate: false,
+    dropsIdentifiers: false,
 
     read(type: string, id: string, version?: number): Resource | undefined {
       const versions = resources.get(`${type}/${id}`)
+      if (this.readsLate) return versions?.findLast(({ searchableAt }) => searchableAt <= clock())?.resource
       return (version === undefined ? versions?.at(-1) : versions?.[version - 1])?.resource
     },
 
@@ -34,7 +37,8 @@ export function openFhirMemory(clock: () => number) {
       const reference = `${resource.resourceType}/${id}`
       const versions = resources.get(reference) ?? []
       const version = versions.length + 1
-      const kept = { ...resource, id, meta: { ...(resource['meta'] as object | undefined), versionId: String(version) } }
+      const { identifier: _dropped, ...unnamed } = resource
+      const kept = { ...(this.dropsIdentifiers ? { ...unnamed, resourceType: resource.resourceType } : resource), id, meta: { ...(resource['meta'] as object | undefined), versionId: String(version) } }
       versions.push({ resource: kept, version, searchableAt: clock() + this.indexLagMs })
       resources.set(reference, versions)
       return kept

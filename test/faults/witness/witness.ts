@@ -16,6 +16,10 @@ export interface WitnessOptions {
   /** One JSON line per event is appended here; without it they stay in memory. */
   readonly historyFile?: string
   readonly indexLagMs?: number
+  /** As long as a search does not find what was written, a read does not either. */
+  readonly readsLate?: boolean
+  /** What is written loses its identifiers. */
+  readonly dropsIdentifiers?: boolean
   /** Check and insert of a conditional create are split by a yield. */
   readonly racy?: boolean
   /** So many requests are answered on one token; without it any token will do. */
@@ -41,10 +45,12 @@ export interface Witness {
  * An R4 server in memory that writes down everything that was done to it, and that fails on command the way real ones do. It
  * shares nothing with the product and is small, because it is what the product is judged by.
  */
-export async function startWitness({ profile: name = 'conditional', historyFile, indexLagMs = 0, racy = false, requestsPerToken, pageSize = 100 }: WitnessOptions = {}): Promise<Witness> {
+export async function startWitness({ profile: name = 'conditional', historyFile, indexLagMs = 0, readsLate = false, dropsIdentifiers = false, racy = false, requestsPerToken, pageSize = 100 }: WitnessOptions = {}): Promise<Witness> {
   const profile = PROFILES[name]
   const memory = openFhirMemory(now)
   memory.indexLagMs = indexLagMs
+  memory.readsLate = readsLate
+  memory.dropsIdentifiers = dropsIdentifiers
   const modes = openModes()
   const events: WitnessEvent[] = []
   const acted = new Map<string, number>()
@@ -135,7 +141,8 @@ export async function startWitness({ profile: name = 'conditional', historyFile,
     const sent = (raw: string | Buffer, headers: Record<string, string> = {}, status = done.status) =>
       sendRaw(request, response, body, { commits: done.commits, status, raw, headers, rule })
     const json = JSON.stringify(done.body)
-    if (mode === 'commit-then-500') return sent('', {}, 500)
+    const [, status] = /^commit-then-(\d+)$/.exec(mode) ?? []
+    if (status) return sent('', {}, Number(status))
     if (mode === 'commit-then-reset') {
       log(request, { body, commits: done.commits, decision: 'committed', status: null, bytes: 0, rule })
       return void request.socket.destroy()
