@@ -85,6 +85,13 @@ export function openSmartRouter(deps: SmartDeps): Router {
     response.json(await noted(deps, session, 'view-record', () => deps.desk.context(session, tenant)))
   })
 
+  router.get('/api/:handle/signed', async (request, response) => {
+    const { session, tenant } = await forClinicians(withRecord(request))
+    const { screening } = request.query
+    if (typeof screening !== 'string' || screening.length > 64) throw new ScreeningError('ERR_REQUEST_INVALID', 'Expected the screening that was signed.')
+    response.json(await noted(deps, session, 'view-record', () => deps.desk.signed(session, tenant, screening), `Screening/${screening}`))
+  })
+
   router.get('/api/:handle/photos/:photo', async (request, response) => {
     const { session, tenant } = await forClinicians(withRecord(request))
     const photo = String(request.params['photo'])
@@ -121,7 +128,7 @@ export function openSmartRouter(deps: SmartDeps): Router {
   router.post('/api/:handle/sign', async (request, response) => {
     const { session, tenant } = await forClinicians(changingRecord(request))
     const { review, previewed } = checkedSignature(request.body)
-    response.status(201).json(await noted(deps, session, 'sign', () => deps.desk.sign(session, tenant, review, previewed), `Screening/${review.screeningId}`))
+    response.status(201).json(await noted(deps, session, review.corrects ? 'correct' : 'sign', () => deps.desk.sign(session, tenant, review, previewed), `Screening/${review.screeningId}`))
   })
 
   addCaptureRoutes(router, {
