@@ -8,6 +8,7 @@ import {
   matchesHash, randomSecret, SESSION_SECONDS, sha256, type AppSession, type PendingLaunch
 } from './app-session.ts'
 import { isPatientLaunch } from './capture-desk.ts'
+import { rememberTenant } from './framers.ts'
 import { redirectUri, type LaunchDeps } from './launch.ts'
 
 export interface CallbackDeps extends LaunchDeps {
@@ -83,6 +84,7 @@ export async function finishLaunch(
     csrf
   }
   await deps.sessions.put(`smart:${handle}`, session, SESSION_SECONDS)
+  await rememberTenant(deps.sessions, handle, tenant.id)
   await deps.audit.record({ tenant: tenant.id, action: 'launch', actor: fhirUser ?? 'unknown user', patientId: session.patientId, outcome: 'success' })
   await deps.handOver?.(tenant.id, session.patientId, photosNamed(context.data, tenant.fhirBase))
   return { handle, sessionSecret, page: isPatientLaunch(session) || context.data.intent === 'capture' ? 'capture' : 'app' }

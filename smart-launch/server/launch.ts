@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { ScreeningError } from '../../src/errors.ts'
 import type { Config, TenantConfig } from '../../src/config.ts'
 import type { SmartConfiguration } from '../../src/fhir/smart-configuration.ts'
+import { rememberTenant } from './framers.ts'
 import { LAUNCH_SECONDS, launchCookie, randomSecret, sha256, type PendingLaunch, type SessionStore } from './app-session.ts'
 
 export interface LaunchDeps {
@@ -36,6 +37,7 @@ export async function beginLaunch(deps: LaunchDeps, query: { iss?: unknown; laun
     ...(launch === undefined ? { standalone: true } : {})
   }
   await deps.sessions.put(`smart-state:${state}`, pending, LAUNCH_SECONDS)
+  await rememberTenant(deps.sessions, state, tenant.id)
 
   const redirect = new URL(authorizationEndpoint)
   const parameters = {
@@ -58,9 +60,14 @@ export function redirectUri(config: Config): string {
   return `${config.publicUrl}/smart/callback`
 }
 
-function tenantOfIssuer(config: Config, iss: unknown): TenantConfig {
+/** The tenant whose FHIR base this is, character by character but for slashes at its end. */
+export function issuerOf(config: Config, iss: unknown): TenantConfig | undefined {
   const wanted = typeof iss === 'string' ? iss.replace(/\/+$/, '') : undefined
-  const tenant = config.tenants.find(({ fhirBase }) => fhirBase === wanted)
+  return config.tenants.find(({ fhirBase }) => fhirBase === wanted)
+}
+
+function tenantOfIssuer(config: Config, iss: unknown): TenantConfig {
+  const tenant = issuerOf(config, iss)
   if (!tenant) throw refused('Expected iss to be a FHIR server that this JointLens is configured for.')
   return tenant
 }

@@ -142,7 +142,8 @@ function browser() {
   const jar = new Map<string, string>()
   return async (address: string, init: RequestInit = {}) => {
     const cookie = [...jar].map(([name, value]) => `${name}=${value}`).join('; ')
-    const response = await fetch(address, { redirect: 'manual', ...init, headers: { ...(init.headers as Record<string, string>), ...(cookie ? { cookie } : {}) } })
+    const own = init.method === undefined ? {} : { origin: base }
+    const response = await fetch(address, { redirect: 'manual', ...init, headers: { ...own, ...(init.headers as Record<string, string>), ...(cookie ? { cookie } : {}) } })
     for (const line of response.headers.getSetCookie()) {
       const [, name = '', value = ''] = /^([^=]+)=([^;]*)/.exec(line) ?? []
       if (value) jar.set(name, value)
@@ -377,9 +378,31 @@ describe('row 39: logout', () => {
 })
 
 describe('a page that cannot open', () => {
-  test('may be shown in the frames of the EHRs, in the reader’s language, and runs no script', async () => {
-    Object.assign(tenant, { allowedOrigins: ['https://chart.example'] })
-    const response = await browser()(`${base}/smart/app/${'A'.repeat(43)}`, { headers: { 'accept-language': 'de-CH,de;q=0.9' } })
+  beforeEach(() => { Object.assign(tenant, { allowedOrigins: ['https://chart.example'] }) })
+  const framers = (response: Response) => /frame-ancestors (.*)$/.exec(response.headers.get('content-security-policy') ?? '')?.[1]
+
+  test('is shown in no frame when nobody knows whom it concerns: no tenant learns of another', async () => {
+    const go = browser()
+    for (const path of [`app/${'A'.repeat(43)}`, `capture/${'A'.repeat(43)}`, 'app/x', 'launch?iss=https://evil.example/fhir', 'launch', 'callback', `callback?state=${'A'.repeat(43)}`, 'callback?state=a&state=b']) {
+      const response = await go(`${base}/smart/${path}`)
+      expect([path, response.status >= 400, framers(response)]).toEqual([path, true, "'none'"])
+    }
+  })
+
+  test('is shown in the frames of the EHR that it concerns: a refused launch, a callback that comes again, a session that is over', async () => {
+    const go = browser()
+    const ours = "'self' https://chart.example"
+    expect(framers(await go(`${base}/smart/launch?iss=${encodeURIComponent(fhirBase)}&launch=a%20b`))).toBe(ours)
+    const one = await launched()
+    expect(framers(await back(one))).toBe(ours)
+    await one.go(`${one.api}/logout`, { method: 'POST', headers: { 'x-jointlens-csrf': one.session.csrf } })
+    expect(framers(await one.go(`${base}/smart/app/${one.handle}`))).toBe(ours)
+    expect(framers(await go(`${base}/smart/app/${one.handle}`))).toBe(ours)
+  })
+
+  test('speaks the reader’s language and runs no script', async () => {
+    const { handle } = await launched()
+    const response = await browser()(`${base}/smart/app/${handle}`, { headers: { 'accept-language': 'de-CH,de;q=0.9' } })
     expect(response.status).toBe(401)
     expect(response.headers.get('content-security-policy')).toMatch(/^default-src 'none'; style-src 'sha256-[^']+'; frame-ancestors 'self' https:\/\/chart\.example$/)
     expect(await response.text()).toMatch(/<html lang="de">.*<h1>Ihre Sitzung ist beendet<\/h1>/s)

@@ -43,6 +43,21 @@ test.each([
   await expect(desk.sign(limited, tenant, { screeningId: 's', decisions: [] }, previewed)).rejects.toMatchObject({ code: 'ERR_FORBIDDEN' })
 })
 
+test('a correction needs the right to change Observations, and says what stands in the way', async () => {
+  const desk = (uncorrectable?: string) => openReviewDesk({
+    engine: openByteEngine(), calibrationOf: () => undefined, sessions: openMemorySessions(), now: () => Date.now(),
+    screenings: { history: () => Promise.resolve([{ id: 's' }]) } as unknown as ScreeningService,
+    record: { signedReview: () => Promise.resolve({ decisions: [], seen: {}, entries: [], ...(uncorrectable ? { uncorrectable } : {}) }) } as unknown as ReviewRecord
+  })
+  const creating = { ...session, scope: 'patient/Observation.crs' }
+  expect((await desk().signed(session, tenant, 's'))).not.toHaveProperty('uncorrectable')
+  expect((await desk('its /metadata lists no Observation update').signed(session, tenant, 's')).uncorrectable).toBe('no-updates')
+  expect((await desk().signed(creating, tenant, 's')).uncorrectable).toBe('not-granted')
+  await expect(desk().signed(session, tenant, 'of-pat-2')).rejects.toMatchObject({ code: 'ERR_CONFLICT' })
+  for (const refused of [desk().preview(creating, tenant, { screeningId: 's', decisions: [], corrects: {} }), desk().sign(creating, tenant, { screeningId: 's', decisions: [], corrects: {} }, previewed)])
+    await expect(refused).rejects.toMatchObject({ code: 'ERR_FORBIDDEN' })
+})
+
 describe('a review', () => {
   const photo = { resourceType: 'Media', id: 'photo-1', sha256: 'ab', assessment: { photoSha256: 'ab', width: 9, height: 9, hands: [{ side: 'left', joints: [{ probability: 0.9 }], regions: [] }] } }
   const screening = { id: 's-1', tenant: 'clinic', patientId: 'pat-1', photos: [photo], findings: [{ side: 'left', joint: 'mcp2', kind: 'assessed', probability: 0.9, inflamed: true }], count: { swollen: 1 }, written: [], photoTime: '2026-11-24T09:00:00Z' } as unknown as Screening
