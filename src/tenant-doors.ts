@@ -19,7 +19,7 @@ import { screeningResources } from './fhir/resources/screening-resources.ts'
 import { openFhirSession, type FhirSession, type FhirSessionOptions } from './fhir/session.ts'
 import { signedJoints } from './fhir/signed-calls.ts'
 import { onceEach, preparedReview, signReview, type ReviewInput } from './fhir/sign-review.ts'
-import { readKeySet, readOpenIdKeys, readSmartConfiguration } from './fhir/smart-configuration.ts'
+import { readKeySet, readOpenIdKeys, readSmartConfiguration, type SmartConfiguration } from './fhir/smart-configuration.ts'
 import { requestToken, revokeToken } from './fhir/token-request.ts'
 import type { Calibration, InferenceEngine } from './inference/engine/inference-engine.ts'
 import { readScreenedPhoto } from './screening/screened-photo.ts'
@@ -41,6 +41,7 @@ export type TenantDoors = ReturnType<typeof openTenantDoors>
 /** Every tenant's connection to its EHR. Nothing reaches an EHR but through the door of its own tenant. */
 export function openTenantDoors(config: Config, now: () => number = Date.now, handedOver: HandedOver = () => Promise.resolve([])) {
   const takes = rememberedFor(now)
+  const discovered = new Map<string, { readonly until: number; readonly value: Promise<SmartConfiguration> }>()
   const doors = new Map<string, Door>(config.tenants.map((tenant) => {
     const egress = egressForTenant(tenant)
     return [tenant.id, { tenant, egress, backend: openBackendTokens(tenant, egress, now) }] as const
@@ -107,7 +108,15 @@ export function openTenantDoors(config: Config, now: () => number = Date.now, ha
       }
     },
 
-    discover: (tenant: TenantConfig) => readSmartConfiguration(tenant, doorOf(tenant).egress),
+    /** Kept for a minute: everyone may begin a launch, and none of them makes us ask the EHR. What could not be read is not kept. */
+    discover(tenant: TenantConfig): Promise<SmartConfiguration> {
+      const known = discovered.get(tenant.id)
+      if (known && known.until > now()) return known.value
+      const value = readSmartConfiguration(tenant, doorOf(tenant).egress)
+      discovered.set(tenant.id, { until: now() + REMEMBERED_MS, value })
+      value.catch(() => discovered.delete(tenant.id))
+      return value
+    },
     openIdKeys: (tenant: TenantConfig) => readOpenIdKeys(tenant, doorOf(tenant).egress),
     requestToken(tenant: TenantConfig, tokenEndpoint: string, form: Record<string, string>) {
       if (!tenant.smart) throw new ScreeningError('ERR_CONFIG', `Expected tenants.${tenant.id}.smart for a launch but received none`)

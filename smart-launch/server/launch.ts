@@ -31,10 +31,11 @@ export async function beginLaunch(deps: LaunchDeps, query: { iss?: unknown; laun
     throw refused('Expected launch to be the value that the EHR gave, once.')
 
   const { authorizationEndpoint, tokenEndpoint, issuer, namesItself } = await deps.discover(tenant)
+  const scope = launch === undefined ? smart.scope.replace(/\blaunch\b(?!\/)/, 'launch/patient') : smart.scope
   const [state, browserSecret, codeVerifier, nonce] = [randomSecret(), randomSecret(), randomSecret(), randomSecret()]
   const pending: PendingLaunch = {
     tenant: tenant.id, codeVerifier, nonce, tokenEndpoint, browserHash: sha256(browserSecret), ...(issuer ? { issuer } : {}), ...(namesItself ? { namesItself } : {}),
-    ...(launch === undefined ? { standalone: true } : {})
+    scope, ...(launch === undefined ? { standalone: true } : {})
   }
   await deps.sessions.put(`smart-state:${state}`, pending, LAUNCH_SECONDS)
   await rememberTenant(deps.sessions, state, tenant.id)
@@ -44,7 +45,7 @@ export async function beginLaunch(deps: LaunchDeps, query: { iss?: unknown; laun
     response_type: 'code',
     client_id: smart.clientId,
     redirect_uri: redirectUri(deps.config),
-    scope: launch === undefined ? smart.scope.replace(/\blaunch\b(?!\/)/, 'launch/patient') : smart.scope,
+    scope,
     state,
     nonce,
     aud: tenant.fhirBase,
@@ -60,9 +61,11 @@ export function redirectUri(config: Config): string {
   return `${config.publicUrl}/smart/callback`
 }
 
+const LONGEST_ISSUER = 2048
+
 /** The tenant whose FHIR base this is, character by character but for slashes at its end. */
 export function issuerOf(config: Config, iss: unknown): TenantConfig | undefined {
-  const wanted = typeof iss === 'string' ? iss.replace(/\/+$/, '') : undefined
+  const wanted = typeof iss === 'string' && iss.length <= LONGEST_ISSUER ? iss.replace(/\/+$/, '') : undefined
   return config.tenants.find(({ fhirBase }) => fhirBase === wanted)
 }
 

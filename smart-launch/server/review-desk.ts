@@ -78,7 +78,7 @@ export function openReviewDesk({ screenings, engine, record, sessions, now, cali
     async describe(session: AppSession, tenant: TenantConfig) {
       const patient = await record.patient(session, tenant)
       return {
-        patient: { name: nameOf(patient), ...(patient.birthDate ? { birthDate: patient.birthDate } : {}), ...(patient.gender ? { gender: patient.gender } : {}) },
+        patient: { name: nameOf(patient), ...(patient.birthDate ? { birthDate: patient.birthDate } : {}), ...(patient.gender ? { gender: patient.gender } : {}), identifiers: identifiersOf(patient, now()) },
         needPatientBanner: session.needPatientBanner,
         canSign: canSign(session) && tenant.mode === 'assist',
         canSavePhotos: maySavePhotos(session),
@@ -260,6 +260,16 @@ function earlierVisit({ id, photoTime, count, findings, photos }: Screening) {
 /** Left before right, as on the desk in front of a person. */
 function sideOf({ assessment }: ScreenedPhoto): string {
   return assessment.hands[0]?.side ?? 'unknown'
+}
+
+/** At most two numbers that people know a patient by, the medical record number first; none that has run out. */
+function identifiersOf({ identifier = [] }: Patient, now: number): readonly { readonly label: string; readonly value: string }[] {
+  const isRecordNumber = ({ type }: (typeof identifier)[number]) => type?.coding?.some(({ code }) => code === 'MR') ?? false
+  return identifier
+    .filter(({ use, value, period }) => value !== undefined && use !== 'old' && !(Date.parse(period?.end ?? '') < now))
+    .sort((one, other) => Number(isRecordNumber(other)) - Number(isRecordNumber(one)))
+    .slice(0, 2)
+    .map(({ type, value = '' }) => ({ label: type?.text ?? type?.coding?.[0]?.display ?? '', value }))
 }
 
 function nameOf(patient: Patient): string {

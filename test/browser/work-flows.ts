@@ -114,6 +114,25 @@ export const workFlows: readonly Flow[] = [
     }
   },
   {
+    name: 'the names of all joints of a hand can be read on the photo at every width: none covers another one or a ring',
+    async run({ page, site, check }) {
+      const app = await launched(page, site, 'demo-1')
+      await clean(app)
+      for (let joint = 0; joint < 22; joint++) {
+        await app.keyboard.press('s')
+        await app.keyboard.press('ArrowRight')
+      }
+      await app.getByText('22 of 22 joints decided.').waitFor()
+      for (const width of [320, 768, 900, 1440]) {
+        await app.setViewportSize({ width, height: 1000 })
+        await app.evaluate(() => new Promise((resolve) => { requestAnimationFrame(() => requestAnimationFrame(resolve)) }))
+        expectEqual((await app.evaluate(coveredNames)).join('; '), '', `names that cover something at ${width} px`)
+      }
+      await check('review-all-swollen', app)
+      await clean(app)
+    }
+  },
+  {
     name: 'where the record takes no corrections the app says so and where each finding lies',
     async run({ page, site, check }) {
       await page.context().route('**/api/*/signed?*', async (route) => {
@@ -262,6 +281,22 @@ async function entered(app: Page): Promise<void> {
   expectEqual(await app.getByLabel('Physician global, 0–10').inputValue(), '4', 'the physician’s global')
   expectEqual(await app.getByRole('row', { name: /Left elbow/ }).getByLabel('swollen').isChecked(), true, 'the elbow')
   await app.getByText('Marked so far: 2 swollen, 1 tender.').waitFor()
+}
+
+/** Runs in the page: which names on the photos cover another name, or the middle of a ring, or are too small to read. */
+function coveredNames(): string[] {
+  return [...document.querySelectorAll('.photo-frame svg')].flatMap((picture) => {
+    const names = [...picture.querySelectorAll('text')].map((text) => ({ words: text.textContent ?? '', box: text.getBoundingClientRect(), size: parseFloat(text.getAttribute('font-size') ?? '0') * (picture.getBoundingClientRect().width / (picture as SVGSVGElement).viewBox.baseVal.width) }))
+    const rings = [...picture.querySelectorAll('circle.ring')].map((ring) => ring.getBoundingClientRect())
+    const meet = (a: DOMRect, b: DOMRect, inset: number) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > inset && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > inset
+    return [
+      ...(names.length < 11 ? [`only ${names.length} names`] : []),
+      ...names.flatMap(({ words, box, size }, at) => [
+        ...names.slice(at + 1).filter((other) => meet(box, other.box, 2)).map((other) => `${words} over ${other.words}`),
+        ...rings.filter((ring) => meet(box, ring, ring.width / 3)).map(() => `${words} over a ring`), ...(size < 12 ? [`${words} ${size} px`] : [])
+      ])
+    ]
+  })
 }
 
 interface SignedObservation { readonly status: string; readonly note?: readonly object[]; readonly bodySite?: { readonly coding: readonly { readonly code: string }[] }; readonly performer?: object }

@@ -161,11 +161,21 @@ describe('the launch', () => {
     expect(redirect.searchParams.has('launch')).toBe(false)
   })
 
+  test('row 30: from our EHR is taken with slashes at its end', async () => {
+    for (const slashes of ['/', '///']) expect((await begin(browser(), `iss=${encodeURIComponent(FHIR + slashes)}&launch=x`)).redirect.searchParams.get('aud')).toBe(FHIR)
+  })
+
   test.each([
     ['an unknown EHR', 'iss=https://evil.example/fhir&launch=x'], ['no EHR', 'launch=x'], ['two EHRs', `iss=${FHIR}&iss=https://evil.example&launch=x`],
     ['an EHR that begins like ours', `iss=${FHIR}.evil.example&launch=x`], ['a launch with spaces', `iss=${FHIR}&launch=a%20b`],
     ['another path of our EHR', `iss=${FHIR}/other&launch=x`], ['another port of our EHR', 'iss=https://ehr.example:8443/fhir&launch=x'],
-    ['http instead of https', 'iss=http://ehr.example/fhir&launch=x'], ['an empty launch', `iss=${FHIR}&launch=`]
+    ['http instead of https', 'iss=http://ehr.example/fhir&launch=x'],
+    ['our EHR in capitals', 'iss=HTTPS://EHR.EXAMPLE/fhir&launch=x'], ['our EHR’s path in capitals', 'iss=https://ehr.example/FHIR&launch=x'], ['our EHR with a user name', 'iss=https://evil@ehr.example/fhir&launch=x'],
+    ['our EHR as a user name', 'iss=https://ehr.example%2Ffhir@evil.example/fhir&launch=x'], ['an EHR in letters that look like ours', `iss=${encodeURIComponent('https://еhr.example/fhir')}&launch=x`],
+    ['an EHR with another full stop', `iss=${encodeURIComponent('https://ehr。example/fhir')}&launch=x`], ['our EHR with a query', 'iss=https://ehr.example/fhir%3Fa%3Db&launch=x'],
+    ['our EHR with a fragment', 'iss=https://ehr.example/fhir%23a&launch=x'], ['our EHR and a line more', 'iss=https://ehr.example/fhir%0d%0aevil&launch=x'],
+    ['our EHR after a climb', 'iss=https://ehr.example/x/../fhir&launch=x'], ['our EHR with its port said', 'iss=https://ehr.example:443/fhir&launch=x'], ['our EHR with a space before', 'iss=%20https://ehr.example/fhir&launch=x'],
+    ['an EHR in a list', 'iss[]=https://ehr.example/fhir&launch=x'], ['an EHR of slashes', `iss=${'/'.repeat(7000)}x&launch=x`], ['an empty launch', `iss=${FHIR}&launch=`]
   ])('row 30: from %s is refused with a page and no request', async (_name, query) => {
     const response = await browser()(`${base}/smart/launch?${query}`)
     expect(response.status).toBe(400)

@@ -43,6 +43,22 @@ test.each([
   await expect(desk.sign(limited, tenant, { screeningId: 's', decisions: [] }, previewed)).rejects.toMatchObject({ code: 'ERR_FORBIDDEN' })
 })
 
+test('the banner tells patients of one name apart: birth date and the numbers that are in use, the record number first', async () => {
+  const identifier = [
+    { value: 'old', use: 'old' }, { value: 'ran-out', period: { end: '2020-01-01' } }, { system: 'urn:x' }, { value: '756.1', type: { text: 'AHV' } },
+    { value: 'MR-7', type: { coding: [{ code: 'MR', display: 'Medical record number' }] } }, { value: 'third' }
+  ]
+  const desk = openReviewDesk({
+    engine: openByteEngine(), calibrationOf: () => undefined, sessions: openMemorySessions(), now: () => Date.parse('2026-11-26'), screenings: {} as ScreeningService,
+    record: { patient: () => Promise.resolve({ resourceType: 'Patient', id: 'pat-1', name: [{ family: 'Meier', given: ['Anna'] }], birthDate: '1968-10-18', identifier }) } as unknown as ReviewRecord
+  })
+  for (const needPatientBanner of [true, false]) {
+    expect(await desk.describe({ ...session, needPatientBanner }, tenant)).toMatchObject({
+      needPatientBanner, patient: { name: 'Anna Meier', birthDate: '1968-10-18', identifiers: [{ label: 'Medical record number', value: 'MR-7' }, { label: 'AHV', value: '756.1' }] }
+    })
+  }
+})
+
 test('a correction needs the right to change Observations, and says what stands in the way', async () => {
   const desk = (uncorrectable?: string) => openReviewDesk({
     engine: openByteEngine(), calibrationOf: () => undefined, sessions: openMemorySessions(), now: () => Date.now(),

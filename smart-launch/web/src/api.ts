@@ -11,7 +11,8 @@ export type { HandAssessment, HandJoint, HandJointCount, JointFinding, Lateralit
 export type ReviewCall = 'swollen' | 'not-swollen' | 'not-assessable'
 
 export interface SessionView {
-  readonly patient: { readonly name: string; readonly birthDate?: string; readonly gender?: 'male' | 'female' | 'other' | 'unknown' }
+  readonly patient: { readonly name: string; readonly birthDate?: string; readonly gender?: 'male' | 'female' | 'other' | 'unknown'; readonly identifiers: readonly { readonly label: string; readonly value: string }[] }
+  /** False where the EHR itself says all the time whose record it is; the page then says it when asked, and at the signature. */
   readonly needPatientBanner: boolean
   readonly canSign: boolean
   readonly canSavePhotos: boolean

@@ -41,8 +41,8 @@ export function workOf(draft: DraftView): Work {
 
 /** What was signed, as a correction begins with it: laboratory values are those that were signed, and none where none were. */
 export function workOfSigned({ decisions, examined, activity, seen }: SignedView): Work {
-  const typed = (['patientGlobal', 'physicianGlobal'] as const).flatMap((name) => (activity[name] === undefined ? [] : [[name, String(activity[name])]]))
-  const laboratory = (['crpMgPerL', 'esrMmPerH'] as const).map((name) => [name, String(activity[name] ?? '')])
+  const typed = (['patientGlobal', 'physicianGlobal'] as const).flatMap((name) => (activity[name] === undefined ? [] : [[name, String(activity[name])] as [string, string]]))
+  const laboratory = (['crpMgPerL', 'esrMmPerH'] as const).map((name): [string, string] => [name, String(activity[name] ?? '')])
   return { ...workOf({ screeningId: '', decisions, ...examined, examinedAll: activity.swollenJointCount28 !== undefined, typed: Object.fromEntries([...typed, ...laboratory]) }), corrects: seen }
 }
 
