@@ -100,7 +100,7 @@ function chartOf(patient: DemoPatient, index: number, now: Date): FhirResource[]
   return [
     {
       resourceType: 'Patient', id, active: true, gender,
-      identifier: [{ system: 'urn:oid:2.999.8081', value: id }],
+      identifier: [{ system: 'urn:oid:2.999.8081', type: { coding: [{ system: 'http://terminology.hl7.org/CodeSystem/v2-0203', code: 'MR', display: 'Medical record number' }], text: 'MRN' }, value: id }],
       name: [{ use: 'official', text: nameOf(patient), family: `${family} (synthetic)`, given: ['Demo'] }],
       birthDate: day(shifted(now, { years: -age, days: -40 }))
     },

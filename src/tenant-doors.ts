@@ -10,15 +10,16 @@ import { readLaboratoryAndScores, readTreatmentStarts } from './fhir/clinical-co
 import { exportPatients, type ExportedPatients } from './fhir/bulk-export.ts'
 import { egressForTenant, type Egress } from './fhir/egress.ts'
 import { findHandPhotos, photosFromBundle, type HandPhoto, type Whose } from './fhir/photo-sources.ts'
+import { correctReview, preparedCorrection, signedForCorrection, type CorrectionInput } from './fhir/correct-review.ts'
 import { unwritable } from './fhir/record-writer.ts'
 import { writePhoto } from './fhir/photo-writer.ts'
-import { previewOf } from './fhir/resources/clinician-resources.ts'
+import { previewOf, type ClinicianResources } from './fhir/resources/clinician-resources.ts'
 import { suggestionResources } from './fhir/resources/screening-bundle.ts'
 import { screeningResources } from './fhir/resources/screening-resources.ts'
 import { openFhirSession, type FhirSession } from './fhir/session.ts'
 import { signedJoints } from './fhir/signed-calls.ts'
 import { onceEach, preparedReview, signReview, type ReviewInput } from './fhir/sign-review.ts'
-import { readKeySet, readOpenIdKeys, readSmartConfiguration } from './fhir/smart-configuration.ts'
+import { readKeySet, readOpenIdKeys, readSmartConfiguration, type SmartConfiguration } from './fhir/smart-configuration.ts'
 import { requestToken, revokeToken } from './fhir/token-request.ts'
 import type { Calibration, InferenceEngine } from './inference/engine/inference-engine.ts'
 import { readScreenedPhoto } from './screening/screened-photo.ts'
@@ -41,6 +42,7 @@ export type TenantDoors = ReturnType<typeof openTenantDoors>
 /** Every tenant's connection to its EHR. Nothing reaches an EHR but through the door of its own tenant. */
 export function openTenantDoors(config: Config, now: () => number = Date.now, handedOver: HandedOver = () => Promise.resolve([])) {
   const takes = rememberedFor(now)
+  const discovered = new Map<string, { readonly until: number; readonly value: Promise<SmartConfiguration> }>()
   const doors = new Map<string, Door>(config.tenants.map((tenant) => {
     const egress = egressForTenant(tenant)
     return [tenant.id, { tenant, egress, backend: openBackendTokens(tenant, egress, now) }] as const
@@ -107,7 +109,15 @@ export function openTenantDoors(config: Config, now: () => number = Date.now, ha
       }
     },
 
-    discover: (tenant: TenantConfig) => readSmartConfiguration(tenant, doorOf(tenant).egress),
+    /** Kept for a minute: everyone may begin a launch, and none of them makes us ask the EHR. What could not be read is not kept. */
+    discover(tenant: TenantConfig): Promise<SmartConfiguration> {
+      const known = discovered.get(tenant.id)
+      if (known && known.until > now()) return known.value
+      const value = readSmartConfiguration(tenant, doorOf(tenant).egress)
+      discovered.set(tenant.id, { until: now() + REMEMBERED_MS, value })
+      value.catch(() => discovered.delete(tenant.id))
+      return value
+    },
     openIdKeys: (tenant: TenantConfig) => readOpenIdKeys(tenant, doorOf(tenant).egress),
     requestToken(tenant: TenantConfig, tokenEndpoint: string, form: Record<string, string>) {
       if (!tenant.smart) throw new ScreeningError('ERR_CONFIG', `Expected tenants.${tenant.id}.smart for a launch but received none`)
@@ -178,25 +188,47 @@ function reviewRecord(sessionOf: (session: AppSession, tenant: TenantConfig) => 
     laboratoryAndScores: (session, tenant) => readLaboratoryAndScores(sessionOf(session, tenant), session.patientId),
     photoBytes: (session, tenant, photo) => readScreenedPhoto(sessionOf(session, tenant), session.patientId, photo),
     async previewFinal(session, tenant, screening, review, signed) {
-      return previewOf(await preparedReview(sessionOf(session, tenant), reviewInput(session, screening, review, signed)))
+      const [fhir, input] = [sessionOf(session, tenant), reviewInput(session, screening, review, signed)]
+      return previewOf(await (corrects(input) ? preparedCorrection(fhir, input) : preparedReview(fhir, input)))
     },
     writePhoto: (session, tenant, photo, ledger) => writePhoto(sessionOf(session, tenant), photo, ledger),
-    writeFinal: (session, tenant, screening, review, signed, agreed) =>
-      signReview(sessionOf(session, tenant), reviewInput(session, screening, review, signed), (resources) => agreed(previewOf(resources))),
+    writeFinal(session, tenant, screening, review, signed, agreed) {
+      const [fhir, input] = [sessionOf(session, tenant), reviewInput(session, screening, review, signed)]
+      const agreedTo = (resources: ClinicianResources) => agreed(previewOf(resources))
+      return corrects(input) ? correctReview(fhir, input, agreedTo) : signReview(fhir, input, agreedTo)
+    },
     async signed(session, tenant, screening) {
       const fhir = sessionOf(session, tenant)
-      const joints = await signedJoints(fhir, {
-        tenant: screening.tenant, patientId: screening.patientId, screeningId: screening.id, model: screening.model, photos: screeningSources(screening).photos
-      })
-      const others = new Set(joints.flatMap(({ performer }) => (performer && performer !== session.fhirUser ? [performer] : [])))
-      const names = new Map(await Promise.all([...others].map(async (one) => [one, await nameOfPractitioner(fhir, one)] as const)))
-      return joints.map(({ performer, ...joint }) => {
-        const by = performer === undefined ? undefined : names.get(performer)
-        return { ...joint, own: performer !== undefined && performer === session.fhirUser, ...(by ? { by } : {}) }
-      })
+      const joints = await signedJoints(fhir, reviewed(screening))
+      const named = await namesFor(fhir, session, joints.flatMap(({ performer, earlier = [] }) => [performer, ...earlier.map((one) => one.performer)]))
+      return joints.map(({ performer, earlier, ...joint }) => ({
+        ...joint, ...named(performer), ...(earlier ? { earlier: earlier.map(({ performer: author, ...version }) => ({ ...version, ...named(author) })) } : {})
+      }))
+    },
+    async signedReview(session, tenant, screening) {
+      const fhir = sessionOf(session, tenant)
+      const { entries, ...standing } = await signedForCorrection(fhir, reviewed(screening))
+      const named = await namesFor(fhir, session, entries.map(({ performer }) => performer))
+      return { ...standing, entries: entries.map(({ performer, ...entry }) => ({ ...entry, ...named(performer) })) }
     }
   }
 }
+
+const reviewed = (screening: Screening) => ({
+  tenant: screening.tenant, patientId: screening.patientId, screeningId: screening.id, model: screening.model, photos: screeningSources(screening).photos
+})
+
+/** Whether whoever looks is the author, and the name of anybody else, where the record lets us read it. */
+async function namesFor(fhir: FhirSession, { fhirUser }: AppSession, performers: readonly (string | undefined)[]) {
+  const others = new Set(performers.filter((one) => one !== undefined && one !== fhirUser))
+  const names = new Map(await Promise.all([...others].map(async (one) => [one, await nameOfPractitioner(fhir, one ?? '')] as const)))
+  return (performer: string | undefined) => {
+    const by = names.get(performer)
+    return { own: performer !== undefined && performer === fhirUser, ...(by ? { by } : {}) }
+  }
+}
+
+const corrects = (input: ReviewInput | CorrectionInput): input is CorrectionInput => 'seen' in input
 
 /** A name for people; undefined where the record does not let us read it. */
 async function nameOfPractitioner(fhir: FhirSession, reference: string): Promise<string | undefined> {
@@ -206,7 +238,7 @@ async function nameOfPractitioner(fhir: FhirSession, reference: string): Promise
   return name?.text ?? (name ? [...(name.prefix ?? []), ...(name.given ?? []), name.family].filter(Boolean).join(' ') : undefined)
 }
 
-function reviewInput(session: AppSession, screening: Screening, { decisions, activity, examined }: SignedReview, signed: string): ReviewInput {
+function reviewInput(session: AppSession, screening: Screening, { decisions, activity, examined, corrects: seen }: SignedReview, signed: string): ReviewInput | CorrectionInput {
   if (!session.fhirUser) throw new ScreeningError('ERR_FORBIDDEN', 'Expected to know who signs, but the EHR sent no identity; nothing was written.')
   return {
     tenant: screening.tenant,
@@ -220,7 +252,8 @@ function reviewInput(session: AppSession, screening: Screening, { decisions, act
     decisions: onceEach(decisions),
     ...(activity ? { activity } : {}),
     ...(examined ? { examined: { tender: onceEach(examined.tender), swollen: onceEach(examined.swollen) } } : {}),
-    signed
+    signed,
+    ...(seen ? { seen } : {})
   }
 }
 

@@ -36,6 +36,8 @@ export interface PendingLaunch {
   /** The server names itself in every answer (RFC 9207). */
   readonly namesItself?: boolean
   readonly standalone?: boolean
+  /** What was asked for: what is granted when the token answer names no scope (RFC 6749 section 5.1). */
+  readonly scope: string
 }
 
 export interface SessionStore {

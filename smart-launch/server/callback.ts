@@ -8,6 +8,7 @@ import {
   matchesHash, randomSecret, SESSION_SECONDS, sha256, type AppSession, type PendingLaunch
 } from './app-session.ts'
 import { isPatientLaunch } from './capture-desk.ts'
+import { rememberTenant } from './framers.ts'
 import { redirectUri, type LaunchDeps } from './launch.ts'
 
 export interface CallbackDeps extends LaunchDeps {
@@ -54,7 +55,7 @@ export async function finishLaunch(
   if (!isFromServerAsked(pending, query['iss'])) throw refused('The answer came from another authorization server than the one that was asked (RFC 9207).')
   if (query['error'] !== undefined) throw refused('The EHR did not grant access. Open JointLens again from the patient record.')
   const code = query['code']
-  if (typeof code !== 'string' || code.length > 4096) throw refused('Expected one authorization code.')
+  if (typeof code !== 'string' || code.length === 0 || code.length > 4096) throw refused('Expected one authorization code.')
 
   const answer = await deps.requestToken(tenant, pending.tokenEndpoint, {
     grant_type: 'authorization_code',
@@ -72,7 +73,7 @@ export async function finishLaunch(
     patientId: context.data.patient,
     ...(context.data.encounter ? { encounterId: context.data.encounter } : {}),
     ...(fhirUser ? { fhirUser } : {}),
-    scope: answer.scope ?? '',
+    scope: answer.scope ?? pending.scope,
     accessToken: answer.accessToken,
     ...(answer.refreshToken ? { refreshToken: answer.refreshToken } : {}),
     expiresAt: deps.now() + answer.expiresInSeconds * 1000,
@@ -83,6 +84,7 @@ export async function finishLaunch(
     csrf
   }
   await deps.sessions.put(`smart:${handle}`, session, SESSION_SECONDS)
+  await rememberTenant(deps.sessions, handle, tenant.id)
   await deps.audit.record({ tenant: tenant.id, action: 'launch', actor: fhirUser ?? 'unknown user', patientId: session.patientId, outcome: 'success' })
   await deps.handOver?.(tenant.id, session.patientId, photosNamed(context.data, tenant.fhirBase))
   return { handle, sessionSecret, page: isPatientLaunch(session) || context.data.intent === 'capture' ? 'capture' : 'app' }

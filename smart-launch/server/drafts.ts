@@ -9,6 +9,8 @@ export interface Draft extends ExaminedJoints {
   readonly examinedAll: boolean
   /** As typed, not yet numbers. */
   readonly typed: Readonly<Partial<Record<'patientGlobal' | 'physicianGlobal' | 'crpMgPerL' | 'esrMmPerH', string>>>
+  /** The draft is of a correction, which began with these. */
+  readonly corrects?: Readonly<Record<string, string>>
 }
 
 /**
@@ -31,6 +33,6 @@ export function openDrafts(sessions: SessionStore) {
   }
 }
 
-function isEmpty({ decisions, tender, swollen, examinedAll, typed }: Draft): boolean {
-  return decisions.length + tender.length + swollen.length + Object.keys(typed).length === 0 && !examinedAll
+function isEmpty({ decisions, tender, swollen, examinedAll, typed, corrects }: Draft): boolean {
+  return corrects === undefined && decisions.length + tender.length + swollen.length + Object.keys(typed).length === 0 && !examinedAll
 }

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { ScreeningError } from '../../src/errors.ts'
 import type { Config, TenantConfig } from '../../src/config.ts'
 import type { SmartConfiguration } from '../../src/fhir/smart-configuration.ts'
+import { rememberTenant } from './framers.ts'
 import { LAUNCH_SECONDS, launchCookie, randomSecret, sha256, type PendingLaunch, type SessionStore } from './app-session.ts'
 
 export interface LaunchDeps {
@@ -30,19 +31,21 @@ export async function beginLaunch(deps: LaunchDeps, query: { iss?: unknown; laun
     throw refused('Expected launch to be the value that the EHR gave, once.')
 
   const { authorizationEndpoint, tokenEndpoint, issuer, namesItself } = await deps.discover(tenant)
+  const scope = launch === undefined ? smart.scope.replace(/\blaunch\b(?!\/)/, 'launch/patient') : smart.scope
   const [state, browserSecret, codeVerifier, nonce] = [randomSecret(), randomSecret(), randomSecret(), randomSecret()]
   const pending: PendingLaunch = {
     tenant: tenant.id, codeVerifier, nonce, tokenEndpoint, browserHash: sha256(browserSecret), ...(issuer ? { issuer } : {}), ...(namesItself ? { namesItself } : {}),
-    ...(launch === undefined ? { standalone: true } : {})
+    scope, ...(launch === undefined ? { standalone: true } : {})
   }
   await deps.sessions.put(`smart-state:${state}`, pending, LAUNCH_SECONDS)
+  await rememberTenant(deps.sessions, state, tenant.id)
 
   const redirect = new URL(authorizationEndpoint)
   const parameters = {
     response_type: 'code',
     client_id: smart.clientId,
     redirect_uri: redirectUri(deps.config),
-    scope: launch === undefined ? smart.scope.replace(/\blaunch\b(?!\/)/, 'launch/patient') : smart.scope,
+    scope,
     state,
     nonce,
     aud: tenant.fhirBase,
@@ -58,9 +61,16 @@ export function redirectUri(config: Config): string {
   return `${config.publicUrl}/smart/callback`
 }
 
+const LONGEST_ISSUER = 2048
+
+/** The tenant whose FHIR base this is, character by character but for slashes at its end. */
+export function issuerOf(config: Config, iss: unknown): TenantConfig | undefined {
+  const wanted = typeof iss === 'string' && iss.length <= LONGEST_ISSUER ? iss.replace(/\/+$/, '') : undefined
+  return config.tenants.find(({ fhirBase }) => fhirBase === wanted)
+}
+
 function tenantOfIssuer(config: Config, iss: unknown): TenantConfig {
-  const wanted = typeof iss === 'string' ? iss.replace(/\/+$/, '') : undefined
-  const tenant = config.tenants.find(({ fhirBase }) => fhirBase === wanted)
+  const tenant = issuerOf(config, iss)
   if (!tenant) throw refused('Expected iss to be a FHIR server that this JointLens is configured for.')
   return tenant
 }

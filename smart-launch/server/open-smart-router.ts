@@ -11,6 +11,7 @@ import { finishLaunch, type CallbackDeps } from './callback.ts'
 import { clearCookie, readCookie, setCookie } from './cookies.ts'
 import { beginLaunch } from './launch.ts'
 import { openRefresher, type Refresher } from './refresh.ts'
+import { framersOf } from './framers.ts'
 import { refusalPage } from './refusal-page.ts'
 import type { ReviewDesk } from './review-desk.ts'
 import { checkedDraft, checkedReview, checkedSignature } from './review-form.ts'
@@ -85,6 +86,13 @@ export function openSmartRouter(deps: SmartDeps): Router {
     response.json(await noted(deps, session, 'view-record', () => deps.desk.context(session, tenant)))
   })
 
+  router.get('/api/:handle/signed', async (request, response) => {
+    const { session, tenant } = await forClinicians(withRecord(request))
+    const { screening } = request.query
+    if (typeof screening !== 'string' || screening.length > 64) throw new ScreeningError('ERR_REQUEST_INVALID', 'Expected the screening that was signed.')
+    response.json(await noted(deps, session, 'view-record', () => deps.desk.signed(session, tenant, screening), `Screening/${screening}`))
+  })
+
   router.get('/api/:handle/photos/:photo', async (request, response) => {
     const { session, tenant } = await forClinicians(withRecord(request))
     const photo = String(request.params['photo'])
@@ -121,7 +129,7 @@ export function openSmartRouter(deps: SmartDeps): Router {
   router.post('/api/:handle/sign', async (request, response) => {
     const { session, tenant } = await forClinicians(changingRecord(request))
     const { review, previewed } = checkedSignature(request.body)
-    response.status(201).json(await noted(deps, session, 'sign', () => deps.desk.sign(session, tenant, review, previewed), `Screening/${review.screeningId}`))
+    response.status(201).json(await noted(deps, session, review.corrects ? 'correct' : 'sign', () => deps.desk.sign(session, tenant, review, previewed), `Screening/${review.screeningId}`))
   })
 
   addCaptureRoutes(router, {
@@ -139,10 +147,10 @@ export function openSmartRouter(deps: SmartDeps): Router {
   })
 
   // People land on launch, callback and app pages: they get a page that says what to do next, not JSON.
-  router.use((error: unknown, request: Request, response: Response, next: (error: unknown) => void) => {
+  router.use(async (error: unknown, request: Request, response: Response, next: (error: unknown) => void) => {
     if (request.path.startsWith('/api') || !isScreeningError(error)) return next(error)
     const language = request.acceptsLanguages(['en', 'de']) === 'de' ? 'de' : 'en'
-    const { html, policy } = refusalPage(error.code, error.message, language, [...new Set(deps.config.tenants.flatMap(({ allowedOrigins }) => allowedOrigins))])
+    const { html, policy } = refusalPage(error.code, error.message, language, await framersOf(deps, request.path, request.query))
     response.status(error.code === 'ERR_SESSION' ? 401 : 400).set('Content-Security-Policy', policy).type('html').send(html)
   })
   return router
@@ -181,11 +189,15 @@ async function sessionOf(deps: SmartDeps, request: Request): Promise<OpenedSessi
   return { handle, session, tenant }
 }
 
-/** For requests that change something: the page's CSRF token and our own Origin. */
+/**
+ * For requests that change something: the page's CSRF token, and a page of our own as their origin. Browsers name it with everything but
+ * GET and HEAD; one that leaves it out must say `Sec-Fetch-Site: same-origin`, which no script can set (specs: security section 4).
+ */
 async function changingSessionOf(deps: SmartDeps, request: Request): Promise<OpenedSession> {
   const opened = await sessionOf(deps, request)
-  const origin = request.headers.origin
-  if (request.headers['x-jointlens-csrf'] !== opened.session.csrf || (origin && origin !== new URL(deps.config.publicUrl).origin))
+  const { origin, 'sec-fetch-site': site } = request.headers
+  const ownPage = origin === undefined ? site === 'same-origin' : origin === new URL(deps.config.publicUrl).origin
+  if (request.headers['x-jointlens-csrf'] !== opened.session.csrf || !ownPage)
     throw new ScreeningError('ERR_FORBIDDEN', 'Expected a request from the JointLens page that opened this session.')
   return opened
 }

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import type { Patient } from 'fhir/r4.js'
 import type { TenantConfig } from '../../src/config.ts'
 import { ScreeningError } from '../../src/errors.ts'
+import type { SignedForCorrection } from '../../src/fhir/correct-review.ts'
 import type { ExaminedJoints } from '../../src/fhir/resources/clinician-resources.ts'
 import type { ActivityInputs } from '../../src/joints/activity-scores.ts'
 import type { PhotoRegion } from '../../src/joints/finding.ts'
@@ -21,7 +22,19 @@ export type ReviewCall = 'swollen' | 'not-swollen' | 'not-assessable'
 export interface ReviewDecision { readonly side: Laterality; readonly joint: HandJoint; readonly call: ReviewCall }
 export interface JointAt { readonly side: Laterality; readonly joint: HandJoint }
 /** What is previewed and signed: calls on hand joints and, if the clinician entered them, the inputs of the activity scores. */
-export interface SignedReview { readonly screeningId: string; readonly decisions: readonly ReviewDecision[]; readonly activity?: ActivityInputs; readonly examined?: ExaminedJoints }
+export interface SignedReview {
+  readonly screeningId: string
+  readonly decisions: readonly ReviewDecision[]
+  readonly activity?: ActivityInputs
+  readonly examined?: ExaminedJoints
+  /** A correction: all of the above is what shall stand, and this is what the clinician saw of what was signed (`SignedForCorrection.seen`). */
+  readonly corrects?: Readonly<Record<string, string>>
+}
+
+/** What was signed for a screening, for whoever is about to correct it. */
+export type CorrectableReview = Omit<SignedForCorrection, 'entries'> & {
+  readonly entries: readonly (Omit<SignedForCorrection['entries'][number], 'performer'> & { readonly own: boolean; readonly by?: string })[]
+}
 
 /** The preview that a signature is for: its time is that of the signature, its digest that of what it showed. */
 export interface Previewed { readonly at: string; readonly digest: string }
@@ -37,6 +50,8 @@ export interface ReviewRecord extends ContextRecord {
   ): Promise<readonly string[]>
   /** What clinicians have signed for a screening. */
   signed(session: AppSession, tenant: TenantConfig, screening: Screening): Promise<readonly SignedByClinician[]>
+  /** The same, all of it, as a correction begins with it. */
+  signedReview(session: AppSession, tenant: TenantConfig, screening: Screening): Promise<CorrectableReview>
 }
 
 export interface ReviewDeps {
@@ -63,7 +78,7 @@ export function openReviewDesk({ screenings, engine, record, sessions, now, cali
     async describe(session: AppSession, tenant: TenantConfig) {
       const patient = await record.patient(session, tenant)
       return {
-        patient: { name: nameOf(patient), ...(patient.birthDate ? { birthDate: patient.birthDate } : {}), ...(patient.gender ? { gender: patient.gender } : {}) },
+        patient: { name: nameOf(patient), ...(patient.birthDate ? { birthDate: patient.birthDate } : {}), ...(patient.gender ? { gender: patient.gender } : {}), identifiers: identifiersOf(patient, now()) },
         needPatientBanner: session.needPatientBanner,
         canSign: canSign(session) && tenant.mode === 'assist',
         canSavePhotos: maySavePhotos(session),
@@ -126,9 +141,17 @@ export function openReviewDesk({ screenings, engine, record, sessions, now, cali
 
     requestScreening: (session: AppSession, tenant: TenantConfig) => screenings.request(tenant.id, session.patientId, 'app'),
 
+    /** What was signed and would be corrected; where the sign-in or the record allows no correction, why, and where each finding lies. */
+    async signed(session: AppSession, tenant: TenantConfig, screeningId: string) {
+      refuseInShadow(tenant)
+      const { uncorrectable, ...standing } = await record.signedReview(session, tenant, await screeningOf(screenings, session, tenant, screeningId))
+      const why = !canSign(session) || !granted(session.scope, 'Observation', 'u') ? 'not-granted' : uncorrectable ? 'no-updates' : undefined
+      return { ...standing, ...(why ? { uncorrectable: why } : {}) }
+    },
+
     /** What a signature of now would write, and by what the signature will know it again. */
     async preview(session: AppSession, tenant: TenantConfig, input: SignedReview) {
-      refuseUnsigned(session, tenant)
+      refuseUnsigned(session, tenant, input)
       const screening = await screeningOf(screenings, session, tenant, input.screeningId)
       const at = new Date(now()).toISOString()
       const resources = await record.previewFinal(session, tenant, screening, input, at)
@@ -137,7 +160,7 @@ export function openReviewDesk({ screenings, engine, record, sessions, now, cali
 
     /** Writes exactly what the preview showed, or nothing. */
     async sign(session: AppSession, tenant: TenantConfig, input: SignedReview, { at, digest }: Previewed) {
-      refuseUnsigned(session, tenant)
+      refuseUnsigned(session, tenant, input)
       const screening = await screeningOf(screenings, session, tenant, input.screeningId)
       const age = now() - Date.parse(at)
       if (!(age >= 0 && age <= PREVIEW_MS)) throw new ScreeningError('ERR_CONFLICT', 'The preview is older than half an hour. Nothing was written; look at a new one.')
@@ -153,9 +176,11 @@ export function canSign(session: AppSession): boolean {
   return granted(session.scope, 'Observation', 'c') && /^Practitioner(Role)?\//.test(session.fhirUser ?? '')
 }
 
-function refuseUnsigned(session: AppSession, tenant: TenantConfig): void {
+function refuseUnsigned(session: AppSession, tenant: TenantConfig, { corrects }: Pick<SignedReview, 'corrects'>): void {
   refuseInShadow(tenant)
   if (!canSign(session)) throw new ScreeningError('ERR_FORBIDDEN', 'Your EHR sign-in does not allow writing Observations; nothing was written.')
+  if (corrects && !granted(session.scope, 'Observation', 'u'))
+    throw new ScreeningError('ERR_FORBIDDEN', 'Your EHR sign-in does not allow changing Observations; nothing was written.')
 }
 
 /** Until the site has decided, what the model says is stored and not shown, and nothing is written (DESIGN section 5). */
@@ -163,8 +188,11 @@ function refuseInShadow({ mode }: TenantConfig): void {
   if (mode === 'shadow') throw new ScreeningError('ERR_FORBIDDEN', 'This site runs JointLens in shadow mode: suggestions are not shown and nothing is written.')
 }
 
+/** The same for the same resources, in whatever order a server names their members. */
 function digestOf(resources: readonly object[]): string {
-  return createHash('sha256').update(JSON.stringify(resources)).digest('base64url')
+  const ordered = (_name: string, value: unknown): unknown => typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))) : value
+  return createHash('sha256').update(JSON.stringify(resources, ordered)).digest('base64url')
 }
 
 type Shown = ReturnType<typeof shown>
@@ -232,6 +260,16 @@ function earlierVisit({ id, photoTime, count, findings, photos }: Screening) {
 /** Left before right, as on the desk in front of a person. */
 function sideOf({ assessment }: ScreenedPhoto): string {
   return assessment.hands[0]?.side ?? 'unknown'
+}
+
+/** At most two numbers that people know a patient by, the medical record number first; none that has run out. */
+function identifiersOf({ identifier = [] }: Patient, now: number): readonly { readonly label: string; readonly value: string }[] {
+  const isRecordNumber = ({ type }: (typeof identifier)[number]) => type?.coding?.some(({ code }) => code === 'MR') ?? false
+  return identifier
+    .filter(({ use, value, period }) => value !== undefined && use !== 'old' && !(Date.parse(period?.end ?? '') < now))
+    .sort((one, other) => Number(isRecordNumber(other)) - Number(isRecordNumber(one)))
+    .slice(0, 2)
+    .map(({ type, value = '' }) => ({ label: type?.text ?? type?.coding?.[0]?.display ?? '', value }))
 }
 
 function nameOf(patient: Patient): string {

@@ -20,24 +20,27 @@ const examined = z.strictObject({
   tender: z.array(z.strictObject({ side, joint: z.enum([...HAND_JOINTS, ...LARGE_JOINTS]) })).max(28),
   swollen: z.array(z.strictObject({ side, joint: z.enum(LARGE_JOINTS) })).max(6)
 })
+/** What a correction saw, by our ids: one token for each thing that can be signed. */
+const seen = z.record(z.uuid(), z.string().regex(/^[\w-]{16}$/)).refine((one) => Object.keys(one).length <= 100, 'Too many findings.')
 const review = z.strictObject({
-  screeningId: z.string().max(64), decisions: z.array(decision).max(22), activity: activity.optional(), examined: examined.optional()
-}).refine((one) => one.decisions.length > 0 || one.activity !== undefined || one.examined !== undefined, 'Nothing was decided or entered.')
+  screeningId: z.string().max(64), decisions: z.array(decision).max(22), activity: activity.optional(), examined: examined.optional(), corrects: seen.optional()
+}).refine((one) => one.decisions.length > 0 || one.activity !== undefined || one.examined !== undefined || one.corrects !== undefined, 'Nothing was decided or entered.')
 /** The preview that the signature is for. */
 const previewed = z.strictObject({ at: z.iso.datetime(), digest: z.string().regex(/^[\w-]{43}$/) })
 const signature = z.strictObject({ review, previewed })
 const typedText = z.string().max(12).optional()
 const draft = z.strictObject({
   screeningId: z.string().max(64), decisions: z.array(decision).max(22), ...examined.shape, examinedAll: z.boolean(),
-  typed: z.strictObject({ patientGlobal: typedText, physicianGlobal: typedText, crpMgPerL: typedText, esrMmPerH: typedText })
+  typed: z.strictObject({ patientGlobal: typedText, physicianGlobal: typedText, crpMgPerL: typedText, esrMmPerH: typedText }),
+  corrects: seen.optional()
 })
 
-export const checkedReview = (body: unknown): SignedReview => checked(review, body, '{screeningId, decisions, activity?, examined?} for the review')
+export const checkedReview = (body: unknown): SignedReview => checked(review, body, '{screeningId, decisions, activity?, examined?, corrects?} for the review')
 
 export const checkedSignature = (body: unknown): { readonly review: SignedReview; readonly previewed: Previewed } =>
   checked(signature, body, '{review, previewed} for the signature')
 
-export const checkedDraft = (body: unknown): Draft => checked(draft, body, '{screeningId, decisions, tender, swollen, examinedAll, typed} for the draft')
+export const checkedDraft = (body: unknown): Draft => checked(draft, body, '{screeningId, decisions, tender, swollen, examinedAll, typed, corrects?} for the draft')
 
 /** The body as the form allows it and nothing else. Throws ERR_REQUEST_INVALID. */
 function checked<Checked>(form: z.ZodType<unknown>, body: unknown, expected: string): Checked {

@@ -19,6 +19,8 @@ export interface SignedByClinician {
   readonly own: boolean
   /** Someone else's name, where the record lets us read it. */
   readonly by?: string
+  /** What stood there before it was corrected, oldest first. */
+  readonly earlier?: readonly { readonly call?: JointCall; readonly at?: string; readonly own: boolean; readonly by?: string }[]
 }
 
 export interface VisitContext {

@@ -22,9 +22,19 @@ export async function findOwn<T extends ResultType>(
   return new Map([...found].flatMap(([id, [one]]) => one ? [[id, one] as const] : []))
 }
 
+/** The same of Observations, those that were entered in error among them; one that stands comes before one that was withdrawn. */
+export async function ownObservationsEver(session: FhirSession, patientId: string, ids: readonly string[], since?: string): Promise<ReadonlyMap<string, Observation>> {
+  const found = await findAllOwn(session, 'Observation', patientId, ids, { system: RESULT_ID, withdrawn: true, ...(since ? { since } : {}) })
+  return new Map([...found].flatMap(([id, all]) => {
+    const one = all.find(({ status }) => status !== 'entered-in-error') ?? all[0]
+    return one ? [[id, one] as const] : []
+  }))
+}
+
 /** The same, all of them where one identifier is there more than once; oldest first, as far as the server dates them. */
 export async function findAllOwn<T extends ResultType>(
-  session: FhirSession, type: T, patientId: string, ids: readonly string[], { system, since }: { readonly system: string; readonly since?: string }
+  session: FhirSession, type: T, patientId: string, ids: readonly string[],
+  { system, since, withdrawn = false }: { readonly system: string; readonly since?: string; readonly withdrawn?: boolean }
 ): Promise<ReadonlyMap<string, readonly Result<T>[]>> {
   const capabilities = await session.capabilities()
   const may = (name: string) => capabilities.canSearch(type, name)
@@ -35,7 +45,7 @@ export async function findAllOwn<T extends ResultType>(
   const found: Result<T>[] = []
   for (const query of queries) found.push(...await session.search(type, query) as unknown as Result<T>[])
   const idOf = (one: Result<T>) => one.identifier?.find((identifier) => identifier.system === system)?.value ?? ''
-  const mine = found.filter((one) => isOf(session.tenant, one.subject?.reference, patientId) && ids.includes(idOf(one)) && one.status !== 'entered-in-error')
+  const mine = found.filter((one) => isOf(session.tenant, one.subject?.reference, patientId) && ids.includes(idOf(one)) && (withdrawn || one.status !== 'entered-in-error'))
   return Map.groupBy([...new Map(mine.map((one) => [one.id, one])).values()].sort(olderFirst), idOf)
 }
 

@@ -4,6 +4,7 @@ import { HAND_JOINTS, LATERALITIES, type HandJoint, type Laterality } from '../j
 import { ABSENT, PRESENT } from './codes.ts'
 import { ownObservations } from './own-observations.ts'
 import { clinicianId, type JointCall } from './resources/clinician-resources.ts'
+import { earlierVersions, type EarlierVersion } from './resources/corrected-observation.ts'
 import type { SourcePhoto } from './resources/result-ids.ts'
 import type { FhirSession } from './session.ts'
 
@@ -37,7 +38,7 @@ export async function signedCalls(session: FhirSession, screening: ReviewedScree
   })
 }
 
-/** A joint that someone signed: the call, who and when. */
+/** A joint that someone signed: the call, who and when, and what stood there before a correction. */
 export interface SignedJoint {
   readonly side: Laterality
   readonly joint: HandJoint
@@ -45,6 +46,8 @@ export interface SignedJoint {
   /** `Practitioner/…` */
   readonly performer?: string
   readonly at?: string
+  /** Oldest first. */
+  readonly earlier?: readonly EarlierVersion[]
 }
 
 /** What the record holds as signed for one screening, joints called not assessable among them. Throws ERR_EHR_*. */
@@ -53,19 +56,31 @@ export async function signedJoints(session: FhirSession, screening: ReviewedScre
   const found = await ownObservations(session, screening.patientId, wanted.map(({ id }) => id))
   return wanted.flatMap(({ side, joint, id }) => {
     const observation = found.get(id)
-    if (!observation || !SIGNED.includes(observation.status)) return []
-    const swollen = answer(observation)
-    const call = swollen === undefined ? 'not-assessable' : swollen ? 'swollen' : 'not-swollen'
+    const call = callOf(observation)
+    if (!observation || call === undefined) return []
     const performer = observation.performer?.[0]?.reference
     const at = observation.issued ?? observation.effectiveDateTime
-    return [{ side, joint, call, ...(performer ? { performer } : {}), ...(at ? { at } : {}) }]
+    const earlier = earlierVersions(observation)
+    return [{ side, joint, call, ...(performer ? { performer } : {}), ...(at ? { at } : {}), ...(earlier.length > 0 ? { earlier } : {}) }]
   })
 }
 
 const SIGNED: readonly Observation['status'][] = ['final', 'amended', 'corrected']
 
+/** It stands: neither withdrawn nor on its way. */
+export function isSigned(observation: Observation | undefined): boolean {
+  return observation !== undefined && SIGNED.includes(observation.status)
+}
+
+/** What a standing Observation says of its joint; undefined for one that does not stand. */
+export function callOf(observation: Observation | undefined): JointCall | undefined {
+  if (!isSigned(observation)) return undefined
+  const swollen = answer(observation)
+  return swollen === undefined ? 'not-assessable' : swollen ? 'swollen' : 'not-swollen'
+}
+
 function answer(observation: Observation | undefined): boolean | undefined {
-  if (!observation || !SIGNED.includes(observation.status)) return undefined
+  if (!observation || !isSigned(observation)) return undefined
   const codes = observation.valueCodeableConcept?.coding ?? []
   const says = (value: typeof PRESENT) => codes.some(({ system, code }) => system === value.system && code === value.code)
   return says(PRESENT) ? true : says(ABSENT) ? false : undefined

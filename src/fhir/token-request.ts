@@ -25,9 +25,10 @@ export interface TokenClient {
 const granted = z.looseObject({
   access_token: z.string().min(1).max(16_384),
   token_type: z.string().regex(/^bearer$/i),
-  expires_in: z.coerce.number().positive().max(86_400).default(300),
-  refresh_token: z.string().max(16_384).optional(),
-  scope: z.string().optional()
+  // Absent, null, in words or nothing: short. Longer than a day: a day.
+  expires_in: z.coerce.number().positive().transform((seconds) => Math.min(seconds, 86_400)).catch(300),
+  refresh_token: z.string().max(16_384).nullish(),
+  scope: z.string().nullish()
 })
 
 /**
@@ -52,7 +53,7 @@ export async function requestToken(
     accessToken: access_token,
     expiresInSeconds: expires_in,
     ...(refresh_token ? { refreshToken: refresh_token } : {}),
-    ...(scope === undefined ? {} : { scope }),
+    ...(typeof scope === 'string' ? { scope } : {}),
     extra: result.data
   }
 }

@@ -1,5 +1,5 @@
 import type { Page } from 'playwright-core'
-import { expectEqual, launched, type Flow } from './steps.ts'
+import { expectEqual, launched, type Flow, type Site } from './steps.ts'
 
 /** What a clinician has entered stays theirs: through a reload, a dropped connection, an ended session, a colleague who was faster. */
 export const workFlows: readonly Flow[] = [
@@ -82,6 +82,69 @@ export const workFlows: readonly Flow[] = [
       await two.getByText('These joints were signed with another answer.').waitFor({ state: 'detached' })
       await two.reload()
       await two.getByText('Signed so far for these photos: 1 of 22 joints, by you.').waitFor()
+    }
+  },
+  {
+    name: 'row 53: an error that was signed is corrected: previewed over what stood there, signed once, and both are shown with their times; a second correction in another window keeps its change',
+    async run({ page, site, check }) {
+      const app = await launched(page, site, 'demo-2')
+      await clean(app)
+      await callAndSign(app, 's')
+      await app.getByRole('button', { name: 'Correct what was signed' }).click()
+      await app.getByText('You are correcting what was signed').waitFor()
+      await app.getByText('Nothing is changed yet.').first().waitFor()
+      const other = await launched(page, site, 'demo-2')
+      await other.getByText('What you had entered and not signed is here again.').waitFor()
+      await callAndSign(app, 'n', async () => {
+        await app.getByText('1 change to what was signed.').first().waitFor()
+        await check('review-correcting', app)
+      })
+      await app.locator('.signed', { hasText: /^Corrected: not swollen \(you, .*\d\d:\d\d\)Before: swollen \(you, .*\d\d:\d\d\)$/ }).waitFor()
+      await app.getByText(/Signed so far for these photos: .* 1 corrected\./).waitFor()
+      const [observation] = await joint(page, site, 'demo-2', 'R-PIP5')
+      expectEqual([observation?.status, observation?.note?.length].join(), 'corrected,1', 'status and earlier versions in the record')
+      await other.locator('[data-joint="right-pip5"]').click()
+      await other.keyboard.press('x')
+      await other.getByText('1 change to what was signed.').first().waitFor()
+      await other.getByRole('button', { name: 'Preview' }).click()
+      await other.getByText('The record has changed meanwhile. Nothing was written.').waitFor()
+      await callAndSign(other, 'x', undefined, 'x')
+      const [after, ...more] = await joint(page, site, 'demo-2', 'R-PIP5')
+      expectEqual([after?.status, after?.note?.length, more.length].join(), 'corrected,2,0', 'status and earlier versions after the second correction')
+    }
+  },
+  {
+    name: 'the names of all joints of a hand can be read on the photo at every width: none covers another one or a ring',
+    async run({ page, site, check }) {
+      const app = await launched(page, site, 'demo-1')
+      await clean(app)
+      for (let joint = 0; joint < 22; joint++) {
+        await app.keyboard.press('s')
+        await app.keyboard.press('ArrowRight')
+      }
+      await app.getByText('22 of 22 joints decided.').waitFor()
+      for (const width of [320, 768, 900, 1440]) {
+        await app.setViewportSize({ width, height: 1000 })
+        await app.evaluate(() => new Promise((resolve) => { requestAnimationFrame(() => requestAnimationFrame(resolve)) }))
+        expectEqual((await app.evaluate(coveredNames)).join('; '), '', `names that cover something at ${width} px`)
+      }
+      await check('review-all-swollen', app)
+      await clean(app)
+    }
+  },
+  {
+    name: 'where the record takes no corrections the app says so and where each finding lies',
+    async run({ page, site, check }) {
+      await page.context().route('**/api/*/signed?*', async (route) => {
+        const answer = await route.fetch()
+        await route.fulfill({ response: answer, json: { ...(await answer.json() as object), uncorrectable: 'no-updates' } })
+      })
+      const app = await launched(page, site, 'demo-2')
+      await app.getByRole('button', { name: 'Correct what was signed' }).click()
+      await app.getByText('This record takes no changes of signed findings from apps.').waitFor()
+      await app.getByText(/^Joint swelling \(clinical examination\), Right hand/).first().waitFor()
+      await check('review-uncorrectable', app)
+      await app.getByRole('button', { name: 'Close' }).click()
     }
   },
   {
@@ -218,6 +281,41 @@ async function entered(app: Page): Promise<void> {
   expectEqual(await app.getByLabel('Physician global, 0–10').inputValue(), '4', 'the physician’s global')
   expectEqual(await app.getByRole('row', { name: /Left elbow/ }).getByLabel('swollen').isChecked(), true, 'the elbow')
   await app.getByText('Marked so far: 2 swollen, 1 tender.').waitFor()
+}
+
+/** Runs in the page: which names on the photos cover another name, or the middle of a ring, or are too small to read. */
+function coveredNames(): string[] {
+  return [...document.querySelectorAll('.photo-frame svg')].flatMap((picture) => {
+    const names = [...picture.querySelectorAll('text')].map((text) => ({ words: text.textContent ?? '', box: text.getBoundingClientRect(), size: parseFloat(text.getAttribute('font-size') ?? '0') * (picture.getBoundingClientRect().width / (picture as SVGSVGElement).viewBox.baseVal.width) }))
+    const rings = [...picture.querySelectorAll('circle.ring')].map((ring) => ring.getBoundingClientRect())
+    const meet = (a: DOMRect, b: DOMRect, inset: number) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > inset && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > inset
+    return [
+      ...(names.length < 11 ? [`only ${names.length} names`] : []),
+      ...names.flatMap(({ words, box, size }, at) => [
+        ...names.slice(at + 1).filter((other) => meet(box, other.box, 2)).map((other) => `${words} over ${other.words}`),
+        ...rings.filter((ring) => meet(box, ring, ring.width / 3)).map(() => `${words} over a ring`), ...(size < 12 ? [`${words} ${size} px`] : [])
+      ])
+    ]
+  })
+}
+
+interface SignedObservation { readonly status: string; readonly note?: readonly object[]; readonly bodySite?: { readonly coding: readonly { readonly code: string }[] }; readonly performer?: object }
+
+/** What clinicians signed for one joint, as the record has it. */
+async function joint(page: Page, site: Site, patient: string, code: string): Promise<readonly SignedObservation[]> {
+  const { observations } = (await (await page.request.get(`${site.ehr}/demo/patients/${patient}`)).json()) as { observations: SignedObservation[] }
+  return observations.filter(({ performer, bodySite }) => performer !== undefined && bodySite?.coding.some((one) => one.code === code))
+}
+
+/** A call on the right PIP 5 (unless it stands already), previewed and signed. */
+async function callAndSign(app: Page, key: string, before?: () => Promise<void>, called?: string): Promise<void> {
+  await app.locator('[data-joint="right-pip5"]').click()
+  if (key !== called) await app.keyboard.press(key)
+  await before?.()
+  await app.getByRole('button', { name: 'Preview' }).click()
+  await app.getByRole('heading', { name: /Exactly this will be written/ }).waitFor()
+  await app.getByRole('button', { name: 'Sign and record' }).click()
+  await app.getByText(/resources are in the record/).waitFor()
 }
 
 /** Takes back what other flows had entered for this patient, so that one call is all there is. */

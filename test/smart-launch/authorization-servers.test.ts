@@ -22,6 +22,8 @@ const app = await generateKeyPair('ES384', { extractable: true })
 const appKey = { ...(await exportJWK(app.privateKey)), kid: 'app', alg: 'ES384' } as unknown as SigningKey
 const provider = await generateKeyPair('RS256', { extractable: true })
 const stranger = await generateKeyPair('RS256', { extractable: true })
+const publicKey = async ({ publicKey: key }: { readonly publicKey: CryptoKey }, kid: string) => ({ ...(await exportJWK(key)), kid, alg: 'RS256' })
+const [ownKey, otherKey] = [await publicKey(provider, 'op'), await publicKey(stranger, 'stranger')]
 
 interface Persona {
   /** Changes to `.well-known/smart-configuration`; a text is sent as it is. */
@@ -32,10 +34,14 @@ interface Persona {
   /** Claims of the id_token, and who signs it. */
   claims?: Record<string, unknown>
   header?: Record<string, unknown>
-  signer?: CryptoKey
+  signer?: CryptoKey | Uint8Array
   /** FHIR reads are refused with this token. */
   revoked?: Set<string>
   revocationStatus?: number
+  /** Sent for the SMART configuration, the OpenID configuration or the keys, instead of what they are. */
+  raw?: (path: string, response: ServerResponse) => boolean
+  keys?: readonly object[]
+  openId?: Record<string, unknown>
 }
 
 let persona: Persona
@@ -89,6 +95,7 @@ afterEach(async () => {
 function answerAsFhirServer(request: IncomingMessage, response: ServerResponse): void {
   const path = request.url ?? ''
   calls.push({ path, form: {}, ...(request.headers.authorization ? { authorization: request.headers.authorization } : {}) })
+  if (persona.raw?.(path, response)) return
   if (path.endsWith('/.well-known/smart-configuration')) {
     if (typeof persona.configuration === 'string') return void response.end(persona.configuration)
     return json(response, 200, { issuer, authorization_endpoint: `${issuer}/v1/authorize`, token_endpoint: `${issuer}/v1/token`, capabilities: [], ...persona.configuration })
@@ -107,8 +114,9 @@ function answerAsAuthorizationServer(request: IncomingMessage, response: ServerR
     const path = request.url ?? ''
     const form = Object.fromEntries(new URLSearchParams(body))
     calls.push({ path, form })
-    if (path === '/oauth2/.well-known/openid-configuration') return json(response, 200, { issuer, jwks_uri: `${issuer}/v1/keys` })
-    if (path === '/oauth2/v1/keys') return json(response, 200, { keys: [{ ...(await exportJWK(provider.publicKey)), kid: 'op', alg: 'RS256' }] })
+    if (persona.raw?.(path, response)) return
+    if (path === '/oauth2/.well-known/openid-configuration') return json(response, 200, { issuer, jwks_uri: `${issuer}/v1/keys`, ...persona.openId })
+    if (path === '/oauth2/v1/keys') return json(response, 200, { keys: persona.keys ?? [ownKey] })
     if (path === '/oauth2/v1/revoke') return json(response, persona.revocationStatus ?? 200, {})
     if (path !== '/oauth2/v1/token') return json(response, 404, {})
     if (persona.tokenStatus) return json(response, persona.tokenStatus, { error: 'invalid_grant' })
@@ -142,7 +150,8 @@ function browser() {
   const jar = new Map<string, string>()
   return async (address: string, init: RequestInit = {}) => {
     const cookie = [...jar].map(([name, value]) => `${name}=${value}`).join('; ')
-    const response = await fetch(address, { redirect: 'manual', ...init, headers: { ...(init.headers as Record<string, string>), ...(cookie ? { cookie } : {}) } })
+    const own = init.method === undefined ? {} : { origin: base }
+    const response = await fetch(address, { redirect: 'manual', ...init, headers: { ...own, ...(init.headers as Record<string, string>), ...(cookie ? { cookie } : {}) } })
     for (const line of response.headers.getSetCookie()) {
       const [, name = '', value = ''] = /^([^=]+)=([^;]*)/.exec(line) ?? []
       if (value) jar.set(name, value)
@@ -191,6 +200,8 @@ describe('an authorization server on another host than the FHIR server', () => {
     ['members nobody asked for', { resource_server: 'x', appContext: 7, smart_style_url: 'javascript:alert(1)', __epic: { dstu2: true } }],
     ['an encounter that is null', { encounter: null }], ['a banner wish in quotes', { need_patient_banner: 'true' }],
     ['an encounter that climbs', { encounter: '../x' }], ['an expiry as text', { expires_in: '300' }], ['no expiry', { expires_in: undefined }],
+    ['an expiry of null', { expires_in: null }], ['an expiry in words', { expires_in: 'soon' }], ['an expiry of nothing', { expires_in: 0 }], ['an expiry in a month', { expires_in: 2_592_000 }],
+    ['no refresh token but null', { refresh_token: null }], ['a scope of null', { scope: null }], ['scopes nobody asked for', { scope: 'patient/*.cruds system/*.cruds admin launch/patient' }],
     ['the bearer in capitals', { token_type: 'BEARER' }], ['no scope', { scope: undefined }], ['version 1 scopes', { scope: 'launch patient/*.read' }],
     ['a patient’s context in fhirContext as text', { fhirContext: 'Media/1' }]
   ])('that answers the token request with %s opens the app for the same patient', async (_name, token) => {
@@ -200,7 +211,9 @@ describe('an authorization server on another host than the FHIR server', () => {
 
   test.each<[string, Record<string, unknown>]>([
     ['no patient', { patient: undefined }], ['a patient that is no id', { patient: ['pat-1'] }], ['a token for something else than bearers', { token_type: 'dpop' }],
-    ['no token', { access_token: undefined }], ['a token that is empty', { access_token: '' }]
+    ['no token', { access_token: undefined }], ['a token that is empty', { access_token: '' }],
+    ['a patient with its type', { patient: 'Patient/pat-1' }], ['a patient by its address', { patient: 'https://ehr.example/fhir/Patient/pat-1' }], ['a patient as a number', { patient: 1 }],
+    ['a patient that is empty', { patient: '' }], ['a patient of dots', { patient: '..' }], ['a Practitioner for a patient', { patient: undefined, practitioner: 'doc-1' }]
   ])('that answers the token request with %s opens nothing', async (_name, token) => {
     persona = { token }
     expect((await back(await begin())).status).toBe(400)
@@ -209,6 +222,26 @@ describe('an authorization server on another host than the FHIR server', () => {
   test.each([undefined, null, 7])('that sends %s for an identity opens it read-only', async (id_token) => {
     persona = { token: { id_token } }
     expect((await launched()).session).toMatchObject({ name: 'pat-1', canSign: false })
+  })
+
+  test('that names no scope has granted what was asked for (RFC 6749 section 5.1), and one that names an empty one nothing', async () => {
+    const scopeOf = async () => ((await sessions.get(`smart:${(await launched()).handle}`)) as AppSession).scope
+    persona = { token: { scope: undefined } }
+    expect(await scopeOf()).toBe('launch openid fhirUser offline_access patient/*.cruds')
+    persona = { token: { scope: '' } }
+    expect(await scopeOf()).toBe('')
+  })
+
+  test('that says without a patient to whom it belongs leads to a page that says what to do', async () => {
+    persona = { token: { patient: undefined } }
+    const response = await back(await begin())
+    expect([response.status, await response.text()]).toEqual([400, expect.stringContaining('Choose a patient there and open JointLens again.')])
+  })
+
+  test('names a style: it is not fetched, nor is anything else that the answer names', async () => {
+    persona = { token: { smart_style_url: `${issuer}/style.json`, appContext: `${issuer}/context`, fhirContext: [{ reference: `${issuer}/Media/1` }] } }
+    expect((await launched()).session.name).toBe('pat-1')
+    expect(calls.map(({ path }) => path).filter((path) => /style|context|Media/.test(path))).toEqual([])
   })
 
   test('that refuses the code is said, and nothing is kept', async () => {
@@ -229,12 +262,36 @@ describe('row 35: an identity', () => {
     ['made for another app', { claims: { azp: 'other' } }],
     ['without a subject', { claims: { sub: undefined } }],
     ['of an issuer with another path', { claims: { iss: 'http://127.0.0.1/oauth2' } }],
+    ['signed with our key set’s public key as a secret', { header: { alg: 'HS256' }, signer: new TextEncoder().encode(JSON.stringify(ownKey)) }],
+    ['with a key that is not in the set', { header: { kid: 'other' } }],
+    ['that says nothing of its key while the set has several', { header: { kid: undefined }, keys: [ownKey, otherKey] }],
+    ['signed with a secret that the key set gives away', { header: { alg: 'HS256', kid: 'oct' }, signer: new TextEncoder().encode('s'.repeat(32)), keys: [{ kty: 'oct', k: Buffer.from('s'.repeat(32)).toString('base64url'), kid: 'oct' }] }],
+    ['without an expiry', { claims: { exp: undefined } }], ['that is not valid yet', { claims: { nbf: 9e9 } }], ['without a nonce', { claims: { nonce: undefined } }],
+    ['for an app whose name begins like ours', { claims: { aud: 'jointlens-2' } }], ['for nobody', { claims: { aud: [] } }],
+    ['whose issuer’s configuration names another issuer', { openId: { issuer: 'https://evil.example' } }],
+    ['whose issuer keeps its keys where no https leads', { openId: { jwks_uri: 'file:///etc/passwd' } }],
     ['with the nonce of another launch', { claims: { nonce: 'n' } }],
     ['with a nonce in a list', { claims: { nonce: ['n'] } }]
   ])('%s opens nothing', async (_name, change) => {
     persona = change
     const response = await back(await begin())
     expect([response.status, response.headers.get('location')]).toEqual([400, null])
+  })
+
+  test('opens the app before, while and after the server exchanges its keys, and one of its old key no more', async () => {
+    const opens = async () => (await back(await begin())).status === 302
+    const next = await generateKeyPair('RS256', { extractable: true })
+    const [now, then] = [ownKey, await publicKey(next, 'next')]
+    const junk = { kty: 'AKP', kid: 'op', alg: 'ML-DSA-44', pub: 'AA' }
+    const seen: boolean[] = []
+    for (const change of [
+      { keys: [now] }, { keys: [junk, then, now] }, { keys: [then, now], signer: next.privateKey, header: { kid: 'next' } },
+      { keys: [then], signer: next.privateKey, header: { kid: 'next' } }, { keys: [then] }
+    ] as Persona[]) {
+      persona = change
+      seen.push(await opens())
+    }
+    expect(seen).toEqual([true, true, true, true, false])
   })
 
   test('for several apps that was made for us opens the app', async () => {
@@ -259,6 +316,39 @@ describe('a SMART configuration', () => {
     expect(response.headers.getSetCookie()).toEqual([])
   })
 
+  test.each<[string, (path: string, response: ServerResponse) => boolean]>([
+    ['that leads elsewhere', (_path, response) => { response.writeHead(302, { location: 'https://evil.example/' }).end(); return true }],
+    ['that comes with an error', (_path, response) => { json(response, 500, {}); return true }],
+    ['that breaks off', (_path, response) => { response.writeHead(200, { 'content-length': '999' }).write('{'); response.destroy(); return true }],
+    ['that never comes', () => true],
+    ['that drips', (_path, response) => {
+      response.writeHead(200, { 'content-type': 'application/json' })
+      const drip = setInterval(() => { response.write(' ') }, 200)
+      response.once('close', () => { clearInterval(drip) })
+      return true
+    }]
+  ])('%s sends nobody anywhere, and is given up in time', async (_name, raw) => {
+    persona = { raw: (path, response) => path.endsWith('smart-configuration') && raw(path, response) }
+    const began = performance.now()
+    const { response } = await begin()
+    expect([response.status, response.headers.get('location'), response.headers.getSetCookie()]).toEqual([400, null, []])
+    // Five seconds for the document, and room for a machine that is busy.
+    expect(performance.now() - began).toBeLessThan(20_000)
+  })
+
+  test('is read once for launches that come together, so that nobody can make us ask the EHR at every request', async () => {
+    const all = await Promise.all(Array.from({ length: 20 }, () => begin()))
+    expect(all.every(({ response }) => response.status === 302)).toBe(true)
+    expect(calls.filter(({ path }) => path.endsWith('smart-configuration'))).toHaveLength(1)
+  })
+
+  test('that could not be read is read again by the next launch', async () => {
+    persona = { configuration: '<html>' }
+    expect((await begin()).response.status).toBe(400)
+    persona = {}
+    expect((await begin()).response.status).toBe(302)
+  })
+
   test('of a tenant that asks for https sends nobody to http', async () => {
     Object.assign(tenant, { allowHttp: false })
     expect((await begin()).response.headers.get('location')).toBeNull()
@@ -281,6 +371,43 @@ describe('mix-up (RFC 9207)', () => {
       expect([more, (await back(await begin(), more)).status]).toEqual([more, 400])
     expect(calls.filter(({ path }) => path === '/oauth2/v1/token')).toEqual([])
     expect((await back(await begin(), `&iss=${iss}`)).status).toBe(302)
+  })
+})
+
+describe('a code that was meant for another launch', () => {
+  test('goes to the token endpoint with the verifier of the launch that it came to, so that the server can refuse it; ours alone is no session', async () => {
+    const [victim, attacker] = [await begin(), await begin()]
+    // The attacker’s code on the victim’s state: the server knows another challenge for it (RFC 7636 section 4.6).
+    const challengeOf = (verifier: string) => createHash('sha256').update(verifier).digest('base64url')
+    const issuedFor = attacker.redirect?.searchParams.get('code_challenge')
+    persona = { raw: (path, response) => {
+      const form = calls.at(-1)?.form ?? {}
+      if (path !== '/oauth2/v1/token' || challengeOf(form['code_verifier'] ?? '') === issuedFor) return false
+      json(response, 400, { error: 'invalid_grant' })
+      return true
+    } }
+    expect((await back(victim)).status).toBe(400)
+    expect((await back(victim)).status).toBe(400)
+    nonce = attacker.redirect?.searchParams.get('nonce') ?? ''
+    expect((await back(attacker)).status).toBe(302)
+    // The state of one browser in another one opens nothing, and is spent.
+    const third = await begin()
+    expect((await back({ ...third, go: browser() })).status).toBe(400)
+    expect((await back(third)).status).toBe(400)
+  })
+
+  test('or a state or code that came twice, or none, opens nothing and asks the server nothing', async () => {
+    for (const query of ['code=a&code=b&state=S', 'code=a&state=S&state=S', 'state=S', 'code=&state=S', `code=${'x'.repeat(5000)}&state=S`]) {
+      const { go, state } = await begin()
+      expect([query.slice(0, 30), (await go(`${base}/smart/callback?${query.replaceAll('S', state)}`)).status]).toEqual([query.slice(0, 30), 400])
+    }
+    expect(calls.filter(({ path }) => path === '/oauth2/v1/token')).toEqual([])
+  })
+
+  test('an error that the server sends is not echoed', async () => {
+    const { go, state } = await begin()
+    const response = await go(`${base}/smart/callback?error=access_denied&error_description=${encodeURIComponent('<b>call 555</b>')}&error_uri=https://evil.example&state=${state}`)
+    expect([response.status, /555|evil/.test(await response.text())]).toEqual([400, false])
   })
 })
 
@@ -322,6 +449,17 @@ describe('row 37: a token that the record refuses before its time', () => {
     persona = { revoked: new Set(['Bearer access-1', 'Bearer access-2']) }
     expect((await read()).status).toBe(502)
     expect(calls.filter(({ form }) => form['grant_type'] === 'refresh_token')).toHaveLength(1)
+  })
+
+  test('whose renewal is for another patient, names one as nothing, or is no bearer token ends the session', async () => {
+    for (const token of [{ patient: 'pat-2' }, { patient: null }, { patient: 'Patient/pat-1' }, { token_type: 'DPoP' }] as Record<string, unknown>[]) {
+      persona = {}
+      issued = 0
+      const { read } = await launched()
+      persona = { revoked: new Set(['Bearer access-1']), token }
+      expect([token, (await read()).status >= 400]).toEqual([token, true])
+      persona = {}
+    }
   })
 
   test('gains no scope by being renewed, and keeps a narrower one', async () => {
@@ -377,9 +515,31 @@ describe('row 39: logout', () => {
 })
 
 describe('a page that cannot open', () => {
-  test('may be shown in the frames of the EHRs, in the reader’s language, and runs no script', async () => {
-    Object.assign(tenant, { allowedOrigins: ['https://chart.example'] })
-    const response = await browser()(`${base}/smart/app/${'A'.repeat(43)}`, { headers: { 'accept-language': 'de-CH,de;q=0.9' } })
+  beforeEach(() => { Object.assign(tenant, { allowedOrigins: ['https://chart.example'] }) })
+  const framers = (response: Response) => /frame-ancestors (.*)$/.exec(response.headers.get('content-security-policy') ?? '')?.[1]
+
+  test('is shown in no frame when nobody knows whom it concerns: no tenant learns of another', async () => {
+    const go = browser()
+    for (const path of [`app/${'A'.repeat(43)}`, `capture/${'A'.repeat(43)}`, 'app/x', 'launch?iss=https://evil.example/fhir', 'launch', 'callback', `callback?state=${'A'.repeat(43)}`, 'callback?state=a&state=b']) {
+      const response = await go(`${base}/smart/${path}`)
+      expect([path, response.status >= 400, framers(response)]).toEqual([path, true, "'none'"])
+    }
+  })
+
+  test('is shown in the frames of the EHR that it concerns: a refused launch, a callback that comes again, a session that is over', async () => {
+    const go = browser()
+    const ours = "'self' https://chart.example"
+    expect(framers(await go(`${base}/smart/launch?iss=${encodeURIComponent(fhirBase)}&launch=a%20b`))).toBe(ours)
+    const one = await launched()
+    expect(framers(await back(one))).toBe(ours)
+    await one.go(`${one.api}/logout`, { method: 'POST', headers: { 'x-jointlens-csrf': one.session.csrf } })
+    expect(framers(await one.go(`${base}/smart/app/${one.handle}`))).toBe(ours)
+    expect(framers(await go(`${base}/smart/app/${one.handle}`))).toBe(ours)
+  })
+
+  test('speaks the reader’s language and runs no script', async () => {
+    const { handle } = await launched()
+    const response = await browser()(`${base}/smart/app/${handle}`, { headers: { 'accept-language': 'de-CH,de;q=0.9' } })
     expect(response.status).toBe(401)
     expect(response.headers.get('content-security-policy')).toMatch(/^default-src 'none'; style-src 'sha256-[^']+'; frame-ancestors 'self' https:\/\/chart\.example$/)
     expect(await response.text()).toMatch(/<html lang="de">.*<h1>Ihre Sitzung ist beendet<\/h1>/s)

@@ -114,9 +114,11 @@ async function idToken(change: Record<string, unknown> & { iss?: string; aud?: s
 /** What a browser keeps between two requests. */
 function browser() {
   const jar = new Map<string, string>()
-  return async (address: string, init: RequestInit = {}) => {
+  return async (address: string, init: RequestInit = {}, namesOrigin = true) => {
     const cookie = [...jar].map(([name, value]) => `${name}=${value}`).join('; ')
-    const response = await fetch(address, { redirect: 'manual', ...init, headers: { ...(init.headers as Record<string, string>), ...(cookie ? { cookie } : {}) } })
+    // As browsers do with everything but GET and HEAD.
+    const own = init.method === undefined || !namesOrigin ? {} : { origin: base }
+    const response = await fetch(address, { redirect: 'manual', ...init, headers: { ...own, ...(init.headers as Record<string, string>), ...(cookie ? { cookie } : {}) } })
     for (const line of response.headers.getSetCookie()) {
       const [, name = '', value = ''] = /^([^=]+)=([^;]*)/.exec(line) ?? []
       if (value) jar.set(name, value)
@@ -159,11 +161,21 @@ describe('the launch', () => {
     expect(redirect.searchParams.has('launch')).toBe(false)
   })
 
+  test('row 30: from our EHR is taken with slashes at its end', async () => {
+    for (const slashes of ['/', '///']) expect((await begin(browser(), `iss=${encodeURIComponent(FHIR + slashes)}&launch=x`)).redirect.searchParams.get('aud')).toBe(FHIR)
+  })
+
   test.each([
     ['an unknown EHR', 'iss=https://evil.example/fhir&launch=x'], ['no EHR', 'launch=x'], ['two EHRs', `iss=${FHIR}&iss=https://evil.example&launch=x`],
     ['an EHR that begins like ours', `iss=${FHIR}.evil.example&launch=x`], ['a launch with spaces', `iss=${FHIR}&launch=a%20b`],
     ['another path of our EHR', `iss=${FHIR}/other&launch=x`], ['another port of our EHR', 'iss=https://ehr.example:8443/fhir&launch=x'],
-    ['http instead of https', 'iss=http://ehr.example/fhir&launch=x'], ['an empty launch', `iss=${FHIR}&launch=`]
+    ['http instead of https', 'iss=http://ehr.example/fhir&launch=x'],
+    ['our EHR in capitals', 'iss=HTTPS://EHR.EXAMPLE/fhir&launch=x'], ['our EHR’s path in capitals', 'iss=https://ehr.example/FHIR&launch=x'], ['our EHR with a user name', 'iss=https://evil@ehr.example/fhir&launch=x'],
+    ['our EHR as a user name', 'iss=https://ehr.example%2Ffhir@evil.example/fhir&launch=x'], ['an EHR in letters that look like ours', `iss=${encodeURIComponent('https://еhr.example/fhir')}&launch=x`],
+    ['an EHR with another full stop', `iss=${encodeURIComponent('https://ehr。example/fhir')}&launch=x`], ['our EHR with a query', 'iss=https://ehr.example/fhir%3Fa%3Db&launch=x'],
+    ['our EHR with a fragment', 'iss=https://ehr.example/fhir%23a&launch=x'], ['our EHR and a line more', 'iss=https://ehr.example/fhir%0d%0aevil&launch=x'],
+    ['our EHR after a climb', 'iss=https://ehr.example/x/../fhir&launch=x'], ['our EHR with its port said', 'iss=https://ehr.example:443/fhir&launch=x'], ['our EHR with a space before', 'iss=%20https://ehr.example/fhir&launch=x'],
+    ['an EHR in a list', 'iss[]=https://ehr.example/fhir&launch=x'], ['an EHR of slashes', `iss=${'/'.repeat(7000)}x&launch=x`], ['an empty launch', `iss=${FHIR}&launch=`]
   ])('row 30: from %s is refused with a page and no request', async (_name, query) => {
     const response = await browser()(`${base}/smart/launch?${query}`)
     expect(response.status).toBe(400)
@@ -325,6 +337,19 @@ describe('a session', () => {
     expect([response.status, signed]).toEqual([403, []])
   })
 
+  test.each([
+    ['no origin at all', {}, 403], ['no origin, from another site', { 'sec-fetch-site': 'cross-site' }, 403], ['no origin, from a sibling of our site', { 'sec-fetch-site': 'same-site' }, 403],
+    ['no origin, typed by the person', { 'sec-fetch-site': 'none' }, 403], ['an opaque origin', { origin: 'null', 'sec-fetch-site': 'same-origin' }, 403], ['an empty origin', { origin: '' }, 403],
+    ['no origin, of our own page by the browser’s word', { 'sec-fetch-site': 'same-origin' }, 204], ['our own origin', { origin: 'ours' }, 204]
+  ] as [string, Record<string, string>, number][])('row 39: a change that comes with %s', async (_name, headers, status) => {
+    const { handle, session, go } = await launched()
+    const { origin, ...others } = headers
+    const sent = { 'content-type': 'application/json', 'x-jointlens-csrf': session.csrf, ...others, ...(origin === undefined ? {} : { origin: origin === 'ours' ? base : origin }) }
+    const draft = { screeningId: 's', decisions: [], tender: [], swollen: [], examinedAll: false, typed: {} }
+    expect((await go(`${base}/smart/api/${handle}/draft`, { method: 'PUT', headers: sent, body: JSON.stringify(draft) }, false)).status).toBe(status)
+    expect(drafted.length).toBe(status === 204 ? 1 : 0)
+  })
+
   test('signs what the form allows and nothing else', async () => {
     const { go, handle, session } = await launched()
     const send = (body: unknown) => go(`${base}/smart/api/${handle}/sign`, {
@@ -340,6 +365,18 @@ describe('a session', () => {
     for (const body of refused) expect((await send(body)).status).toBe(400)
     expect((await send({ review, previewed })).status).toBe(201)
     expect(signed).toEqual([[review, previewed]])
+  })
+
+  test('corrects what was seen, by our ids and their tokens and by nothing else, and that is written down as a correction', async () => {
+    const { go, handle, session } = await launched()
+    const send = (corrects: unknown) => go(`${base}/smart/api/${handle}/sign`, {
+      method: 'POST', headers: { 'content-type': 'application/json', 'x-jointlens-csrf': session.csrf, origin: base }, body: JSON.stringify({ review: { screeningId: 's', decisions: [], corrects }, previewed })
+    })
+    const seen = { '6d795067-315f-5245-9f7a-af6a4031eeac': 'a'.repeat(16) }
+    for (const wrong of [{ 'Observation/1': 'a'.repeat(16) }, { [Object.keys(seen)[0] ?? '']: 'W/"1"' }, [], 'all']) expect((await send(wrong)).status).toBe(400)
+    expect((await send(seen)).status).toBe(201)
+    expect(signed).toEqual([[{ screeningId: 's', decisions: [], corrects: seen }, previewed]])
+    expect(audited.at(-1)).toMatchObject({ action: 'correct', entity: 'Screening/s', outcome: 'success' })
   })
 
   test('asks for the map of a joint with side and joint, and with nothing else', async () => {

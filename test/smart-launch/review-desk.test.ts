@@ -43,6 +43,37 @@ test.each([
   await expect(desk.sign(limited, tenant, { screeningId: 's', decisions: [] }, previewed)).rejects.toMatchObject({ code: 'ERR_FORBIDDEN' })
 })
 
+test('the banner tells patients of one name apart: birth date and the numbers that are in use, the record number first', async () => {
+  const identifier = [
+    { value: 'old', use: 'old' }, { value: 'ran-out', period: { end: '2020-01-01' } }, { system: 'urn:x' }, { value: '756.1', type: { text: 'AHV' } },
+    { value: 'MR-7', type: { coding: [{ code: 'MR', display: 'Medical record number' }] } }, { value: 'third' }
+  ]
+  const desk = openReviewDesk({
+    engine: openByteEngine(), calibrationOf: () => undefined, sessions: openMemorySessions(), now: () => Date.parse('2026-11-26'), screenings: {} as ScreeningService,
+    record: { patient: () => Promise.resolve({ resourceType: 'Patient', id: 'pat-1', name: [{ family: 'Meier', given: ['Anna'] }], birthDate: '1968-10-18', identifier }) } as unknown as ReviewRecord
+  })
+  for (const needPatientBanner of [true, false]) {
+    expect(await desk.describe({ ...session, needPatientBanner }, tenant)).toMatchObject({
+      needPatientBanner, patient: { name: 'Anna Meier', birthDate: '1968-10-18', identifiers: [{ label: 'Medical record number', value: 'MR-7' }, { label: 'AHV', value: '756.1' }] }
+    })
+  }
+})
+
+test('a correction needs the right to change Observations, and says what stands in the way', async () => {
+  const desk = (uncorrectable?: string) => openReviewDesk({
+    engine: openByteEngine(), calibrationOf: () => undefined, sessions: openMemorySessions(), now: () => Date.now(),
+    screenings: { history: () => Promise.resolve([{ id: 's' }]) } as unknown as ScreeningService,
+    record: { signedReview: () => Promise.resolve({ decisions: [], seen: {}, entries: [], ...(uncorrectable ? { uncorrectable } : {}) }) } as unknown as ReviewRecord
+  })
+  const creating = { ...session, scope: 'patient/Observation.crs' }
+  expect((await desk().signed(session, tenant, 's'))).not.toHaveProperty('uncorrectable')
+  expect((await desk('its /metadata lists no Observation update').signed(session, tenant, 's')).uncorrectable).toBe('no-updates')
+  expect((await desk().signed(creating, tenant, 's')).uncorrectable).toBe('not-granted')
+  await expect(desk().signed(session, tenant, 'of-pat-2')).rejects.toMatchObject({ code: 'ERR_CONFLICT' })
+  for (const refused of [desk().preview(creating, tenant, { screeningId: 's', decisions: [], corrects: {} }), desk().sign(creating, tenant, { screeningId: 's', decisions: [], corrects: {} }, previewed)])
+    await expect(refused).rejects.toMatchObject({ code: 'ERR_FORBIDDEN' })
+})
+
 describe('a review', () => {
   const photo = { resourceType: 'Media', id: 'photo-1', sha256: 'ab', assessment: { photoSha256: 'ab', width: 9, height: 9, hands: [{ side: 'left', joints: [{ probability: 0.9 }], regions: [] }] } }
   const screening = { id: 's-1', tenant: 'clinic', patientId: 'pat-1', photos: [photo], findings: [{ side: 'left', joint: 'mcp2', kind: 'assessed', probability: 0.9, inflamed: true }], count: { swollen: 1 }, written: [], photoTime: '2026-11-24T09:00:00Z' } as unknown as Screening

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
 import { frequencyOf } from '../../smart-launch/web/src/frequency.ts'
 import { linesOf } from '../../smart-launch/web/src/preview-lines.ts'
-import { countsOf, draftOf, isEmpty, NO_WORK, reviewOf, toggled, withCall, workOf, type Work } from '../../smart-launch/web/src/work.ts'
+import { changesOf, countsOf, draftOf, isEmpty, NO_WORK, rebased, reviewOf, toggled, withCall, workOf, workOfSigned, type Work } from '../../smart-launch/web/src/work.ts'
 
 const work: Work = {
   calls: new Map([['right-pip2', 'not-swollen'], ['left-wrist', 'swollen'], ['left-mcp2', 'not-assessable']]),
@@ -31,6 +31,33 @@ describe('what a clinician entered', () => {
   test('is taken back without a trace', () => {
     expect(isEmpty({ ...NO_WORK, calls: withCall(withCall(new Map(), 'left-wrist', 'swollen'), 'left-wrist', undefined), tender: toggled(toggled(new Set(), 'a'), 'a') })).toBe(true)
     expect(isEmpty(work)).toBe(false)
+  })
+})
+
+describe('a correction', () => {
+  const signed = workOfSigned({
+    decisions: [{ side: 'left', joint: 'wrist', call: 'swollen' }, { side: 'left', joint: 'mcp2', call: 'not-swollen' }],
+    examined: { tender: [{ side: 'left', joint: 'wrist' }], swollen: [] }, activity: { swollenJointCount28: 1, tenderJointCount28: 1, patientGlobal: 3, crpMgPerL: 4 }, seen: { a: 't' }, entries: []
+  })
+
+  test('begins with what was signed, laboratory values among it, and none from the record where none was signed', () => {
+    expect(signed).toMatchObject({ examinedAll: true, typed: { patientGlobal: '3', crpMgPerL: '4', esrMmPerH: '' }, corrects: { a: 't' } })
+    expect(changesOf(signed, signed)).toEqual({ calls: new Map(), count: 0 })
+    expect(draftOf(workOf(draftOf(signed, 's')), 's')).toEqual(draftOf(signed, 's'))
+  })
+
+  test('counts what differs, calls that were taken back among it', () => {
+    const changed: Work = { ...signed, calls: withCall(withCall(signed.calls, 'left-wrist', undefined), 'left-mcp2', 'swollen'), tender: new Set(), typed: { ...signed.typed, patientGlobal: '4' } }
+    expect(changesOf(changed, signed)).toEqual({ calls: new Map([['left-mcp2', 'swollen']]), count: 4 })
+    expect(reviewOf(changed, 's-1', undefined)).toMatchObject({ decisions: [{ joint: 'mcp2', call: 'swollen' }], corrects: { a: 't' } })
+  })
+
+  test('keeps its own changes when a colleague signs meanwhile, and takes over all the rest', () => {
+    const mine = { ...signed, calls: withCall(signed.calls, 'left-mcp2', 'swollen'), tender: toggled(signed.tender, 'right-knee') }
+    const now = { ...signed, calls: withCall(withCall(signed.calls, 'left-wrist', 'not-swollen'), 'right-pip3', 'swollen'), tender: new Set<string>(), typed: { ...signed.typed, physicianGlobal: '2' }, corrects: { a: 'u' } }
+    const next = rebased(mine, signed, now)
+    expect(Object.fromEntries(next.calls)).toEqual({ 'left-wrist': 'not-swollen', 'left-mcp2': 'swollen', 'right-pip3': 'swollen' })
+    expect([[...next.tender], next.typed['physicianGlobal'], next.corrects]).toEqual([['right-knee'], '2', { a: 'u' }])
   })
 })
 

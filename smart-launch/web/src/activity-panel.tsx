@@ -20,27 +20,29 @@ export interface ActivityPanelProps {
 /** Inputs as entered and the scores that they make; `scores` is absent when a number is outside its range. */
 export interface Activity {
   readonly inputs: ActivityInputs
+  readonly counts: ReturnType<typeof countsOf>
   readonly scores?: readonly ActivityScore[]
   /** Something was entered here, so that there is something to sign. A laboratory value alone, filled in from the record, is not. */
   readonly entered: boolean
 }
 
-export function useActivity(work: Work, context: ContextView | undefined): Activity {
+/** `calls`: the clinician's own and what was signed before, since a joint that was signed as swollen counts. */
+export function useActivity(work: Work, calls: Work['calls'], context: ContextView | undefined): Activity {
   return useMemo(() => {
-    const inputs = inputsOf(work, context)
+    const counts = countsOf({ ...work, calls })
+    const inputs = inputsOf(work, counts, context)
     const entered = work.examinedAll || Object.values(work.typed).some((value) => value !== '')
     try {
-      return { inputs, scores: activityScores(inputs), entered }
+      return { inputs, counts, scores: activityScores(inputs), entered }
     } catch {
-      return { inputs, entered }
+      return { inputs, counts, entered }
     }
-  }, [work, context])
+  }, [work, calls, context])
 }
 
 /** What no photo shows, entered by the clinician: large joints, tenderness, globals and laboratory. Scores name what is missing. */
-export function ActivityPanel({ work, context, activity: { scores }, onWork }: ActivityPanelProps) {
+export function ActivityPanel({ work, context, activity: { scores, counts }, onWork }: ActivityPanelProps) {
   const w = useWords()
-  const counts = countsOf(work)
   const type = (name: TypedName, value: string | undefined) => {
     const { [name]: _before, ...rest } = work.typed
     onWork({ ...work, typed: value === undefined ? rest : { ...rest, [name]: value } })
@@ -93,8 +95,7 @@ export function ActivityPanel({ work, context, activity: { scores }, onWork }: A
 }
 
 /** The 28-joint counts only when all 28 joints were examined and none of the hands' was called not assessable. */
-function inputsOf(work: Work, context: ContextView | undefined): ActivityInputs {
-  const counts = countsOf(work)
+function inputsOf(work: Work, counts: Activity['counts'], context: ContextView | undefined): ActivityInputs {
   const typed = { ...work.typed, ...Object.fromEntries(LABORATORY.map((name) => [name, countedValue(work.typed[name], context?.laboratory?.[name])])) }
   return {
     ...(work.examinedAll && counts.notAssessable === 0 ? { swollenJointCount28: counts.swollen, tenderJointCount28: counts.tender } : {}),

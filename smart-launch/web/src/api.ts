@@ -11,7 +11,8 @@ export type { HandAssessment, HandJoint, HandJointCount, JointFinding, Lateralit
 export type ReviewCall = 'swollen' | 'not-swollen' | 'not-assessable'
 
 export interface SessionView {
-  readonly patient: { readonly name: string; readonly birthDate?: string; readonly gender?: 'male' | 'female' | 'other' | 'unknown' }
+  readonly patient: { readonly name: string; readonly birthDate?: string; readonly gender?: 'male' | 'female' | 'other' | 'unknown'; readonly identifiers: readonly { readonly label: string; readonly value: string }[] }
+  /** False where the EHR itself says all the time whose record it is; the page then says it when asked, and at the signature. */
   readonly needPatientBanner: boolean
   readonly canSign: boolean
   readonly canSavePhotos: boolean
@@ -85,6 +86,19 @@ export interface SignedByClinician {
   readonly at?: string
   readonly own: boolean
   readonly by?: string
+  /** What stood there before it was corrected, oldest first. */
+  readonly earlier?: readonly { readonly call?: ReviewCall; readonly at?: string; readonly own: boolean; readonly by?: string }[]
+}
+
+/** All that was signed for a screening, as a correction begins with it. */
+export interface SignedView {
+  readonly decisions: readonly Decision[]
+  readonly examined: { readonly tender: readonly JointOf28[]; readonly swollen: readonly JointOf28[] }
+  readonly activity: ActivityInputs
+  /** Sent back with the correction: what it saw. */
+  readonly seen: Readonly<Record<string, string>>
+  readonly uncorrectable?: 'not-granted' | 'no-updates'
+  readonly entries: readonly { readonly reference: string; readonly words: string; readonly own: boolean; readonly by?: string; readonly at?: string }[]
 }
 export type LaboratoryName = 'crpMgPerL' | 'esrMmPerH'
 
@@ -94,6 +108,8 @@ export interface Review {
   readonly decisions: readonly Decision[]
   readonly activity?: ActivityInputs
   readonly examined?: { readonly tender: readonly JointOf28[]; readonly swollen: readonly JointOf28[] }
+  /** A correction: all of the above is what shall stand. */
+  readonly corrects?: Readonly<Record<string, string>>
 }
 
 /** The server's answer to a preview, sent back with the signature. */
@@ -106,6 +122,7 @@ export interface DraftView {
   readonly swollen: readonly JointOf28[]
   readonly examinedAll: boolean
   readonly typed: Readonly<Partial<Record<'patientGlobal' | 'physicianGlobal' | 'crpMgPerL' | 'esrMmPerH', string>>>
+  readonly corrects?: Readonly<Record<string, string>>
 }
 
 export interface Decision { readonly side: Laterality; readonly joint: HandJoint; readonly call: ReviewCall }
@@ -161,6 +178,7 @@ export const reviewPage = `/smart/app/${handle}`
 export const readSession = () => call<SessionView>('/session')
 export const readReview = () => call<ReviewView>('/review')
 export const readContext = () => call<ContextView>('/context')
+export const readSigned = (screening: string) => call<SignedView>(`/signed?${new URLSearchParams({ screening })}`)
 export const requestScreening = (csrf: string) => call('/screen', post(csrf, {}))
 export const keepDraft = (csrf: string, draft: DraftView) => call('/draft', { ...post(csrf, draft), method: 'PUT', keepalive: true })
 export const logout = (csrf: string) => call('/logout', post(csrf, {}))

@@ -4,7 +4,7 @@ import { MapOverlay, MapWords, useMap, type MapState } from './attention-map.tsx
 import { closeUpUrl, type EarlierVisit, type PhotoView, type ReviewCall, type ReviewView, type SignedByClinician } from './api.ts'
 import { earlierOf } from './earlier-close-ups.ts'
 import { usePhotoSource } from './photo-source.ts'
-import { dayOf, findingWords, fullJointName, probabilityWords, signedWords, useWords } from './words.ts'
+import { dayOf, earlierWords, findingWords, fullJointName, probabilityWords, signedWords, useWords } from './words.ts'
 
 export const CALL_KEYS: Record<string, ReviewCall> = { s: 'swollen', n: 'not-swollen', x: 'not-assessable' }
 
@@ -54,7 +54,7 @@ export function JointPanel({ latest, earlier, side, joint, call, signed, tender,
         <h2>{name}</h2>
         <p className={`finding ${finding?.kind === 'assessed' && finding.inflamed ? 'flagged' : ''}`}>{said}</p>
         {number && <p className="probability">{number}. <span>{w.threshold(percentOf(threshold))}</span></p>}
-        {signed && <p className="signed">{signedWords(w, signed)}</p>}
+        {signed && <p className="signed">{signedWords(w, signed)}{earlierWords(w, signed).map((words) => <span key={words}>{words}</span>)}</p>}
         <div className="calls" role="group" aria-label={w.yourCallFor(name)}>
           {Object.entries(CALL_KEYS).map(([key, value]) => (
             <button key={value} type="button" aria-pressed={call === value} onClick={() => onDecide(call === value ? undefined : value)}>

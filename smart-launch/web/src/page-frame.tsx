@@ -1,17 +1,17 @@
 import { percentOf } from '../../../src/joints/finding.ts'
 import type { SessionView } from './api.ts'
-import { ageOf, dayOf, useWords } from './words.ts'
+import { ageOf, dayOf, useWords, type Words } from './words.ts'
 
 export function Header({ session, onHelp, onLeave }: { session: SessionView; onHelp: (() => void) | undefined; onLeave: (() => void) | undefined }) {
   const w = useWords()
-  const { name, birthDate, gender } = session.patient
-  const details = [gender && w.gender[gender], birthDate && `${w.born} ${dayOf(w, birthDate)} (${w.years(ageOf(birthDate))})`].filter(Boolean).join(' · ')
+  const { name } = session.patient
+  const details = patientDetails(w, session.patient)
   return (
     <header>
       <p className="brand">JointLens</p>
       <div className="who">
         <h1>{session.needPatientBanner ? name : w.title}</h1>
-        {session.needPatientBanner && details && <p>{details}</p>}
+        {session.needPatientBanner ? details && <p>{details}</p> : <details className="whose"><summary>{w.whose}</summary><p><strong>{name}</strong>{details && ` · ${details}`}</p></details>}
       </div>
       <p className="badge">{w.badge}</p>
       <div className="page-actions">
@@ -20,6 +20,19 @@ export function Header({ session, onHelp, onLeave }: { session: SessionView; onH
       </div>
     </header>
   )
+}
+
+/** Sex, birth date with age, and numbers: what tells two patients of one name apart. */
+function patientDetails(w: Words, { birthDate, gender, identifiers }: SessionView['patient']): string {
+  return [
+    gender && w.gender[gender], birthDate && `${w.born} ${dayOf(w, birthDate)} (${w.years(ageOf(birthDate))})`, ...identifiers.map(({ label, value }) => `${label || w.identifier} ${value}`)
+  ].filter(Boolean).join(' · ')
+}
+
+/** Whose record the signature goes into, said once more where it is given. */
+export function PatientLine({ patient }: Pick<SessionView, 'patient'>) {
+  const w = useWords()
+  return <p className="for-whom">{w.forPatient} <strong>{patient.name}</strong>{patient.birthDate ? `, ${w.born} ${dayOf(w, patient.birthDate)}` : ''}{patient.identifiers.slice(0, 1).map(({ label, value }) => `, ${label || w.identifier} ${value}`)}</p>
 }
 
 /** The sign-in is over and the page is still there: what can be read stays, and it says how to go on. */

@@ -1,8 +1,9 @@
-import { useEffect, useLayoutEffect, useRef, type MouseEvent } from 'react'
+import { useEffect, useLayoutEffect, useMemo, useRef, useState, type MouseEvent } from 'react'
 import { HAND_JOINTS, type HandJoint, type Laterality } from '../../../src/joints/hand-joint.ts'
 import type { PhotoView as Photo, ReviewCall } from './api.ts'
 import { useDragToPan, usePinchAndWheel } from './pan-and-zoom.ts'
 import { usePhotoSource } from './photo-source.ts'
+import { placeLabels } from './place-labels.ts'
 import { dayOf, fullJointName, useWords } from './words.ts'
 
 export interface PhotoProps {
@@ -39,6 +40,7 @@ export function PhotoView({ photo, calls, chosen, marks, zoom, onZoom, onChoose 
     onZoom(Math.min(ZOOM.most, Math.max(ZOOM.least, next)))
   })
   const drag = useDragToPan()
+  const widthPx = useWidthPx(frame)
   const sides = photo.hands.map(({ side }) => w.side[side]).join(', ') || w.noHand
   const pick = (event: MouseEvent<SVGSVGElement>) => {
     const box = event.currentTarget.getBoundingClientRect()
@@ -54,7 +56,7 @@ export function PhotoView({ photo, calls, chosen, marks, zoom, onZoom, onChoose 
         onDoubleClick={() => onZoom(zoom > 1 ? 1 : 2.5)}>
         <div className="photo-zoomed" style={{ width: `${zoom * 100}%` }}>
           <img src={source} alt={w.photoOf(sides)} width={photo.width} height={photo.height} draggable={false} />
-          {marks && <Marks photo={photo} marks={placed} chosen={chosen} zoom={zoom} onPick={pick} />}
+          {marks && <Marks photo={photo} marks={placed} chosen={chosen} zoom={zoom} perPx={photo.width / (widthPx * zoom)} onPick={pick} />}
         </div>
       </div>
       <figcaption>
@@ -80,13 +82,30 @@ function marksOf(photo: Photo, calls: ReadonlyMap<string, ReviewCall>): readonly
   }))
 }
 
-/** Rings keep out of the way of what they mark: they grow more slowly than the picture. */
-function Marks({ photo, marks, chosen, zoom, onPick }: { photo: Photo; marks: readonly Mark[]; chosen: string; zoom: number; onPick(event: MouseEvent<SVGSVGElement>): void }) {
+/** Height of a name on the photo, and the width of one of its letters as a part of it: CSS pixels, whatever the photo's size or zoom. */
+const NAME_PX = { height: 13, letter: 0.64 }
+
+/**
+ * Rings keep out of the way of what they mark: they grow more slowly than the picture. Names of joints that matter stand where they cover
+ * neither another name nor a ring. `perPx`: of the photo's pixels, for each on the screen.
+ */
+function Marks({ photo, marks, chosen, zoom, perPx, onPick }: {
+  photo: Photo; marks: readonly Mark[]; chosen: string; zoom: number; perPx: number; onPick(event: MouseEvent<SVGSVGElement>): void
+}) {
   const w = useWords()
-  const radius = Math.max(photo.width, photo.height) / 55 / zoom ** 0.6
+  const radius = Math.max(Math.max(photo.width, photo.height) / 55 / zoom ** 0.6, 6.5 * perPx)
+  const nameHeight = NAME_PX.height * perPx
+  const named = marks.filter(({ key, state }) => state === 'flagged' || state === 'swollen' || key === chosen)
+  const wanted = marks.map(({ key, cx, cy, joint }) => ({
+    key, x: cx, y: cy, radius: (key === chosen ? 1.9 : 1.4) * radius,
+    ...(named.some((one) => one.key === key) ? { label: { width: (w.joint(joint).length * NAME_PX.letter + 0.5) * nameHeight, height: 1.25 * nameHeight } } : {})
+  }))
+  const same = JSON.stringify(wanted)
+  const places = useMemo(() => placeLabels(wanted, photo), [same, photo])
   return (
     <svg viewBox={`0 0 ${photo.width} ${photo.height}`} aria-hidden="true" onClick={onPick}>
       <rect width={photo.width} height={photo.height} fill="transparent" />
+      {places.map(({ key, leader }) => leader && <g key={key} className="leader"><path className="halo" d={lineOf(leader)} /><path className="line" d={lineOf(leader)} /></g>)}
       {marks.map(({ key, state, side, joint, cx, cy }) => (
         <g key={key} className={`mark ${state}${key === chosen ? ' chosen' : ''}`}>
           <title>{fullJointName(w, side, joint)}</title>
@@ -96,11 +115,28 @@ function Marks({ photo, marks, chosen, zoom, onPick }: { photo: Photo; marks: re
           {state === 'not-swollen' && <path className="ring" d={`M${cx - radius * 0.6} ${cy}h${radius * 1.2}`} />}
         </g>
       ))}
-      {marks.filter(({ key, state }) => state === 'flagged' || state === 'swollen' || key === chosen).map(({ key, joint, cx, cy }) => (
-        <text key={key} x={cx} y={cy - radius * 2.1} textAnchor="middle" fontSize={radius * 1.5}>{w.joint(joint)}</text>
+      {places.map(({ key, x, y }) => (
+        <text key={key} x={x} y={y} textAnchor="middle" dominantBaseline="central" fontSize={nameHeight}>{named.filter((one) => one.key === key).map(({ joint }) => w.joint(joint))}</text>
       ))}
     </svg>
   )
+}
+
+const lineOf = ({ x1, y1, x2, y2 }: { readonly x1: number; readonly y1: number; readonly x2: number; readonly y2: number }) => `M${x1} ${y1}L${x2} ${y2}`
+
+/** Of the frame as it is shown. */
+function useWidthPx(frame: { readonly current: HTMLElement | null }): number {
+  const [width, setWidth] = useState(400)
+  useLayoutEffect(() => {
+    const box = frame.current
+    if (!box) return
+    const read = () => { if (box.clientWidth > 0) setWidth(box.clientWidth) }
+    read()
+    const watch = new ResizeObserver(read)
+    watch.observe(box)
+    return () => watch.disconnect()
+  }, [frame])
+  return width
 }
 
 /**

@@ -9,11 +9,15 @@ export interface PreviewedResource {
   readonly valueQuantity?: { readonly value?: number; readonly unit?: string }
   readonly dataAbsentReason?: Concept
   readonly recorded?: string
+  readonly note?: readonly { readonly text: string }[]
   readonly agent?: readonly { readonly who?: { readonly reference?: string } }[]
 }
 interface Concept { readonly text?: string; readonly coding?: readonly { readonly display?: string; readonly code?: string }[] }
 
-export interface PreviewLine { readonly what: string; readonly where: string; readonly value: string; readonly status: string; readonly how: string }
+export interface PreviewLine { readonly what: string; readonly where: string; readonly value: string; readonly status: string; readonly how: string
+  /** What it replaces, as the resource says it. */
+  readonly was?: string
+}
 
 /** One line for each Observation, and who signs when. Nothing is added to what the resources say. */
 export function linesOf(resources: readonly PreviewedResource[]): {
@@ -27,8 +31,9 @@ export function linesOf(resources: readonly PreviewedResource[]): {
   }
 }
 
-function lineOf({ code, bodySite, method, status = '', ...resource }: PreviewedResource): PreviewLine {
-  return { what: words(code), where: words(bodySite), value: valueOf(resource), status, how: words(method) }
+function lineOf({ code, bodySite, method, status = '', note, ...resource }: PreviewedResource): PreviewLine {
+  const was = status === 'final' ? undefined : note?.at(-1)?.text
+  return { what: words(code), where: words(bodySite), value: valueOf(resource), status, how: words(method), ...(was ? { was } : {}) }
 }
 
 function valueOf({ valueCodeableConcept, valueQuantity, dataAbsentReason }: Partial<PreviewedResource>): string {

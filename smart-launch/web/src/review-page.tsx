@@ -2,6 +2,7 @@ import { useCallback, useEffect, useMemo, useState } from 'react'
 import { LATERALITIES, type HandJoint, type Laterality } from '../../../src/joints/hand-joint.ts'
 import { ActivityPanel, useActivity } from './activity-panel.tsx'
 import { ApiError, capturePage, logout, readContext, readReview, readSession, requestScreening, SESSION_ENDED, type ContextView, type ReviewCall, type ReviewView, type SessionView } from './api.ts'
+import { CorrectionNotice, useCorrection } from './correction.tsx'
 import { HandDiagram } from './hand-diagram.tsx'
 import { CALL_KEYS, JointPanel } from './joint-panel.tsx'
 import { KeysHelp } from './keys-help.tsx'
@@ -119,9 +120,14 @@ function Findings({ session, review: { pending, history, draft, threshold }, lat
   const [zooms, setZooms] = useState<Readonly<Record<string, number>>>({})
   const [letters, setLetters] = useLetters()
   const kept = useDraft(session.csrf, draftOf(work, latest.id), session.canSign)
-  const activity = useActivity(work, context)
-  const signed = useMemo(() => new Map((context?.signed ?? []).map((one) => [`${one.side}-${one.joint}`, one])), [context])
+  const correction = useCorrection(latest.id, work, setWork)
+  const correcting = work.corrects !== undefined
+  const inRecord = useMemo(() => new Map((context?.signed ?? []).map((one) => [`${one.side}-${one.joint}`, one])), [context])
+  // In a correction a joint whose call was taken back shall not stand any more.
+  const signed = useMemo(() => new Map([...inRecord].filter(([key]) => !correcting || work.calls.has(key))), [inRecord, correcting, work.calls])
   const shownCalls = useMemo(() => new Map([...[...signed].map(([key, { call }]) => [key, call] as const), ...work.calls]), [signed, work.calls])
+  const ownCalls = correction.changes?.calls ?? work.calls
+  const activity = useActivity(work, shownCalls, context)
 
   const current = HAND_PLACES.find(({ key }) => key === chosen) ?? HAND_PLACES[0]
   const choose = useCallback((side: Laterality, joint: HandJoint) => setChosen(`${side}-${joint}`), [])
@@ -155,14 +161,16 @@ function Findings({ session, review: { pending, history, draft, threshold }, lat
   })
 
   const review = useMemo(() => reviewOf(work, latest.id, activity.scores && activity.entered ? activity.inputs : undefined), [latest.id, work, activity])
-  const conflicts = signedConflicts(w, work.calls, context?.signed ?? [])
+  const conflicts = correcting ? [] : signedConflicts(w, work.calls, context?.signed ?? [])
+  const correct = session.canSign && !ended && !correcting ? correction.begin : undefined
   if (!current) return null
   const missing = LATERALITIES.filter((side) => latest.photos.length > 0 && !latest.photos.some(({ hands }) => hands.some((hand) => hand.side === side)))
   return (
     <main>
       {help && <KeysHelp letters={letters} onLetters={setLetters} onClose={() => onHelp(false)} />}
-      <Summary session={session} latest={latest} pending={pending} signed={context?.signed ?? []} />
-      {draft && <p className="restored" role="status">{w.restored}</p>}
+      <Summary session={session} latest={latest} pending={pending} signed={context?.signed ?? []} onCorrect={correct} />
+      <CorrectionNotice correction={correction} />
+      {draft && correction.state.kind !== 'stale' && <p className="restored" role="status">{w.restored}</p>}
       <div className="columns"><div className="column">
         <section className="photos" aria-label={w.photos}>
           {latest.photos.map((photo) => (
@@ -177,13 +185,13 @@ function Findings({ session, review: { pending, history, draft, threshold }, lat
         </section>
         <section className="review" aria-label={w.chosenJoint}>
           <JointPanel latest={latest} earlier={history.filter(({ id }) => id !== latest.id)} side={current.side} joint={current.joint} call={work.calls.get(chosen)}
-            signed={signed.get(chosen)} tender={work.tender.has(chosen)} threshold={threshold} mapShown={mapShown} onMap={() => setMapShown(!mapShown)} onDecide={decide} onTender={toggleTender} />
+            signed={inRecord.get(chosen)} tender={work.tender.has(chosen)} threshold={threshold} mapShown={mapShown} onMap={() => setMapShown(!mapShown)} onDecide={decide} onTender={toggleTender} />
         </section>
         <OverTime history={history} context={context} />
       </div><div className="column">
         <section className="hands" aria-label={w.joints}>
           <div className="diagrams">
-            {LATERALITIES.map((side) => <HandDiagram key={side} side={side} findings={latest.findings} calls={work.calls} signed={signed} tender={work.tender} chosen={chosen} onChoose={choose} />)}
+            {LATERALITIES.map((side) => <HandDiagram key={side} side={side} findings={latest.findings} calls={ownCalls} signed={signed} tender={work.tender} chosen={chosen} onChoose={choose} />)}
           </div>
           <ul className="legend">{Object.entries(w.legend).filter(([state]) => latest.findings.length > 0 || !MODEL_STATES.includes(state)).map(([state, words]) => <li key={state} className={state}>{words}</li>)}</ul>
         </section>
@@ -193,13 +201,16 @@ function Findings({ session, review: { pending, history, draft, threshold }, lat
         <div className="banner conflict" role="alert">
           <p>{w.conflict}</p>
           <ul>{conflicts.map(({ key, words }) => <li key={key}>{words}</li>)}</ul>
-          <button type="button" onClick={() => setWork({ ...work, calls: new Map([...work.calls].filter(([key]) => !conflicts.some((one) => one.key === key))) })}>{w.takeSigned}</button>
+          <div className="actions">
+            <button type="button" onClick={() => setWork({ ...work, calls: new Map([...work.calls].filter(([key]) => !conflicts.some((one) => one.key === key))) })}>{w.takeSigned}</button>
+            {correct && <button type="button" onClick={correct}>{w.correct}</button>}
+          </div>
         </div>
       )}
-      <SignPanel session={session} review={review} draft={kept} ended={ended} onConflict={readAgain}
-        onSigned={() => { setWork(NO_WORK); readAgain(); onSigned() }} />
+      <SignPanel session={session} review={review} draft={kept} changes={correction.changes?.count} ended={ended} onConflict={() => { readAgain(); return correction.renew() }}
+        onSigned={() => { setWork(NO_WORK); correction.leave(); readAgain(); onSigned() }} />
       <Research session={session} threshold={threshold} />
-      {review && <p className="decided-bar"><span>{w.unsigned(review.decisions.length)} <span className="quiet-words">{w.draft[kept]}</span></span> <a className="button primary" href="#sign">{w.toSign}</a></p>}
+      {review && <p className="decided-bar"><span>{correction.changes ? w.changes(correction.changes.count) : w.unsigned(review.decisions.length)} <span className="quiet-words">{w.draft[kept]}</span></span> <a className="button primary" href="#sign">{w.toSign}</a></p>}
     </main>
   )
 }

@@ -1,5 +1,6 @@
 import { useEffect, useState } from 'react'
 import { ApiError, preview, sign, type Previewed, type Review, type SessionView } from './api.ts'
+import { PatientLine } from './page-frame.tsx'
 import { linesOf, type PreviewedResource } from './preview-lines.ts'
 import type { DraftState } from './use-draft.ts'
 import { errorWords, useWords } from './words.ts'
@@ -9,35 +10,43 @@ export interface SignPanelProps {
   /** Undefined as long as there is nothing to sign. */
   readonly review: Review | undefined
   readonly draft: DraftState
+  /** How much a correction changes; undefined while nothing that was signed is corrected. */
+  readonly changes: number | undefined
   readonly ended: boolean
   onSigned(): void
-  /** A colleague signed something else meanwhile, or the record changed since the preview. */
-  onConflict(): void
+  /** A colleague signed something else meanwhile, or the record changed since the preview; resolves when the page knows what stands now. */
+  onConflict(): Promise<void>
 }
+
+interface Message { readonly kind: 'written' | 'failed'; readonly words: string }
 
 interface Shown { readonly resources: readonly PreviewedResource[]; readonly previewed: Previewed }
 
 /** Preview of exactly what will be written, then the signature. Nothing can be signed that was not previewed. */
-export function SignPanel({ session, review, draft, ended, onSigned, onConflict }: SignPanelProps) {
+export function SignPanel({ session, review, draft, changes, ended, onSigned, onConflict }: SignPanelProps) {
   const w = useWords()
   const [shown, setShown] = useState<Shown>()
-  const [message, setMessage] = useState('')
+  const [message, setMessage] = useState<Message>()
   const [busy, setBusy] = useState<'preview' | 'sign'>()
   const same = JSON.stringify(review)
-  useEffect(() => setShown(undefined), [same])
+  useEffect(() => {
+    setShown(undefined)
+    // What was written was about what was signed; a new change is not.
+    if (same !== undefined) setMessage((before) => (before?.kind === 'written' ? undefined : before))
+  }, [same])
   if (session.mode === 'shadow') return <section className="sign" id="sign" aria-label={w.signTitle}><p>{w.shadowSign}</p></section>
   if (!session.canSign) return <section className="sign" id="sign" aria-label={w.signTitle}><p>{w.readOnly}</p></section>
 
   const act = async (what: 'preview' | 'sign', work: () => Promise<void>) => {
     setBusy(what)
-    setMessage('')
+    setMessage(undefined)
     try {
       await work()
     } catch (error) {
-      setMessage(errorWords(w, error))
+      setMessage({ kind: 'failed', words: errorWords(w, error) })
       if (error instanceof ApiError && error.code === 'ERR_CONFLICT') {
         setShown(undefined)
-        onConflict()
+        await onConflict()
       }
     } finally {
       setBusy(undefined)
@@ -49,19 +58,20 @@ export function SignPanel({ session, review, draft, ended, onSigned, onConflict 
   const record = () => act('sign', async () => {
     if (!review || !shown) return
     const { written } = await sign(session.csrf, review, shown.previewed)
-    setMessage(w.written(written.length))
+    setMessage({ kind: 'written', words: w.written(written.length) })
     onSigned()
   })
   return (
     <section className="sign" id="sign" aria-label={w.signTitle}>
       <h2>{w.signTitle}</h2>
-      <p>{review ? w.decided(review.decisions.length) : w.nothingDecided} <span className="quiet-words">{review ? w.draft[draft] : ''}</span></p>
+      <PatientLine patient={session.patient} />
+      <p>{changes !== undefined ? w.changes(changes) : review ? w.decided(review.decisions.length) : w.nothingDecided} <span className="quiet-words">{review ? w.draft[draft] : ''}</span></p>
       <div className="actions">
-        <button type="button" disabled={busy !== undefined || !review || ended} onClick={() => void show()}>{w.preview}</button>
+        <button type="button" disabled={busy !== undefined || !review || changes === 0 || ended} onClick={() => void show()}>{w.preview}</button>
         <button type="button" className="primary" disabled={busy !== undefined || !shown || ended} onClick={() => void record()}>{w.sign}</button>
       </div>
       {shown && <Preview resources={shown.resources} />}
-      <p role="status">{busy === 'sign' ? w.signing : message}</p>
+      <p role="status">{busy === 'sign' ? w.signing : message?.words}</p>
     </section>
   )
 }
@@ -76,7 +86,7 @@ function Preview({ resources }: { resources: readonly PreviewedResource[] }) {
       <div className="scroll" role="region" aria-label={w.preview} tabIndex={0}>
         <table lang="en">
           <thead lang={w.locale}><tr>{w.previewColumns.map((name) => <th key={name} scope="col">{name}</th>)}</tr></thead>
-          <tbody>{observations.map(({ what, where, value, status, how }, at) => <tr key={at}><td>{what}</td><td>{where}</td><td>{value}</td><td>{status}</td><td>{how}</td></tr>)}</tbody>
+          <tbody>{observations.map(({ what, where, value, status, how, was }, at) => <tr key={at}><td>{what}</td><td>{where}</td><td>{value}{was && <small className="was">{was}</small>}</td><td>{status}</td><td>{how}</td></tr>)}</tbody>
         </table>
       </div>
       {provenance && <p>{w.provenance(provenance.who, w.timeOf(provenance.when))}</p>}

@@ -6,12 +6,14 @@ export interface SummaryProps {
   readonly latest: NonNullable<ReviewView['latest']>
   readonly pending: boolean
   readonly signed: readonly SignedByClinician[]
+  /** Begins a correction; undefined where nothing can be signed, or one is under way. */
+  readonly onCorrect: (() => void) | undefined
 }
 
 const DAY_MS = 86_400_000
 
 /** The result in a line: never a number without its denominator and interval, and no number at all where nothing could be assessed. */
-export function Summary({ session, latest, pending, signed }: SummaryProps) {
+export function Summary({ session, latest, pending, signed, onCorrect }: SummaryProps) {
   const w = useWords()
   const { count } = latest
   const days = Math.floor((Date.now() - Date.parse(latest.photoTime)) / DAY_MS)
@@ -28,7 +30,10 @@ export function Summary({ session, latest, pending, signed }: SummaryProps) {
         {w.photosOf(dayOf(w, latest.photoTime))} {days > session.currentPhotoDays && <strong>{w.oldPhotos(days)} </strong>}
         {pending && <strong>{w.reading} </strong>}{count && w.caution}
       </p>
-      {signed.length > 0 && <p className="signed">{w.signedJoints(signed.length, signersOf(w, signed))}</p>}
+      {signed.length > 0 && (
+        <p className="signed">{w.signedJoints(signed.length, signersOf(w, signed), signed.filter(({ earlier }) => earlier).length)}{' '}
+          {onCorrect && <button type="button" className="quiet" onClick={onCorrect}>{w.correct}</button>}</p>
+      )}
     </section>
   )
 }

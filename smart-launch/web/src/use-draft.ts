@@ -28,7 +28,8 @@ export function useDraft(csrf: string, draft: DraftView, enabled: boolean): Draf
         timer = setTimeout(send, AGAIN_MS)
       })
     }
-    const now = () => { clearTimeout(timer); send() }
+    // What is kept is not sent again: another window may have gone on meanwhile.
+    const now = () => { if (text !== kept.current) { clearTimeout(timer); send() } }
     for (const event of ['online', 'pagehide']) window.addEventListener(event, now)
     return () => {
       over = true

@@ -35,6 +35,9 @@ const english = {
   title: 'Hand photo review',
   badge: 'Research software · learned from computer-made hands',
   born: 'born',
+  identifier: 'No.',
+  whose: 'Whose record is this?',
+  forPatient: 'For',
   result: 'Result',
   count: (assessable: number) => `of ${assessable} assessable hand joints suggested as swollen`,
   interval: (low: number, high: number, missing: number) => `90 % interval ${low} to ${high}; ${missing} not assessable`,
@@ -144,8 +147,9 @@ const english = {
   noneAssessable: 'No hand joint could be assessed.',
   joints22: (joints: number) => `${joints} of 22`,
   oldPhotos: (days: number) => `Old photos: ${days} days. They may not show today’s joints.`,
-  signedJoints: (joints: number, who: string) => `Signed so far for these photos: ${joints} of 22 joints, by ${who}.`,
-  signedCall: (call: string, who: string, day: string) => `Signed: ${call} (${who}${day ? `, ${day}` : ''})`,
+  signedJoints: (joints: number, who: string, corrected: number) => `Signed so far for these photos: ${joints} of 22 joints, by ${who}.${corrected > 0 ? ` ${corrected} corrected.` : ''}`,
+  signedCall: (call: string, who: string, time: string, corrected: boolean) => `${corrected ? 'Corrected' : 'Signed'}: ${call} (${who}${time ? `, ${time}` : ''})`,
+  signedBefore: (call: string, who: string, time: string) => `Before: ${call} (${who}${time ? `, ${time}` : ''})`,
   you: 'you',
   colleague: 'another clinician',
   and: 'and',
@@ -153,6 +157,17 @@ const english = {
   conflictOf: (name: string, signed: string, own: string) => `${name}: signed ${signed}; your call: ${own}`,
   takeSigned: 'Keep what was signed',
   restored: 'What you had entered and not signed is here again.',
+  correct: 'Correct what was signed',
+  correctingTitle: 'You are correcting what was signed for these photos.',
+  correctingText: 'Change what is wrong, then preview and sign. The record keeps what stood there, by whom and when; counts and scores change with it.',
+  stopCorrecting: 'Leave it as it was signed',
+  changes: (count: number) => (count === 0 ? 'Nothing is changed yet.' : `${count} ${count === 1 ? 'change' : 'changes'} to what was signed.`),
+  uncorrectable: {
+    'not-granted': 'Your EHR sign-in does not let this app change findings that were signed.',
+    'no-updates': 'This record takes no changes of signed findings from apps.'
+  } as Record<'not-granted' | 'no-updates', string>,
+  correctThere: 'Correct them in the EHR itself. These are the entries there:',
+  correctionStale: 'What was signed has changed since you began to correct it. Your draft of the correction was laid aside.',
   draft: { none: '', waiting: 'Not kept yet: no answer from the server; trying again.', kept: 'Kept as a draft for eight hours.', lost: 'The last changes could not be kept.' } as Record<'none' | 'waiting' | 'kept' | 'lost', string>,
   toSign: 'To preview and signature',
   unsigned: (joints: number) => `${joints} of 22 decided, not signed.`,
@@ -187,6 +202,7 @@ const english = {
     ERR_EHR_REFUSED: 'The EHR did not accept this.',
     ERR_EHR_ANSWER: 'The EHR answered something that cannot be read.',
     ERR_WRITE_AMBIGUOUS: 'The EHR did not say whether it was written. Sign again: what is there already is not written twice.',
+    ERR_WRITE_PARTIAL: 'The EHR took a part and refused the next. Sign again: the rest is written, nothing twice.',
     ERR_ENGINE_BUSY: 'Too many photos are being read now. Try again in a moment.',
     ERR_RATE_LIMITED: 'Too many requests. Try again in a moment.',
     ERR_NOT_READY: 'JointLens is starting. Try again in a moment.'
@@ -236,6 +252,9 @@ const german: Words = {
   title: 'Handfotos prüfen',
   badge: 'Forschungssoftware · an computererzeugten Händen gelernt',
   born: 'geboren',
+  identifier: 'Nr.',
+  whose: 'Wessen Akte ist das?',
+  forPatient: 'Für',
   result: 'Ergebnis',
   count: (assessable) => `von ${assessable} beurteilbaren Handgelenken als geschwollen vorgeschlagen`,
   interval: (low, high, missing) => `90-%-Intervall ${low} bis ${high}; ${missing} nicht beurteilbar`,
@@ -345,8 +364,9 @@ const german: Words = {
   noneAssessable: 'Kein Handgelenk konnte beurteilt werden.',
   joints22: (joints) => `${joints} von 22`,
   oldPhotos: (days) => `Alte Fotos: ${days} Tage. Sie zeigen vielleicht nicht die Gelenke von heute.`,
-  signedJoints: (joints, who) => `Zu diesen Fotos unterschrieben: ${joints} von 22 Gelenken, von ${who}.`,
-  signedCall: (call, who, day) => `Unterschrieben: ${call} (${who}${day ? `, ${day}` : ''})`,
+  signedJoints: (joints, who, corrected) => `Zu diesen Fotos unterschrieben: ${joints} von 22 Gelenken, von ${who}.${corrected > 0 ? ` ${corrected} berichtigt.` : ''}`,
+  signedCall: (call, who, time, corrected) => `${corrected ? 'Berichtigt' : 'Unterschrieben'}: ${call} (${who}${time ? `, ${time}` : ''})`,
+  signedBefore: (call, who, time) => `Vorher: ${call} (${who}${time ? `, ${time}` : ''})`,
   you: 'Ihnen',
   colleague: 'einer anderen Person',
   and: 'und',
@@ -354,6 +374,17 @@ const german: Words = {
   conflictOf: (name, signed, own) => `${name}: unterschrieben ${signed}; Ihr Urteil: ${own}`,
   takeSigned: 'Das Unterschriebene behalten',
   restored: 'Was Sie eingegeben und nicht unterschrieben hatten, ist wieder da.',
+  correct: 'Unterschriebenes berichtigen',
+  correctingTitle: 'Sie berichtigen, was zu diesen Fotos unterschrieben ist.',
+  correctingText: 'Ändern Sie, was falsch ist; dann Vorschau und Unterschrift. Die Akte behält, was dort stand, von wem und wann; Zählungen und Werte ändern sich mit.',
+  stopCorrecting: 'So lassen, wie unterschrieben',
+  changes: (count) => (count === 0 ? 'Noch nichts geändert.' : `${count} ${count === 1 ? 'Änderung' : 'Änderungen'} am Unterschriebenen.`),
+  uncorrectable: {
+    'not-granted': 'Ihre Anmeldung lässt diese App unterschriebene Befunde nicht ändern.',
+    'no-updates': 'Diese Akte nimmt von Apps keine Änderungen unterschriebener Befunde an.'
+  },
+  correctThere: 'Berichtigen Sie sie im Praxissystem selbst. Das sind die Einträge dort:',
+  correctionStale: 'Was unterschrieben ist, hat sich geändert, seit Sie mit der Berichtigung begannen. Ihr Entwurf dazu wurde beiseitegelegt.',
   draft: { none: '', waiting: 'Noch nicht aufgehoben: Der Server antwortet nicht; neuer Versuch läuft.', kept: 'Acht Stunden als Entwurf aufgehoben.', lost: 'Die letzten Änderungen konnten nicht aufgehoben werden.' },
   toSign: 'Zu Vorschau und Unterschrift',
   unsigned: (joints) => `${joints} von 22 entschieden, nicht unterschrieben.`,
@@ -388,6 +419,7 @@ const german: Words = {
     ERR_EHR_REFUSED: 'Das Praxissystem hat das nicht angenommen.',
     ERR_EHR_ANSWER: 'Die Antwort des Praxissystems ist nicht lesbar.',
     ERR_WRITE_AMBIGUOUS: 'Das Praxissystem hat nicht gesagt, ob es geschrieben wurde. Unterschreiben Sie noch einmal: Was schon da ist, wird nicht doppelt geschrieben.',
+    ERR_WRITE_PARTIAL: 'Das Praxissystem hat einen Teil angenommen und das Nächste abgelehnt. Unterschreiben Sie noch einmal: Der Rest wird geschrieben, nichts doppelt.',
     ERR_ENGINE_BUSY: 'Gerade werden zu viele Fotos gelesen. Bitte gleich noch einmal versuchen.',
     ERR_RATE_LIMITED: 'Zu viele Anfragen. Bitte gleich noch einmal versuchen.',
     ERR_NOT_READY: 'JointLens startet gerade. Bitte gleich noch einmal versuchen.'
@@ -435,9 +467,14 @@ export function ageOf(birthDate: string, today = new Date()): number {
   return today.getFullYear() - born.getFullYear() - (before ? 1 : 0)
 }
 
-const signerOf = (w: Words, { own, by }: SignedByClinician) => (own ? w.you : by ?? w.colleague)
+const signerOf = (w: Words, { own, by }: Pick<SignedByClinician, 'own' | 'by'>) => (own ? w.you : by ?? w.colleague)
 
-export const signedWords = (w: Words, signed: SignedByClinician) => w.signedCall(w.call[signed.call].toLowerCase(), signerOf(w, signed), signed.at ? dayOf(w, signed.at) : '')
+export const signedWords = (w: Words, signed: SignedByClinician) =>
+  w.signedCall(w.call[signed.call].toLowerCase(), signerOf(w, signed), signed.at ? w.timeOf(signed.at) : '', signed.earlier !== undefined)
+
+/** What was signed before a correction, newest first. */
+export const earlierWords = (w: Words, { earlier = [] }: SignedByClinician) =>
+  earlier.toReversed().map(({ call, at, ...who }) => w.signedBefore(call ? w.call[call].toLowerCase() : '–', signerOf(w, who), at ? w.timeOf(at) : ''))
 
 export const signersOf = (w: Words, signed: readonly SignedByClinician[]) => [...new Set(signed.map((one) => signerOf(w, one)))].join(` ${w.and} `)
 

@@ -1,6 +1,6 @@
 import type { ActivityInputs } from '../../../src/joints/activity-scores.ts'
 import { HAND_JOINTS, LARGE_JOINTS, LATERALITIES, type HandJoint, type JointOf28, type LargeJoint, type Laterality } from '../../../src/joints/hand-joint.ts'
-import type { DraftView, Review, ReviewCall } from './api.ts'
+import type { DraftView, Review, ReviewCall, SignedView } from './api.ts'
 
 /** The 22 joints of both hands in the order in which the keyboard visits them. */
 export const HAND_PLACES = LATERALITIES.flatMap((side) => HAND_JOINTS.map((joint) => ({ side, joint, key: `${side}-${joint}` })))
@@ -17,33 +17,71 @@ export interface Work {
   readonly swollen: ReadonlySet<string>
   readonly examinedAll: boolean
   readonly typed: Readonly<Partial<Record<TypedName, string>>>
+  /** It is what shall stand instead of what was signed, of which this was seen. */
+  readonly corrects?: Readonly<Record<string, string>>
 }
 
 export const NO_WORK: Work = { calls: new Map(), tender: new Set(), swollen: new Set(), examinedAll: false, typed: {} }
 
-export function isEmpty({ calls, tender, swollen, examinedAll, typed }: Work): boolean {
-  return calls.size + tender.size + swollen.size + Object.keys(typed).length === 0 && !examinedAll
+export function isEmpty({ calls, tender, swollen, examinedAll, typed, corrects }: Work): boolean {
+  return corrects === undefined && calls.size + tender.size + swollen.size + Object.keys(typed).length === 0 && !examinedAll
 }
 
 /** As the server keeps it, so that nothing is lost with the page. */
 export function draftOf(work: Work, screeningId: string): DraftView {
-  return { screeningId, decisions: decisionsOf(work), ...examinedOf(work), examinedAll: work.examinedAll, typed: work.typed }
+  return { screeningId, decisions: decisionsOf(work), ...examinedOf(work), examinedAll: work.examinedAll, typed: work.typed, ...correctsOf(work) }
 }
 
 export function workOf(draft: DraftView): Work {
-  const keys = (places: readonly { readonly side: Laterality; readonly joint: HandJoint | LargeJoint }[]) => new Set(places.map(({ side, joint }) => `${side}-${joint}`))
   return {
     calls: new Map(draft.decisions.map(({ side, joint, call }) => [`${side}-${joint}`, call])),
-    tender: keys(draft.tender), swollen: keys(draft.swollen), examinedAll: draft.examinedAll, typed: draft.typed
+    tender: keysOf(draft.tender), swollen: keysOf(draft.swollen), examinedAll: draft.examinedAll, typed: draft.typed, ...(draft.corrects ? { corrects: draft.corrects } : {})
   }
 }
+
+/** What was signed, as a correction begins with it: laboratory values are those that were signed, and none where none were. */
+export function workOfSigned({ decisions, examined, activity, seen }: SignedView): Work {
+  const typed = (['patientGlobal', 'physicianGlobal'] as const).flatMap((name) => (activity[name] === undefined ? [] : [[name, String(activity[name])] as [string, string]]))
+  const laboratory = (['crpMgPerL', 'esrMmPerH'] as const).map((name): [string, string] => [name, String(activity[name] ?? '')])
+  return { ...workOf({ screeningId: '', decisions, ...examined, examinedAll: activity.swollenJointCount28 !== undefined, typed: Object.fromEntries([...typed, ...laboratory]) }), corrects: seen }
+}
+
+/** What was changed in `work` since it was `from`, made to `onto`: own changes outlive a colleague's signature. */
+export function rebased(work: Work, from: Work, onto: Work): Work {
+  const set = (name: 'tender' | 'swollen') => new Set([...onto[name], ...work[name]].filter((key) => (work[name].has(key) === from[name].has(key) ? onto : work)[name].has(key)))
+  const typed = (name: TypedName) => (work.typed[name] === from.typed[name] ? onto : work).typed[name]
+  return {
+    calls: new Map(HAND_PLACES.flatMap(({ key }) => {
+      const call = (work.calls.get(key) === from.calls.get(key) ? onto : work).calls.get(key)
+      return call ? [[key, call] as const] : []
+    })),
+    tender: set('tender'), swollen: set('swollen'), examinedAll: (work.examinedAll === from.examinedAll ? onto : work).examinedAll,
+    typed: Object.fromEntries(TYPED.flatMap((name) => { const value = typed(name); return value === undefined ? [] : [[name, value]] })),
+    ...correctsOf(onto)
+  }
+}
+
+/** Joints that are called otherwise than in `from`, and how many things differ in all. */
+export function changesOf(work: Work, from: Work): { readonly calls: ReadonlyMap<string, ReviewCall>; readonly count: number } {
+  const called = HAND_PLACES.filter(({ key }) => work.calls.get(key) !== from.calls.get(key)).map(({ key }) => key)
+  const sets = (['tender', 'swollen'] as const).flatMap((name) => [...work[name], ...from[name]].filter((key) => work[name].has(key) !== from[name].has(key)))
+  const typed = TYPED.filter((name) => (work.typed[name] ?? '') !== (from.typed[name] ?? ''))
+  return {
+    calls: new Map(called.flatMap((key) => { const call = work.calls.get(key); return call ? [[key, call] as const] : [] })),
+    count: called.length + sets.length + typed.length + Number(work.examinedAll !== from.examinedAll)
+  }
+}
+
+const TYPED: readonly TypedName[] = ['patientGlobal', 'physicianGlobal', 'crpMgPerL', 'esrMmPerH']
+const correctsOf = ({ corrects }: Work) => (corrects ? { corrects } : {})
+const keysOf = (places: readonly { readonly side: Laterality; readonly joint: HandJoint | LargeJoint }[]) => new Set(places.map(({ side, joint }) => `${side}-${joint}`))
 
 /** What is previewed and signed; undefined as long as there is nothing. `activity` is what the scores are made of. */
 export function reviewOf(work: Work, screeningId: string, activity: ActivityInputs | undefined): Review | undefined {
   const [decisions, examined] = [decisionsOf(work), examinedOf(work)]
   const found = examined.tender.length + examined.swollen.length > 0
-  if (decisions.length === 0 && !activity && !found) return undefined
-  return { screeningId, decisions, ...(activity ? { activity } : {}), ...(found ? { examined } : {}) }
+  if (decisions.length === 0 && !activity && !found && !work.corrects) return undefined
+  return { screeningId, decisions, ...(activity ? { activity } : {}), ...(found ? { examined } : {}), ...correctsOf(work) }
 }
 
 /** Counts of what was marked: swollen and tender of 28, and hand joints that could not be assessed. */

@@ -1,7 +1,7 @@
 import type { CodeableConcept, Coding, FhirResource, Observation, ObservationComponent, Provenance, Reference } from 'fhir/r4.js'
-import { activityScores, type ActivityIndex, type ActivityInputs } from '../../joints/activity-scores.ts'
+import { ACTIVITY_INDICES, activityScores, type ActivityIndex, type ActivityInputs } from '../../joints/activity-scores.ts'
 import type { JointFinding, ModelIdentity } from '../../joints/finding.ts'
-import { HAND_JOINTS, isHandJoint, type HandJoint, type JointOf28, type LargeJoint, type Laterality } from '../../joints/hand-joint.ts'
+import { HAND_JOINTS, isHandJoint, LARGE_JOINTS, LATERALITIES, type HandJoint, type JointOf28, type LargeJoint, type Laterality } from '../../joints/hand-joint.ts'
 import { ABSENT, aiTerm, jointSite, largeJointSite, methodTerm, observationTerm, PRESENT, RESULT_ID, statusTerm, term, termFor, termShown, UCUM } from '../codes.ts'
 import { clinicianIds, resultIds, type SourcePhoto } from './result-ids.ts'
 import { uuidV5 } from './uuid-v5.ts'
@@ -69,9 +69,38 @@ export function clinicianResources(input: ClinicianInput): ClinicianResources {
 }
 
 /** The identifier a signed joint is recognised by: one per screening and joint, so that two signers meet. */
-export function clinicianId({ tenant, photos, model, screeningId }: Pick<ClinicianInput, 'tenant' | 'photos' | 'model' | 'screeningId'>, side: Laterality, joint: HandJoint): string {
+export function clinicianId({ tenant, photos, model, screeningId }: OfScreening, side: Laterality, joint: HandJoint): string {
   return clinicianIds(tenant, screeningId, photos, model).joint(undefined, side, joint)
 }
+
+type OfScreening = Pick<ClinicianInput, 'tenant' | 'photos' | 'model' | 'screeningId'>
+
+/** One thing that a clinician may sign for a screening, and the identifier that it is recognised by. */
+export type Signable = { readonly id: string } & (
+  | { readonly kind: 'joint'; readonly side: Laterality; readonly joint: HandJoint }
+  | { readonly kind: 'count' }
+  | ({ readonly kind: 'tender' } & JointOf28)
+  | { readonly kind: 'swollen'; readonly side: Laterality; readonly joint: LargeJoint }
+  | { readonly kind: 'entered'; readonly name: keyof ActivityInputs }
+  | { readonly kind: 'score'; readonly index: ActivityIndex }
+)
+
+/** All of it: 22 joints, their count, 28 tender and 6 swollen large joints, what is entered as a number, and the scores. */
+export function signables(of: OfScreening): readonly Signable[] {
+  const at = <Joint extends JointOf28['joint']>(joints: readonly Joint[]) => LATERALITIES.flatMap((side) => joints.map((joint) => ({ side, joint })))
+  return [
+    ...at(HAND_JOINTS).map(({ side, joint }) => ({ kind: 'joint' as const, side, joint, id: clinicianId(of, side, joint) })),
+    { kind: 'count', id: countId(of) },
+    ...at([...HAND_JOINTS, ...LARGE_JOINTS]).map((one) => ({ kind: 'tender' as const, ...one, id: foundId('tender', one, of) })),
+    ...at(LARGE_JOINTS).map((one) => ({ kind: 'swollen' as const, ...one, id: foundId('swollen', one, of) })),
+    ...ENTERED.map(({ input }) => ({ kind: 'entered' as const, name: input, id: numberId(input, of) })),
+    ...ACTIVITY_INDICES.map((index) => ({ kind: 'score' as const, index, id: numberId(index, of) }))
+  ]
+}
+
+const countId = ({ tenant, screeningId, photos, model }: OfScreening) => clinicianIds(tenant, screeningId, photos, model).count
+const foundId = (kind: keyof typeof FOUND, { side, joint }: JointOf28, of: OfScreening) => uuidV5(countId(of), `${kind} ${side} ${joint}`)
+const numberId = (name: string, of: OfScreening) => uuidV5(countId(of), name)
 
 function common(input: ClinicianInput) {
   return {
@@ -108,7 +137,7 @@ function jointObservation({ side, joint, call }: JointDecision, input: Clinician
   }
 }
 
-const CALL_WORDS: Readonly<Record<JointCall, string>> = {
+export const CALL_WORDS: Readonly<Record<JointCall, string>> = {
   swollen: 'swollen', 'not-swollen': 'not swollen', 'not-assessable': 'not assessable'
 }
 
@@ -139,7 +168,7 @@ function aiReference(side: Laterality, joint: HandJoint, finding: JointFinding |
 
 /** The clinician's count of the hands; not a 28-joint count, since a hand review examines 22. */
 function handCount(joints: readonly Observation[], input: ClinicianInput): Observation {
-  const id = clinicianIds(input.tenant, input.screeningId, input.photos, input.model).count
+  const id = countId(input)
   const swollen = input.decisions.filter(({ call }) => call === 'swollen').length
   const assessed = input.decisions.filter(({ call }) => call !== 'not-assessable').length
   return {
@@ -164,7 +193,7 @@ const FOUND = {
 /** A joint found tender or swollen on examination: the value is the joint (terminology section 2). */
 function foundJoint(kind: keyof typeof FOUND, { side, joint }: JointOf28, input: ClinicianInput): Observation {
   const { code, words } = FOUND[kind]
-  const id = uuidV5(clinicianIds(input.tenant, input.screeningId, input.photos, input.model).count, `${kind} ${side} ${joint}`)
+  const id = foundId(kind, { side, joint }, input)
   const site = isHandJoint(joint) ? jointSite(side, joint) : largeJointSite(side, joint)
   return {
     ...common(input),
@@ -218,7 +247,7 @@ function activityObservations(input: ClinicianInput, counted: { readonly tender:
 function numberObservation(
   name: string, code: CodeableConcept, value: number, unit: string, ucum: string, input: ClinicianInput
 ): Observation {
-  const id = uuidV5(clinicianIds(input.tenant, input.screeningId, input.photos, input.model).count, name)
+  const id = numberId(name, input)
   return {
     ...common(input),
     id,
@@ -256,7 +285,7 @@ function verifierProvenance(targets: readonly string[], input: ClinicianInput): 
   }
 }
 
-function narrative(text: string): { status: 'generated'; div: string } {
+export function narrative(text: string): { status: 'generated'; div: string } {
   const escaped = text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
   return { status: 'generated', div: `<div xmlns="http://www.w3.org/1999/xhtml"><p>${escaped}</p></div>` }
 }
