@@ -1,3 +1,4 @@
+import { gzipSync } from 'node:zlib'
 import express, { type Request, type RequestHandler, type Response, type Router } from 'express'
 import type { Logger } from 'pino'
 import type { Audit } from '../audit.ts'
@@ -54,7 +55,7 @@ export function createCdsRouter(deps: CdsDeps): Router {
   router.post('/:id', async (request, response) => {
     const service = serviceOf(services, request)
     const caller = await authenticated(deps, request, `/${service.id}`)
-    sendJson(response, serialiseCards(await cardsFor(deps, service, caller, request, await readBody(request, response))))
+    sendJson(request, response, serialiseCards(await cardsFor(deps, service, caller, request, await readBody(request, response))))
   })
 
   router.post('/:id/feedback', async (request, response) => {
@@ -80,12 +81,28 @@ function authenticated(deps: CdsDeps, request: Request, path: string): Promise<V
   return deps.verifier.verify(request.headers.authorization, `${deps.publicUrl}/cds-services${path}`, networkOf(request.ip ?? ''))
 }
 
-/** One write to the socket for all parts. */
-function sendJson(response: Response, parts: readonly Buffer[]): void {
-  response.writeHead(200, { 'Content-Type': 'application/json; charset=utf-8', 'Content-Length': parts.reduce((sum, { length }) => sum + length, 0) })
+/** Below this a client gains nothing from gzip. */
+const PACKED_BYTES = 4_096
+
+/**
+ * One write to the socket for all parts. A card with its suggestion is 90 kB that shrink to 6 kB: packing takes 0.1 ms at once,
+ * less than to hand it to another thread, and saves a client far away three round trips.
+ */
+function sendJson(request: Request, response: Response, parts: readonly Buffer[]): void {
+  const length = parts.reduce((sum, part) => sum + part.length, 0)
+  const packed = length >= PACKED_BYTES && takesGzip(request.headers['accept-encoding'])
+  const sent = packed ? [gzipSync(Buffer.concat(parts), { level: 1 })] : parts
+  response.writeHead(200, {
+    'Content-Type': 'application/json; charset=utf-8', 'Content-Length': packed ? sent[0]?.length ?? 0 : length, ...(packed ? { 'Content-Encoding': 'gzip' } : {})
+  })
   response.cork()
-  for (const part of parts) response.write(part)
+  for (const part of sent) response.write(part)
   response.end()
+}
+
+/** Named, and not ruled out by `q=0` (RFC 9110 section 12.5.3). */
+function takesGzip(acceptEncoding: string | undefined): boolean {
+  return (acceptEncoding ?? '').split(',').some((one) => /^\s*gzip\s*(;\s*q=(?!0(\.0*)?\s*$)[\d.]+\s*)?$/i.test(one))
 }
 
 function serviceOf(services: ReadonlyMap<string, ServiceDefinition>, request: Request): ServiceDefinition {
@@ -141,7 +158,7 @@ function crossOrigin(tenants: readonly TenantConfig[]): RequestHandler {
   const allowed = new Set(tenants.flatMap(({ allowedOrigins }) => allowedOrigins))
   return (request, response, next) => {
     const { origin } = request.headers
-    response.setHeader('Vary', 'Origin')
+    response.setHeader('Vary', 'Origin, Accept-Encoding')
     if (origin !== undefined && allowed.has(origin))
       response.set({
         'Access-Control-Allow-Origin': origin, 'Access-Control-Allow-Methods': 'GET, POST, OPTIONS',

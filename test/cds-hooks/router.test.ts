@@ -1,6 +1,9 @@
 import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { request, type IncomingMessage } from 'node:http'
 import { connect } from 'node:net'
-import { gzipSync } from 'node:zlib'
+import { buffer } from 'node:stream/consumers'
+import { gunzipSync, gzipSync } from 'node:zlib'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
 import type { Observation } from 'fhir/r4.js'
 import { handJointCount } from '../../src/joints/hand-joint-count.ts'
@@ -120,6 +123,22 @@ describe('the card of a stored result', () => {
     expect(card?.summary).toBe('Hand photos of 22 Nov cannot be assessed; a new photo is needed')
     expect(card?.detail).toContain('left (photo is blurred); right (photo is blurred)')
     expect(card?.suggestions).toBeUndefined()
+  })
+
+  test.each<[string | undefined, string | null]>([
+    ['gzip', 'gzip'], ['gzip, deflate, br, zstd', 'gzip'], ['br;q=1, GZIP;q=0.5', 'gzip'], ['gzip;q=0', null], ['gzip; q=0.000', null], ['identity', null], ['xgzip', null], [undefined, null]
+  ])('comes packed where the client says so: %s', async (accepted, encoding) => {
+    withResult()
+    const url = `${cds.publicUrl}/cds-services/hand-joints`
+    const sent = request(url, {
+      method: 'POST', headers: { 'content-type': 'application/json', authorization: `Bearer ${await signed(url)}`, ...(accepted === undefined ? {} : { 'accept-encoding': accepted }) }
+    }).end(JSON.stringify(patientView()))
+    const [response] = await once(sent, 'response') as [IncomingMessage]
+    const bytes = await buffer(response)
+    expect([response.headers['content-encoding'] ?? null, Number(response.headers['content-length'])]).toEqual([encoding, bytes.length])
+    const { cards } = JSON.parse((encoding ? gunzipSync(bytes) : bytes).toString()) as { cards: unknown[] }
+    expect(cards).toHaveLength(1)
+    expect(bytes.length < 10_000).toBe(encoding === 'gzip')
   })
 
   test('that our own writer has recorded suggests nothing more', async () => {
