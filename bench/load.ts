@@ -68,11 +68,10 @@ export async function interleaved(targets: readonly Target[], { seconds, perSeco
 /**
  * Answers a second to `callers` that never rest, each on a connection of its own. Requests are made and signed before the clock
  * starts and answers are only counted, as wrk does: on two cores a client that does more would be what is measured.
- * `gzip`: asks for it, as browsers and most HTTP libraries do.
  */
-export async function throughput(target: Target, { seconds, callers = 16, gzip = false }: { readonly seconds: number; readonly callers?: number; readonly gzip?: boolean }): Promise<number> {
+export async function throughput(target: Target, { seconds, callers = 16 }: { readonly seconds: number; readonly callers?: number }): Promise<number> {
   // More than can be answered; a probe needs no token and may be asked the same again.
-  const requests = await Promise.all(Array.from({ length: target.client ? Math.ceil(seconds * 5_000) : 100 }, () => requestFor(target, gzip)))
+  const requests = await Promise.all(Array.from({ length: target.client ? Math.ceil(seconds * 5_000) : 100 }, () => requestFor(target)))
   const until = performance.now() + seconds * 1000
   let next = 0
   const taken = (): Buffer | undefined => performance.now() > until ? undefined : target.client ? requests[next++] : requests[next++ % requests.length]
@@ -82,11 +81,11 @@ export async function throughput(target: Target, { seconds, callers = 16, gzip =
   return counts.reduce((sum, count) => sum + count, 0) / ((performance.now() - began) / 1000)
 }
 
-async function requestFor({ url, client, body }: Target, gzip: boolean): Promise<Buffer> {
+async function requestFor({ url, client, body }: Target): Promise<Buffer> {
   const { pathname, host } = new URL(url)
   const sent = Buffer.from(body())
   const authorization = client ? `authorization: Bearer ${await client.token(url)}\r\n` : ''
-  const head = `POST ${pathname} HTTP/1.1\r\nhost: ${host}\r\ncontent-type: application/json\r\n${authorization}${gzip ? 'accept-encoding: gzip\r\n' : ''}content-length: ${sent.length}\r\n\r\n`
+  const head = `POST ${pathname} HTTP/1.1\r\nhost: ${host}\r\ncontent-type: application/json\r\n${authorization}content-length: ${sent.length}\r\n\r\n`
   return Buffer.concat([Buffer.from(head), sent])
 }
 

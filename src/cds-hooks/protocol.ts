@@ -113,18 +113,26 @@ export function readFeedback(body: unknown): readonly FeedbackEvent[] {
 }
 
 /**
- * Parsed JSON without `__proto__` members and not deeper than 60; iterative, since 20,000-deep arrays parse
- * and then crash recursive code. Throws ERR_REQUEST_INVALID.
+ * Parsed JSON without `__proto__` members and not deeper than 60; level by level, since 20,000-deep arrays parse and then crash
+ * recursive code. Throws ERR_REQUEST_INVALID.
  */
 export function harmless(value: unknown): unknown {
-  const open: { value: unknown; depth: number }[] = [{ value, depth: 0 }]
-  for (let next = open.pop(); next; next = open.pop()) {
-    if (typeof next.value !== 'object' || next.value === null) continue
-    if (next.depth >= DEEPEST) throw invalid(`Expected at most ${DEEPEST} levels of nesting`)
-    if (Object.hasOwn(next.value, '__proto__')) throw invalid('Expected no member named __proto__')
-    for (const inner of Object.values(next.value)) open.push({ value: inner, depth: next.depth + 1 })
+  let level: readonly unknown[] = [value]
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > DEEPEST) throw invalid(`Expected at most ${DEEPEST} levels of nesting`)
+    const below: object[] = []
+    for (const one of level) {
+      if (typeof one !== 'object' || one === null) continue
+      if (Object.hasOwn(one, '__proto__')) throw invalid('Expected no member named __proto__')
+      for (const inner of membersOf(one)) if (typeof inner === 'object' && inner !== null) below.push(inner)
+    }
+    level = below
   }
   return value
+}
+
+function membersOf(value: object): readonly unknown[] {
+  return Array.isArray(value) ? value : Object.values(value)
 }
 
 /** A value in the shape asked for, as a fresh object. Throws ERR_REQUEST_INVALID naming members, never values. */

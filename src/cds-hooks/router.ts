@@ -1,3 +1,4 @@
+import { gzipSync } from 'node:zlib'
 import express, { type Request, type RequestHandler, type Response, type Router } from 'express'
 import type { Logger } from 'pino'
 import type { Audit } from '../audit.ts'
@@ -7,6 +8,7 @@ import type { CardStore } from '../screening/store/card-store.ts'
 import type { FeedbackStore } from '../screening/store/feedback-store.ts'
 import type { CardContext } from './cards.ts'
 import type { ClientVerifier, VerifiedClient } from './client-jwt.ts'
+import { openJsonBody } from './json-body.ts'
 import { checkResponse, readFeedback, readHookRequest, serialiseCards, type Card, type FeedbackEvent, type ServiceDefinition } from './protocol.ts'
 import { networkOf, openRateLimit } from './rate-limit.ts'
 import { answer, type Answer, type AnswerDeps } from './services/answer.ts'
@@ -27,13 +29,13 @@ export interface CdsDeps extends AnswerDeps {
   readonly callsPerAddress?: number
 }
 
-const BODY_LIMIT = '2mb'
+const BODY_BYTES = 2 * 1024 * 1024
 
 /** CDS Hooks 2.0.1, mounted at `/cds-services`: discovery, services, feedback. Errors are for the app's last resort. */
 export function createCdsRouter(deps: CdsDeps): Router {
   const router = express.Router()
   const services = new Map(SERVICES.map((service) => [service.id, service]))
-  const body: RequestHandler = express.json({ limit: BODY_LIMIT, type: 'application/json' })
+  const readBody = openJsonBody(BODY_BYTES)
   const rate = openRateLimit(deps.callsPerAddress ?? 6_000, deps.clock, 'calls from this address')
   const discoveryNeedsJwt = deps.tenants.some((tenant) => tenant.discoveryNeedsJwt)
 
@@ -53,15 +55,13 @@ export function createCdsRouter(deps: CdsDeps): Router {
   router.post('/:id', async (request, response) => {
     const service = serviceOf(services, request)
     const caller = await authenticated(deps, request, `/${service.id}`)
-    await parsed(body, request, response)
-    sendJson(response, serialiseCards(await cardsFor(deps, service, caller, request)))
+    sendJson(request, response, serialiseCards(await cardsFor(deps, service, caller, request, await readBody(request, response))))
   })
 
   router.post('/:id/feedback', async (request, response) => {
     const service = serviceOf(services, request)
     const caller = await authenticated(deps, request, `/${service.id}/feedback`)
-    await parsed(body, request, response)
-    const events = readFeedback(request.body)
+    const events = readFeedback(await readBody(request, response))
     await deps.cards.stored()
     for (const event of events) await keepFeedback(deps, service.id, caller, event)
     // The client tells us once: what we say we have, a power cut must not take.
@@ -76,30 +76,33 @@ export function createCdsRouter(deps: CdsDeps): Router {
   return router
 }
 
-/** Who calls comes before what they send: a stranger hears 401 whatever it is, and nobody unknown gets a body parsed. */
-async function authenticated(deps: CdsDeps, request: Request, path: string): Promise<VerifiedClient> {
-  const caller = await deps.verifier.verify(request.headers.authorization, `${deps.publicUrl}/cds-services${path}`, networkOf(request.ip ?? ''))
-  if (!isJson(request.headers['content-type'])) throw new ScreeningError('ERR_MEDIA_TYPE', 'Expected application/json')
-  return caller
+/** Who calls comes before what they send: a stranger hears 401 whatever it is, and nobody unknown gets a body read. */
+function authenticated(deps: CdsDeps, request: Request, path: string): Promise<VerifiedClient> {
+  return deps.verifier.verify(request.headers.authorization, `${deps.publicUrl}/cds-services${path}`, networkOf(request.ip ?? ''))
 }
 
-function isJson(contentType: string | undefined): boolean {
-  return /^application\/json *(;|$)/i.test(contentType ?? '')
-}
+/** Below this a client gains nothing from gzip. */
+const PACKED_BYTES = 4_096
 
-function parsed(body: RequestHandler, request: Request, response: Response): Promise<void> {
-  return new Promise((resolve, reject) => {
-    void body(request, response, (error?: unknown) => (error === undefined ? resolve() : reject(error instanceof Error ? error : new Error('body'))))
+/**
+ * One write to the socket for all parts. A card with its suggestion is 90 kB that shrink to 6 kB: packing takes 0.1 ms at once,
+ * less than to hand it to another thread, and saves a client far away three round trips.
+ */
+function sendJson(request: Request, response: Response, parts: readonly Buffer[]): void {
+  const length = parts.reduce((sum, part) => sum + part.length, 0)
+  const packed = length >= PACKED_BYTES && takesGzip(request.headers['accept-encoding'])
+  const sent = packed ? [gzipSync(Buffer.concat(parts), { level: 1 })] : parts
+  response.writeHead(200, {
+    'Content-Type': 'application/json; charset=utf-8', 'Content-Length': packed ? sent[0]?.length ?? 0 : length, ...(packed ? { 'Content-Encoding': 'gzip' } : {})
   })
+  response.cork()
+  for (const part of sent) response.write(part)
+  response.end()
 }
 
-/** One write to the socket for all parts. */
-function sendJson(response: Response, parts: readonly Buffer[]): void {
-  response.writeHead(200, { 'Content-Type': 'application/json; charset=utf-8', 'Content-Length': parts.reduce((sum, { length }) => sum + length, 0) })
-  response.cork()
-  for (const part of parts) response.write(part)
-  response.uncork()
-  response.end()
+/** Named, and not ruled out by `q=0` (RFC 9110 section 12.5.3). */
+function takesGzip(acceptEncoding: string | undefined): boolean {
+  return (acceptEncoding ?? '').split(',').some((one) => /^\s*gzip\s*(;\s*q=(?!0(\.0*)?\s*$)[\d.]+\s*)?$/i.test(one))
 }
 
 function serviceOf(services: ReadonlyMap<string, ServiceDefinition>, request: Request): ServiceDefinition {
@@ -108,8 +111,8 @@ function serviceOf(services: ReadonlyMap<string, ServiceDefinition>, request: Re
   return service
 }
 
-async function cardsFor(deps: CdsDeps, service: ServiceDefinition, { tenant }: VerifiedClient, request: Request): Promise<readonly Card[]> {
-  const call = readHookRequest(service.hook, request.body)
+async function cardsFor(deps: CdsDeps, service: ServiceDefinition, { tenant }: VerifiedClient, request: Request, body: unknown): Promise<readonly Card[]> {
+  const call = readHookRequest(service.hook, body)
   if (call.fhirServer !== undefined && call.fhirServer.replace(/\/+$/, '') !== tenant.fhirBase)
     throw new ScreeningError('ERR_REQUEST_INVALID', 'fhirServer: Expected the FHIR server that this client is registered with')
   const context: CardContext = {
@@ -155,7 +158,7 @@ function crossOrigin(tenants: readonly TenantConfig[]): RequestHandler {
   const allowed = new Set(tenants.flatMap(({ allowedOrigins }) => allowedOrigins))
   return (request, response, next) => {
     const { origin } = request.headers
-    response.vary('Origin')
+    response.setHeader('Vary', 'Origin, Accept-Encoding')
     if (origin !== undefined && allowed.has(origin))
       response.set({
         'Access-Control-Allow-Origin': origin, 'Access-Control-Allow-Methods': 'GET, POST, OPTIONS',

@@ -122,7 +122,7 @@ export function wordingFor(acceptLanguage: string | undefined, siteLanguage: Lan
     const [tag = '', ...parameters] = part.trim().toLowerCase().split(';')
     const quality = parameters.map((one) => /^\s*q=([\d.]+)$/.exec(one)?.[1]).find((one) => one !== undefined)
     return { language: tag.split('-')[0] ?? '', quality: quality === undefined ? 1 : Number(quality) }
-  }).filter(({ language, quality }) => language in WORDINGS && quality > 0).sort((a, b) => b.quality - a.quality)
+  }).filter(({ language, quality }) => Object.hasOwn(WORDINGS, language) && quality > 0).sort((a, b) => b.quality - a.quality)
   return WORDINGS[(wanted[0]?.language as Language | undefined) ?? siteLanguage]
 }
 

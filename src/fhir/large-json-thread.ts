@@ -4,7 +4,7 @@ import type { ParseAnswer, ParseCall } from './large-json.ts'
 
 /** Parses the JSON of bodies that come in pieces. Each `data` of a photo's size is decoded and handed over as bytes, or left out. */
 const DATA_CHARACTERS = 64 * 1024
-const LOW_PRIORITY = 10
+const LOW_PRIORITY = 5
 
 const port = parentPort
 if (!port) throw new Error('Expected to run as a thread')

@@ -1,4 +1,9 @@
 import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { request, type IncomingMessage } from 'node:http'
+import { connect } from 'node:net'
+import { buffer } from 'node:stream/consumers'
+import { gunzipSync, gzipSync } from 'node:zlib'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
 import type { Observation } from 'fhir/r4.js'
 import { handJointCount } from '../../src/joints/hand-joint-count.ts'
@@ -120,12 +125,28 @@ describe('the card of a stored result', () => {
     expect(card?.suggestions).toBeUndefined()
   })
 
+  test.each<[string | undefined, string | null]>([
+    ['gzip', 'gzip'], ['gzip, deflate, br, zstd', 'gzip'], ['br;q=1, GZIP;q=0.5', 'gzip'], ['gzip;q=0', null], ['gzip; q=0.000', null], ['identity', null], ['xgzip', null], [undefined, null]
+  ])('comes packed where the client says so: %s', async (accepted, encoding) => {
+    withResult()
+    const url = `${cds.publicUrl}/cds-services/hand-joints`
+    const sent = request(url, {
+      method: 'POST', headers: { 'content-type': 'application/json', authorization: `Bearer ${await signed(url)}`, ...(accepted === undefined ? {} : { 'accept-encoding': accepted }) }
+    }).end(JSON.stringify(patientView()))
+    const [response] = await once(sent, 'response') as [IncomingMessage]
+    const bytes = await buffer(response)
+    expect([response.headers['content-encoding'] ?? null, Number(response.headers['content-length'])]).toEqual([encoding, bytes.length])
+    const { cards } = JSON.parse((encoding ? gunzipSync(bytes) : bytes).toString()) as { cards: unknown[] }
+    expect(cards).toHaveLength(1)
+    expect(bytes.length < 10_000).toBe(encoding === 'gzip')
+  })
+
   test('that our own writer has recorded suggests nothing more', async () => {
     withResult({ written: ['Observation/1'] })
     expect((await cds.call('hand-joints'))[0]?.suggestions).toBeUndefined()
   })
 
-  test.each([['de', 'KI-Vorschlag, Fotos vom 22. Nov.'], ['de-CH, en;q=0.5', 'KI-Vorschlag'], ['fr, en;q=0.2', 'AI suggestion'], ['', 'AI suggestion']])(
+  test.each([['de', 'KI-Vorschlag, Fotos vom 22. Nov.'], ['de-CH, en;q=0.5', 'KI-Vorschlag'], ['fr, en;q=0.2', 'AI suggestion'], ['', 'AI suggestion'], ['constructor, __proto__', 'AI suggestion']])(
     'speaks the language asked for: %s', async (language, words) => {
       withResult()
       const [card] = await cds.call('hand-joints', patientView(), { 'accept-language': language })
@@ -245,7 +266,7 @@ describe('what is not a hook call is refused with its status', () => {
     ['text', { 'content-type': 'text/plain' }, '{}', 415], ['FHIR JSON', { 'content-type': 'application/fhir+json' }, '{}', 415], ['no type and no body', { 'content-type': '' }, undefined, 415],
     ['no body', {}, undefined, 400], ['another charset', { 'content-type': 'application/json; charset=latin1' }, '{}', 415], ['an unknown encoding', { 'content-encoding': 'compress' }, '{}', 415],
     ['gzip that is none', { 'content-encoding': 'gzip' }, 'x', 400], ['brotli that is none', { 'content-encoding': 'br' }, 'x', 400], ['zstd that is none', { 'content-encoding': 'zstd' }, 'x', 400]
-  ])('a body as %s: 401 for a stranger, then %#', async (_name, headers, body, expected) => {
+  ])('a body as %s: a stranger hears 401, a client what is wrong', async (_name, headers, body, expected) => {
     const url = `${cds.publicUrl}/cds-services/hand-joints`
     const status = async (token: string) => {
       const response = await fetch(url, { method: 'POST', headers: { 'content-type': 'application/json', authorization: `Bearer ${token}`, ...headers }, ...(body === undefined ? {} : { body }) })
@@ -253,6 +274,27 @@ describe('what is not a hook call is refused with its status', () => {
     }
     expect(await status('x')).toEqual([401, 'Bearer', 'OperationOutcome'])
     expect(await status(await signed(url))).toEqual([expected, null, 'OperationOutcome'])
+  })
+
+  test('a body comes in pieces, with a byte order mark, packed or with its charset told; what is no UTF-8, too large or broken off is refused', async () => {
+    const url = `${cds.publicUrl}/cds-services/hand-joints`
+    const text = JSON.stringify(patientView({ extension: { name: 'Jürgen 手' } }))
+    const status = async (body: BodyInit, headers: Record<string, string> = {}) =>
+      (await fetch(url, { method: 'POST', body, duplex: 'half', headers: { 'content-type': 'application/json', authorization: `Bearer ${await signed(url)}`, ...headers } } as RequestInit)).status
+    const pieces = (bytes: Buffer, size: number) => new ReadableStream({
+      start(controller) {
+        for (let at = 0; at < bytes.length; at += size) controller.enqueue(bytes.subarray(at, at + size))
+        controller.close()
+      }
+    })
+    expect([await status(text), await status(pieces(Buffer.from(text), 7)), await status(`\ufeff${text}`)]).toEqual([200, 200, 200])
+    expect([await status(text, { 'content-type': 'Application/JSON; charset="UTF-8"' }), await status(gzipSync(text), { 'content-encoding': 'gzip' })]).toEqual([200, 200])
+    expect([await status(Buffer.from(text, 'latin1')), await status(pieces(Buffer.alloc(2_200_000, ' '), 100_000)), await status(gzipSync(Buffer.alloc(20_000_000, ' ')), { 'content-encoding': 'gzip' })]).toEqual([400, 413, 413])
+    const broken = connect(Number(new URL(url).port), '127.0.0.1')
+    broken.write(`POST /cds-services/hand-joints HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nauthorization: Bearer ${await signed(url)}\r\ncontent-length: 500\r\n\r\n{`)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    broken.destroy()
+    expect(await status(text)).toBe(200)
   })
 
   test('another method is 405 with what is allowed', async () => {

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { inBatches } from './in-batches.ts'
 import type { Store } from './open-store.ts'
 import { openTokenIdFiles } from './token-id-files.ts'
@@ -52,5 +52,5 @@ function openSharedJtiStore(store: Store): JtiStore {
 }
 
 function digestOf(tenant: string, issuer: string, jti: string): string {
-  return createHash('sha256').update(JSON.stringify([tenant, issuer, jti])).digest('hex')
+  return hash('sha256', JSON.stringify([tenant, issuer, jti]))
 }
