@@ -26,6 +26,7 @@ import { openJtiStore } from './screening/store/jti-store.ts'
 import { openResultStore } from './screening/result-store.ts'
 import { openSessionStore } from './screening/store/session-store.ts'
 import { openStore, type Store } from './screening/store/open-store.ts'
+import { bindToRecords } from './screening/store/record-address.ts'
 import { openErrandRunner } from './screening/errand-runner.ts'
 import { openInbox } from './screening/notifications/inbox.ts'
 import { createNotificationRouter } from './screening/notifications/router.ts'
@@ -91,6 +92,7 @@ export async function openJointLens(config: Config): Promise<OpenedJointLens> {
       openStore(storeOf(config)),
       openEngine({ modelDir: config.modelDir, device: config.device, ...(config.workers ? { workers: config.workers } : {}) }))
     closers.push(() => store.close(), () => engine.close())
+    await bindToRecords(store, config.tenants)
     const parts = openParts(config, store, engine, pino({ level: config.logLevel, base: null }))
     closers.push(() => parts.cards.close(), () => Promise.resolve(parts.jti.close()), () => parts.doors.close(), () => parts.screenings.stop(), () => parts.errands.stop())
     return { ...parts, close }
@@ -103,6 +105,10 @@ export async function openJointLens(config: Config): Promise<OpenedJointLens> {
 /** The store and the way to each record without an engine: for a command that brings its own. Throws ERR_STORE_LOCKED. */
 export async function openRecord(config: Config) {
   const store = await openStore(storeOf(config))
+  await bindToRecords(store, config.tenants).catch(async (error: unknown) => {
+    await store.close()
+    throw error
+  })
   const doors = openTenantDoors(config, Date.now, openResultStore(store).handedOver)
   return {
     config, store, audit: openAudit(store), sessionFor: doors.backendSession,

@@ -24,6 +24,8 @@ const tenant = z.strictObject({
   id: z.string().regex(/^[a-z0-9-]{1,40}$/),
   name: z.string().min(1),
   fhirBase: httpUrl,
+  /** Addresses that this very record had before: what the store knows of its patients still holds. */
+  formerFhirBases: z.array(httpUrl).default([]),
   /** shadow: results are stored, nothing is shown or written. assist: cards and, if allowed, preliminary writes. */
   mode: z.enum(['shadow', 'assist']).default('shadow'),
   /** suggest: only an accepted suggestion writes. preliminary: our own writer records the AI's preliminary results too. */

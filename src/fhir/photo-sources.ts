@@ -211,11 +211,12 @@ export function photosFromBundle(value: unknown, whose: Whose): readonly HandPho
 
 /**
  * The photo's bytes, at most 25 MB, compared with the size and hash the record gives.
+ * With `patientId`, bytes that the record keeps for another patient are ERR_WRONG_PATIENT.
  * Throws ERR_PHOTO_TOO_LARGE, ERR_PHOTO_CORRUPT, ERR_PHOTO_UNREACHABLE, ERR_EGRESS_REFUSED, ERR_EHR_*.
  */
-export async function readPhotoBytes(session: FhirSession, photo: HandPhoto): Promise<Uint8Array> {
+export async function readPhotoBytes(session: FhirSession, photo: HandPhoto, patientId?: string): Promise<Uint8Array> {
   if ((photo.attachment.size ?? 0) > MAX_PHOTO_BYTES) throw tooLarge()
-  const bytes = photo.attachment.url ? await fetched(session, photo.attachment.url) : await inline(session, photo)
+  const bytes = photo.attachment.url ? await fetched(session, photo.attachment.url, patientId) : await inline(session, photo)
   if (bytes.byteLength > MAX_PHOTO_BYTES) throw tooLarge()
   const { size, hash } = photo.attachment
   if (size !== undefined && size !== bytes.byteLength)
@@ -225,9 +226,9 @@ export async function readPhotoBytes(session: FhirSession, photo: HandPhoto): Pr
   return bytes
 }
 
-async function fetched(session: FhirSession, url: string): Promise<Uint8Array> {
+async function fetched(session: FhirSession, url: string, patientId: string | undefined): Promise<Uint8Array> {
   try {
-    return await session.readAttachment(url)
+    return await session.readAttachment(url, patientId === undefined ? {} : { patientId })
   } catch (cause) {
     if (cause instanceof ScreeningError && cause.code === 'ERR_NOT_FOUND')
       throw unreachable('the photo at the address that the record gives but nothing was there', cause)

@@ -148,6 +148,8 @@ async function settle(writer: Writer, unanswered: ReadonlyMap<string, number>): 
   if (lost().some((one) => writer.unasked.has(ourId(one))))
     throw ambiguous(`to ask for ${lost().length} resources that were sent earlier but this server cannot be searched for them`)
   const settlingMs = await settleMs(writer)
+  leaveOutModel(writer, lost(), unanswered, settlingMs)
+  if (lost().length === 0) return
   const leftMs = Math.max(...lost().map((one) => settlingMs - (unanswered.get(ourId(one)) ?? 0)))
   if (leftMs > WAIT_MS)
     throw ambiguous(`an outcome of ${lost().length} resources that were sent a moment ago`, { retryAt: Date.now() + Math.min(leftMs, LOOK_AGAIN_MS) })
@@ -157,6 +159,12 @@ async function settle(writer: Writer, unanswered: ReadonlyMap<string, number>): 
   }
   // A server that keeps no identifiers shows nothing to who asks for them.
   await record(writer, placesIn(await lookAlike(writer, lost())))
+}
+
+/** The model is everybody's: nobody waits for word of it. Until there is some, results name it by its digest. */
+function leaveOutModel(writer: Writer, lost: readonly ScreeningResource[], unanswered: ReadonlyMap<string, number>, settlingMs: number): void {
+  const inDoubt = lost.every(({ resourceType }) => resourceType === 'Device') && lost.every((one) => (unanswered.get(ourId(one)) ?? 0) < settlingMs)
+  if (inDoubt) writer.wanted = writer.wanted.filter(({ resourceType }) => resourceType !== 'Device')
 }
 
 async function settleMs({ options: { ledger, settling = SETTLING } }: Writer): Promise<number> {

@@ -5,6 +5,7 @@ import { isScreeningError, ScreeningError } from '../errors.ts'
 import { readCapabilities, type Capabilities } from './capabilities.ts'
 import { isBelow, type Egress } from './egress.ts'
 import { parseBody } from './large-json.ts'
+import { isOf } from './references.ts'
 import { askedUntil } from './retry-after.ts'
 import { openTransport, refuseStatus, type TransportOptions } from './transport.ts'
 
@@ -31,8 +32,11 @@ export interface FhirSession {
   capabilities(): Promise<Capabilities>
   /** Bytes of a Binary by id or by an address on this server, whether it answers raw or in FHIR JSON. */
   readBinary(urlOrId: string, options?: { maxBytes?: number }): Promise<Uint8Array>
-  /** An attachment address: on this server with our token, on a configured photo origin without it, elsewhere refused. */
-  readAttachment(url: string, options?: { maxBytes?: number }): Promise<Uint8Array>
+  /**
+   * An attachment address: on this server with our token, on a configured photo origin without it, elsewhere refused. With `patientId`, a
+   * Binary that is kept for another patient (securityContext) is ERR_WRONG_PATIENT.
+   */
+  readAttachment(url: string, options?: { maxBytes?: number; patientId?: string }): Promise<Uint8Array>
 }
 
 export type FhirSessionOptions = TransportOptions
@@ -62,11 +66,13 @@ export function openFhirSession(options: FhirSessionOptions): FhirSession {
   const { tenant, egress, signal } = options
   const { client, send, answerTo } = openTransport(options)
 
-  async function readBytes(url: string, maxBytes: number): Promise<Uint8Array> {
+  async function readBytes(url: string, maxBytes: number, patientId?: string): Promise<Uint8Array> {
+    const whose = patientId === undefined ? undefined : { tenant, patientId }
     const response = await send('GET', url, { headers: { accept: PHOTO_TYPES }, maxBytes: Math.ceil(maxBytes * 1.4) + 4096 })
     refuseStatus('GET', response)
+    refuseOtherPatient(response.headers.get('x-security-context') ?? undefined, whose)
     const json = /json/.test(response.headers.get('content-type') ?? '')
-    const bytes = json ? binaryData(await parseBody(response.body)) : response.body
+    const bytes = json ? binaryData(await parseBody(response.body), whose) : response.body
     if (bytes.byteLength > maxBytes)
       throw new ScreeningError('ERR_PHOTO_TOO_LARGE', `Expected at most ${maxBytes} bytes but received more`)
     return bytes
@@ -138,9 +144,9 @@ export function openFhirSession(options: FhirSessionOptions): FhirSession {
       return readBytes(absolute(url, tenant.fhirBase), maxBytes)
     },
 
-    async readAttachment(url, { maxBytes = MAX_PHOTO_BYTES } = {}) {
+    async readAttachment(url, { maxBytes = MAX_PHOTO_BYTES, patientId } = {}) {
       const target = absolute(url, tenant.fhirBase)
-      if (isBelow(new URL(target), tenant.fhirBase)) return readBytes(target, maxBytes)
+      if (isBelow(new URL(target), tenant.fhirBase)) return readBytes(target, maxBytes, patientId)
       const response = await egress.fetch(target, {
         purpose: 'photo', headers: { accept: 'image/*' }, maxBytes, tooLarge: 'ERR_PHOTO_TOO_LARGE', ...(signal ? { signal } : {})
       })
@@ -207,9 +213,19 @@ function nothingSuch(error: unknown): never {
   throw new ScreeningError('ERR_EHR_REFUSED', error.message, { cause: error })
 }
 
-function binaryData(value: unknown): Uint8Array {
-  const binary = z.object({ resourceType: z.literal('Binary'), data: z.union([z.base64(), z.instanceof(Uint8Array)]) }).safeParse(value)
+/** What a Binary's security context names, where it names a patient: a resource that points to another's photo must not show it. */
+function refuseOtherPatient(context: string | undefined, whose: { readonly tenant: TenantConfig; readonly patientId: string } | undefined): void {
+  if (whose === undefined || context === undefined || !/(^|\/)Patient\//.test(context) || isOf(whose.tenant, context, whose.patientId)) return
+  throw new ScreeningError('ERR_WRONG_PATIENT', 'Expected a photo of this patient but the record keeps its bytes for another one')
+}
+
+function binaryData(value: unknown, whose: Parameters<typeof refuseOtherPatient>[1]): Uint8Array {
+  const binary = z.object({
+    resourceType: z.literal('Binary'), data: z.union([z.base64(), z.instanceof(Uint8Array)]),
+    securityContext: z.object({ reference: z.string().optional() }).optional()
+  }).safeParse(value)
   if (!binary.success) throw answer('a Binary with data')
+  refuseOtherPatient(binary.data.securityContext?.reference, whose)
   const { data } = binary.data
   return typeof data === 'string' ? Buffer.from(data, 'base64') : data
 }

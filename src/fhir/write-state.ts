@@ -57,7 +57,8 @@ export interface Writer {
   readonly resources: ScreeningResources
   readonly options: WriteOptions
   readonly capabilities: Capabilities
-  readonly wanted: readonly ScreeningResource[]
+  /** What is to lie in the record. The model leaves it while its own writing, which may be another's, is in doubt. */
+  wanted: readonly ScreeningResource[]
   /** Where each of our resources lies in the record: deterministic id → `Type/id`. */
   readonly places: Map<string, string>
   /** What the send under way carries. */

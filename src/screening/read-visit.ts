@@ -13,6 +13,7 @@ import type { ResultStore } from './result-store.ts'
 import { digest, type DatedPhoto, type Visit } from './visits.ts'
 
 export interface VisitReader {
+  readonly patientId: string
   readonly session: FhirSession
   readonly engine: InferenceEngine
   readonly calibration: Calibration
@@ -59,11 +60,11 @@ function bothHands(photos: readonly ReadPhoto[], calibration: Calibration): read
 }
 
 /** The next photo comes while the model looks at this one; no more than two are held. Each call gives the next. */
-function fetchedAhead(photos: readonly DatedPhoto[], { session }: VisitReader): () => Promise<Uint8Array> {
+function fetchedAhead(photos: readonly DatedPhoto[], { session, patientId }: VisitReader): () => Promise<Uint8Array> {
   let next = 0
   const fetch = () => {
     const photo = photos[next++]
-    const bytes = photo && readPhotoBytes(session, photo)
+    const bytes = photo && readPhotoBytes(session, photo, patientId)
     // Whoever never asks for it, because an earlier one failed, need not hear of it.
     bytes?.catch(() => undefined)
     return bytes

@@ -98,7 +98,7 @@ async function screenVisit(work: Work, visit: Visit): Promise<Screening> {
   if (standing && isOlderModel(engine.model, standing.model) && restsOn(standing, visit)) return ofNewerModel(standing)
 
   const { photos, findings } = await readVisit(visit, {
-    ...work, calibration, lastTry: job.attempts >= MAX_ATTEMPTS, progress: () => progress(work),
+    ...work, patientId: job.patientId, calibration, lastTry: job.attempts >= MAX_ATTEMPTS, progress: () => progress(work),
     photoWasRead: (photo, code) => record(work, 'read-photo', referenceOf(photo), code)
   })
   await work.failpoint('inferred')

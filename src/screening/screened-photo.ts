@@ -5,7 +5,7 @@ import type { ScreenedPhoto } from './screening.ts'
 
 /** The photo again, by the reference that was screened; it must still be this patient's. */
 export async function readScreenedPhoto(session: FhirSession, patientId: string, screened: ScreenedPhoto): Promise<Uint8Array> {
-  return readPhotoBytes(session, await findScreenedPhoto(session, patientId, screened))
+  return readPhotoBytes(session, await findScreenedPhoto(session, patientId, screened), patientId)
 }
 
 /** What the record says of it now, with the side that it calls it. */

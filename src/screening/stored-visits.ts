@@ -62,9 +62,9 @@ async function fetchPhoto(screened: ScreenedPhoto, patientId: string, session: F
   const name = `${screened.resourceType}/${screened.id}`
   try {
     const found = await findScreenedPhoto(session, patientId, screened)
-    return { photo: name, ...(found.side ? { side: found.side } : {}), bytes: await readPhotoBytes(session, found) }
+    return { photo: name, ...(found.side ? { side: found.side } : {}), bytes: await readPhotoBytes(session, found, patientId) }
   } catch (error) {
-    if (isScreeningError(error) && (error.code.startsWith('ERR_PHOTO_') || error.code === 'ERR_NOT_FOUND')) return { photo: name, refused: error.code }
+    if (isScreeningError(error) && (error.code.startsWith('ERR_PHOTO_') || error.code === 'ERR_NOT_FOUND' || error.code === 'ERR_WRONG_PATIENT')) return { photo: name, refused: error.code }
     throw error
   }
 }

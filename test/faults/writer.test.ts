@@ -102,7 +102,7 @@ describe('a server that shows late what it wrote', () => {
     [undefined, { profile: 'transaction', readsLate: true }], [undefined, { profile: 'single', readsLate: true }]
   ])('is not sent the same again while it may still show it (%s, %j)', async (mode, how) => {
     const resources = await open({ ...how, indexLagMs: 1_000 })
-    if (mode) witness.faults([{ mode, method: 'POST', from: 1 }])
+    if (mode) witness.faults([{ mode, method: 'POST', from: how.profile === 'single' ? 3 : 1 }])
     const ledger = memoryLedger()
     await untilWritten(resources, options(ledger, { readBackDelaysMs: [0, 50], settling: { promptMs: 100, lateMs: 60_000 } }))
     expectWhole(ledger, resources)
@@ -148,6 +148,18 @@ describe('a way to write that is listed and not offered', () => {
     // What was learnt is kept: the second screening does not try it again.
     expect(witness.events.filter(({ status }) => status === Number(mode))).toHaveLength(refused)
   })
+})
+
+test('nobody waits for word of the model that another patient\'s screening sent: results name it by its digest', async () => {
+  const resources = await open({ profile: 'transaction' })
+  witness.memory.put({ resourceType: 'Media', status: 'completed', subject: { reference: 'Patient/pat-2' } }, 'pat-2')
+  const other = screeningResources(sampleScreening({ patientId: 'pat-2', photos: [{ resourceType: 'Media', id: 'pat-2' }], photoOf: () => ({ resourceType: 'Media', id: 'pat-2' }) }))
+  witness.faults([{ mode: '503', method: 'POST', path: '/' }])
+  const how = options(memoryLedger(), { settling: { promptMs: 60_000, lateMs: 60_000 } })
+  await expect(writeScreening(session, resources, how)).rejects.toMatchObject({ code: 'ERR_WRITE_AMBIGUOUS' })
+  await writeScreening(session, other, how)
+  expect(observations()).toHaveLength(23)
+  expect(new Set(observations().map(({ device }) => device))).toEqual(new Set([`https://jointlens.dev/fhir/model-sha256|${sampleScreening().model.digest}`]))
 })
 
 test.each<Mode>(['commit-then-401', 'commit-then-408'])('what was done and then answered by %s is found, and not sent again', async (mode) => {

@@ -10,6 +10,7 @@ import { writePhoto, type PhotoLedger, type PhotoPlaces } from '../../src/fhir/p
 import type { TakenPhoto } from '../../src/fhir/resources/photo-resources.ts'
 import { openFhirSession, type FhirSession } from '../../src/fhir/session.ts'
 import { everything, startFhirServer, type TestFhirServer } from '../support/fhir-server.ts'
+import { schemaFaults } from '../support/json-schema.ts'
 import { loopbackTenant } from '../support/screening-sample.ts'
 
 let server: TestFhirServer
@@ -70,6 +71,7 @@ describe('a photo taken with the capture page', () => {
     expect(media.note?.[0]?.text).toContain('2026-11')
     expect(media.content.data).toBeUndefined()
     expect(() => validateResource(media as Resource)).not.toThrow()
+    expect(schemaFaults(media)).toEqual([])
     const [found] = await findHandPhotos(session, 'pat-1')
     expect(found).toMatchObject({ id: media.id ?? '', side: 'left', created: photo.takenAt })
     if (found) expect(Buffer.from(await readPhotoBytes(session, found)).equals(jpeg)).toBe(true)
@@ -81,6 +83,7 @@ describe('a photo taken with the capture page', () => {
     expect(document).toMatchObject({ resourceType: 'DocumentReference', status: 'current', content: [{ attachment: { data: jpeg.toString('base64'), creation: photo.takenAt } }] })
     expect(document.description).toContain('Back of the left hand')
     expect(() => validateResource(document as Resource)).not.toThrow()
+    expect(schemaFaults(document)).toEqual([])
     const [found] = await findHandPhotos(session, 'pat-1')
     expect(found).toMatchObject({ resourceType: 'DocumentReference', side: 'left' })
   })

@@ -12,6 +12,7 @@ import { uuidV5 } from '../../src/fhir/resources/uuid-v5.ts'
 import type { JointFinding } from '../../src/joints/finding.ts'
 import { handJointCount, visitFindings } from '../../src/joints/hand-joint-count.ts'
 import { HAND_JOINTS } from '../../src/joints/hand-joint.ts'
+import { schemaFaults } from '../support/json-schema.ts'
 import { indexR4 } from '../support/r4-definitions.ts'
 import { LEFT_PHOTO, sampleScreening } from '../support/screening-sample.ts'
 
@@ -37,13 +38,14 @@ describe.each(Object.entries(screenings))('what is written for %s', (_name, inpu
     ['as our own writer sends it', inWritingOrder(resources)],
     ['as the suggestion carries it', suggestionResources(resources)],
     ['as a transaction', [screeningBundle(resources)]]
-  ])('is valid R4 for two validators, %s', (_way, all) => {
+  ])('is valid R4 for three validators, %s', (_way, all) => {
     const fhir = new Fhir()
     for (const one of all) {
       const issues = validateResource(one as Resource)
       expect(issues.filter(({ severity }) => severity === 'error')).toEqual([])
       const { messages } = fhir.validate(one, { skipCodeValidation: true })
       expect(messages.filter(({ severity }) => ['error', 'fatal'].includes(String(severity)))).toEqual([])
+      expect(schemaFaults(one)).toEqual([])
     }
   })
 
@@ -140,6 +142,9 @@ test('the validators would say so if it were not valid', () => {
   const { status: _status, ...one } = screeningResources(sampleScreening()).count
   expect(() => validateResource(one as unknown as Resource)).toThrow('status')
   expect(new Fhir().validate(one, { skipCodeValidation: true }).valid).toBe(false)
+  // HL7's schema requires no primitive (its extension may stand instead); it knows every member and its form.
+  const { count } = screeningResources(sampleScreening())
+  for (const wrong of [{ swollen: 3 }, { issued: 'yesterday' }, { note: 'text' }]) expect(schemaFaults({ ...count, ...wrong } as Observation)).not.toEqual([])
 })
 
 test('the rules find what validators miss', () => {

@@ -223,6 +223,17 @@ describe('the bytes of a photo', () => {
       expect(Buffer.from(await readPhotoBytes(session, photo({ url: address, size: pixels.length })))).toEqual(pixels)
   })
 
+  test('are not this patient\'s where the record keeps them for another one', async () => {
+    const kept = (reference: string) => ({
+      type: 'application/fhir+json', body: Buffer.from(JSON.stringify({ resourceType: 'Binary', contentType: 'image/jpeg', securityContext: { reference }, data: pixels.toString('base64') }))
+    })
+    server.raw.set('/Binary/b1', kept('Patient/pat-1'))
+    server.raw.set('/Binary/b2', kept('Patient/pat-2'))
+    server.raw.set('/Binary/b3', kept('Media/m1'))
+    for (const url of ['Binary/b1', 'Binary/b3']) expect(Buffer.from(await readPhotoBytes(session, photo({ url }), 'pat-1'))).toEqual(pixels)
+    await expect(readPhotoBytes(session, photo({ url: 'Binary/b2' }), 'pat-1')).rejects.toEqual(code('ERR_WRONG_PATIENT'))
+  })
+
   test('come out of the resource itself', async () => {
     const reference = await session.create(media({ content: { contentType: 'image/jpeg', data: pixels.toString('base64') } }))
     const [found] = await findHandPhotos(session, 'pat-1')

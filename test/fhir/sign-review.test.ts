@@ -13,6 +13,7 @@ import { onceEach, signReview, type ReviewInput } from '../../src/fhir/sign-revi
 import { HAND_JOINTS, LATERALITIES } from '../../src/joints/hand-joint.ts'
 import { everything, startFhirServer, type TestFhirServer } from '../support/fhir-server.ts'
 import { memoryLedger } from '../support/memory-ledger.ts'
+import { schemaFaults } from '../support/json-schema.ts'
 import { loopbackTenant, sampleScreening } from '../support/screening-sample.ts'
 
 let server: TestFhirServer
@@ -145,7 +146,7 @@ describe('joints found on examination', () => {
   })
 })
 
-test('what is signed is valid R4 for two validators', () => {
+test('what is signed is valid R4 for three validators', () => {
   const fhir = new Fhir()
   for (const one of previewOf(clinicianResources({
     ...input, aiObservation: () => 'Observation/ai-1', activity: { tenderJointCount28: 1, swollenJointCount28: 2, patientGlobal: 3, physicianGlobal: 2, crpMgPerL: 4, esrMmPerH: 9 },
@@ -154,6 +155,7 @@ test('what is signed is valid R4 for two validators', () => {
     expect(validateResource(one as MedplumObservation).filter(({ severity }) => severity === 'error')).toEqual([])
     const { messages } = fhir.validate(one, { skipCodeValidation: true })
     expect(messages.filter(({ severity }) => ['error', 'fatal'].includes(String(severity)))).toEqual([])
+    expect(schemaFaults(one)).toEqual([])
   }
 })
 

@@ -4,7 +4,9 @@ import { openQueue } from '../../src/screening/queue.ts'
 import { openResultStore } from '../../src/screening/result-store.ts'
 import { openCardStore } from '../../src/screening/store/card-store.ts'
 import { openStore, type Store } from '../../src/screening/store/open-store.ts'
+import { bindToRecords } from '../../src/screening/store/record-address.ts'
 import { emptyStore } from '../support/screening-house.ts'
+import { loopbackTenant } from '../support/screening-sample.ts'
 
 let store: Store
 beforeAll(async () => { store = await openStore({ memory: true }) })
@@ -58,3 +60,15 @@ test('whatever tenants do with the same patient, photo, card and result ids, non
     }
   }), { numRuns: 40 })
 }, 120_000)
+
+test('a store is not given to another record under the same tenant id, whose patient 12 is another person', async () => {
+  const before = loopbackTenant('https://old.example/fhir')
+  await bindToRecords(store, [before, loopbackTenant('https://other.example/fhir', { id: 'other' })])
+  await bindToRecords(store, [before])
+  const moved = loopbackTenant('https://new.example/fhir')
+  await expect(bindToRecords(store, [moved])).rejects.toMatchObject({ code: 'ERR_CONFIG' })
+  await expect(bindToRecords(store, [loopbackTenant('https://old.example/fhir', { id: 'other' })])).rejects.toMatchObject({ code: 'ERR_CONFIG' })
+  await bindToRecords(store, [{ ...moved, formerFhirBases: ['https://old.example/fhir'] }])
+  await bindToRecords(store, [moved])
+  await expect(bindToRecords(store, [before])).rejects.toMatchObject({ code: 'ERR_CONFIG' })
+})

@@ -166,6 +166,10 @@ const MIGRATIONS: readonly string[] = [
      tenant text primary key,
      at_once_at timestamptz,
      late_at timestamptz
+   )`,
+  `create table record_address (
+     tenant text primary key,
+     fhir_base text not null
    )`
 ]
 
