@@ -106,12 +106,13 @@ function answerOf({ valueCodeableConcept, valueQuantity, performer }: Observatio
   return JSON.stringify([valueCodeableConcept?.coding?.[0]?.code, valueQuantity?.value, performer?.[0]?.reference])
 }
 
-/** A resource that breaks our own rules is our mistake. `ai` are the AI's Observations where they lie. */
+/** A resource that breaks our own rules is our mistake; a review that leaves nothing standing makes none. `ai` are the AI's Observations where they lie. */
 export function refuseFaultsOf(resources: ClinicianResources, ai: ReadonlyMap<string, string>, { patientId }: Pick<ReviewInput, 'patientId'>): void {
   const placed = [...new Set(ai.values())].map((reference): Observation => ({
     resourceType: 'Observation', id: reference.split('/')[1] ?? '', status: 'preliminary', code: { text: 'AI' },
     subject: { reference: `Patient/${patientId}` }
   }))
+  if (resources.observations.length === 0) return
   const [fault] = outgoingFaults([...previewOf(resources), ...placed], patientId)
   if (fault !== undefined) throw new Error(`Expected resources that may be written but ${fault}`)
 }

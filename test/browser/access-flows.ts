@@ -110,6 +110,24 @@ export const accessFlows: readonly Flow[] = [
     }
   },
   {
+    name: 'row 38: where the EHR shows the patient itself, the page tells whose record it is when asked, and at the signature',
+    async run({ page, site, check }) {
+      await warm(page, site, 'demo-1')
+      await page.context().route('**/api/*/session', async (route) => {
+        const answer = await route.fetch()
+        await route.fulfill({ response: answer, json: { ...(await answer.json() as object), needPatientBanner: false } })
+      })
+      const app = await launched(page, site, 'demo-1')
+      await app.getByRole('heading', { level: 1, name: 'Hand photo review' }).waitFor()
+      expectEqual(await app.getByText('MRN demo-1').first().isVisible(), false, 'the number before anybody asks')
+      await tabTo(app, 'Whose record is this?', 'summary')
+      await app.keyboard.press('Enter')
+      await app.locator('.whose').getByText(/Demo One \(synthetic\) · male · born .* · MRN demo-1/).waitFor()
+      await app.locator('.for-whom').getByText(/^For Demo One \(synthetic\), born .*, MRN demo-1$/).waitFor()
+      await check('review-no-banner', app)
+    }
+  },
+  {
     name: 'a record that does not answer is said, and can be asked again',
     async run({ page, site, check }) {
       await warm(page, site, 'demo-1')

@@ -1,30 +1,27 @@
-import { spawn, type ChildProcess } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import AxeBuilder from '@axe-core/playwright'
 import { chromium, type Browser, type Page } from 'playwright-core'
 import sharp from 'sharp'
+import { CHROMIUM, NO_CHROMIUM, startDemo, stopDemo } from './demo-site.ts'
 import { flows } from './flows.ts'
-import type { Site } from './steps.ts'
 
 /**
  * Drives the demo in the system's Chromium: every flow of flows.ts against the real processes that `npm start` runs, with an
  * accessibility check of each page at three widths. The last line is a JSON object; `--pictures` also renews docs/images.
  */
-const CHROMIUM = [process.env['CHROMIUM'], '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) => path && existsSync(path))
 const PICTURES = process.argv.includes('--pictures') ? 'docs/images' : undefined
 const only = process.argv.find((argument) => argument.startsWith('--only='))?.slice('--only='.length)
 
 if (!CHROMIUM) {
-  process.stdout.write('No Chromium found: install it (Debian: apt-get install chromium) or name it in CHROMIUM.\n')
+  process.stdout.write(NO_CHROMIUM)
   process.stdout.write(`${JSON.stringify({ pages: 0, axeViolations: 0, flows: 0, failed: 1 })}\n`)
   process.exit(1)
 }
 
 const data = mkdtempSync(join(tmpdir(), 'jointlens-browser-'))
-const { site, child } = await startDemo()
+const { site, child } = await startDemo(data)
 const browser = await chromium.launch({
   executablePath: CHROMIUM,
   args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu', '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream', `--use-file-for-fake-video-capture=${await cameraPicture()}`, '--test-third-party-cookie-phaseout']
@@ -45,7 +42,7 @@ for (const flow of wanted) {
   }
 }
 await browser.close()
-await stop(child)
+await stopDemo(child)
 rmSync(data, { recursive: true, force: true })
 
 mkdirSync('test-results', { recursive: true })
@@ -97,39 +94,4 @@ async function picture(page: Page, name: string, part?: string): Promise<void> {
   mkdirSync(PICTURES, { recursive: true })
   const options = { path: join(PICTURES, name), ...(name.endsWith('.jpg') ? { type: 'jpeg' as const, quality: 85 } : {}) }
   await (part ? page.locator(part).first().screenshot(options) : page.screenshot(options))
-}
-
-/** `npm start`'s own program on free ports, with a store of its own. */
-async function startDemo(): Promise<{ site: Site; child: ChildProcess }> {
-  const [port, demoPort] = [await freePort(), await freePort()]
-  const started = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', 'demo/start.ts'], {
-    // Another site than the EHR, as in a clinic: cookies and frames are those of a third party.
-    env: { ...process.env, PUBLIC_URL: `http://localhost:${port}`, PORT: String(port), DEMO_PORT: String(demoPort), JOINTLENS_DATA: data, LOG_LEVEL: 'error' },
-    stdio: ['ignore', 'pipe', 'inherit']
-  })
-  const line = await new Promise<string>((resolve, reject) => {
-    let text = ''
-    started.stdout.on('data', (chunk: Buffer) => {
-      text += chunk.toString()
-      const ready = /^JointLens ready.*$/m.exec(text)
-      if (ready) resolve(ready[0])
-    })
-    started.on('exit', (code) => reject(new Error(`The demo ended with ${code} before it was ready`)))
-  })
-  const [jointlens = '', ehr = ''] = line.match(/http:\/\/[\w.:]+/g) ?? []
-  return { site: { jointlens, ehr }, child: started }
-}
-
-async function stop(started: ChildProcess): Promise<void> {
-  const ended = new Promise((resolve) => started.once('exit', resolve))
-  started.kill('SIGTERM')
-  await ended
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise((resolve) => server.close(resolve))
-  return port
 }

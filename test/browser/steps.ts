@@ -66,8 +66,8 @@ export function expectEqual(received: unknown, expected: unknown, what: string):
 }
 
 /** Presses Tab until the wanted element has the focus, as a person without a mouse would. */
-export async function tabTo(page: Page, name: string | RegExp, role: 'button' | 'link' | 'checkbox' | 'spinbutton'): Promise<void> {
-  const wanted = page.getByRole(role, { name }).first()
+export async function tabTo(page: Page, name: string | RegExp, role: 'button' | 'link' | 'checkbox' | 'spinbutton' | 'summary'): Promise<void> {
+  const wanted = role === 'summary' ? page.locator('summary', { hasText: name }).first() : page.getByRole(role, { name }).first()
   for (let presses = 0; presses < 120; presses++) {
     if (await wanted.evaluate((element) => element === document.activeElement)) return
     await page.keyboard.press('Tab')

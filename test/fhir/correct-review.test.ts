@@ -187,6 +187,15 @@ describe('a correction of what was signed', () => {
     expect((await all()).filter((one) => one.bodySite?.coding?.[0]?.code === 'L-MCP2').map(({ status, performer }) => [status, performer?.[0]?.reference])).toEqual([['corrected', 'Practitioner/doc-b']])
   })
 
+  test('may take back all of it: nothing is deleted, and nothing of it stands', async () => {
+    const { activity: _scores, examined: _found, ...rest } = await correction({ decisions: [] })
+    await correctReview(session, rest)
+    const after = await all()
+    expect(new Set(after.map(({ status }) => status))).toEqual(new Set(['entered-in-error']))
+    const { decisions: standing, examined, entries } = await signedForCorrection(session, signed)
+    expect([standing, examined, entries]).toEqual([[], { tender: [], swollen: [] }, []])
+  })
+
   test('is valid R4 for two validators', async () => {
     const fhir = new Fhir()
     for (const one of previewOf(await preparedCorrection(session, await correction()))) {

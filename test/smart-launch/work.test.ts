@@ -78,12 +78,14 @@ test('the preview has a line for each Observation in its own words, and says who
   expect(linesOf([
     { resourceType: 'Observation', status: 'final', code: { text: 'Joint swelling' }, bodySite: { text: 'Left wrist' }, valueCodeableConcept: { coding: [{ display: 'Present' }] }, method: { coding: [{ code: 'm' }] } },
     { resourceType: 'Observation', status: 'final', code: { coding: [{ code: '1' }] }, valueQuantity: { value: 0, unit: 'joints' } },
-    { resourceType: 'Observation', status: 'final', dataAbsentReason: { text: 'Not performed' } },
+    { resourceType: 'Observation', status: 'final', dataAbsentReason: { text: 'Not performed' }, note: [{ text: 'of the answer' }] },
+    { resourceType: 'Observation', status: 'corrected', valueCodeableConcept: { text: 'Absent' }, note: [{ text: 'of the answer' }, { text: 'Earlier version 48d84637-1a3b (final): swollen.' }] },
     { resourceType: 'Provenance', recorded: '2026-11-26T09:00:00Z', agent: [{ who: { reference: 'Practitioner/1' } }] }
   ])).toEqual({
     observations: [
       { what: 'Joint swelling', where: 'Left wrist', value: 'Present', status: 'final', how: 'm' },
-      { what: '1', where: '', value: '0 joints', status: 'final', how: '' }, { what: '', where: '', value: 'Not performed', status: 'final', how: '' }
+      { what: '1', where: '', value: '0 joints', status: 'final', how: '' }, { what: '', where: '', value: 'Not performed', status: 'final', how: '' },
+      { what: '', where: '', value: 'Absent', status: 'corrected', how: '', was: 'Earlier version (final): swollen.' }
     ],
     provenance: { who: 'Practitioner/1', when: '2026-11-26T09:00:00Z' }
   })

@@ -32,7 +32,8 @@ export function linesOf(resources: readonly PreviewedResource[]): {
 }
 
 function lineOf({ code, bodySite, method, status = '', note, ...resource }: PreviewedResource): PreviewLine {
-  const was = status === 'final' ? undefined : note?.at(-1)?.text
+  // The number of the version is in the resource for whoever looks for it there.
+  const was = status === 'final' ? undefined : note?.at(-1)?.text.replace(/^(Earlier version) \S+ (?=\()/, '$1 ')
   return { what: words(code), where: words(bodySite), value: valueOf(resource), status, how: words(method), ...(was ? { was } : {}) }
 }
 

@@ -119,6 +119,7 @@ function Findings({ session, review: { pending, history, draft, threshold }, lat
   const [mapShown, setMapShown] = useState(false)
   const [zooms, setZooms] = useState<Readonly<Record<string, number>>>({})
   const [letters, setLetters] = useLetters()
+  const signInView = useInView('sign')
   const kept = useDraft(session.csrf, draftOf(work, latest.id), session.canSign)
   const correction = useCorrection(latest.id, work, setWork)
   const correcting = work.corrects !== undefined
@@ -210,9 +211,22 @@ function Findings({ session, review: { pending, history, draft, threshold }, lat
       <SignPanel session={session} review={review} draft={kept} changes={correction.changes?.count} ended={ended} onConflict={() => { readAgain(); return correction.renew() }}
         onSigned={() => { setWork(NO_WORK); correction.leave(); readAgain(); onSigned() }} />
       <Research session={session} threshold={threshold} />
-      {review && <p className="decided-bar"><span>{correction.changes ? w.changes(correction.changes.count) : w.unsigned(review.decisions.length)} <span className="quiet-words">{w.draft[kept]}</span></span> <a className="button primary" href="#sign">{w.toSign}</a></p>}
+      {review && !signInView && <p className="decided-bar"><span>{correction.changes ? w.changes(correction.changes.count) : w.unsigned(review.decisions.length)} <span className="quiet-words">{w.draft[kept]}</span></span> <a className="button primary" href="#sign">{w.toSign}</a></p>}
     </main>
   )
+}
+
+/** Whether the part of the page with this id is on the screen: what leads to it is then not needed. */
+function useInView(id: string): boolean {
+  const [inView, setInView] = useState(false)
+  useEffect(() => {
+    const part = document.getElementById(id)
+    if (!part) return
+    const watch = new IntersectionObserver((entries) => { setInView(entries.at(-1)?.isIntersecting ?? false) }, { rootMargin: '0px 0px -80px 0px' })
+    watch.observe(part)
+    return () => watch.disconnect()
+  }, [id])
+  return inView
 }
 
 /** Treatment, laboratory and what was signed come after the joints, so that a slow record holds up nothing; without an answer the page works on. */

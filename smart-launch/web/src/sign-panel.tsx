@@ -84,9 +84,14 @@ function Preview({ resources }: { resources: readonly PreviewedResource[] }) {
     <div className="preview">
       <h3>{w.willWrite(resources.length)}</h3>
       <div className="scroll" role="region" aria-label={w.preview} tabIndex={0}>
-        <table lang="en">
-          <thead lang={w.locale}><tr>{w.previewColumns.map((name) => <th key={name} scope="col">{name}</th>)}</tr></thead>
-          <tbody>{observations.map(({ what, where, value, status, how, was }, at) => <tr key={at}><td>{what}</td><td>{where}</td><td>{value}{was && <small className="was">{was}</small>}</td><td>{status}</td><td>{how}</td></tr>)}</tbody>
+        <table lang="en" role="table">
+          <thead lang={w.locale} role="rowgroup"><tr role="row">{w.previewColumns.map((name) => <th key={name} scope="col" role="columnheader">{name}</th>)}</tr></thead>
+          <tbody role="rowgroup">{observations.map(({ what, where, value, status, how, was }, at) => (
+            <tr key={at} role="row">
+              <td role="cell">{what}</td><td role="cell">{where}</td><td role="cell" className="value">{value}{was && <small className="was">{was}</small>}</td>
+              <td role="cell">{status}</td><td role="cell">{how}</td>
+            </tr>
+          ))}</tbody>
         </table>
       </div>
       {provenance && <p>{w.provenance(provenance.who, w.timeOf(provenance.when))}</p>}

@@ -5,7 +5,7 @@ export function useKeys(onKey: (key: string) => boolean): void {
   useEffect(() => {
     const listen = (event: KeyboardEvent) => {
       if (event.ctrlKey || event.metaKey || event.altKey || !(event.target instanceof Element)) return
-      if (event.target.closest('input:not([type=checkbox]), textarea, select, pre, dialog, .scroll')) return
+      if (event.target.closest('input:not([type=checkbox]), textarea, select, pre, dialog[open], .scroll')) return
       if (event.key.startsWith('Arrow') && event.target.closest('input, .photo-frame')) return
       if (onKey(event.key)) event.preventDefault()
     }

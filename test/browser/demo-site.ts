@@ -1,0 +1,43 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { createServer, type AddressInfo } from 'node:net'
+import type { Site } from './steps.ts'
+
+/** The system's Chromium, or the one that CHROMIUM names; undefined where there is none. */
+export const CHROMIUM = [process.env['CHROMIUM'], '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) => path && existsSync(path))
+export const NO_CHROMIUM = 'No Chromium found: install it (Debian: apt-get install chromium) or name it in CHROMIUM.\n'
+
+/** `npm start`'s own program on free ports, with a store of its own in `data`. */
+export async function startDemo(data: string): Promise<{ site: Site; child: ChildProcess }> {
+  const [port, demoPort] = [await freePort(), await freePort()]
+  const started = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', 'demo/start.ts'], {
+    // Another site than the EHR, as in a clinic: cookies and frames are those of a third party.
+    env: { ...process.env, PUBLIC_URL: `http://localhost:${port}`, PORT: String(port), DEMO_PORT: String(demoPort), JOINTLENS_DATA: data, LOG_LEVEL: 'error' },
+    stdio: ['ignore', 'pipe', 'inherit']
+  })
+  const line = await new Promise<string>((resolve, reject) => {
+    let text = ''
+    started.stdout.on('data', (chunk: Buffer) => {
+      text += chunk.toString()
+      const ready = /^JointLens ready.*$/m.exec(text)
+      if (ready) resolve(ready[0])
+    })
+    started.on('exit', (code) => reject(new Error(`The demo ended with ${code} before it was ready`)))
+  })
+  const [jointlens = '', ehr = ''] = line.match(/http:\/\/[\w.:]+/g) ?? []
+  return { site: { jointlens, ehr }, child: started }
+}
+
+export async function stopDemo(started: ChildProcess): Promise<void> {
+  const ended = new Promise((resolve) => started.once('exit', resolve))
+  started.kill('SIGTERM')
+  await ended
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  await new Promise((resolve) => server.close(resolve))
+  return port
+}
