@@ -1,5 +1,6 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
+import { setPriority } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import type { Opened, WorkerAnswer, WorkerSettings, WorkerTask } from './worker-protocol.ts'
 
@@ -32,6 +33,7 @@ export function startWorker(settings: WorkerSettings, events: WorkerEvents): Wor
     env: Object.fromEntries(Object.entries(process.env).filter(([name]) => ENVIRONMENT.test(name))),
     stdio: ['ignore', 'ignore', 'inherit', 'ipc']
   })
+  giveWay(child.pid)
   let killed = false
   const gone = once(child, 'exit').then(() => undefined, () => undefined)
   child.once('message', (opened) => {
@@ -54,5 +56,16 @@ export function startWorker(settings: WorkerSettings, events: WorkerEvents): Wor
       child.kill('SIGKILL')
       if (child.pid !== undefined) await gone
     }
+  }
+}
+
+/** Nice by so much: where the cores are few, hooks go before photos. */
+const BEHIND_HOOKS = 5
+
+function giveWay(processId: number | undefined): void {
+  try {
+    if (processId !== undefined) setPriority(processId, BEHIND_HOOKS)
+  } catch {
+    // Ended already, or a system that does not allow it: photos are read all the same.
   }
 }
