@@ -211,7 +211,7 @@ function Findings({ session, review: { pending, history, draft, threshold }, lat
       <SignPanel session={session} review={review} draft={kept} changes={correction.changes?.count} ended={ended} onConflict={() => { readAgain(); return correction.renew() }}
         onSigned={() => { setWork(NO_WORK); correction.leave(); readAgain(); onSigned() }} />
       <Research session={session} threshold={threshold} />
-      {review && !signInView && <p className="decided-bar"><span>{correction.changes ? w.changes(correction.changes.count) : w.unsigned(review.decisions.length)} <span className="quiet-words">{w.draft[kept]}</span></span> <a className="button primary" href="#sign">{w.toSign}</a></p>}
+      {review && session.canSign && !signInView && <p className="decided-bar"><span>{correction.changes ? w.changes(correction.changes.count) : w.unsigned(review.decisions.length)} <span className="quiet-words">{w.draft[kept]}</span></span> <a className="button primary" href="#sign">{w.toSign}</a></p>}
     </main>
   )
 }
