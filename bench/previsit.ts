@@ -53,7 +53,7 @@ const commits = events.filter(({ commits }) => commits.length > 0)
 const seconds = ((commits.at(-1)?.ms ?? 0) - (commits[0]?.ms ?? 0)) / 1000
 const screeningsPerSecond = (commits.length - 1) / seconds
 const kinds = Map.groupBy(events, kindOf)
-const perScreening = Object.fromEntries([...kinds].map(([kind, all]) => [kind, round(all.length / count)]).sort())
+const perScreening = Object.fromEntries([...kinds].map(([kind, all]) => [kind, round(all.length / count)] as const).sort())
 const written = ledger.screenings.filter((one) => one.tenant === TENANT && one.written.length > 0).length
 const result = {
   screenings: count, written, screeningsPerSecond: round(screeningsPerSecond), requestsPerScreening: round(events.length / count),
