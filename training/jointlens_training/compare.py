@@ -284,6 +284,7 @@ def report(made):
                if name not in part["rows"] and arm.split("/")[0] in SETTINGS[setting]]
     lines += ["", "M: encoders pretrained without labels (SimSiam, healthy hands), both branches, fusion `paper`, logit-adjusted loss, smoothed negatives, calibrated "
               "with the hand's other joints, thresholds tuned; in `bundled` it is the bundled network, which was not pretrained. Grades for its second head come from the generator. At 0.5: the network's own probability, a joint counts from 0.5.", "",
+              "A control that knows nothing of the hand still knows which joints swell more often: its AUROC is to be read beside the row `per-joint prevalence`.", "",
               "Not run yet: " + (", ".join(missing) if missing else "nothing") + ".", "",
               f"Made by `{made['command']}`.", ""]
     return "\n".join(lines)
