@@ -205,19 +205,21 @@ describe('the files of an export', () => {
   test('are read as they arrive: a file of 60 MB is never held, one without end is broken off', async () => {
     const filler = 'x'.repeat(60_000)
     const line = (n: number) => `${JSON.stringify({ resourceType: 'Patient', id: `p-${n}`, note: filler })}\n`
-    const before = held()
-    let most = 0
+    const heldAfter: number[] = []
     server.files.set('1', async (response) => {
       response.writeHead(200)
       for (let n = 0; n < 1_000; n++) {
         if (!response.write(line(n))) await new Promise((resolve) => response.once('drain', resolve))
-        if (n % 100 === 99) most = Math.max(most, held() - before)
+        if (n % 50 === 49) heldAfter.push(held())
       }
       response.end()
     })
     const { patients: ids } = await run()
     expect(ids.size).toBe(1_000)
-    expect(most).toBeLessThan(20_000_000)
+    // Whoever kept the file would hold 3 MB more each time; what others in this process take once is no part of it.
+    const growth = heldAfter.slice(1).map((now, index) => now - (heldAfter[index] ?? 0)).sort((one, other) => one - other)
+    expect(heldAfter.length).toBe(20)
+    expect(growth[Math.floor(growth.length / 2)]).toBeLessThan(500_000)
 
     server.files.set('1', (response) => {
       response.writeHead(200)
