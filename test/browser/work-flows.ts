@@ -90,9 +90,11 @@ export const workFlows: readonly Flow[] = [
       const app = await launched(page, site, 'demo-2')
       await clean(app)
       await callAndSign(app, 's')
+      const kept = app.waitForResponse((response) => response.url().endsWith('/draft') && (response.request().postData() ?? '').includes('"corrects"'))
       await app.getByRole('button', { name: 'Correct what was signed' }).click()
       await app.getByText('You are correcting what was signed').waitFor()
       await app.getByText('Nothing is changed yet.').first().waitFor()
+      await kept
       const other = await launched(page, site, 'demo-2')
       await other.getByText('What you had entered and not signed is here again.').waitFor()
       await callAndSign(app, 'n', async () => {
