@@ -18,9 +18,11 @@ let lifeSeconds: number
 /** Tokens that the FHIR server takes, and those it saw. */
 let accepts: (token: string) => boolean
 let shown: string[]
+let discoveries: number
 
 beforeEach(async () => {
   forms = []
+  discoveries = 0
   refuse = false
   lifeSeconds = 300
   accepts = () => true
@@ -28,8 +30,10 @@ beforeEach(async () => {
   server = createServer((request, response) => {
     void (async () => {
       response.setHeader('content-type', 'application/json')
-      if (request.url === '/fhir/.well-known/smart-configuration')
+      if (request.url === '/fhir/.well-known/smart-configuration') {
+        discoveries++
         return response.end(JSON.stringify({ token_endpoint: `${origin}/token`, authorization_endpoint: `${origin}/authorize` }))
+      }
       if (request.url?.startsWith('/fhir/Patient/')) {
         const token = request.headers.authorization?.replace('Bearer ', '') ?? ''
         shown.push(token)
@@ -137,6 +141,25 @@ describe('a token', () => {
     expect(await tokens.token()).toBe('token-2')
     tokens.invalidate('token-1')
     expect(await tokens.token()).toBe('token-2')
+  })
+
+  test('is renewed where the last one came from, without looking that up again for a minute; where it is refused, it is looked up', async () => {
+    let now = Date.now()
+    const { tokens } = await tokensFor('ES384', () => now)
+    for (let time = 0; time < 3; time++) {
+      await tokens.token()
+      tokens.invalidate()
+    }
+    expect([forms.length, discoveries]).toEqual([3, 1])
+    refuse = true
+    await expect(tokens.token()).rejects.toMatchObject({ code: 'ERR_EHR_UNAUTHORIZED' })
+    refuse = false
+    await tokens.token()
+    tokens.invalidate()
+    expect(discoveries).toBe(2)
+    now += 61_000
+    await tokens.token()
+    expect(discoveries).toBe(3)
   })
 
   test('that the server does not give is an error of its own', async () => {
