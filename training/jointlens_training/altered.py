@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from .calibrate import probability
+from .controls import hide_joints
 from .crops import JOINTS, pairs_of
 from .metrics import auroc
 from .train import predict
@@ -66,18 +67,6 @@ ALTERATIONS = {
 }
 
 
-def cover(joint, xy, side=0.16):
-    """-> change: the crop of one joint (its place in JOINTS) turns grey, and so does its square in the whole picture; xy [N,11,2] in 0..1."""
-    def change(whole, local, rows):
-        whole, local, size = whole.clone(), local.clone(), whole.shape[-1]
-        half = int(side * size / 2)
-        local[:, joint] = 0.5
-        for picture, (x, y) in zip(whole, (np.asarray(xy[rows, joint]) * size).astype(int)):
-            picture[:, max(0, y - half) : max(0, y + half), max(0, x - half) : max(0, x + half)] = 0.5
-        return whole, local
-    return change
-
-
 def altered(model, test, calibration, elsewhere=None):
     """
     -> {"photographs": {name: {auroc, sensitivity, specificity, equal}}, "covered": {flagged, stillFlagged, otherJointsEqual}, "background":
@@ -98,7 +87,7 @@ def altered(model, test, calibration, elsewhere=None):
 
     still, others = [], []
     for joint in range(len(JOINTS)):
-        now = probabilities(cover(joint, test.xy)) >= threshold
+        now = probabilities(hide_joints(test.xy, [joint])) >= threshold
         still.append(now[:, joint][m[:, joint] & flagged[:, joint]])
         rest = m.copy()
         rest[:, joint] = False

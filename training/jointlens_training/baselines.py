@@ -43,11 +43,15 @@ def colour_scores(train, *others):
 
 def background_scores(train, *others):
     """Background colours only, logistic, the same score for all joints of a hand. -> scores [N,11] per folder."""
-    x = border(train)
+    score = background_fit(border(train), train.labels, train.mask)
+    return [score(border(crops)) for crops in others]
+
+
+def background_fit(x, y, mask):
+    """A regression of the joints' labels on the hand's background x [N,F]. -> a function of backgrounds that gives the same score to all joints of a hand, [.,11]."""
     centre, spread = x.mean(0), x.std(0) + 1e-6
-    features = lambda crops: np.repeat(((border(crops) - centre) / spread)[:, None], len(JOINTS), 1)
-    w = logistic_regression(features(train)[train.mask], train.labels[train.mask], ridge=10.0)
-    return [linear(features(crops), w) for crops in others]
+    w = logistic_regression((x - centre) / spread, (y * mask).sum(1), ridge=10.0, trials=mask.sum(1))
+    return lambda other: np.repeat(linear((other - centre) / spread, w)[:, None], len(JOINTS), 1)
 
 
 def background_control(*folders, folds=10, repeats=500, deals=100, seed=1):
@@ -73,14 +77,12 @@ def background_control(*folders, folds=10, repeats=500, deals=100, seed=1):
 
 
 def held_out_scores(x, y, mask, fold):
-    """[N,11]: each hand scored by a regression on the other folds' backgrounds x [N,F]; the same score for all joints of a hand."""
-    swollen, joints, score = (y * mask).sum(1), mask.sum(1), np.zeros(len(x))
+    """[N,11]: each hand scored by a regression on the other folds' backgrounds x [N,F]."""
+    scores = np.zeros(mask.shape)
     for k in np.unique(fold):
         rest = fold != k
-        centre, spread = x[rest].mean(0), x[rest].std(0) + 1e-6
-        scaled = (x - centre) / spread
-        score[~rest] = linear(scaled[~rest], logistic_regression(scaled[rest], swollen[rest], ridge=10.0, trials=joints[rest]))
-    return np.repeat(score[:, None], len(JOINTS), 1)
+        scores[~rest] = background_fit(x[rest], y[rest], mask[rest])(x[~rest])
+    return scores
 
 
 def deal(of, random):

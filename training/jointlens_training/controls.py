@@ -2,6 +2,8 @@
 import numpy as np
 import torch
 
+from .crops import JOINTS
+
 
 def hide_hand(whole, local, _rows=None):
     """The middle of the whole picture [B,3,S,S] and every joint crop [B,11,3,h,h] turn grey; only the border stays."""
@@ -12,15 +14,18 @@ def hide_hand(whole, local, _rows=None):
     return whole, local
 
 
-def hide_joints(xy, side=0.16):
-    """-> change(whole, local, rows): every joint's crop is grey and so is its square in the whole picture; xy [N,11,2] in 0..1."""
+def hide_joints(xy, joints=range(len(JOINTS)), side=0.16):
+    """-> change(whole, local, rows): the crops of `joints` (places in JOINTS) are grey and so are their squares in the whole picture; xy [N,11,2] in 0..1."""
+    joints = list(joints)
+
     def change(whole, local, rows):
-        whole, size = whole.clone(), whole.shape[-1]
+        whole, local, size = whole.clone(), local.clone(), whole.shape[-1]
         half = int(side * size / 2)
+        local[:, joints] = 0.5
         for picture, points in zip(whole, (np.asarray(xy[rows]) * size).astype(int)):
-            for x, y in points:
+            for x, y in points[joints]:
                 picture[:, max(0, y - half) : max(0, y + half), max(0, x - half) : max(0, x + half)] = 0.5
-        return whole, torch.full_like(local, 0.5)
+        return whole, local
     return change
 
 

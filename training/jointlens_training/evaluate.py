@@ -66,7 +66,7 @@ def evaluate(knobs):
     print(f"{len(test)} test hands, {m.sum()} joints; intervals from {knobs.repeats} patient bootstraps", flush=True)
     table = [figures(row, y[m], patients, knobs.repeats) for row in rows]
     blanked = predict(model, test, change=hide_hand)
-    learned = of_the_training(knobs, training)
+    learned = of_the_training(knobs, training) if knobs.bundle else train
     control = background_control(*([learned] if learned else []), cal, test)
     visit = counts(y, p, m, test.visits(), calibration["thresholds"]["f1"], calibration["interval"]["factor"])
     part = lambda key, bands: by_part(test, key, bands, m, ours, patients, knobs.repeats)
@@ -120,7 +120,7 @@ def subject(knobs):
 
 
 def of_the_training(knobs, training):
-    """The crops the network learned from, where they are; None where they are not: their patients make the background control surer."""
+    """The crops a bundle learned from, where they are; None where they are not: their patients make the background control surer."""
     there = (Path(knobs.train) / "index.jsonl").exists()
     return load_crops(knobs.train) if there and digest(knobs.train) == training.get("dataSha256") else None
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from jointlens_training.altered import ALTERATIONS, altered, altered_table, cover, exposed, tinted, turned_hue, without_colour
+from jointlens_training.altered import ALTERATIONS, altered, altered_table, exposed, tinted, turned_hue, without_colour
+from jointlens_training.controls import hide_joints
 from jointlens_training.crops import load_crops
 
 
@@ -30,7 +31,7 @@ def test_one_joint_is_covered_and_no_other():
     xy = np.full((1, 11, 2), 0.9)
     xy[0, 3] = 0.25
     pictures = torch.ones(1, 3, 100, 100), torch.ones(1, 11, 3, 8, 8)
-    whole, local = cover(3, xy)(*pictures, np.array([0]))
+    whole, local = hide_joints(xy, [3])(*pictures, np.array([0]))
     assert (local[:, 3] == 0.5).all() and (local[:, [0, 1, 2, *range(4, 11)]] == 1).all()
     assert (whole[..., 17:33, 17:33] == 0.5).all() and (whole[..., 60:, :] == 1).all() and (pictures[0] == 1).all()
 
