@@ -51,11 +51,14 @@ export class ScreeningError extends Error {
   readonly code: ErrorCode
   /** The server asked not to be called again before this time; milliseconds since the epoch. */
   readonly retryAt?: number
+  /** HTTP status that the other server answered, where that tells more than the code. */
+  readonly answered?: number
 
-  constructor(code: ErrorCode, message: string, options?: ErrorOptions & { readonly retryAt?: number | undefined }) {
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions & { readonly retryAt?: number | undefined; readonly answered?: number | undefined }) {
     super(message, options)
     this.code = code
     if (options?.retryAt !== undefined) this.retryAt = options.retryAt
+    if (options?.answered !== undefined) this.answered = options.answered
   }
 
   get status(): number {

@@ -41,8 +41,8 @@ export type TenantDoors = ReturnType<typeof openTenantDoors>
 
 /** Every tenant's connection to its EHR. Nothing reaches an EHR but through the door of its own tenant. */
 export function openTenantDoors(config: Config, now: () => number = Date.now, handedOver: HandedOver = () => Promise.resolve([])) {
-  const takes = rememberedFor(now)
-  const discovered = new Map<string, { readonly until: number; readonly value: Promise<SmartConfiguration> }>()
+  const takes = rememberedFor<boolean>(now)
+  const discovered = rememberedFor<SmartConfiguration>(now)
   const doors = new Map<string, Door>(config.tenants.map((tenant) => {
     const egress = egressForTenant(tenant)
     return [tenant.id, { tenant, egress, backend: openBackendTokens(tenant, egress, now) }] as const
@@ -102,22 +102,15 @@ export function openTenantDoors(config: Config, now: () => number = Date.now, ha
       ])
       return {
         photos, conditions: conditions?.found, conditionsComplete: conditions?.complete ?? false,
-        takesObservations: async () => tokens === undefined || takes(tenant.id, async () => {
+        takesObservations: async () => tokens === undefined || takes(tenant.id, () => allowedUnlessSaid(async () => {
           const opened = session()
           return opened === undefined || unwritable(await opened.capabilities()) === undefined
-        })
+        }))
       }
     },
 
     /** Kept for a minute: everyone may begin a launch, and none of them makes us ask the EHR. What could not be read is not kept. */
-    discover(tenant: TenantConfig): Promise<SmartConfiguration> {
-      const known = discovered.get(tenant.id)
-      if (known && known.until > now()) return known.value
-      const value = readSmartConfiguration(tenant, doorOf(tenant).egress)
-      discovered.set(tenant.id, { until: now() + REMEMBERED_MS, value })
-      value.catch(() => discovered.delete(tenant.id))
-      return value
-    },
+    discover: (tenant: TenantConfig) => discovered(tenant.id, () => readSmartConfiguration(tenant, doorOf(tenant).egress)),
     openIdKeys: (tenant: TenantConfig) => readOpenIdKeys(tenant, doorOf(tenant).egress),
     requestToken(tenant: TenantConfig, tokenEndpoint: string, form: Record<string, string>) {
       if (!tenant.smart) throw new ScreeningError('ERR_CONFIG', `Expected tenants.${tenant.id}.smart for a launch but received none`)
@@ -148,19 +141,25 @@ type HandedOver = (tenant: string, patientId: string) => Promise<readonly string
 
 const REMEMBERED_MS = 60_000
 
-/** One answer per tenant and minute; an EHR that does not answer is taken to allow it, and is not asked again at every hook. */
-function rememberedFor(now: () => number) {
-  const known = new Map<string, { readonly until: number; readonly value: Promise<boolean> }>()
-  return (tenant: string, ask: () => Promise<boolean>): Promise<boolean> => {
+/** One answer per tenant and minute; what failed is not kept. */
+function rememberedFor<T>(now: () => number) {
+  const known = new Map<string, { readonly until: number; readonly value: Promise<T> }>()
+  return (tenant: string, ask: () => Promise<T>): Promise<T> => {
     const kept = known.get(tenant)
     if (kept && kept.until > now()) return kept.value
-    const value = ask().catch((error: unknown) => {
-      if (!isScreeningError(error)) throw error
-      return true
-    })
+    const value = ask()
     known.set(tenant, { until: now() + REMEMBERED_MS, value })
+    value.catch(() => known.delete(tenant))
     return value
   }
+}
+
+/** An EHR that does not answer is taken to allow it, and, since that is an answer, not asked again at every hook. */
+async function allowedUnlessSaid(ask: () => Promise<boolean>): Promise<boolean> {
+  return ask().catch((error: unknown) => {
+    if (!isScreeningError(error)) throw error
+    return true
+  })
 }
 
 /** A chart is looked at several times in a visit; the same screening makes the same resources. */

@@ -41,14 +41,14 @@ export function createCdsRouter(deps: CdsDeps): Router {
 
   router.use(crossOrigin(deps.tenants))
   router.use((request, _response, next) => {
-    const from = networkOf(request.ip ?? '')
+    const from = fromOf(request)
     rate.check(from)
     rate.take(from)
     next()
   })
 
   router.get('/', async (request, response) => {
-    if (discoveryNeedsJwt) await deps.verifier.verify(request.headers.authorization, `${deps.publicUrl}/cds-services`, networkOf(request.ip ?? ''))
+    if (discoveryNeedsJwt) await deps.verifier.verify(request.headers.authorization, `${deps.publicUrl}/cds-services`, fromOf(request))
     response.json({ services: SERVICES })
   })
 
@@ -76,9 +76,11 @@ export function createCdsRouter(deps: CdsDeps): Router {
   return router
 }
 
+const fromOf = ({ ip = '' }: Request): string => networkOf(ip)
+
 /** Who calls comes before what they send: a stranger hears 401 whatever it is, and nobody unknown gets a body read. */
 function authenticated(deps: CdsDeps, request: Request, path: string): Promise<VerifiedClient> {
-  return deps.verifier.verify(request.headers.authorization, `${deps.publicUrl}/cds-services${path}`, networkOf(request.ip ?? ''))
+  return deps.verifier.verify(request.headers.authorization, `${deps.publicUrl}/cds-services${path}`, fromOf(request))
 }
 
 /** Below this a client gains nothing from gzip. */

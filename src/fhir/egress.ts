@@ -5,6 +5,7 @@ import { Agent, fetch } from 'undici'
 import type { TenantConfig } from '../config.ts'
 import { isScreeningError, ScreeningError, type ErrorCode } from '../errors.ts'
 import { LARGE_BYTES, parseAside } from './large-json.ts'
+import { untilAborted } from './until-aborted.ts'
 
 /** What an outgoing request is for; each purpose has its own list of exact origins. */
 export type EgressPurpose = 'fhir' | 'token' | 'keys' | 'smart-configuration' | 'photo' | 'bulk'
@@ -220,21 +221,11 @@ async function readCapped(response: FetchedResponse, { maxBytes = MAX_BYTES, too
         held.set(chunk, needed - chunk.byteLength)
       }
     }
-    return aside ? { body: held.subarray(0, 0), parsed: { value: await inTime(aside.value(), signal) } } : { body: held.subarray(0, size) }
+    return aside ? { body: held.subarray(0, 0), parsed: { value: await untilAborted(aside.value(), signal) } } : { body: held.subarray(0, size) }
   } catch (error) {
     aside?.drop()
     throw error
   }
-}
-
-/** What is being parsed for a call that has ended is not waited for. */
-function inTime<T>(value: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const end = () => { reject(signal.reason as Error) }
-    if (signal.aborted) return end()
-    signal.addEventListener('abort', end, { once: true })
-    value.then(resolve, reject).finally(() => { signal.removeEventListener('abort', end) })
-  })
 }
 
 const ROOM_BYTES = 64 * 1024

@@ -1,6 +1,7 @@
 import { isScreeningError, ScreeningError } from '../errors.ts'
 import { isOf } from './references.ts'
 import { PHOTO_ID, photoBinary, photoDocument, photoIdentifier, photoMedia, type TakenPhoto } from './resources/photo-resources.ts'
+import { identifierQuery } from './resources/screening-bundle.ts'
 import type { FhirSession } from './session.ts'
 
 /** What was already written for a photo, so that a dropped connection makes nothing twice. */
@@ -43,7 +44,7 @@ async function create(session: FhirSession, type: PhotoType, photo: TakenPhoto, 
   if (binary) await ledger.put(identifier, { ...known, binary })
   const url = binary && `${session.tenant.fhirBase}/${binary}`
   const resource = type === 'Media' ? photoMedia(photo, url) : photoDocument(photo, url)
-  const once = capabilities.conditionalCreate(type) ? { ifNoneExist: `identifier=${encodeURIComponent(`${PHOTO_ID}|${identifier}`)}` } : {}
+  const once = capabilities.conditionalCreate(type) ? { ifNoneExist: identifierQuery({ system: PHOTO_ID, value: identifier }) } : {}
   try {
     return await session.create(resource, once)
   } catch (error) {

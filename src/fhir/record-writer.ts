@@ -8,7 +8,7 @@ import { look, lookAlike } from './look-up.ts'
 import { TOKENS } from './own-observations.ts'
 import { isOf } from './references.ts'
 import { withReferences } from './resources/inner-references.ts'
-import { createEntry, identifierOf, identifierQuery, inWritingOrder } from './resources/screening-bundle.ts'
+import { createEntry, identifierOf, inWritingOrder, ownQuery } from './resources/screening-bundle.ts'
 import type { ScreeningResource, ScreeningResources } from './resources/screening-resources.ts'
 import { referenceIn, type FhirSession } from './session.ts'
 import { isNotOffered } from './transport.ts'
@@ -308,7 +308,7 @@ function bundleOf(
 }
 
 function conditional({ capabilities }: Writer, one: ScreeningResource): string | undefined {
-  return capabilities.conditionalCreate(one.resourceType) ? identifierQuery(one) : undefined
+  return capabilities.conditionalCreate(one.resourceType) ? ownQuery(one) : undefined
 }
 
 /**
@@ -336,7 +336,7 @@ async function judge(writer: Writer, sent: readonly ScreeningResource[], answer:
   await record(writer, accepted)
   if (unknown) throw ambiguous('an outcome for every entry')
   if (refused !== undefined)
-    throw new ScreeningError('ERR_EHR_REFUSED', `Expected every resource to be accepted but one was answered ${refused}`)
+    throw new ScreeningError('ERR_EHR_REFUSED', `Expected every resource to be accepted but one was answered ${refused}`, { answered: Number(refused) })
 }
 
 function placed(one: ScreeningResource, entry: BundleEntry | undefined): string | undefined {

@@ -2,6 +2,7 @@ import type { Observation } from 'fhir/r4.js'
 import { isScreeningError, ScreeningError, type ErrorCode } from '../errors.ts'
 import { RESULT_ID } from './codes.ts'
 import { withReferences } from './resources/inner-references.ts'
+import { identifierQuery } from './resources/screening-bundle.ts'
 import type { FhirSession } from './session.ts'
 import { tokenOf } from './standing-review.ts'
 
@@ -62,7 +63,7 @@ const ifMatch = (version: string | undefined) => (version === undefined ? {} : {
 
 async function ifNoneExist(session: FhirSession, ours: string) {
   const capabilities = await session.capabilities()
-  return capabilities.conditionalCreate('Observation') ? { ifNoneExist: `identifier=${encodeURIComponent(`${RESULT_ID}|${ours}`)}` } : {}
+  return capabilities.conditionalCreate('Observation') ? { ifNoneExist: identifierQuery({ system: RESULT_ID, value: ours }) } : {}
 }
 
 const REFUSALS: readonly ErrorCode[] = ['ERR_EHR_REFUSED', 'ERR_EHR_UNAUTHORIZED', 'ERR_EHR_UNREACHABLE', 'ERR_CONFLICT', 'ERR_NOT_FOUND', 'ERR_SESSION']

@@ -210,7 +210,7 @@ export function referenceIn(location: string, type: string): string | undefined 
 /** Only a read asks for one thing that may be gone: elsewhere 404 and 410 tell of the server, which may be another one tomorrow. */
 function nothingSuch(error: unknown): never {
   if (!isScreeningError(error) || error.code !== 'ERR_NOT_FOUND') throw error
-  throw new ScreeningError('ERR_EHR_REFUSED', error.message, { cause: error })
+  throw new ScreeningError('ERR_EHR_REFUSED', error.message, { cause: error, answered: error.answered })
 }
 
 /** What a Binary's security context names, where it names a patient: a resource that points to another's photo must not show it. */

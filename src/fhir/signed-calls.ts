@@ -1,9 +1,8 @@
 import type { Observation } from 'fhir/r4.js'
 import type { ModelIdentity } from '../joints/finding.ts'
 import { HAND_JOINTS, LATERALITIES, type HandJoint, type Laterality } from '../joints/hand-joint.ts'
-import { ABSENT, PRESENT } from './codes.ts'
 import { ownObservations } from './own-observations.ts'
-import { clinicianId, type JointCall } from './resources/clinician-resources.ts'
+import { clinicianId, isPresentIn, type JointCall } from './resources/clinician-resources.ts'
 import { earlierVersions, type EarlierVersion } from './resources/corrected-observation.ts'
 import type { SourcePhoto } from './resources/result-ids.ts'
 import type { FhirSession } from './session.ts'
@@ -33,8 +32,8 @@ export async function signedCalls(session: FhirSession, screening: ReviewedScree
   const wanted = LATERALITIES.flatMap((side) => HAND_JOINTS.map((joint) => ({ side, joint, id: clinicianId(screening, side, joint) })))
   const found = await ownObservations(session, screening.patientId, wanted.map(({ id }) => id))
   return wanted.flatMap(({ side, joint, id }) => {
-    const swollen = answer(found.get(id))
-    return swollen === undefined ? [] : [{ side, joint, swollen, how: found.get(id)?.method?.coding?.[0]?.code ?? '' }]
+    const call = callOf(found.get(id))
+    return call === undefined || call === 'not-assessable' ? [] : [{ side, joint, swollen: call === 'swollen', how: found.get(id)?.method?.coding?.[0]?.code ?? '' }]
   })
 }
 
@@ -75,13 +74,6 @@ export function isSigned(observation: Observation | undefined): boolean {
 /** What a standing Observation says of its joint; undefined for one that does not stand. */
 export function callOf(observation: Observation | undefined): JointCall | undefined {
   if (!isSigned(observation)) return undefined
-  const swollen = answer(observation)
+  const swollen = observation && isPresentIn(observation)
   return swollen === undefined ? 'not-assessable' : swollen ? 'swollen' : 'not-swollen'
-}
-
-function answer(observation: Observation | undefined): boolean | undefined {
-  if (!observation || !isSigned(observation)) return undefined
-  const codes = observation.valueCodeableConcept?.coding ?? []
-  const says = (value: typeof PRESENT) => codes.some(({ system, code }) => system === value.system && code === value.code)
-  return says(PRESENT) ? true : says(ABSENT) ? false : undefined
 }

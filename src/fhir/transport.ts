@@ -111,20 +111,21 @@ export function refuseStatus(method: string, response: Pick<EgressResponse, 'sta
   const heard = `the FHIR server answered ${status}`
   const asked = { retryAt: retryAtOf(response) }
   if (status === 401 || status === 403) throw new ScreeningError('ERR_EHR_UNAUTHORIZED', `Expected access but ${heard}`)
-  if (status === 404 || status === 410) throw new ScreeningError('ERR_NOT_FOUND', `Expected a resource but ${heard}`)
+  if (status === 404 || status === 410) throw new ScreeningError('ERR_NOT_FOUND', `Expected a resource but ${heard}`, { answered: status })
   if (status === 409 || status === 412) throw new ScreeningError('ERR_CONFLICT', `Expected no conflict but ${heard}`)
   if (status === 429) throw new ScreeningError('ERR_EHR_UNREACHABLE', `Expected an answer now but ${heard}`, asked)
-  if (status === 501) throw new ScreeningError('ERR_EHR_REFUSED', `Expected the request to be accepted but ${heard}`)
+  const refused = new ScreeningError('ERR_EHR_REFUSED', `Expected the request to be accepted but ${heard}`, { answered: status })
+  if (status === 501) throw refused
   // A gateway that lost its patience (408, 425, 499) does not know what became of a write.
   const unknown = status >= 500 || [408, 425, 499].includes(status)
   if (unknown && method !== 'GET') throw new ScreeningError('ERR_WRITE_AMBIGUOUS', `Expected the outcome of a write but ${heard}`, asked)
   if (unknown) throw new ScreeningError('ERR_EHR_UNREACHABLE', `Expected an answer but ${heard}`, asked)
-  throw new ScreeningError('ERR_EHR_REFUSED', `Expected the request to be accepted but ${heard}`)
+  throw refused
 }
 
 /** The server has no such way to write at all, whatever its /metadata lists: nothing was done. */
 export function isNotOffered(error: unknown): boolean {
-  return isScreeningError(error) && error.code === 'ERR_EHR_REFUSED' && /answered (404|405|410|501)\b/.test(error.message)
+  return isScreeningError(error) && error.code === 'ERR_EHR_REFUSED' && [404, 405, 410, 501].includes(error.answered ?? 0)
 }
 
 function notFhir(method: string): ScreeningError {

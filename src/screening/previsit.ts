@@ -4,6 +4,7 @@ import type { TenantConfig } from '../config.ts'
 import { isScreeningError, ScreeningError } from '../errors.ts'
 import { patientIn } from '../fhir/references.ts'
 import type { FhirSession } from '../fhir/session.ts'
+import { untilAborted } from '../fhir/until-aborted.ts'
 import type { HandJointCount } from '../joints/hand-joint-count.ts'
 import type { ScreeningService, ScreeningStatus } from './screening.ts'
 
@@ -51,7 +52,7 @@ export async function previsit({
   const coming = await whenAnswered(() => patientsOn(sessionFor(tenant), tenant.timeZone, date), patienceMs, signal)
   for (const patientId of coming.keys()) await service.request(tenant.id, patientId, 'previsit')
   const settled = (patientId: string, options: Parameters<typeof service.settled>[2]) =>
-    orStopped(service.settled(tenant.id, patientId, options), signal)
+    untilAborted(service.settled(tenant.id, patientId, options), signal)
   const parked: string[] = []
   let done = 0
   onProgress?.(done, coming.size)
@@ -89,19 +90,6 @@ async function whenAnswered<T>(ask: () => Promise<T>, patienceMs: number, signal
 
 /** About fifteen seconds. */
 const SILENT_TRIES = 5
-
-async function orStopped(settled: Promise<ScreeningStatus>, signal: AbortSignal | undefined): Promise<ScreeningStatus> {
-  if (!signal) return settled
-  signal.throwIfAborted()
-  const stopped = Promise.withResolvers<never>()
-  const stop = () => { stopped.reject(signal.reason as Error) }
-  signal.addEventListener('abort', stop)
-  try {
-    return await Promise.race([settled, stopped.promise])
-  } finally {
-    signal.removeEventListener('abort', stop)
-  }
-}
 
 /** Who comes on a day at the site, with the beginning of the first appointment; earliest first. Throws ERR_EHR_*. */
 export async function patientsOn(

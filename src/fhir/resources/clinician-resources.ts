@@ -3,6 +3,7 @@ import { ACTIVITY_INDICES, activityScores, type ActivityIndex, type ActivityInpu
 import type { JointFinding, ModelIdentity } from '../../joints/finding.ts'
 import { HAND_JOINTS, isHandJoint, LARGE_JOINTS, LATERALITIES, type HandJoint, type JointOf28, type LargeJoint, type Laterality } from '../../joints/hand-joint.ts'
 import { ABSENT, aiTerm, jointSite, largeJointSite, methodTerm, observationTerm, PRESENT, RESULT_ID, statusTerm, term, termFor, termShown, UCUM } from '../codes.ts'
+import { narrative } from './narrative.ts'
 import { clinicianIds, resultIds, type SourcePhoto } from './result-ids.ts'
 import { uuidV5 } from './uuid-v5.ts'
 
@@ -152,6 +153,12 @@ function valueOf(call: JointCall): Partial<Observation> {
   return { dataAbsentReason: { coding: [statusTerm('not-performed')], text: 'Joint could not be assessed by the clinician' } }
 }
 
+/** The other way round: what a value says of its joint; undefined where it says neither. */
+export function isPresentIn({ valueCodeableConcept }: Pick<Observation, 'valueCodeableConcept'>): boolean | undefined {
+  const says = (value: typeof PRESENT) => valueCodeableConcept?.coding?.some(({ system, code }) => system === value.system && code === value.code) ?? false
+  return says(PRESENT) ? true : says(ABSENT) ? false : undefined
+}
+
 /** Whether the person agreed with what the AI showed; where the AI showed nothing, it is their examination alone. */
 function methodOf(finding: JointFinding | undefined, call: JointCall): string {
   if (finding?.kind !== 'assessed') return 'clinician-exam'
@@ -283,11 +290,6 @@ function verifierProvenance(targets: readonly string[], input: ClinicianInput): 
       ? { entity: input.photos.map(({ resourceType, id }) => ({ role: 'source' as const, what: { reference: `${resourceType}/${id}` } })) }
       : {})
   }
-}
-
-export function narrative(text: string): { status: 'generated'; div: string } {
-  const escaped = text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
-  return { status: 'generated', div: `<div xmlns="http://www.w3.org/1999/xhtml"><p>${escaped}</p></div>` }
 }
 
 /** Every resource a signature would create, for the preview before it. */

@@ -1,6 +1,7 @@
 import type { Annotation, Observation, Provenance } from 'fhir/r4.js'
-import { aiTerm, PRESENT, ABSENT } from '../codes.ts'
-import { CALL_WORDS, narrative, type ClinicianInput, type JointCall } from './clinician-resources.ts'
+import { aiTerm } from '../codes.ts'
+import { CALL_WORDS, isPresentIn, type ClinicianInput, type JointCall } from './clinician-resources.ts'
+import { narrative } from './narrative.ts'
 
 /** Who changes what was signed, and when. */
 export type Signature = Pick<ClinicianInput, 'performer' | 'signed'>
@@ -92,10 +93,10 @@ function notesAfter(there: Observation, signature: Signature, ofAnswer?: readonl
   return [...ofAnswer ?? [], ...before, ...(madeBy(there, signature) ? [] : [earlierNote(there)])]
 }
 
-function answerWords({ valueCodeableConcept, valueQuantity, dataAbsentReason }: Observation): string {
-  const codes = valueCodeableConcept?.coding?.map(({ code }) => code) ?? []
-  if (codes.includes(PRESENT.code)) return CALL_WORDS.swollen
-  if (codes.includes(ABSENT.code)) return CALL_WORDS['not-swollen']
+function answerWords(observation: Observation): string {
+  const { valueCodeableConcept, valueQuantity, dataAbsentReason } = observation
+  const swollen = isPresentIn(observation)
+  if (swollen !== undefined) return CALL_WORDS[swollen ? 'swollen' : 'not-swollen']
   if (dataAbsentReason) return CALL_WORDS['not-assessable']
   if (valueQuantity) return [valueQuantity.value, valueQuantity.unit].filter((part) => part !== undefined).join(' ')
   return valueCodeableConcept?.text ?? 'no value'

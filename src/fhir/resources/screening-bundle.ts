@@ -13,9 +13,14 @@ export function identifierOf(resource: ScreeningResource): Identifier | undefine
 }
 
 /** `identifier=system|value`, encoded, for If-None-Exist. */
-export function identifierQuery(resource: ScreeningResource): string | undefined {
+export function identifierQuery({ system, value }: Identifier): string {
+  return `identifier=${encodeURIComponent(`${system}|${value}`)}`
+}
+
+/** The same of what a resource is recognised by. */
+export function ownQuery(resource: ScreeningResource): string | undefined {
   const identifier = identifierOf(resource)
-  return identifier && `identifier=${encodeURIComponent(`${identifier.system}|${identifier.value}`)}`
+  return identifier && identifierQuery(identifier)
 }
 
 /**
@@ -28,7 +33,7 @@ export function screeningBundle(resources: ScreeningResources, { conditional = t
   return {
     resourceType: 'Bundle',
     type: 'transaction',
-    entry: all.map((one) => createEntry(one, conditional ? identifierQuery(one) : undefined, (_type, id, was) =>
+    entry: all.map((one) => createEntry(one, conditional ? ownQuery(one) : undefined, (_type, id, was) =>
       inside.has(id) ? { ...was, reference: `urn:uuid:${id}` } : undefined))
   }
 }

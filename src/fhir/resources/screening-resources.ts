@@ -9,6 +9,7 @@ import {
   ABSENT, aiTerm, extensionUrl, jointSite, methodTerm, MODEL_SHA256, observationTerm, PRESENT, REPORT_ID, RESULT_ID, statusTerm,
   term, UCUM
 } from '../codes.ts'
+import { narrative } from './narrative.ts'
 import { resultIds, type SourcePhoto } from './result-ids.ts'
 
 export type { SourcePhoto } from './result-ids.ts'
@@ -326,9 +327,4 @@ function listed(names: readonly string[]): string {
 }
 
 const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1)
-
-function narrative(text: string): { status: 'generated'; div: string } {
-  const escaped = text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
-  return { status: 'generated', div: `<div xmlns="http://www.w3.org/1999/xhtml"><p>${escaped}</p></div>` }
-}
 
