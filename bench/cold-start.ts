@@ -4,7 +4,8 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { freePort, median } from './load.ts'
+import { freePort } from '../test/support/free-port.ts'
+import { median } from './load.ts'
 
 const STARTS = 3
 const root = fileURLToPath(new URL('../', import.meta.url))

@@ -4,8 +4,9 @@ import { once } from 'node:events'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { availableParallelism, cpus, loadavg } from 'node:os'
 import { fileURLToPath } from 'node:url'
+import { freePort } from '../test/support/free-port.ts'
 import { coldStart } from './cold-start.ts'
-import { call, endLoad, freePort, interleaved, median, openBenchClient, quantile, round, throughput, type BenchClient, type Target } from './load.ts'
+import { call, endLoad, interleaved, median, openBenchClient, quantile, round, throughput, type BenchClient, type Target } from './load.ts'
 
 /**
  * The hook from a stored result against probes in the same process, interleaved in one run: P1 to P4, P11 and P15 of the goals.

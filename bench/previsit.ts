@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -8,6 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import type { LedgerExport, WitnessEvent } from '../test/faults/history.ts'
 import { TENANT, type ProductSettings } from '../test/faults/product.ts'
+import { startProduct } from '../test/faults/start-product.ts'
 import { startWitness } from '../test/faults/witness/witness.ts'
 
 // `npm run bench:previsit`: what a screening costs the record's side (specs/performance.md P13 and P20). The product as a process of its
@@ -37,10 +37,7 @@ const settings: ProductSettings = {
   base: witness.base, store: { dataDir: join(dir, 'store') }, request: patients, patients: [], ledgerFile: join(dir, 'ledger.json'),
   httpTimeoutMs: 10_000, leaseMs: 10_000, settleMs: 60_000
 }
-const { JOINTLENS_FAILPOINT: _, ...env } = process.env
-const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', fileURLToPath(new URL('../test/faults/product.ts', import.meta.url))], {
-  env: { ...env, JOINTLENS_PROFILE: 'development', FAULTS_SETTINGS: JSON.stringify(settings) }, stdio: ['ignore', 'pipe', 'inherit']
-})
+const child = startProduct(settings)
 createInterface(child.stdout).resume()
 const [code] = await once(child, 'close') as [number | null]
 if (code !== 0) throw new Error(`Expected the screenings to come to an end but the process ended with ${code}`)

@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
+import { freePort } from '../support/free-port.ts'
 import type { Site } from './steps.ts'
 
 /** The system's Chromium, or the one that CHROMIUM names; undefined where there is none. */
@@ -32,12 +32,4 @@ export async function stopDemo(started: ChildProcess): Promise<void> {
   const ended = new Promise((resolve) => started.once('exit', resolve))
   started.kill('SIGTERM')
   await ended
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise((resolve) => server.close(resolve))
-  return port
 }

@@ -12,7 +12,8 @@ import { startDemoEhr, type DemoEhr } from '../../demo/ehr.ts'
 import type { Card } from '../../src/cds-hooks/protocol.ts'
 import { answerFaults, emptyMembers, serviceFaults } from '../support/cds-rules.ts'
 import { everything, startFhirServer, type TestFhirServer } from '../support/fhir-server.ts'
-import { freePort, startServiceProcess, type ServiceProcess } from '../support/service-process.ts'
+import { freePort } from '../support/free-port.ts'
+import { startServiceProcess, type ServiceProcess } from '../support/service-process.ts'
 
 /*
  * The rows of docs/conformance.md that concern CDS Hooks, against `jointlens serve` in a process of its own. Two EHRs: the demo

@@ -1,17 +1,16 @@
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { checkHistory } from './check-history.ts'
 import type { CallerEvent, LedgerExport } from './history.ts'
 import { seeded } from './mutations.ts'
 import { TENANT, type ProductSettings } from './product.ts'
 import { READ_FAULTS, WRITE_FAULTS } from './scenarios.ts'
+import { startProduct } from './start-product.ts'
 import type { Rule } from './witness/modes.ts'
 import { startWitness } from './witness/witness.ts'
 
@@ -42,10 +41,7 @@ const settings: ProductSettings = {
   base: witness.base, store: { dataDir: join(dir, 'store') }, request: patients, patients: [], ledgerFile: join(dir, 'ledger.json'),
   httpTimeoutMs: 2_000, leaseMs: 5_000, settleMs: 400
 }
-const { JOINTLENS_FAILPOINT: _, ...env } = process.env
-const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', fileURLToPath(new URL('product.ts', import.meta.url))], {
-  env: { ...env, JOINTLENS_PROFILE: 'development', FAULTS_SETTINGS: JSON.stringify(settings) }, stdio: ['ignore', 'pipe', 'inherit']
-})
+const child = startProduct(settings)
 const callers: CallerEvent[] = []
 createInterface(child.stdout).on('line', (line) => callers.push(JSON.parse(line) as CallerEvent))
 const samples: { readonly done: number; readonly rssMb: number; readonly files: number }[] = []

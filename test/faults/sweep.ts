@@ -1,17 +1,16 @@
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { appendFileSync } from 'node:fs'
 import { cp, mkdir, mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import { openStore } from '../../src/screening/store/open-store.ts'
 import { readRun } from './check.ts'
 import { checkHistory, type Run, type Violation } from './check-history.ts'
 import type { CallerEvent, RunExpectation } from './history.ts'
 import { TENANT, type ProductSettings } from './product.ts'
 import type { Scenario } from './scenarios.ts'
+import { startProduct } from './start-product.ts'
 import { now, startWitness, type Witness } from './witness/witness.ts'
 
 export interface ScenarioResult {
@@ -26,7 +25,6 @@ export interface ScenarioResult {
   readonly run: Run
 }
 
-const program = fileURLToPath(new URL('product.ts', import.meta.url))
 const PATIENTS = ['both-1', 'both-2', 'both-3', 'left-only', 'no-photos', 'heic']
 /** Nobody waits longer for a run to come to rest. */
 const QUIET_MS = 40_000
@@ -95,12 +93,8 @@ export function openCallers(file: string): Callers {
 
 /** Runs the product until it is killed at `place` or has nothing open any more. Throws when it does neither. */
 async function runProduct(settings: ProductSettings, callers: Callers, place: string | undefined): Promise<'killed' | 'quiet'> {
-  const { JOINTLENS_FAILPOINT: _, ...env } = process.env
   callers.log({ ms: now(), kind: 'started' })
-  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', program], {
-    env: { ...env, JOINTLENS_PROFILE: 'development', FAULTS_SETTINGS: JSON.stringify(settings), ...(place ? { JOINTLENS_FAILPOINT: place } : {}) },
-    stdio: ['ignore', 'pipe', 'inherit']
-  })
+  const child = startProduct(settings, place)
   createInterface(child.stdout).on('line', (line) => callers.log(JSON.parse(line) as CallerEvent))
   const late = setTimeout(() => child.kill('SIGTERM'), QUIET_MS)
   const [code, signal] = await once(child, 'close') as [number | null, string | null]

@@ -1,7 +1,8 @@
 import '../demo/sandbox.ts'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { startDemoEhr, type DemoEhr } from '../../demo/ehr.ts'
-import { freePort, startServiceProcess, type ServiceProcess } from '../support/service-process.ts'
+import { freePort } from '../support/free-port.ts'
+import { startServiceProcess, type ServiceProcess } from '../support/service-process.ts'
 
 /** `jointlens serve` as a site runs it, with its own sockets, files and backend token; and an EHR with photos. */
 const SECRET = 'n'.repeat(40)

@@ -1,25 +1,18 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
+import { describe, expect, test } from '@jest/globals'
 import pino from 'pino'
 import { openErrandRunner } from '../../src/screening/errand-runner.ts'
 import { reconcile } from '../../src/screening/reconcile.ts'
-import { openStore, type Store } from '../../src/screening/store/open-store.ts'
 import { text, type Resource } from '../faults/witness/fhir-memory.ts'
-import { emptyStore } from '../support/screening-house.ts'
-import { openWitnessHouse, type WitnessHouse } from '../support/witness-house.ts'
+import type { WitnessHouse } from '../support/witness-house.ts'
+import { witnessHouses } from '../support/witness-houses.ts'
 
-let store: Store
+const houses = witnessHouses()
 let house: WitnessHouse
-beforeAll(async () => { store = await openStore({ memory: true }) }, 300_000)
-afterAll(() => store.close())
-afterEach(async () => {
-  await house.close()
-  await emptyStore(store)
-})
 
-const report = () => reconcile({ store, sessionFor: house.session, tenant: house.tenant })
+const report = () => reconcile({ store: houses.store, sessionFor: house.session, tenant: house.tenant })
 async function mend() {
   house.service.start()
-  const found = await reconcile({ store, sessionFor: house.session, tenant: house.tenant, mend: { screenings: house.service, audit: house.audit } })
+  const found = await reconcile({ store: houses.store, sessionFor: house.session, tenant: house.tenant, mend: { screenings: house.service, audit: house.audit } })
   await house.service.stop()
   return found
 }
@@ -35,27 +28,27 @@ const statusOf = (reference: string) => text(house.witness.memory.read(reference
 
 async function sweep(): Promise<void> {
   const runner = openErrandRunner({
-    store, tenants: [house.tenant], screenings: house.service, sessionFor: house.session, log: pino({ level: 'silent' }), audit: house.audit
+    store: houses.store, tenants: [house.tenant], screenings: house.service, sessionFor: house.session, log: pino({ level: 'silent' }), audit: house.audit
   })
-  await store.query("update errand set run_after = clock_timestamp() where what like 'sweep %'")
+  await houses.store.query("update errand set run_after = clock_timestamp() where what like 'sweep %'")
   while (await runner.runOnce('sweep'));
   await runner.stop()
 }
 
 describe('a sweep', () => {
   test('comes a minute and an hour after a result was written, and then no more', async () => {
-    house = await openWitnessHouse(store)
+    house = await houses.open()
     house.addPhoto('pat-1', 'left hand')
     const { latest } = await house.screen('pat-1')
-    const due = await store.query<{ what: string; seconds: number }>(
+    const due = await houses.store.query<{ what: string; seconds: number }>(
       "select what, round(extract(epoch from run_after - created_at))::int as seconds from errand where what like 'sweep %' order by what")
     expect(due).toEqual([{ what: `sweep ${latest?.id} 1`, seconds: 60 }, { what: `sweep ${latest?.id} 2`, seconds: 3600 }])
     await sweep()
-    expect(await store.query("select 1 from errand where what like 'sweep %'")).toEqual([])
+    expect(await houses.store.query("select 1 from errand where what like 'sweep %'")).toEqual([])
   })
 
   test('leaves one of each result: what our ledger knows; what a person has touched is left alone', async () => {
-    house = await openWitnessHouse(store)
+    house = await houses.open()
     house.addPhoto('pat-1', 'left hand')
     const { latest } = await house.screen('pat-1')
     const [one = '', other = '', report = ''] = [...(latest?.written ?? []).filter((reference) => reference.startsWith('Observation/')).slice(0, 2),
@@ -69,12 +62,12 @@ describe('a sweep', () => {
   })
 
   test('keeps the same one, whoever sweeps and however often, when our ledger knows none', async () => {
-    house = await openWitnessHouse(store, { witness: { profile: 'single' } })
+    house = await houses.open({ witness: { profile: 'single' } })
     house.addPhoto('pat-1', 'left hand')
     const { latest } = await house.screen('pat-1')
     const [one = ''] = latest?.written.filter((reference) => reference.startsWith('Observation/')) ?? []
     copied(one)
-    await store.query("delete from ledger where reference = $1", [one])
+    await houses.store.query("delete from ledger where reference = $1", [one])
     await Promise.all([sweep(), sweep()])
     expect(house.live('Observation')).toHaveLength(23)
   })
@@ -82,7 +75,7 @@ describe('a sweep', () => {
 
 describe('jointlens reconcile', () => {
   test('changes nothing by itself, and says what is missing, there twice, changed and still standing', async () => {
-    house = await openWitnessHouse(store)
+    house = await houses.open()
     house.addPhoto('pat-1', 'left hand')
     const { latest } = await house.screen('pat-1')
     const [gone = '', twice = '', moved = ''] = latest?.written.filter((one) => one.startsWith('Observation/')) ?? []
@@ -97,7 +90,7 @@ describe('jointlens reconcile', () => {
   })
 
   test('--mend writes again what is missing, under the same id, and takes back what is there twice', async () => {
-    house = await openWitnessHouse(store, { witness: { profile: 'transaction' } })
+    house = await houses.open({ witness: { profile: 'transaction' } })
     house.addPhoto('pat-1', 'left hand')
     const { latest } = await house.screen('pat-1')
     const [gone = '', twice = ''] = latest?.written.filter((one) => one.startsWith('Observation/')) ?? []
@@ -114,7 +107,7 @@ describe('jointlens reconcile', () => {
   })
 
   test('--mend leaves a missing result of an earlier visit, and what someone moved', async () => {
-    house = await openWitnessHouse(store)
+    house = await houses.open()
     house.addPhoto('pat-1', 'left hand of last month', { createdDateTime: '2026-10-20T08:00:00Z' })
     const earlier = await house.screen('pat-1')
     house.addPhoto('pat-1', 'left hand')
@@ -127,7 +120,7 @@ describe('jointlens reconcile', () => {
   })
 
   test('tells what should have been taken back from a record that takes no updates', async () => {
-    house = await openWitnessHouse(store)
+    house = await houses.open()
     const photo = house.addPhoto('pat-1', 'left hand')
     await house.screen('pat-1')
     const media = house.witness.memory.read('Media', photo) as Resource

@@ -1,19 +1,12 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
-import { openStore, type Store } from '../../src/screening/store/open-store.ts'
+import { describe, expect, test } from '@jest/globals'
 import { text, type Resource } from '../faults/witness/fhir-memory.ts'
 import { PROFILES, type ProfileName } from '../faults/witness/profiles.ts'
 import { openByteEngine } from '../support/byte-engine.ts'
-import { emptyStore } from '../support/screening-house.ts'
 import { openWitnessHouse, type WitnessHouse } from '../support/witness-house.ts'
+import { witnessHouses } from '../support/witness-houses.ts'
 
-let store: Store
+const houses = witnessHouses()
 let house: WitnessHouse
-beforeAll(async () => { store = await openStore({ memory: true }) }, 300_000)
-afterAll(() => store.close())
-afterEach(async () => {
-  await house.close()
-  await emptyStore(store)
-})
 
 /** A change that someone makes in the record, as a new version. */
 function change(type: string, id: string, what: object): void {
@@ -26,7 +19,7 @@ const results = (patientId?: string) => [...house.all('Observation', patientId),
 
 describe.each(Object.keys(PROFILES) as ProfileName[])('on a server that offers %s', (profile) => {
   test('a newer photo of the same day replaces the set: the old one is cancelled, and nothing is deleted', async () => {
-    house = await openWitnessHouse(store, { witness: { profile } })
+    house = await houses.open({ witness: { profile } })
     house.addPhoto('pat-1', 'left hand, blurred')
     await house.screen('pat-1')
     expect(house.live('Observation')).toHaveLength(23)
@@ -41,7 +34,7 @@ describe.each(Object.keys(PROFILES) as ProfileName[])('on a server that offers %
   })
 
   test('a photo that is entered in error takes its results along; another photo of the day speaks then', async () => {
-    house = await openWitnessHouse(store, { witness: { profile } })
+    house = await houses.open({ witness: { profile } })
     house.addPhoto('pat-1', 'left hand, first')
     await house.screen('pat-1')
     const second = house.addPhoto('pat-1', 'left hand, second', { createdDateTime: '2026-11-20T09:00:00Z' })
@@ -56,7 +49,7 @@ describe.each(Object.keys(PROFILES) as ProfileName[])('on a server that offers %
 })
 
 test('a new photo of one hand replaces the whole set, as what one hand shows is weighed with the other', async () => {
-  house = await openWitnessHouse(store)
+  house = await houses.open()
   house.addPhoto('pat-1', 'left hand, first')
   house.addPhoto('pat-1', 'right hand')
   await house.screen('pat-1')
@@ -71,12 +64,12 @@ test('a new photo of one hand replaces the whole set, as what one hand shows is 
 })
 
 test('another model reads the photos again, and what the one before it said is cancelled', async () => {
-  house = await openWitnessHouse(store)
+  house = await houses.open()
   house.addPhoto('pat-1', 'left hand')
   await house.screen('pat-1')
   const { witness } = house
   await house.service.stop()
-  const later = await openWitnessHouse(store, { witness, engine: openByteEngine('d2') })
+  const later = await openWitnessHouse(houses.store, { witness, engine: openByteEngine('d2') })
   await later.screen('pat-1')
   expect(later.live('Observation')).toHaveLength(23)
   expect(later.all('Observation')).toHaveLength(46)
@@ -84,11 +77,11 @@ test('another model reads the photos again, and what the one before it said is c
 })
 
 test('a worker that still has the older model leaves standing what the newer one said (I7)', async () => {
-  house = await openWitnessHouse(store, { engine: openByteEngine('d2', '1.10.0') })
+  house = await houses.open({ engine: openByteEngine('d2', '1.10.0') })
   house.addPhoto('pat-1', 'left hand')
   await house.screen('pat-1')
   const before = house.live('Observation')
-  const older = await openWitnessHouse(store, { witness: house.witness, engine: openByteEngine('d1', '1.9.0') })
+  const older = await openWitnessHouse(houses.store, { witness: house.witness, engine: openByteEngine('d1', '1.9.0') })
   const { latest } = await older.screen('pat-1')
   expect(latest?.model.version).toBe('1.10.0')
   expect(older.live('Observation')).toEqual(before)
@@ -99,7 +92,7 @@ test('a worker that still has the older model leaves standing what the newer one
 })
 
 test('a photo that is moved to the right patient: the wrong one’s results are entered in error, the right one gets results of their own', async () => {
-  house = await openWitnessHouse(store, { witness: { profile: 'patient-search' } })
+  house = await houses.open({ witness: { profile: 'patient-search' } })
   const id = house.addPhoto('pat-1', 'left hand')
   await house.screen('pat-1')
   // A server without versions: the photo keeps its id, and nothing else tells that it moved.
@@ -115,7 +108,7 @@ test('a photo that is moved to the right patient: the wrong one’s results are 
 })
 
 test('what a clinician changed, moved or confirmed is left alone', async () => {
-  house = await openWitnessHouse(store)
+  house = await houses.open()
   const photo = house.addPhoto('pat-1', 'left hand')
   await house.screen('pat-1')
   const [confirmed = '', moved = '', signed = ''] = house.live('Observation')
@@ -129,7 +122,7 @@ test('what a clinician changed, moved or confirmed is left alone', async () => {
 })
 
 test('a change carries the version that was read; who was faster wins', async () => {
-  house = await openWitnessHouse(store)
+  house = await houses.open()
   const photo = house.addPhoto('pat-1', 'left hand')
   await house.screen('pat-1')
   change('Media', photo, { status: 'entered-in-error' })
@@ -147,7 +140,7 @@ test('a change carries the version that was read; who was faster wins', async ()
 })
 
 test('a retirement that a server failure broke off is taken up again, each once', async () => {
-  house = await openWitnessHouse(store, { queue: { parkMs: () => 0, breakMs: () => 0 } })
+  house = await houses.open({ queue: { parkMs: () => 0, breakMs: () => 0 } })
   const photo = house.addPhoto('pat-1', 'left hand')
   await house.screen('pat-1')
   change('Media', photo, { status: 'entered-in-error' })
@@ -159,7 +152,7 @@ test('a retirement that a server failure broke off is taken up again, each once'
 })
 
 test('a set whose writing broke off is not continued after a newer photo came, but taken back', async () => {
-  house = await openWitnessHouse(store, { witness: { profile: 'single' }, queue: { parkMs: () => 0, breakMs: () => 0 } })
+  house = await houses.open({ witness: { profile: 'single' }, queue: { parkMs: () => 0, breakMs: () => 0 } })
   house.addPhoto('pat-1', 'left hand of last month', { createdDateTime: '2026-10-20T08:00:00Z' })
   house.witness.faults([{ mode: '503', method: 'POST', from: 10, times: 1 }])
   await house.service.request('clinic', 'pat-1', 'command')
@@ -173,14 +166,14 @@ test('a set whose writing broke off is not continued after a newer photo came, b
 })
 
 test('of a site that lets us write no more nothing is changed, and it stays asked for', async () => {
-  house = await openWitnessHouse(store)
+  house = await houses.open()
   const photo = house.addPhoto('pat-1', 'left hand')
   await house.screen('pat-1')
   change('Media', photo, { status: 'entered-in-error' })
   const { witness } = house
-  const shadow = await openWitnessHouse(store, { witness, settings: { mode: 'shadow' } })
+  const shadow = await openWitnessHouse(houses.store, { witness, settings: { mode: 'shadow' } })
   await shadow.screen('pat-1')
   expect(statuses('Observation')).toEqual(['preliminary'])
-  expect(await store.query('select 1 from retirement where outcome is null')).toHaveLength(24)
+  expect(await houses.store.query('select 1 from retirement where outcome is null')).toHaveLength(24)
   await shadow.close()
 })

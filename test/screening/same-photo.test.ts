@@ -1,20 +1,13 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
-import { openStore, type Store } from '../../src/screening/store/open-store.ts'
-import { emptyStore } from '../support/screening-house.ts'
-import { openWitnessHouse, type WitnessHouse } from '../support/witness-house.ts'
+import { describe, expect, test } from '@jest/globals'
+import type { WitnessHouse } from '../support/witness-house.ts'
+import { witnessHouses } from '../support/witness-houses.ts'
 
-let store: Store
+const houses = witnessHouses()
 let house: WitnessHouse
-beforeAll(async () => { store = await openStore({ memory: true }) }, 300_000)
-afterAll(() => store.close())
-afterEach(async () => {
-  await house.close()
-  await emptyStore(store)
-})
 
 describe('the same picture', () => {
   test('under two ids of one day is read once, counted once and written once, however often it is asked for', async () => {
-    house = await openWitnessHouse(store)
+    house = await houses.open()
     for (let time = 0; time < 2; time++) house.addPhoto('pat-1', 'left hand')
     const { latest } = await house.screen('pat-1')
     expect([latest?.photos.length, latest?.count.assessable]).toEqual([1, 11])
@@ -23,7 +16,7 @@ describe('the same picture', () => {
   })
 
   test('sent again as a new version replaces what was written of the one before: one set stands', async () => {
-    house = await openWitnessHouse(store)
+    house = await houses.open()
     const id = house.addPhoto('pat-1', 'left hand')
     await house.screen('pat-1')
     const media = house.witness.memory.read('Media', id)
@@ -33,7 +26,7 @@ describe('the same picture', () => {
   })
 
   test('dated to another day is not read again; it is a result of that day, as the record says', async () => {
-    house = await openWitnessHouse(store)
+    house = await houses.open()
     house.addPhoto('pat-1', 'left hand')
     house.addPhoto('pat-1', 'left hand', { createdDateTime: '2026-11-22T08:00:00Z' })
     const { latest } = await house.screen('pat-1')

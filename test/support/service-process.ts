@@ -1,7 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -19,16 +18,6 @@ export interface ServiceProcess {
   /** The text of every file that it keeps, as Latin-1. */
   kept(): string
   close(): Promise<void>
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer()
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 export async function startServiceProcess(port: number, tenants: readonly Parameters<typeof makeTenant>[0][], environment: Readonly<Record<string, string>> = {}): Promise<ServiceProcess> {
