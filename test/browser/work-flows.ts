@@ -197,8 +197,8 @@ export const workFlows: readonly Flow[] = [
       try {
         const app = await launched(await context.newPage(), site, 'demo-1')
         await clean(app)
-        const [photo, mark] = [await app.locator('.photo-frame').first().boundingBox(), await app.locator('.mark').nth(3).boundingBox()]
-        if (!photo || !mark) throw new Error('Expected a photo with marks')
+        const mark = await app.locator('.mark').nth(3).boundingBox()
+        if (!mark) throw new Error('Expected a photo with marks')
         const before = await app.locator('.joint-panel h2').innerText()
         await app.touchscreen.tap(mark.x + mark.width / 2 + 8, mark.y + mark.height / 2)
         const name = await app.locator('.joint-panel h2').innerText()
@@ -210,6 +210,11 @@ export const workFlows: readonly Flow[] = [
           return width > 0 && Math.min(width, height) < 24 && !one.closest('p, footer') ? [`${one.tagName} ${one.textContent ?? ''} ${Math.round(width)}×${Math.round(height)}`] : []
         }))
         expectEqual(small.join('; '), '', 'targets below 24 px')
+        const frame = app.locator('.photo-frame').first()
+        // The tap on a button below may have scrolled the page.
+        await frame.scrollIntoViewIfNeeded()
+        const photo = await frame.boundingBox()
+        if (!photo) throw new Error('Expected a photo')
         await pinch(app, photo)
         await app.locator('.photo-frame.zoomed').waitFor()
         await check('review-tablet', app)
