@@ -20,8 +20,8 @@ def load_bundle(folder):
     if "quantised" in manifest or manifest["fusion"] != "paper":
         raise ValueError(f"Expected a float32 bundle with fusion `paper` but received {manifest['version']}, fusion {manifest['fusion']}")
     graph = onnx.load_from_string(content).graph
-    model = JointModel(fusion=manifest["fusion"], tier=manifest["tier"])
     weights = {tensor.name: torch.tensor(numpy_helper.to_array(tensor)) for tensor in graph.initializer}
+    model = JointModel(fusion=manifest["fusion"], tier=manifest["tier"], constancy="skin" in weights)
     with torch.no_grad():
         for node in graph.node:
             if node.op_type == "Conv":
@@ -29,6 +29,8 @@ def load_bundle(folder):
             elif node.op_type == "MatMul":
                 fill(model.get_submodule(module_path(node.name)).weight, weights[node.input[1]].T)
         fill(model.joint, weights["joint"])
+        if model.skin is not None:
+            fill(model.skin, weights["skin"])
         fill(model.head[-1].bias, weights["head.2.bias"])
     return model.to(memory_format=torch.channels_last).eval(), manifest
 

@@ -51,8 +51,8 @@ class Knobs:
     results: str = str(RESULTS)
 
 
-SCRATCH = {"loss": "bce", "sampler": "hand", "smooth": 0.0, "pretrained": ""}  # what one would try first
-METHOD = {"loss": "logit-adjusted", "sampler": "patient", "smooth": 0.02, "grades": 0.5}  # and `pretrained`
+SCRATCH = {"loss": "bce", "sampler": "hand", "smooth": 0.0, "pretrained": "", "constancy": False}  # what one would try first
+METHOD = {"loss": "logit-adjusted", "sampler": "patient", "smooth": 0.02, "grades": 0.5, "constancy": False}  # and `pretrained`
 # Training knobs of every network. `retrained` is the method's network with a new classifier.
 ARMS = {
     "local-scratch": {**SCRATCH, "branches": "local"},
@@ -154,7 +154,7 @@ def train_arm(knobs, setting, arm):
                             "threads": knobs.threads, "precision": knobs.precision, "seed": knobs.seed, "resume": True,
                             "target": "truth" if setting == "bundled" else "label", "pretrained": knobs.pretrained, **ARMS[arm]})
     if (at / "model.pt").exists():
-        there = train.load_model(at / "model.pt")[1]["knobs"]
+        there = train.recipe_of(train.load_model(at / "model.pt")[1])
         differ = [name for name, value in asdict(wanted).items() if there.get(name) != value and name not in ("out", "resume", "threads")]
         if differ and arm != "retrained":
             raise ValueError(f"Expected {at} to hold this recipe but it differs in {', '.join(differ)}; give another folder as --out")

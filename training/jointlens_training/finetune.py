@@ -254,7 +254,7 @@ def write(model, tier, calibration, made, knobs, crops):
     out = Path(knobs.out)
     folder = out / "model"
     folder.mkdir(parents=True, exist_ok=True)
-    save(folder / "model.pt", {"knobs": asdict(TrainKnobs(fusion="paper", tier=tier)), "model": model.cpu().state_dict(), "prevalence": joint_prevalence(crops.labels, crops.mask).tolist(), "training": made["training"]})
+    save(folder / "model.pt", {"knobs": asdict(TrainKnobs(fusion="paper", tier=tier, constancy=model.skin is not None)), "model": model.cpu().state_dict(), "prevalence": joint_prevalence(crops.labels, crops.mask).tolist(), "training": made["training"]})
     (folder / "calibration.json").write_text(json.dumps(calibration, indent=2) + "\n")
     made = made | {"modelSha256": sha256((folder / "model.pt").read_bytes())}
     (out / "finetune.json").write_text(json.dumps(made, indent=2) + "\n")

@@ -2,7 +2,7 @@
 import torch
 from torch import nn
 
-from .crops import JOINTS
+from .crops import JOINTS, MEAN, STD
 
 
 class Block(nn.Module):
@@ -58,6 +58,21 @@ TIERS = {
 
 
 GRADES = 3  # of swelling, above none
+SKIN = (0.60, 0.46, 0.41)  # red, green, blue, 0..1: the colour in which every hand is looked at; near the mean of rendered hands
+DARKEST = 0.02  # 0..1; below it a crop's middle is black, not skin
+
+
+def under_one_light(whole, local, skin):
+    """
+    Colour constancy: whole [N,3,S,S] and local [N,11,3,h,h], normalised, with each channel multiplied so that the middles of the hand's joint
+    crops, which are skin, have the mean `skin` [1,3,1,1] (0..1). Lamp, exposure and skin tone go; a joint redder than its neighbours stays so.
+    """
+    mean, std = whole.new_tensor(MEAN).view(1, 3, 1, 1), whole.new_tensor(STD).view(1, 3, 1, 1)
+    third = int(local.shape[-1]) // 3
+    middle = local[..., third:-third, third:-third].mean((1, 3, 4)).view(-1, 3, 1, 1) * std + mean
+    gain = skin / middle.clamp(min=DARKEST)
+    shift = (mean * gain - mean) / std  # of a normalised value: ((n std + mean) gain - mean) / std
+    return whole * gain + shift, local * gain.unsqueeze(1) + shift.unsqueeze(1)
 
 
 class JointModel(nn.Module):
@@ -67,13 +82,15 @@ class JointModel(nn.Module):
     Per joint z_j = [whole; local_j; joint embedding], an MLP, one logit. Its first layer W [a; b; c] is written W1 a + W2 b + c_j.
     branches: 'both' (the reconstruction), 'local' or 'global' (single-branch baselines).
     fusion: 'paper' (joints apart) or 'mix' (one attention layer over the 11 joints in between). tier: see TIERS.
+    constancy: every hand is looked at under one light (`under_one_light`).
     """
 
-    def __init__(self, branches="both", fusion="paper", tier="S", hidden=256, dropout=0.2):
+    def __init__(self, branches="both", fusion="paper", tier="S", hidden=256, dropout=0.2, constancy=False):
         super().__init__()
         assert branches in ("both", "local", "global"), branches
         assert fusion in ("paper", "mix"), fusion
         assert tier in TIERS, tier
+        self.register_buffer("skin", torch.tensor(SKIN).view(1, 3, 1, 1) if constancy else None)
         self.whole = Encoder(**TIERS[tier]["global"]) if branches != "local" else None
         self.local = Encoder(**TIERS[tier]["local"]) if branches != "global" else None
         self.from_whole = nn.Linear(self.whole.width, hidden, bias=False) if self.whole else None
@@ -93,6 +110,8 @@ class JointModel(nn.Module):
 
     def tokens(self, whole, local):
         """What the classifier sees of each joint: [N,11,hidden]."""
+        if self.skin is not None:
+            whole, local = under_one_light(whole, local, self.skin)
         token = self.joint
         if self.local:
             crops = self.from_local(self.local(local.flatten(0, 1)))

@@ -23,6 +23,7 @@ class Knobs:
     pretrained: str = ""  # checkpoint of `pretrain`; empty: from scratch
     branches: str = "both"  # both, local, global
     fusion: str = "paper"  # paper, mix
+    constancy: bool = True  # every hand under one light, model.py
     tier: str = "S"  # size of the encoders: S, or B where a GPU trains
     loss: str = "logit-adjusted"  # see losses.py
     sampler: str = "patient"  # patient: every patient equally often; hand: every hand once; positive: half of the draws from hands with a swollen joint
@@ -132,7 +133,7 @@ def watch(model, crops, rows, hide=None):
 
 
 def build(knobs):
-    model = JointModel(knobs.branches, knobs.fusion, knobs.tier, dropout=knobs.dropout).to(memory_format=torch.channels_last)
+    model = JointModel(knobs.branches, knobs.fusion, knobs.tier, dropout=knobs.dropout, constancy=knobs.constancy).to(memory_format=torch.channels_last)
     if knobs.pretrained:
         state = torch.load(knobs.pretrained, weights_only=True, map_location="cpu")["encoders"]
         for name in ("whole", "local"):
@@ -142,10 +143,15 @@ def build(knobs):
     return model
 
 
+def recipe_of(saved):
+    """The knobs of a saved network; one that was trained before there was colour constancy has none."""
+    return {"constancy": False, **saved["knobs"]}
+
+
 def load_model(path):
     """-> (model in eval mode, what was saved with it)."""
     saved = torch.load(path, weights_only=True)
-    model = build(Knobs(**{**saved["knobs"], "pretrained": ""}))
+    model = build(Knobs(**{**recipe_of(saved), "pretrained": ""}))
     model.load_state_dict(saved["model"])
     return model.eval(), saved
 

@@ -2,6 +2,7 @@
 import json
 import shutil
 import subprocess
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,10 @@ import pytest
 import torch
 
 from jointlens_training import calibration_step, evaluate, export, pretrain, train
+from jointlens_training.augment import normalise
 from jointlens_training.calibrate import probability
 from jointlens_training.crops import JOINTS, load_crops
-from jointlens_training.model import JointModel
+from jointlens_training.model import SKIN, JointModel, under_one_light
 
 REPOSITORY = Path(__file__).parents[2]
 CONTEXT = {"scale": 0.9, "weight": 1.1, "bias": 2.0, "floor": 0.01}
@@ -28,12 +30,39 @@ def test_the_model_learns_what_can_be_learned(folders, bundle):
     assert summary["transferAuroc"] is None and "transferAuroc" in summary["notes"]
 
 
-@pytest.mark.parametrize("fusion", ["paper", "mix"])
-def test_onnx_says_what_pytorch_says_for_any_number_of_hands(folders, fusion):
+@pytest.mark.parametrize(("fusion", "constancy"), [("paper", False), ("paper", True), ("mix", True)])
+def test_onnx_says_what_pytorch_says_for_any_number_of_hands(folders, fusion, constancy):
     torch.manual_seed(2)
-    graph = export.to_onnx(model := JointModel(fusion=fusion).eval(), 64, 32)
+    graph = export.to_onnx(model := JointModel(fusion=fusion, constancy=constancy).eval(), 64, 32)
     assert export.check_parity(model, graph, load_crops(folders["test"])) <= 1e-4
     assert onnx.load_from_string(graph).opset_import[0].version == 17
+
+
+def test_lamp_and_exposure_do_not_reach_the_network_but_a_redder_joint_does():
+    torch.manual_seed(2)
+    model, random = JointModel(constancy=True).eval(), torch.Generator().manual_seed(2)
+    whole, local = (0.2 + 0.3 * torch.rand(*shape, generator=random) for shape in ((2, 3, 64, 64), (2, 11, 3, 32, 32)))
+    lamp = torch.tensor([0.7, 1.0, 1.4]).view(3, 1, 1)
+    with torch.no_grad():
+        plain = model(normalise(whole), normalise(local))
+        assert torch.allclose(model(normalise(whole * lamp), normalise(local * lamp)), plain, atol=1e-4)
+        redder = local.clone()
+        redder[0, 3, 0] *= 1.3
+        assert (model(normalise(whole), normalise(redder)) - plain)[0].abs().max() > 1e-3
+        _, seen = under_one_light(normalise(whole), normalise(local), model.skin)
+    colours = ((seen - normalise(torch.zeros(3, 1, 1))) / (normalise(torch.ones(3, 1, 1)) - normalise(torch.zeros(3, 1, 1))))[..., 10:-10, 10:-10].mean((1, 3, 4))
+    assert torch.allclose(colours, torch.tensor(SKIN).expand(2, 3), atol=1e-5)
+
+
+def test_black_crops_give_finite_logits():
+    black = normalise(torch.zeros(1, 3, 64, 64)), normalise(torch.zeros(1, 11, 3, 32, 32))
+    assert torch.isfinite(JointModel(constancy=True).eval()(*black)).all()
+
+
+def test_a_network_from_before_colour_constancy_is_read_as_it_was(tmp_path):
+    recipe = {name: value for name, value in asdict(train.Knobs()).items() if name != "constancy"}
+    torch.save({"knobs": recipe, "model": JointModel().state_dict()}, tmp_path / "model.pt")
+    assert train.load_model(tmp_path / "model.pt")[0].skin is None
 
 
 @pytest.mark.parametrize("branches", ["local", "global"])
