@@ -144,7 +144,8 @@ function openParts(config: Config, store: Store, opened: InferenceEngine, log: L
     tenant.calibrationFile ? [[tenant.id, readCalibrationFile(tenant.calibrationFile, engine.model.digest)] as const] : []))
   const audit = openAudit(store)
   const screenings = openScreeningService({
-    store, engine, tenants: config.tenants, calibrations, sessionFor: doors.backendSession, audit, log
+    store, engine, tenants: config.tenants, calibrations, sessionFor: doors.backendSession, audit, log,
+    ...(config.patientsAtOnce ? { atOnce: config.patientsAtOnce } : {})
   })
   return {
     store, engine, log, doors, calibrations, audit, screenings,

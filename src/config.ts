@@ -96,6 +96,7 @@ const environment = z.object({
   JOINTLENS_MODE: z.enum(['shadow', 'assist']).optional(),
   JOINTLENS_CONFIG: z.string().optional(),
   JOINTLENS_WORKERS: z.coerce.number().int().min(1).max(64).optional(),
+  JOINTLENS_PATIENTS_AT_ONCE: z.coerce.number().int().min(1).max(32).optional(),
   JOINTLENS_PROFILE: z.enum(['development', 'production']).default('production'),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'silent']).default('info')
 })
@@ -114,6 +115,8 @@ export interface Config {
   readonly modelDir: string
   readonly device: 'auto' | 'cpu' | 'webgpu' | 'cuda'
   readonly workers?: number
+  /** Patients that one process screens side by side. */
+  readonly patientsAtOnce?: number
   readonly profile: 'development' | 'production'
   readonly logLevel: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'silent'
   readonly tenants: readonly TenantConfig[]
@@ -136,6 +139,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     modelDir: values.JOINTLENS_MODEL,
     device: values.JOINTLENS_DEVICE,
     ...(values.JOINTLENS_WORKERS ? { workers: values.JOINTLENS_WORKERS } : {}),
+    ...(values.JOINTLENS_PATIENTS_AT_ONCE ? { patientsAtOnce: values.JOINTLENS_PATIENTS_AT_ONCE } : {}),
     profile: values.JOINTLENS_PROFILE,
     logLevel: values.LOG_LEVEL,
     tenants: file.tenants.map((one) => (values.JOINTLENS_MODE ? { ...one, mode: values.JOINTLENS_MODE } : one)),

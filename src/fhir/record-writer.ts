@@ -115,10 +115,7 @@ const NOT_FOR_US: readonly ErrorCode[] = ['ERR_NOT_FOUND', 'ERR_EHR_UNAUTHORIZED
 /** Ledger first; then the server, for what the ledger does not know. */
 async function lookUp(writer: Writer): Promise<void> {
   const { options, wanted, places } = writer
-  for (const one of wanted) {
-    const reference = await options.ledger.has(ourId(one))
-    if (reference) places.set(ourId(one), reference)
-  }
+  for (const [id, reference] of await options.ledger.places(wanted.map(ourId))) places.set(id, reference)
   await lookForTraces(writer)
 }
 

@@ -8,8 +8,8 @@ import type { FhirSession } from './session.ts'
 
 /** What we wrote, kept by us: no EHR can be trusted to find it again (specs/conformance.md section 5, point 3). */
 export interface WriteLedger {
-  /** The reference that this deterministic id was written as. */
-  has(identifier: string): Promise<string | undefined>
+  /** The references that these deterministic ids were written as, as far as they were. */
+  places(identifiers: readonly string[]): Promise<ReadonlyMap<string, string>>
   /** Where they lie, by identifier; on disk when it resolves. Also ends what `sending` began. */
   record(places: ReadonlyMap<string, string>): Promise<void>
   /**

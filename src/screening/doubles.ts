@@ -19,14 +19,14 @@ export interface Double {
  */
 export async function findDoubles(session: FhirSession, results: ResultStore, screening: Screening): Promise<readonly Double[]> {
   const { tenant, patientId } = screening
-  const ledger = results.ledger(tenant, patientId)
   const ids = writtenIds(screening)
+  const places = await results.ledger(tenant, patientId).places(ids)
   const doubles: Double[] = []
   for (const [type, system] of [['Observation', RESULT_ID], ['DiagnosticReport', REPORT_ID]] as const) {
     for (const [identifier, found] of await findAllOwn(session, type, patientId, ids, { system })) {
       const live = found.filter(({ status }) => status !== 'cancelled').map(({ id }) => `${type}/${id}`)
       if (live.length < 2) continue
-      const known = await ledger.has(identifier)
+      const known = places.get(identifier)
       const kept = known !== undefined && live.includes(known) ? known : live[0] ?? ''
       doubles.push(...live.filter((one) => one !== kept).map((extra) => ({ kept, extra, identifier })))
     }

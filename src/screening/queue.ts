@@ -139,7 +139,9 @@ export function openQueue(store: Store, { leaseMs = 10_000, parkMs = parkTime, r
          where id = (
            select id from job as due
            where tenant in (select jsonb_array_elements_text($3::jsonb))
-             and not exists (select 1 from pause where pause.tenant = due.tenant and until > clock_timestamp())
+             and not exists (
+               select 1 from pause where pause.tenant = due.tenant and (until > clock_timestamp() or failures >= ${SERVER_IS_FAILING} and exists (
+                 select 1 from job as trying where trying.tenant = due.tenant and state = 'leased' and not ${ABANDONED})))
              and ((state in ('accepted', 'parked') and run_after <= clock_timestamp()) or (state = 'leased' and ${ABANDONED}))
            order by priority, (select max(leased_at) from job as served where served.tenant = due.tenant) nulls first, created_at
            limit 1 for update skip locked)
@@ -255,8 +257,10 @@ function parkTime(parked: number): number {
 }
 
 /** Two failures may be two patients'; from the third on it is the server, and one try at a time asks whether it is back. */
+const SERVER_IS_FAILING = 3
+
 function breakTime(failures: number): number {
-  return failures < 3 ? 0 : Math.random() * Math.min(60_000, 500 * 2 ** Math.min(failures, 10))
+  return failures < SERVER_IS_FAILING ? 0 : Math.random() * Math.min(60_000, 500 * 2 ** Math.min(failures, 10))
 }
 
 function retryTime(attempts: number): number {

@@ -237,9 +237,10 @@ export function openResultStore(store: Store) {
           const rows = await store.query("select 1 from shown where tenant = $1 and at_once_at is not null and (late_at is null or late_at < clock_timestamp() - interval '1 day')", [tenant])
           return rows.length > 0
         },
-        async has(identifier) {
-          const [row] = await store.query<{ reference: string }>('select reference from ledger where tenant = $1 and identifier = $2', [tenant, identifier])
-          return row?.reference
+        async places(identifiers) {
+          const rows = await store.query<{ identifier: string; reference: string }>(
+            'select identifier, reference from ledger where tenant = $1 and identifier = any($2::text[])', [tenant, identifiers])
+          return new Map(rows.map(({ identifier, reference }) => [identifier, reference]))
         },
         async record(places) {
           await store.query(

@@ -41,12 +41,7 @@ export async function retireResults(retiring: Retiring): Promise<void> {
 
 /** By our ledger; what it does not know (an answer that was lost, a suggestion that the EHR wrote itself) by asking the record. */
 async function placesOf({ session, results, tenant, patientId }: Retiring, identifiers: readonly string[]): Promise<ReadonlyMap<string, string>> {
-  const ledger = results.ledger(tenant, patientId)
-  const places = new Map<string, string>()
-  for (const identifier of identifiers) {
-    const reference = await ledger.has(identifier)
-    if (reference) places.set(identifier, reference)
-  }
+  const places = new Map(await results.ledger(tenant, patientId).places(identifiers))
   const unknown = identifiers.filter((one) => !places.has(one))
   for (const [type, system] of [['Observation', RESULT_ID], ['DiagnosticReport', REPORT_ID]] as const)
     for (const [identifier, found] of await findOwn(session, type, patientId, unknown, { system })) places.set(identifier, `${type}/${found.id}`)

@@ -148,9 +148,9 @@ async function write(work: Work, stored: Screening): Promise<void> {
 
   const ledger = results.ledger(job.tenant, job.patientId)
   const places = new Map<string, string>()
-  const keep = (id: string, reference: string | undefined) => {
-    if (reference) places.set(id, reference)
-    return reference
+  const keep = (found: ReadonlyMap<string, string>) => {
+    for (const [id, reference] of found) places.set(id, reference)
+    return found
   }
   try {
     await writeScreening(session, screeningResources(screeningInput(screening, calibration)), {
@@ -162,12 +162,12 @@ async function write(work: Work, stored: Screening): Promise<void> {
           if (kept && first) await progress(work)
           return kept
         },
-        has: async (id) => keep(id, await ledger.has(id)),
+        places: async (ids) => keep(await ledger.places(ids)),
         async record(found) {
           await failpoint('before-ledger')
           await ledger.record(found)
           await progress(work)
-          for (const [id, reference] of found) keep(id, reference)
+          keep(found)
         }
       },
       fence: () => work.lease.hold(),

@@ -32,19 +32,23 @@ export interface ScreeningDeps {
   readonly heartbeatMs?: number
   /** How often an idle worker looks whether another process accepted something. */
   readonly pollMs?: number
-  /** How long stop() lets the screening that runs come to its end. */
+  /** Patients that are screened side by side: a screening mostly waits for the record. */
+  readonly atOnce?: number
+  /** How long stop() lets the screenings that run come to their end. */
   readonly drainMs?: number
   readonly readBackDelaysMs?: readonly number[]
   readonly settling?: Settling
 }
 
+interface Leased { readonly job: Job; readonly lease: Lease }
+
 export type SessionOptions = Pick<FhirSessionOptions, 'beforeWrite' | 'repeatCreates'>
 
 /** The service with its worker. */
 export interface RunningScreening extends ScreeningService {
-  /** Leases and works, one patient at a time, until stop(). */
+  /** Leases and works, several patients at once, until stop(). */
   start(): void
-  /** Takes no new work, lets the running one end or gives it back, and stops. */
+  /** Takes no new work, lets what runs end or gives it back, and stops. */
   stop(): Promise<void>
   /** Leases and works one patient; false when nothing was due. */
   runOnce(): Promise<boolean>
@@ -69,23 +73,33 @@ const SERVER_FAILED: readonly ErrorCode[] = ['ERR_EHR_UNREACHABLE', 'ERR_EHR_UNA
 
 /** Accepts screenings durably, and works on them where start() or runOnce() is called. */
 export function openScreeningService(deps: ScreeningDeps): RunningScreening {
-  const { store, log, failpoint = failpointOfProcess, heartbeatMs = 2_000, pollMs = 1_000, drainMs = 10_000, now = () => new Date() } = deps
+  const { store, log, failpoint = failpointOfProcess, heartbeatMs = 2_000, pollMs = 1_000, atOnce = 4, drainMs = 10_000, now = () => new Date() } = deps
   const tenants = new Map(deps.tenants.map((tenant) => [tenant.id, tenant]))
   const queue = openQueue(store, deps.queue)
   const results = openResultStore(store)
   const news = openBell()
   let worker: Promise<void> | undefined
   let stopping = false
-  const running = new Map<Job, AbortController>()
+  const running = new Map<Job, { readonly abort: AbortController; readonly ended: Promise<void> }>()
 
-  async function runOnce(): Promise<boolean> {
+  async function claim(): Promise<Leased | undefined> {
     const asked = performance.now()
     const job = await queue.claim([...tenants.keys()])
-    if (!job) return false
-    const lease = openLease(queue, job, asked)
-    await failpoint('leased')
+    return job && { job, lease: openLease(queue, job, asked) }
+  }
+
+  function run(leased: Leased): Promise<void> {
     const abort = new AbortController()
-    running.set(job, abort)
+    const ended = screen(leased, abort).finally(() => {
+      running.delete(leased.job)
+      news.ring()
+    })
+    running.set(leased.job, { abort, ended })
+    return ended
+  }
+
+  async function screen({ job, lease }: Leased, abort: AbortController): Promise<void> {
+    await failpoint('leased')
     const heartbeat = setInterval(() => void lease.hold().catch((error: unknown) => {
       if (codeOf(error) === 'ERR_LEASE_LOST') abort.abort(error)
     }), heartbeatMs)
@@ -93,10 +107,41 @@ export function openScreeningService(deps: ScreeningDeps): RunningScreening {
       await settle(job, await attempt(job, lease, abort.signal))
     } finally {
       clearInterval(heartbeat)
-      running.delete(job)
-      news.ring()
     }
+  }
+
+  async function runOnce(): Promise<boolean> {
+    const leased = await claim()
+    if (!leased) return false
+    await run(leased)
     return true
+  }
+
+  /**
+   * Begins the next one beside those that run; false when nothing was due. What was begun before may be what ended its worker: it
+   * runs when nothing else does, or it would take the tries of others with it.
+   */
+  async function begin(): Promise<boolean> {
+    const leased = await claim()
+    if (!leased) return false
+    const { job } = leased
+    if (job.attempts > 1 && running.size > 0) {
+      await queue.release(job)
+      await allEnded()
+      return true
+    }
+    const ended = run(leased).catch(notBegun)
+    if (job.attempts > 1) await ended
+    return true
+  }
+
+  async function allEnded(): Promise<void> {
+    await Promise.allSettled([...running.values()].map(({ ended }) => ended))
+  }
+
+  function notBegun(error: unknown): false {
+    log.error({ code: codeOf(error) }, 'no screening could be leased')
+    return false
   }
 
   async function attempt(job: Job, lease: Lease, signal: AbortSignal): Promise<JobEnd | undefined> {
@@ -138,12 +183,10 @@ export function openScreeningService(deps: ScreeningDeps): RunningScreening {
 
   async function work(): Promise<void> {
     while (!stopping) {
-      const worked = await runOnce().catch((error: unknown) => {
-        log.error({ code: codeOf(error) }, 'no screening could be leased')
-        return false
-      })
-      if (!worked && !stopping) await news.wait(pollMs)
+      const begun = running.size < atOnce && await begin().catch(notBegun)
+      if (!begun && !stopping) await news.wait(pollMs)
     }
+    await allEnded()
   }
 
   const status = keptWhileUnchanged(store, async (tenant, patientId): Promise<ScreeningStatus> => {
@@ -198,7 +241,7 @@ export function openScreeningService(deps: ScreeningDeps): RunningScreening {
       news.ring()
       const ended = worker?.finally(() => { worker = undefined })
       if (!ended || await within(ended, drainMs)) return
-      for (const [job, abort] of running) {
+      for (const [job, { abort }] of running) {
         await queue.release(job).catch(() => undefined)
         abort.abort(new ScreeningError('ERR_LEASE_LOST', 'Expected time to end but the process stops'))
       }

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
 import type { Consent, Observation } from '@medplum/fhirtypes'
 import type { InferenceEngine } from '../../src/inference/engine/inference-engine.ts'
@@ -238,6 +239,67 @@ describe('when something fails', () => {
     const joints = (await observations()).filter(({ bodySite }) => bodySite).length
     expect(joints).toBe(22)
     expect(await house.audit.verify()).toBe(true)
+  })
+
+  test('several patients are screened side by side, as many as the site allows', async () => {
+    const all = ['pat-1', 'pat-2', 'pat-3', 'pat-4', 'pat-5']
+    let begun = 0
+    const gate = Promise.withResolvers<void>()
+    house = await openHouse(engine, {}, {
+      store, atOnce: 3,
+      failpoint: async (name) => {
+        if (name !== 'leased') return
+        begun++
+        await gate.promise
+      }
+    })
+    for (const patientId of all) {
+      await house.addPhoto(patientId, 'demo-1-left')
+      await house.service.request('clinic', patientId, 'previsit')
+    }
+    house.service.start()
+    while (begun < 3) await sleep(5)
+    await sleep(50)
+    expect(begun).toBe(3)
+    expect(await house.service.counts()).toEqual({ accepted: 2, leased: 3 })
+    gate.resolve()
+    for (const patientId of all) expect((await house.service.settled('clinic', patientId)).latest?.findings).toHaveLength(22)
+    expect(begun).toBe(5)
+  })
+
+  test('what was begun before, and may have ended its worker, runs when nothing else does', async () => {
+    const running = new Set<string>()
+    const beside: Record<string, string[]> = {}
+    house = await openHouse(engine, {}, {
+      store,
+      failpoint: async (name) => {
+        if (name !== 'leased') return
+        const leased = await house.store.query<{ patient_id: string }>("select patient_id from job where state = 'leased'")
+        const fresh = leased.map((row) => row.patient_id).find((patientId) => !running.has(patientId)) ?? ''
+        running.add(fresh)
+        await sleep(30)
+        beside[fresh] = (await house.store.query<{ patient_id: string }>("select patient_id from job where state = 'leased'")).map((row) => row.patient_id)
+      }
+    })
+    for (const patientId of ['pat-1', 'pat-2', 'pat-3', 'pat-4']) await house.service.request('clinic', patientId, 'previsit')
+    await house.store.query("update job set attempts = 1 where patient_id = 'pat-2'")
+    house.service.start()
+    for (const patientId of ['pat-1', 'pat-2', 'pat-3', 'pat-4']) await house.service.settled('clinic', patientId)
+    expect(beside['pat-2']).toEqual(['pat-2'])
+    expect(await house.store.query("select attempts from job where patient_id = 'pat-2'")).toEqual([{ attempts: 2 }])
+    expect(beside['pat-3']).toContain('pat-4')
+  })
+
+  test('a server that keeps failing is asked by one at a time whether it is back', async () => {
+    house = await openHouse(engine, {}, { store })
+    for (const patientId of ['pat-1', 'pat-2']) await house.service.request('clinic', patientId, 'previsit')
+    await house.store.query("insert into pause (tenant, failures, until) values ('clinic', 3, now())")
+    const queue = openQueue(house.store)
+    const trying = await queue.claim(['clinic'])
+    expect(trying).toMatchObject({ patientId: 'pat-1' })
+    expect(await queue.claim(['clinic'])).toBeUndefined()
+    if (trying) await queue.end(trying, { kind: 'done' })
+    expect(await queue.claim(['clinic'])).toMatchObject({ patientId: 'pat-2' })
   })
 
   test('a job whose workers keep dying is put aside instead of being tried for ever', async () => {

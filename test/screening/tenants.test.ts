@@ -46,7 +46,7 @@ test('whatever tenants do with the same patient, photo, card and result ids, non
     for (const id of ['north', 'south', 'east']) {
       const did = (wanted: string, key: string) => steps.some(([step, who, which]) => step === wanted && who === id && which === key)
       for (const key of ['1', '2', '3']) {
-        const reference = await results.ledger(id, key).has(key)
+        const reference = (await results.ledger(id, key).places([key])).get(key)
         expect([undefined, `Observation/${id}-${key}`]).toContain(reference)
         if (!did('ledger', key)) expect(reference).toBeUndefined()
         if (did('ledger', key) && !did('erase', key)) expect(reference).toBe(`Observation/${id}-${key}`)

@@ -18,8 +18,18 @@ export type FhirMemory = ReturnType<typeof openFhirMemory>
 /** Versioned resources in memory, searchable after `indexLagMs`. */
 export function openFhirMemory(clock: () => number) {
   const resources = new Map<string, Version[]>()
+  /** Where a search has to look; what was there once stays in it. Without it the record of many patients would be the slowest part. */
+  const index = new Map<string, Set<string>>()
   let numbered = 0
   const newest = (reference: string) => resources.get(reference)?.at(-1)
+
+  /** In the order of their first version; undefined where the index knows none of the parameters. */
+  function candidates(wanted: readonly (readonly [name: string, value: string])[]): Set<string> | undefined {
+    const [name, value] = wanted.find(([one]) => one in INDEXED) ?? []
+    if (name === undefined || value === undefined) return undefined
+    const keys = value.split(',').map((one) => INDEXED[name]?.(one) ?? '')
+    return new Set(keys.flatMap((key) => [...index.get(key) ?? []]))
+  }
 
   return {
     indexLagMs: 0,
@@ -41,6 +51,7 @@ export function openFhirMemory(clock: () => number) {
       const kept = { ...(this.dropsIdentifiers ? { ...unnamed, resourceType: resource.resourceType } : resource), id, meta: { ...(resource['meta'] as object | undefined), versionId: String(version) } }
       versions.push({ resource: kept, version, searchableAt: clock() + this.indexLagMs })
       resources.set(reference, versions)
+      for (const key of keysOf(kept)) index.set(key, (index.get(key) ?? new Set()).add(reference))
       return kept
     },
 
@@ -53,8 +64,8 @@ export function openFhirMemory(clock: () => number) {
 
     search(type: string, parameters: URLSearchParams): readonly Resource[] {
       const wanted = [...parameters].filter(([name]) => !name.startsWith('_'))
-      return [...resources.values()]
-        .flatMap((versions) => versions.findLast(({ searchableAt }) => searchableAt <= clock())?.resource ?? [])
+      return [...candidates(wanted) ?? resources.keys()]
+        .flatMap((reference) => resources.get(reference)?.findLast(({ searchableAt }) => searchableAt <= clock())?.resource ?? [])
         .filter((one) => one.resourceType === type && wanted.every(([name, value]) => matches(one, name, value)))
     },
 
@@ -69,6 +80,22 @@ export function openFhirMemory(clock: () => number) {
       for (const [reference, versions] of before) resources.set(reference, versions)
     }
   }
+}
+
+/** The key under which a value of a search parameter lies in the index. */
+const INDEXED: Readonly<Record<string, (value: string) => string>> = {
+  identifier: (value) => `identifier ${value}`,
+  patient: (value) => `patient Patient/${value.replace(/^Patient\//, '')}`,
+  subject: (value) => `patient Patient/${value.replace(/^Patient\//, '')}`,
+  target: (value) => `target ${value}`
+}
+
+function keysOf(resource: Resource): readonly string[] {
+  return [
+    ...list(resource['identifier']).flatMap((one) => [`identifier ${token(one)}`, `identifier ${valueOf(one)}`]),
+    ...patientsOf(resource).map((one) => `patient ${one}`),
+    ...list(resource['target']).map((one) => `target ${text(one, 'reference')}`)
+  ]
 }
 
 /** Comma is or; dates know `ge`, `le` and equality of the day; references are compared by their end. */
