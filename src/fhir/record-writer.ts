@@ -51,6 +51,7 @@ export async function writeScreening(session: FhirSession, resources: ScreeningR
     try {
       await send(writer)
     } catch (cause) {
+      if (cause instanceof Overtaken) continue
       // With another token the same may be allowed; and some refuse what they have done.
       if (isScreeningError(cause) && cause.code === 'ERR_EHR_UNAUTHORIZED' && refusals++ === 0) await lookUp(writer)
       else await readBack(writer, cause)
@@ -390,11 +391,18 @@ async function point(writer: Writer, name: string): Promise<void> {
   await writer.options.failpoint?.(name)
 }
 
-/** Before a send: word of it is kept, unless it may be repeated freely, and the screening must still be ours. */
+/** Nothing was sent: the model, which every screening names, lies in the record since a moment ago. */
+class Overtaken extends Error {}
+
+/** Before a send: word of it is kept, unless it may be repeated freely, and the screening must still be ours. Throws Overtaken, ERR_WRITE_AMBIGUOUS. */
 async function announce(writer: Writer, name: string, sending: readonly ScreeningResource[], repeatable: boolean): Promise<void> {
   writer.inDoubt = sending
-  if (!repeatable && !(await writer.options.ledger.sending(sending.map(ourId), await settleMs(writer))))
+  if (!repeatable && !(await writer.options.ledger.sending(sending.map(ourId), await settleMs(writer)))) {
+    const left = missing(writer).length
+    await lookUp(writer)
+    if (missing(writer).length < left) throw new Overtaken()
     throw ambiguous('to be the only one who sends this but it was sent a moment ago', { retryAt: Date.now() + 1_000 })
+  }
   await point(writer, name)
   await writer.options.fence()
 }

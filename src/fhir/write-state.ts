@@ -14,7 +14,7 @@ export interface WriteLedger {
   record(places: ReadonlyMap<string, string>): Promise<void>
   /**
    * On disk before they are sent, so that a crash leaves word of it. False, and nothing kept, when one of them was sent less than
-   * `settleMs` ago, by whomever, and its outcome is not known yet.
+   * `settleMs` ago, by whomever, and its outcome is not known yet, or when it is known by now where one of them lies.
    */
   sending(identifiers: readonly string[], settleMs: number): Promise<boolean>
   /** Of those that were sent without a known outcome: how long ago, ms. */

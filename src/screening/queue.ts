@@ -16,6 +16,8 @@ export interface Job {
   readonly fence: number
   /** This try included; three at most. */
   readonly attempts: number
+  /** Begun before, and not ended: it may be what ended its worker. */
+  readonly suspect: boolean
   /** How often it was parked before. */
   readonly parked: number
 }
@@ -71,6 +73,7 @@ interface JobRow extends Row {
   readonly patient_id: string
   readonly reason: RequestReason
   readonly state: JobState
+  readonly was: JobState
   readonly fence: number
   readonly attempts: number
   readonly parked: number
@@ -129,26 +132,37 @@ export function openQueue(store: Store, { leaseMs = 10_000, parkMs = parkTime, r
       await store.flush()
     },
 
-    /** The most urgent job that is due and that no living worker holds; of equal ones the tenant that was served longest ago. */
-    async claim(tenants: readonly string[]): Promise<Job | undefined> {
+    /**
+     * The most urgent job that is due and that no living worker holds; of equal ones the tenant that was served longest ago. `beside`:
+     * what this process is at work on; should it die now, nobody can tell whose fault it was, and no try counts.
+     */
+    async claim(tenants: readonly string[], beside: readonly Job[] = []): Promise<Job | undefined> {
       await recover()
       await buryPoison(store)
       const [row] = await store.query<JobRow>(
-        `update job set state = 'leased', fence = fence + 1, attempts = attempts + 1, asked_again = false, lease_owner = $1,
-           leased_at = clock_timestamp(), lease_until = clock_timestamp() + make_interval(secs => $2), updated_at = clock_timestamp()
-         where id = (
-           select id from job as due
+        `update job set state = 'leased', fence = fence + 1, attempts = attempts + case when was = 'leased' and company then 0 else 1 end,
+           company = $4, asked_again = false, lease_owner = $1, leased_at = clock_timestamp(),
+           lease_until = clock_timestamp() + make_interval(secs => $2), updated_at = clock_timestamp()
+         from (
+           select id as next, state as was from job as due
            where tenant in (select jsonb_array_elements_text($3::jsonb))
              and not exists (
                select 1 from pause where pause.tenant = due.tenant and (until > clock_timestamp() or failures >= ${SERVER_IS_FAILING} and exists (
                  select 1 from job as trying where trying.tenant = due.tenant and state = 'leased' and not ${ABANDONED})))
              and ((state in ('accepted', 'parked') and run_after <= clock_timestamp()) or (state = 'leased' and ${ABANDONED}))
            order by priority, (select max(leased_at) from job as served where served.tenant = due.tenant) nulls first, created_at
-           limit 1 for update skip locked)
-         returning *`, [HERE, leaseMs / 1000, JSON.stringify(tenants)])
+           limit 1 for update skip locked) as chosen
+         where id = next returning *`, [HERE, leaseMs / 1000, JSON.stringify(tenants), beside.length > 0])
+      if (row && beside.length === 1) await store.query('update job set company = true where id = $1 and fence = $2', [beside[0]?.id, beside[0]?.fence])
       return row && {
-        id: row.id, tenant: row.tenant, patientId: row.patient_id, reason: row.reason, fence: row.fence, attempts: row.attempts, parked: row.parked
+        id: row.id, tenant: row.tenant, patientId: row.patient_id, reason: row.reason, fence: row.fence, attempts: row.attempts, parked: row.parked,
+        suspect: row.was === 'leased' || row.attempts > 1
       }
+    },
+
+    /** Nothing else runs in this process from now on until it ends: if its worker dies, it was this one. */
+    async alone(job: Job): Promise<void> {
+      await store.query('update job set company = false where id = $1 and fence = $2', [job.id, job.fence])
     },
 
     /** Heartbeat, and the check before each write: still ours, and for another lease time. Throws ERR_LEASE_LOST. */
@@ -233,7 +247,7 @@ async function buryPoison(store: Store): Promise<void> {
   await store.query(
     `update job set state = 'dead-letter', failure_code = 'ERR_INTERNAL', failed_at = clock_timestamp(), fence = fence + 1,
        lease_owner = null, lease_until = null, updated_at = clock_timestamp()
-     where state = 'leased' and ${ABANDONED} and attempts >= $1`, [MAX_ATTEMPTS])
+     where state = 'leased' and ${ABANDONED} and not company and attempts >= $1`, [MAX_ATTEMPTS])
 }
 
 function after(

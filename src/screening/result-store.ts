@@ -216,6 +216,11 @@ export function openResultStore(store: Store) {
       const refused = async (identifiers: readonly string[]) => {
         await store.query('delete from sent_unanswered where tenant = $1 and identifier = any($2::text[])', [tenant, identifiers])
       }
+      const places = async (identifiers: readonly string[]) => {
+        const rows = await store.query<{ identifier: string; reference: string }>(
+          'select identifier, reference from ledger where tenant = $1 and identifier = any($2::text[])', [tenant, identifiers])
+        return new Map(rows.map(({ identifier, reference }) => [identifier, reference]))
+      }
       return {
         refused,
         async disbelieve(identifier) {
@@ -237,11 +242,7 @@ export function openResultStore(store: Store) {
           const rows = await store.query("select 1 from shown where tenant = $1 and at_once_at is not null and (late_at is null or late_at < clock_timestamp() - interval '1 day')", [tenant])
           return rows.length > 0
         },
-        async places(identifiers) {
-          const rows = await store.query<{ identifier: string; reference: string }>(
-            'select identifier, reference from ledger where tenant = $1 and identifier = any($2::text[])', [tenant, identifiers])
-          return new Map(rows.map(({ identifier, reference }) => [identifier, reference]))
-        },
+        places,
         async record(places) {
           await store.query(
             `with answered as (delete from sent_unanswered where tenant = $1 and identifier = any($2::text[]))
@@ -256,7 +257,8 @@ export function openResultStore(store: Store) {
              on conflict (tenant, identifier) do update set sent_at = excluded.sent_at, patient_id = excluded.patient_id
                where sent_unanswered.sent_at < clock_timestamp() - make_interval(secs => $4)
              returning identifier`, [tenant, identifiers, patientId, settleMs / 1000])
-          if (kept.length === identifiers.length) {
+          // Asked after the announcement: whoever sends the same, the model, from now on sees it, and whoever did before has said where.
+          if (kept.length === identifiers.length && (await places(identifiers)).size === 0) {
             await store.flush()
             return true
           }

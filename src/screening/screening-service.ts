@@ -84,13 +84,14 @@ export function openScreeningService(deps: ScreeningDeps): RunningScreening {
 
   async function claim(): Promise<Leased | undefined> {
     const asked = performance.now()
-    const job = await queue.claim([...tenants.keys()])
+    const job = await queue.claim([...tenants.keys()], [...running.keys()])
     return job && { job, lease: openLease(queue, job, asked) }
   }
 
-  function run(leased: Leased): Promise<void> {
+  /** A suspect begins when `others` have ended; its lease is kept meanwhile. */
+  function run(leased: Leased, others?: Promise<unknown>): Promise<void> {
     const abort = new AbortController()
-    const ended = screen(leased, abort).finally(() => {
+    const ended = screen(leased, abort, others).finally(() => {
       running.delete(leased.job)
       news.ring()
     })
@@ -98,12 +99,16 @@ export function openScreeningService(deps: ScreeningDeps): RunningScreening {
     return ended
   }
 
-  async function screen({ job, lease }: Leased, abort: AbortController): Promise<void> {
-    await failpoint('leased')
+  async function screen({ job, lease }: Leased, abort: AbortController, others?: Promise<unknown>): Promise<void> {
     const heartbeat = setInterval(() => void lease.hold().catch((error: unknown) => {
       if (codeOf(error) === 'ERR_LEASE_LOST') abort.abort(error)
     }), heartbeatMs)
     try {
+      if (job.suspect) {
+        await others
+        await queue.alone(job)
+      }
+      await failpoint('leased')
       await settle(job, await attempt(job, lease, abort.signal))
     } finally {
       clearInterval(heartbeat)
@@ -118,25 +123,20 @@ export function openScreeningService(deps: ScreeningDeps): RunningScreening {
   }
 
   /**
-   * Begins the next one beside those that run; false when nothing was due. What was begun before may be what ended its worker: it
-   * runs when nothing else does, or it would take the tries of others with it.
+   * Begins the next one beside those that run; false when nothing was due. What may have ended its worker runs when nothing else
+   * does, or it would take the tries of others with it.
    */
   async function begin(): Promise<boolean> {
     const leased = await claim()
     if (!leased) return false
-    const { job } = leased
-    if (job.attempts > 1 && running.size > 0) {
-      await queue.release(job)
-      await allEnded()
-      return true
-    }
-    const ended = run(leased).catch(notBegun)
-    if (job.attempts > 1) await ended
+    const ended = run(leased, allEnded()).catch(notBegun)
+    if (leased.job.suspect) await ended
     return true
   }
 
-  async function allEnded(): Promise<void> {
-    await Promise.allSettled([...running.values()].map(({ ended }) => ended))
+  /** Of those that run at the time of the call. */
+  function allEnded(): Promise<unknown> {
+    return Promise.allSettled([...running.values()].map(({ ended }) => ended))
   }
 
   function notBegun(error: unknown): false {

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from '@jest/globals'
-import type { Media } from '@medplum/fhirtypes'
+import type { Device, Media } from '@medplum/fhirtypes'
 import type { CapabilityStatementRest, DiagnosticReport, Observation, Provenance } from 'fhir/r4.js'
 import { fixedToken } from '../../src/fhir/backend-auth.ts'
 import { egressForTenant, type Egress } from '../../src/fhir/egress.ts'
@@ -97,6 +97,27 @@ async function expectOneOfEach(resources: ScreeningResources): Promise<void> {
   expect(count?.hasMember?.map(({ reference }) => there.has(reference ?? ''))).toEqual(Array(22).fill(true))
   for (const type of ['DiagnosticReport', 'Provenance', 'Device'] as const) expect((await all(type)).length).toBeLessThanOrEqual(1)
 }
+
+test('the model that another screening writes at the same moment is not sent twice', async () => {
+  const resources = await open(offering(['transaction'], false))
+  const shared = options()
+  const { sending } = shared.ledger
+  const ledger = {
+    ...shared.ledger,
+    async sending(ids: readonly string[], settleMs: number) {
+      const model = resources.device.id ?? ''
+      if (ids.includes(model) && (await all('Device')).length === 0) {
+        const { id: _ours, ...device } = resources.device
+        const { id } = await server.repository.createResource(device as Device)
+        await shared.ledger.record(new Map([[model, `Device/${id}`]]))
+      }
+      return sending(ids, settleMs)
+    }
+  }
+  expect((await writeScreening(session, resources, { ...shared, ledger })).written).toHaveLength(26)
+  await expectOneOfEach(resources)
+  expect(await all('Device')).toHaveLength(1)
+})
 
 describe.each(Object.entries(SERVERS))('to a server with %s', (_name, { rest, resources: expected }) => {
   test('a screening is written, and its references lead where they should', async () => {

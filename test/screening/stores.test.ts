@@ -282,6 +282,25 @@ describe('the queue', () => {
     }
   })
 
+  test('a worker that dies with several at work has used up nobody\'s tries; they are then told to be tried one by one', async () => {
+    const queue = openQueue(store)
+    const die = () => store.query("update job set lease_until = now() - interval '1 second' where state = 'leased'")
+    for (const patient of ['pat-1', 'pat-2', 'pat-3']) await queue.add('clinic', patient, 'previsit')
+    const first = await queue.claim(['clinic'])
+    const second = first && await queue.claim(['clinic'], [first])
+    expect([first, second]).toEqual([expect.objectContaining({ attempts: 1, suspect: false }), expect.objectContaining({ attempts: 1, suspect: false })])
+    await die()
+    for (let time = 1; time <= 3; time++) {
+      const suspect = await queue.claim(['clinic'])
+      expect(suspect).toMatchObject({ patientId: 'pat-1', attempts: time, suspect: true })
+      await (suspect && queue.alone(suspect))
+      await die()
+    }
+    expect(await queue.claim(['clinic'])).toMatchObject({ patientId: 'pat-2', attempts: 1, suspect: true })
+    expect(await queue.claim(['clinic'])).toMatchObject({ patientId: 'pat-3', attempts: 1, suspect: false })
+    expect(await queue.counts()).toEqual({ 'dead-letter': 1, leased: 2 })
+  })
+
   test('does not touch jobs of tenants it was not given', async () => {
     const queue = openQueue(store)
     await queue.add('another', 'pat-1', 'hook')

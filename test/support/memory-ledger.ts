@@ -22,7 +22,7 @@ export function memoryLedger(): WriteLedger & { readonly entries: Map<string, st
     },
     sending(ids, settleMs) {
       const now = performance.now()
-      if (ids.some((id) => now - (sent.get(id) ?? -Infinity) < settleMs)) return Promise.resolve(false)
+      if (ids.some((id) => entries.has(id) || now - (sent.get(id) ?? -Infinity) < settleMs)) return Promise.resolve(false)
       for (const id of ids) sent.set(id, now)
       return Promise.resolve(true)
     },

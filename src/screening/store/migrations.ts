@@ -170,7 +170,8 @@ const MIGRATIONS: readonly string[] = [
   `create table record_address (
      tenant text primary key,
      fhir_base text not null
-   )`
+   )`,
+  'alter table job add column company boolean not null default false'
 ]
 
 /** Several processes may start at once: one runs what is missing, the others wait for it. */
