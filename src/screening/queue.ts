@@ -57,6 +57,8 @@ export const MAX_ATTEMPTS = 3
 /** About a day of waiting for a server before a person has to look. */
 const MAX_PARKED = 100
 const LIMIT = 10_000
+/** When whoever met a full queue may come again: by then a worker has made room for dozens. */
+const FULL_MS = 30_000
 /** A clinician who waits comes before a notification, and the night's batch comes last. */
 const PRIORITY: Readonly<Record<RequestReason, number>> = { app: 0, command: 1, hook: 1, notification: 2, previsit: 3 }
 const OPEN = "('accepted', 'leased', 'parked')"
@@ -126,7 +128,8 @@ export function openQueue(store: Store, { leaseMs = 10_000, parkMs = parkTime, r
         if (added[0]?.['added'] !== true) return
         const [{ open } = { open: 0 }] = await query<{ open: number }>(
           `select count(*)::int as open from job where tenant = $1 and state in ${OPEN}`, [tenant])
-        if (open > limit) throw new ScreeningError('ERR_RATE_LIMITED', `Expected at most ${limit} open screenings but there are more; try again later`)
+        if (open > limit)
+          throw new ScreeningError('ERR_RATE_LIMITED', `Expected at most ${limit} open screenings but there are more; try again later`, { retryAt: Date.now() + FULL_MS })
         await query("delete from job where tenant = $1 and patient_id = $2 and state in ('done', 'refused')", [tenant, patientId])
       })
       await store.flush()

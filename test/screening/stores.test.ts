@@ -301,6 +301,15 @@ describe('the queue', () => {
     expect(await queue.counts()).toEqual({ 'dead-letter': 1, leased: 2 })
   })
 
+  test('a full queue says when to come again, takes what is there already, and is each tenant\'s own', async () => {
+    const queue = openQueue(store, { limit: 1 })
+    await queue.add('clinic', 'pat-1', 'hook')
+    await expect(queue.add('clinic', 'pat-2', 'hook')).rejects.toMatchObject({ code: 'ERR_RATE_LIMITED', retryAt: expect.closeTo(Date.now() + 30_000, -4) as number })
+    await queue.add('clinic', 'pat-1', 'app')
+    await queue.add('another', 'pat-2', 'hook')
+    expect(await queue.counts()).toEqual({ accepted: 2 })
+  })
+
   test('does not touch jobs of tenants it was not given', async () => {
     const queue = openQueue(store)
     await queue.add('another', 'pat-1', 'hook')
