@@ -59,13 +59,14 @@ TIERS = {
 
 GRADES = 3  # of swelling, above none
 SKIN = (0.60, 0.46, 0.41)  # red, green, blue, 0..1: the colour in which every hand is looked at; near the mean of rendered hands
+EXPOSURE, TINT = 0.2, 0.06  # log standard deviation of that colour while learning, all channels and each: the exact colour is no sign of anything
 DARKEST = 0.02  # 0..1; below it a crop's middle is black, not skin
 
 
 def under_one_light(whole, local, skin):
     """
     Colour constancy: whole [N,3,S,S] and local [N,11,3,h,h], normalised, with each channel multiplied so that the middles of the hand's joint
-    crops, which are skin, have the mean `skin` [1,3,1,1] (0..1). Lamp, exposure and skin tone go; a joint redder than its neighbours stays so.
+    crops, which are skin, have the mean `skin` [1 or N,3,1,1] (0..1). Lamp, exposure and skin tone go; a joint redder than its neighbours stays so.
     """
     mean, std = whole.new_tensor(MEAN).view(1, 3, 1, 1), whole.new_tensor(STD).view(1, 3, 1, 1)
     third = int(local.shape[-1]) // 3
@@ -111,7 +112,11 @@ class JointModel(nn.Module):
     def tokens(self, whole, local):
         """What the classifier sees of each joint: [N,11,hidden]."""
         if self.skin is not None:
-            whole, local = under_one_light(whole, local, self.skin)
+            skin = self.skin
+            if self.training:
+                shake = lambda channels, sigma: sigma * torch.randn(len(whole), channels, 1, 1, device=whole.device)
+                skin = skin * torch.exp(shake(1, EXPOSURE) + shake(3, TINT))
+            whole, local = under_one_light(whole, local, skin)
         token = self.joint
         if self.local:
             crops = self.from_local(self.local(local.flatten(0, 1)))
