@@ -154,7 +154,13 @@ async function ofPatient<T extends PhotoRoute>(
 ) {
   const parameter = searchable(capabilities, type)
   if (!parameter) return []
-  const found = await session.search(type, { [parameter]: parameter === 'patient' ? patientId : `Patient/${patientId}` }, maxPages ? { maxPages } : {})
+  const query = { [parameter]: parameter === 'patient' ? patientId : `Patient/${patientId}` }
+  const pages = maxPages ? { maxPages } : {}
+  const found = await session.search(type, query, pages).catch((error: unknown) => {
+    // A page of photos that lie in the answer itself: one by one, each that may be read at all fits.
+    if (!isScreeningError(error) || error.code !== 'ERR_PHOTO_TOO_LARGE') throw error
+    return session.search(type, { ...query, _count: 1 }, pages)
+  })
   const subjects = found.map((one) => (one as { subject?: Reference }).subject?.reference)
   if (subjects.some((subject) => /(^|\/)Patient\//.test(subject ?? '')) && !subjects.some((subject) => isOf(session.tenant, subject, patientId)))
     throw new ScreeningError('ERR_EHR_ANSWER', `Expected ${type} of the patient that was asked for but received only those of others`)

@@ -8,6 +8,8 @@ import { parseJson } from './smart-configuration.ts'
 
 /** Most of a FHIR answer that we read; Media may carry a photo inline. */
 const MAX_FHIR_BYTES = 48_000_000
+/** What makes an answer of these too large is a photo inside it, or several. */
+const MAY_CARRY_PHOTOS = /^\/(?:Media|DocumentReference|Binary)\b/
 
 export interface TransportOptions {
   readonly tenant: TenantConfig
@@ -57,6 +59,7 @@ export function openTransport({ tenant, egress, tokens, signal, beforeWrite, rep
         purpose: 'fhir',
         headers: { accept: 'application/fhir+json', ...headers, authorization: `Bearer ${token}` },
         maxBytes: maxBytes ?? MAX_FHIR_BYTES,
+        ...(MAY_CARRY_PHOTOS.test(url.slice(tenant.fhirBase.length)) ? { tooLarge: 'ERR_PHOTO_TOO_LARGE' as const } : {}),
         json,
         ...(body === undefined ? {} : { body }),
         ...(signal ? { signal } : {})

@@ -207,6 +207,25 @@ describe('the hand photos of a patient', () => {
     expect(photos.map(({ resourceType, side }) => [resourceType, side])).toEqual([['DocumentReference', 'left']])
     expect(server.seen.filter(({ path, method }) => method === 'GET' && path === '/Media')).toEqual([])
   })
+
+  test('are found one by one where a page of them is too large to be read at once; one that is too large itself is said to be', async () => {
+    const inline = (id: string, megabytes: number) => media({ id, content: { contentType: 'image/jpeg', data: Buffer.alloc(megabytes * 1_000_000).toString('base64') } })
+    const page = (photos: readonly Media[], next?: string) => ({
+      type: 'application/fhir+json',
+      body: Buffer.from(JSON.stringify({
+        resourceType: 'Bundle', type: 'searchset', entry: photos.map((resource) => ({ resource })),
+        ...(next ? { link: [{ relation: 'next', url: server.base + next }] } : {})
+      }))
+    })
+    const [one, two, three] = [inline('one', 15), inline('two', 15), inline('three', 15)]
+    server.raw.set('/Media?patient=pat-1', page([one, two, three]))
+    server.raw.set('/Media?patient=pat-1&_count=1', page([one], '/Media?page=2'))
+    server.raw.set('/Media?page=2', page([two], '/Media?page=3'))
+    server.raw.set('/Media?page=3', page([three]))
+    expect((await findHandPhotos(session, 'pat-1')).map(({ id }) => id).sort()).toEqual(['one', 'three', 'two'])
+    server.raw.set('/Media?page=3', page([inline('four', 40)]))
+    await expect(findHandPhotos(session, 'pat-1')).rejects.toEqual(code('ERR_PHOTO_TOO_LARGE'))
+  }, 60_000)
 })
 
 describe('the bytes of a photo', () => {

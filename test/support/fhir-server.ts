@@ -104,7 +104,7 @@ export async function startFhirServer(rest: CapabilityStatementRest = everything
     if (fault === 'empty-200') return void response.status(200).end()
     if (fault === 'html-200') return void response.status(200).type('html').send('<html>sign in</html>')
     if (fault === 'null-200') return void response.status(200).type('json').send('null')
-    const raw = self.raw.get(path)
+    const raw = self.raw.get(path + url.search) ?? self.raw.get(path)
     if (raw) return void response.type(raw.type).send(Buffer.from(raw.body))
     if (request.method === 'PUT' && rest.resource?.some((type) => type.updateCreate && path.startsWith(`/${type.type}/`)))
       await repository.admit(request.body as Resource)
