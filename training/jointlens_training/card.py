@@ -1,4 +1,5 @@
 """Model card for people (MODEL_CARD.md) and the 31 source attributes of 45 CFR 170.315(b)(11) (model-card.json), from the measured figures."""
+from .altered import altered_table
 from .evaluate import NOT_EVALUABLE, interval, parts_table
 
 NOT_AVAILABLE = "Not available"
@@ -96,6 +97,16 @@ def source_attributes(summary, version):
     return {"name": "hand-joints", "version": version, "status": "research", "evidence": data["evidence"], "sourceAttributes": attributes}
 
 
+def elsewhere(summary):
+    """Markdown lines of what becomes of the model on hands of other makers and in other light, as far as it was measured."""
+    lines = []
+    if summary.get("transferAuroc") is not None:
+        lines += [f"On hands of makers that training never saw the AUROC is {summary['transferAuroc']:.3f} at the lowest ({summary['scales']['transfer']})."]
+    if summary.get("transferFalseAlarms") is not None:
+        lines += [f"**Expect false alarms in real photographs**: of joints without swelling in untouched ones {summary['transferFalseAlarms']:.0%} are flagged at the threshold that flags one in ten computer-made ones."]
+    return [" ".join(lines), ""] * bool(lines) + (altered_table(summary["altered"]) if summary.get("altered") else [])
+
+
 def model_card(summary, card, calibration, version):
     """Markdown; every figure from the summary."""
     data, training = summary["data"], summary["training"]
@@ -122,6 +133,7 @@ def model_card(summary, card, calibration, version):
         ("" if summary["backgroundAuroc"] is None else f"Background only, without any hand: AUROC {summary['backgroundAuroc']:.3f}. ") + f"Expected calibration error {summary['ece']:.3f}. "
         f"Count per visit: mean absolute error {summary['count']['meanAbsoluteError']:.2f}; the 90 % interval holds the true count in {summary['countIntervalCoverage']:.1%} of {summary['count']['visits']} visits "
         f"at a mean width of {summary['count']['meanIntervalWidth']:.1f}. It may under-count when many joints are swollen.", "",
+        *elsewhere(summary),
         *parts_table("Joint group", summary["perGroup"]), *parts_table("Skin tone", summary["perSkinTone"]),
         "| at the count threshold | joints | flagged |", "|---|---|---|",
         *[f"| {name} | {part['joints']} | {'-' if part['flagged'] is None else format(part['flagged'], '.1%')} |" for name, part in summary["slices"].items()], "",

@@ -1,0 +1,12 @@
+"""What the model card tells of hands that the model was not made for."""
+from jointlens_training.card import elsewhere
+
+
+def test_false_alarms_in_real_photographs_stand_in_the_card():
+    [text, _] = elsewhere({"transferAuroc": 0.7451, "transferFalseAlarms": 0.741, "scales": {"transfer": "implants: 0.745, 72 hands of 3 people"}})
+    assert "0.745 at the lowest (implants: 0.745, 72 hands of 3 people)" in text
+    assert "**Expect false alarms in real photographs**: of joints without swelling in untouched ones 74% are flagged" in text
+
+
+def test_what_was_not_measured_is_not_told():
+    assert elsewhere({"transferAuroc": None, "transferFalseAlarms": None}) == []
