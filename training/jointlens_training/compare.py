@@ -31,14 +31,14 @@ from .run_log import command_line, commit_of
 @dataclass(frozen=True)
 class Knobs:
     bundle: str = str(REPOSITORY / "models" / "hand-joints" / "0.1.0")  # the method of `bundled`
-    bundled: str = "runs/v2/train-2000-crops"
+    bundled: str = "runs/v2/train-crops"
     balanced: str = "runs/v2/train-300-crops"
     clinic: str = "runs/v2/natural-300-crops"
     calibration: str = "runs/v2/calibration-crops"
     test: str = "runs/v2/test-crops"
     pretrained: str = "runs/compare/pretrained/encoders.pt"  # of `pretrain`
     out: str = "runs/compare"
-    bundled_epochs: int = 14
+    bundled_epochs: int = 22
     epochs: int = 12
     batch: int = 8
     lr: float = 3e-3

@@ -58,20 +58,23 @@ TIERS = {
 
 
 GRADES = 3  # of swelling, above none
-SKIN = (0.60, 0.46, 0.41)  # red, green, blue, 0..1: the colour in which every hand is looked at; near the mean of rendered hands
-EXPOSURE, TINT = 0.2, 0.06  # log standard deviation of that colour while learning, all channels and each: the exact colour is no sign of anything
+SKIN = (0.60, 0.46, 0.41)  # red, green, blue, 0..1: the colour in which every hand is looked at, until `train` puts that of its hands there
 DARKEST = 0.02  # 0..1; below it a crop's middle is black, not skin
+
+
+def skin_of(local):
+    """local [N,11,3,h,h] -> [N,3,1,1], in the same scale: the mean of the joint crops' middle thirds, which are skin."""
+    third = int(local.shape[-1]) // 3
+    return local[..., third:-third, third:-third].mean((1, 3, 4)).view(-1, 3, 1, 1)
 
 
 def under_one_light(whole, local, skin):
     """
-    Colour constancy: whole [N,3,S,S] and local [N,11,3,h,h], normalised, with each channel multiplied so that the middles of the hand's joint
-    crops, which are skin, have the mean `skin` [1 or N,3,1,1] (0..1). Lamp, exposure and skin tone go; a joint redder than its neighbours stays so.
+    Colour constancy: whole [N,3,S,S] and local [N,11,3,h,h], normalised, with each channel multiplied so that the hand's skin
+    (`skin_of`) has the colour `skin` [1,3,1,1] (0..1). Lamp, exposure and skin tone go; a joint redder than its neighbours stays so.
     """
     mean, std = whole.new_tensor(MEAN).view(1, 3, 1, 1), whole.new_tensor(STD).view(1, 3, 1, 1)
-    third = int(local.shape[-1]) // 3
-    middle = local[..., third:-third, third:-third].mean((1, 3, 4)).view(-1, 3, 1, 1) * std + mean
-    gain = skin / middle.clamp(min=DARKEST)
+    gain = skin / (skin_of(local) * std + mean).clamp(min=DARKEST)
     shift = (mean * gain - mean) / std  # of a normalised value: ((n std + mean) gain - mean) / std
     return whole * gain + shift, local * gain.unsqueeze(1) + shift.unsqueeze(1)
 
@@ -83,7 +86,8 @@ class JointModel(nn.Module):
     Per joint z_j = [whole; local_j; joint embedding], an MLP, one logit. Its first layer W [a; b; c] is written W1 a + W2 b + c_j.
     branches: 'both' (the reconstruction), 'local' or 'global' (single-branch baselines).
     fusion: 'paper' (joints apart) or 'mix' (one attention layer over the 11 joints in between). tier: see TIERS.
-    constancy: every hand is looked at under one light (`under_one_light`).
+    constancy: every hand is looked at under one light (`under_one_light`), but while learning: what saw hands in many colours looks at the joint,
+    what saw one colour only takes the exact colour for a sign.
     """
 
     def __init__(self, branches="both", fusion="paper", tier="S", hidden=256, dropout=0.2, constancy=False):
@@ -111,12 +115,8 @@ class JointModel(nn.Module):
 
     def tokens(self, whole, local):
         """What the classifier sees of each joint: [N,11,hidden]."""
-        if self.skin is not None:
-            skin = self.skin
-            if self.training:
-                shake = lambda channels, sigma: sigma * torch.randn(len(whole), channels, 1, 1, device=whole.device)
-                skin = skin * torch.exp(shake(1, EXPOSURE) + shake(3, TINT))
-            whole, local = under_one_light(whole, local, skin)
+        if self.skin is not None and not self.training:
+            whole, local = under_one_light(whole, local, self.skin)
         token = self.joint
         if self.local:
             crops = self.from_local(self.local(local.flatten(0, 1)))

@@ -12,7 +12,7 @@ from .controls import hide_hand, shuffle_labels
 from .crops import digest, joint_prevalence, load_crops, split_by_patient
 from .losses import LOSSES, ordinal, smooth_negatives
 from .metrics import auprc, auroc
-from .model import JointModel, parameters_of
+from .model import JointModel, parameters_of, skin_of
 from .run_log import RunLog, command_line, commit_of
 
 
@@ -69,6 +69,8 @@ def train(knobs):
     hide = hide_hand if knobs.control == "background" else None
     prevalence = torch.tensor(joint_prevalence(crops.labels[kept], crops.mask[kept]), dtype=torch.float32, device=at)
     model, mean = build(knobs).to(at), build(knobs).to(at)
+    if model.skin is not None:
+        model.skin.copy_(mean_skin(crops, kept))
     mean.load_state_dict(model.state_dict())
     optimiser = torch.optim.AdamW(parameter_groups(model, knobs), weight_decay=knobs.weight_decay)
     steps = knobs.epochs * math.ceil(len(kept) / knobs.batch)
@@ -122,6 +124,11 @@ def train(knobs):
     origin["positiveRate"] = float(crops.labels[kept][crops.mask[kept]].mean())
     save(Path(knobs.out) / "model.pt", {"knobs": asdict(knobs), "model": mean.cpu().state_dict(), "prevalence": prevalence.tolist(), "training": origin})
     return mean
+
+
+def mean_skin(crops, rows, hands=400):
+    """The colour of the skin, [1,3,1,1] in 0..1, over so many hands of `rows`."""
+    return skin_of(pictures(crops, rows[:: max(1, len(rows) // hands)])[1]).mean(0, keepdim=True)
 
 
 def watch(model, crops, rows, hide=None):

@@ -12,6 +12,7 @@ import torch
 
 from jointlens_training import calibration_step, evaluate, export, pretrain, train
 from jointlens_training.augment import normalise
+from jointlens_training.bundle_weights import hold_norms
 from jointlens_training.calibrate import probability
 from jointlens_training.crops import JOINTS, load_crops
 from jointlens_training.model import SKIN, JointModel, under_one_light
@@ -52,6 +53,20 @@ def test_lamp_and_exposure_do_not_reach_the_network_but_a_redder_joint_does():
         _, seen = under_one_light(normalise(whole), normalise(local), model.skin)
     colours = ((seen - normalise(torch.zeros(3, 1, 1))) / (normalise(torch.ones(3, 1, 1)) - normalise(torch.zeros(3, 1, 1))))[..., 10:-10, 10:-10].mean((1, 3, 4))
     assert torch.allclose(colours, torch.tensor(SKIN).expand(2, 3), atol=1e-5)
+
+
+def test_while_learning_a_hand_has_the_colour_that_it_has():
+    torch.manual_seed(2)
+    model, local = hold_norms(JointModel(constancy=True, dropout=0)), torch.rand(2, 11, 3, 32, 32)
+    whole = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        assert not torch.allclose(model(normalise(whole * 0.7), normalise(local * 0.7)), model(normalise(whole), normalise(local)), atol=1e-3)
+
+
+def test_the_one_light_is_that_of_the_hands_that_were_learned_from(folders, tmp_path):
+    model = train.train(train.Knobs(data=str(folders["train"]), out=str(tmp_path), epochs=1, batch=16, hold_out=0))
+    colour = load_crops(folders["train"]).local[:, :, 10:-10, 10:-10].mean((0, 1, 2, 3)) / 255
+    assert np.allclose(model.skin.flatten().numpy(), colour, atol=1e-3)
 
 
 def test_black_crops_give_finite_logits():
