@@ -81,7 +81,7 @@ describe('jointlens reconcile', () => {
     const [gone = '', twice = '', moved = ''] = latest?.written.filter((one) => one.startsWith('Observation/')) ?? []
     const extra = copied(twice)
     house.witness.memory.remove('Observation', gone.split('/')[1] ?? '')
-    Object.assign(house.witness.memory.read('Observation', moved.split('/')[1] ?? '') ?? {}, { subject: { reference: 'Patient/pat-2' } })
+    house.witness.memory.rewrite('Observation', moved.split('/')[1] ?? '', { subject: { reference: 'Patient/pat-2' } })
     const before = writes()
     expect(await report()).toEqual({
       checked: 26, unreadable: 0, missing: [gone], changed: [{ reference: moved, what: 'another patient' }], doubled: [{ kept: twice, extra }], standing: []

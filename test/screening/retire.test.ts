@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals'
-import { text, type Resource } from '../faults/witness/fhir-memory.ts'
+import { text } from '../faults/witness/fhir-memory.ts'
 import { PROFILES, type ProfileName } from '../faults/witness/profiles.ts'
 import { openByteEngine } from '../support/byte-engine.ts'
 import { openWitnessHouse, type WitnessHouse } from '../support/witness-house.ts'
@@ -96,8 +96,7 @@ test('a photo that is moved to the right patient: the wrong one’s results are 
   const id = house.addPhoto('pat-1', 'left hand')
   await house.screen('pat-1')
   // A server without versions: the photo keeps its id, and nothing else tells that it moved.
-  const moved = house.witness.memory.read('Media', id) as Resource
-  Object.assign(moved, { subject: { reference: 'Patient/pat-2' } })
+  house.witness.memory.rewrite('Media', id, { subject: { reference: 'Patient/pat-2' } })
   const { latest } = await house.screen('pat-2')
   expect(latest?.patientId).toBe('pat-2')
   expect(house.live('Observation', 'pat-2')).toHaveLength(23)

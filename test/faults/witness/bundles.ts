@@ -82,9 +82,7 @@ async function perform(rules: WriteRules, resource: Resource, request: unknown):
 
 function settle({ memory }: WriteRules, made: Resource, places: ReadonlyMap<string, string>): Resource {
   const now = resolved(made, places) as Resource
-  const stored = memory.read(made.resourceType, made.id ?? '')
-  if (stored) Object.assign(stored, now)
-  return stored ?? now
+  return memory.rewrite(made.resourceType, made.id ?? '', now) ?? now
 }
 
 function responseOf(type: string, answers: readonly Answer[]): Answer {

@@ -23,6 +23,10 @@ export function openFhirMemory(clock: () => number) {
   let numbered = 0
   const newest = (reference: string) => resources.get(reference)?.at(-1)
 
+  function indexed(resource: Resource, reference: string): void {
+    for (const key of keysOf(resource)) index.set(key, (index.get(key) ?? new Set()).add(reference))
+  }
+
   /** In the order of their first version; undefined where the index knows none of the parameters. */
   function candidates(wanted: readonly (readonly [name: string, value: string])[]): Set<string> | undefined {
     const [name, value] = wanted.find(([one]) => one in INDEXED) ?? []
@@ -51,8 +55,15 @@ export function openFhirMemory(clock: () => number) {
       const kept = { ...(this.dropsIdentifiers ? { ...unnamed, resourceType: resource.resourceType } : resource), id, meta: { ...(resource['meta'] as object | undefined), versionId: String(version) } }
       versions.push({ resource: kept, version, searchableAt: clock() + this.indexLagMs })
       resources.set(reference, versions)
-      for (const key of keysOf(kept)) index.set(key, (index.get(key) ?? new Set()).add(reference))
+      indexed(kept, reference)
       return kept
+    },
+
+    /** As a server without versions would: the same version says something else. */
+    rewrite(type: string, id: string, change: object): Resource | undefined {
+      const one = newest(`${type}/${id}`)?.resource
+      if (one) indexed(Object.assign(one, change), `${type}/${id}`)
+      return one
     },
 
     /** As a database administrator would: without a trace. */
