@@ -7,7 +7,7 @@ import { isBelow, type Egress } from './egress.ts'
 import { parseBody } from './large-json.ts'
 import { isOf } from './references.ts'
 import { askedUntil } from './retry-after.ts'
-import { openTransport, refuseStatus, type TransportOptions } from './transport.ts'
+import { openTransport, refuseStatus, type ClientOptions, type TransportOptions } from './transport.ts'
 
 type ResourceType = FhirResource['resourceType']
 type OfType<T extends ResourceType> = Extract<FhirResource, { resourceType: T }>
@@ -46,6 +46,11 @@ export const MAX_PHOTO_BYTES = 25_000_000
 const CAPABILITIES_MS = 3_600_000
 const PHOTO_TYPES = 'image/jpeg, image/png, image/webp, image/*;q=0.9, application/fhir+json;q=0.5'
 
+const PHOTO_INSIDE: ClientOptions = { tooLarge: 'ERR_PHOTO_TOO_LARGE' }
+
+/** What makes an answer of Media and documents too large is a photo inside it, or several. */
+const optionsOf = (type: ResourceType): ClientOptions => type === 'Media' || type === 'DocumentReference' ? PHOTO_INSIDE : {}
+
 const searchset = z.object({
   resourceType: z.literal('Bundle'),
   link: z.array(z.object({ relation: z.string(), url: z.string() })).optional(),
@@ -68,7 +73,7 @@ export function openFhirSession(options: FhirSessionOptions): FhirSession {
 
   async function readBytes(url: string, maxBytes: number, patientId?: string): Promise<Uint8Array> {
     const whose = patientId === undefined ? undefined : { tenant, patientId }
-    const response = await send('GET', url, { headers: { accept: PHOTO_TYPES }, maxBytes: Math.ceil(maxBytes * 1.4) + 4096 })
+    const response = await send('GET', url, { ...PHOTO_INSIDE, headers: { accept: PHOTO_TYPES }, maxBytes: Math.ceil(maxBytes * 1.4) + 4096 })
     refuseStatus('GET', response)
     refuseOtherPatient(response.headers.get('x-security-context') ?? undefined, whose)
     const json = /json/.test(response.headers.get('content-type') ?? '')
@@ -83,7 +88,7 @@ export function openFhirSession(options: FhirSessionOptions): FhirSession {
     get retryAt() { return askedUntil(egress) },
 
     async read(type, id) {
-      const found = await client.read({ resourceType: type, id: checkedId(id) })
+      const found = await client.read({ resourceType: type, id: checkedId(id), options: optionsOf(type) })
       if (found['resourceType'] !== type || found['id'] !== id) throw answer(`the ${type} that was asked for`)
       return found as unknown as OfType<typeof type>
     },
@@ -91,7 +96,7 @@ export function openFhirSession(options: FhirSessionOptions): FhirSession {
     async search(type, parameters, { maxPages } = {}) {
       const found: OfType<typeof type>[] = []
       const seen = new Set<string>()
-      let page: unknown = await client.search({ resourceType: type, searchParams: { ...parameters } }).catch(nothingSuch)
+      let page: unknown = await client.search({ resourceType: type, searchParams: { ...parameters }, options: optionsOf(type) }).catch(nothingSuch)
       for (let count = 1; ; count++) {
         const result = searchset.safeParse(page)
         if (!result.success) throw answer('a searchset Bundle')
@@ -101,7 +106,7 @@ export function openFhirSession(options: FhirSessionOptions): FhirSession {
         const url = pageAddress(next, tenant.fhirBase)
         if (seen.has(url) || count >= MAX_PAGES) throw answer('an end of the pages')
         seen.add(url)
-        page = await client.request(url).catch(nothingSuch)
+        page = await client.request(url, { options: optionsOf(type) }).catch(nothingSuch)
       }
     },
 

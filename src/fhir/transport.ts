@@ -1,6 +1,6 @@
 import { Client, type FhirResource, type RequestOptions } from 'fhir-kit-client'
 import type { TenantConfig } from '../config.ts'
-import { isScreeningError, ScreeningError } from '../errors.ts'
+import { isScreeningError, ScreeningError, type ErrorCode } from '../errors.ts'
 import type { TokenSource } from './backend-auth.ts'
 import { isBelow, type Egress, type EgressResponse } from './egress.ts'
 import { heed, refuseEarly, retryAtOf } from './retry-after.ts'
@@ -8,8 +8,6 @@ import { parseJson } from './smart-configuration.ts'
 
 /** Most of a FHIR answer that we read; Media may carry a photo inline. */
 const MAX_FHIR_BYTES = 48_000_000
-/** What makes an answer of these too large is a photo inside it, or several. */
-const MAY_CARRY_PHOTOS = /^\/(?:Media|DocumentReference|Binary)\b/
 
 export interface TransportOptions {
   readonly tenant: TenantConfig
@@ -35,9 +33,14 @@ export interface SendOptions {
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: string
   readonly maxBytes?: number
+  /** Code of the error for an answer larger than that. */
+  readonly tooLarge?: ErrorCode
   /** The answer is JSON: a large one is parsed aside. */
   readonly json?: boolean
 }
+
+/** What `client` hands on with a request. */
+export type ClientOptions = RequestOptions & Pick<SendOptions, 'tooLarge'>
 
 /**
  * fhir-kit-client with its transport replaced. Its own one sends the token to foreign `next` links, follows redirects and
@@ -48,7 +51,7 @@ export function openTransport({ tenant, egress, tokens, signal, beforeWrite, rep
   const client = new Client({ baseUrl: tenant.fhirBase })
   const answers = new WeakMap<object, EgressResponse>()
 
-  async function send(method: string, url: string, { headers = {}, body, maxBytes, json = false }: SendOptions = {}): Promise<EgressResponse> {
+  async function send(method: string, url: string, { headers = {}, body, maxBytes, tooLarge, json = false }: SendOptions = {}): Promise<EgressResponse> {
     if (!URL.canParse(url) || !isBelow(new URL(url), tenant.fhirBase))
       throw new ScreeningError('ERR_EGRESS_REFUSED', 'Expected an address below the FHIR base')
     const once = async (token: string) => {
@@ -59,7 +62,7 @@ export function openTransport({ tenant, egress, tokens, signal, beforeWrite, rep
         purpose: 'fhir',
         headers: { accept: 'application/fhir+json', ...headers, authorization: `Bearer ${token}` },
         maxBytes: maxBytes ?? MAX_FHIR_BYTES,
-        ...(MAY_CARRY_PHOTOS.test(url.slice(tenant.fhirBase.length)) ? { tooLarge: 'ERR_PHOTO_TOO_LARGE' as const } : {}),
+        ...(tooLarge ? { tooLarge } : {}),
         json,
         ...(body === undefined ? {} : { body }),
         ...(signal ? { signal } : {})
@@ -77,11 +80,12 @@ export function openTransport({ tenant, egress, tokens, signal, beforeWrite, rep
     return renewed === token ? first : once(renewed)
   }
 
-  client.httpClient.request = async (method: string, requestUrl: string, options: RequestOptions = {}, body?: unknown) => {
+  client.httpClient.request = async (method: string, requestUrl: string, options: ClientOptions = {}, body?: unknown) => {
     const url = requestUrl.startsWith('http') ? requestUrl : `${tenant.fhirBase}/${requestUrl.replace(/^\/+/, '')}`
     const response = await send(method, url === `${tenant.fhirBase}/` ? tenant.fhirBase : url, {
       headers: lowerCased(options.headers),
       json: true,
+      ...(options.tooLarge ? { tooLarge: options.tooLarge } : {}),
       ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) })
     })
     refuseStatus(method, response)

@@ -156,6 +156,7 @@ export function openQueue(store: Store, { leaseMs = 10_000, parkMs = parkTime, r
            order by priority, (select max(leased_at) from job as served where served.tenant = due.tenant) nulls first, created_at
            limit 1 for update skip locked) as chosen
          where id = next returning *`, [HERE, leaseMs / 1000, JSON.stringify(tenants), beside.length > 0])
+      // Of several each is marked already; a single one began alone.
       if (row && beside.length === 1) await store.query('update job set company = true where id = $1 and fence = $2', [beside[0]?.id, beside[0]?.fence])
       return row && {
         id: row.id, tenant: row.tenant, patientId: row.patient_id, reason: row.reason, fence: row.fence, attempts: row.attempts, parked: row.parked,
@@ -273,9 +274,10 @@ function parkTime(parked: number): number {
   return Math.random() * Math.min(900_000, 5_000 * 2 ** Math.min(parked, 10))
 }
 
-/** Two failures may be two patients'; from the third on it is the server, and one try at a time asks whether it is back. */
+/** Two failures in a row may be two patients'; from the third on it is the server. */
 const SERVER_IS_FAILING = 3
 
+/** Later and later, one try at a time asks whether it is back. */
 function breakTime(failures: number): number {
   return failures < SERVER_IS_FAILING ? 0 : Math.random() * Math.min(60_000, 500 * 2 ** Math.min(failures, 10))
 }

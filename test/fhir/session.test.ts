@@ -223,6 +223,10 @@ describe('the hand photos of a patient', () => {
     server.raw.set('/Media?page=2', page([two], '/Media?page=3'))
     server.raw.set('/Media?page=3', page([three]))
     expect((await findHandPhotos(session, 'pat-1')).map(({ id }) => id).sort()).toEqual(['one', 'three', 'two'])
+    // A later page, at the base itself as HAPI pages.
+    server.raw.set('/Media?patient=pat-1', page([], '?_getpages=2'))
+    server.raw.set('/?_getpages=2', page([one, two, three]))
+    expect(await findHandPhotos(session, 'pat-1')).toHaveLength(3)
     server.raw.set('/Media?page=3', page([inline('four', 40)]))
     await expect(findHandPhotos(session, 'pat-1')).rejects.toEqual(code('ERR_PHOTO_TOO_LARGE'))
   }, 60_000)
