@@ -12,7 +12,7 @@ import { startWitness } from '../test/faults/witness/witness.ts'
 
 // `npm run bench:previsit`: what a screening costs the record's side (specs/performance.md P13 and P20). The product as a process of its
 // own with the real store, queue, session and writer; photos are texts, so nothing is computed; the record is the witness, in this process.
-const { values } = parseArgs({ options: { screenings: { type: 'string', default: '400' }, keep: { type: 'boolean', default: false } } })
+const { values } = parseArgs({ options: { screenings: { type: 'string', default: '400' }, 'at-once': { type: 'string' }, keep: { type: 'boolean', default: false } } })
 const count = Number(values.screenings)
 const dir = await mkdtemp(join(tmpdir(), 'jointlens-previsit-'))
 const witness = await startWitness({ profile: 'conditional' })
@@ -35,7 +35,7 @@ const before = witness.events.length
 
 const settings: ProductSettings = {
   base: witness.base, store: { dataDir: join(dir, 'store') }, request: patients, patients: [], ledgerFile: join(dir, 'ledger.json'),
-  httpTimeoutMs: 10_000, leaseMs: 10_000, settleMs: 60_000
+  httpTimeoutMs: 10_000, leaseMs: 10_000, settleMs: 60_000, ...(values['at-once'] ? { atOnce: Number(values['at-once']) } : {})
 }
 const child = startProduct(settings)
 createInterface(child.stdout).resume()

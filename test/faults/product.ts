@@ -26,6 +26,8 @@ export interface ProductSettings {
   readonly httpTimeoutMs: number
   readonly leaseMs: number
   readonly settleMs: number
+  /** Patients side by side; the product's own number where absent. */
+  readonly atOnce?: number
 }
 
 export const TENANT = 'clinic'
@@ -34,7 +36,7 @@ export const TENANT = 'clinic'
  * The product as a process of its own that can be killed: the real store, queue, writer, session and token client; only the
  * photos are texts and the times are shorter. It ends by itself when no screening is open.
  */
-async function main({ base, store: place, request, patients, ledgerFile, httpTimeoutMs, leaseMs, settleMs }: ProductSettings): Promise<void> {
+async function main({ base, store: place, request, patients, ledgerFile, httpTimeoutMs, leaseMs, settleMs, atOnce }: ProductSettings): Promise<void> {
   install()
   const tenant = loopbackTenant(base, {
     id: TENANT, mode: 'assist', write: 'preliminary', calibrationFile: 'site.json',
@@ -49,7 +51,7 @@ async function main({ base, store: place, request, patients, ledgerFile, httpTim
     calibrations: new Map([[tenant.id, engine.calibration]]),
     sessionFor: (_tenant, more) => openFhirSession({ tenant, egress, tokens, ...more }),
     queue: { leaseMs, parkMs: (parked) => 100 * 2 ** Math.min(parked, 4) * (0.5 + Math.random() / 2), retryMs: () => 100, breakMs: (failures) => failures < 3 ? 0 : 200 },
-    heartbeatMs: leaseMs / 5, pollMs: 100, readBackDelaysMs: [0, settleMs / 4, settleMs], settling: { promptMs: 3 * settleMs, lateMs: 3 * settleMs }
+    ...(atOnce ? { atOnce } : {}), heartbeatMs: leaseMs / 5, pollMs: 100, readBackDelaysMs: [0, settleMs / 4, settleMs], settling: { promptMs: 3 * settleMs, lateMs: 3 * settleMs }
   })
   for (const patientId of request) {
     await service.request(TENANT, patientId, 'previsit')

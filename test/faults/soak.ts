@@ -16,7 +16,7 @@ import { startWitness } from './witness/witness.ts'
 
 // `npm run faults:soak`: one process for many screenings while the server fails in every way, judged like a sweep (R28), with the
 // memory and the open files of the process watched.
-const { values } = parseArgs({ options: { screenings: { type: 'string', default: '2000' }, seed: { type: 'string', default: '1' } } })
+const { values } = parseArgs({ options: { screenings: { type: 'string', default: '2000' }, seed: { type: 'string', default: '1' }, 'at-once': { type: 'string' } } })
 const count = Number(values.screenings)
 const random = seeded(Number(values.seed))
 const dir = await mkdtemp(join(tmpdir(), 'jointlens-soak-'))
@@ -39,7 +39,7 @@ witness.onRequest = () => {
 
 const settings: ProductSettings = {
   base: witness.base, store: { dataDir: join(dir, 'store') }, request: patients, patients: [], ledgerFile: join(dir, 'ledger.json'),
-  httpTimeoutMs: 2_000, leaseMs: 5_000, settleMs: 400
+  httpTimeoutMs: 2_000, leaseMs: 5_000, settleMs: 400, ...(values['at-once'] ? { atOnce: Number(values['at-once']) } : {})
 }
 const child = startProduct(settings)
 const callers: CallerEvent[] = []
