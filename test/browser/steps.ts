@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import type { Page } from 'playwright-core'
+import type { Locator, Page } from 'playwright-core'
 
 export interface Site {
   readonly jointlens: string
@@ -63,6 +63,13 @@ export async function observationsOf(page: Page, site: Site, patient: string): P
 
 export function expectEqual(received: unknown, expected: unknown, what: string): void {
   if (received !== expected) throw new Error(`Expected ${String(expected)} for ${what} but received ${String(received)}`)
+}
+
+/** A field that the page fills in by itself holds this value, now or once the record has answered; if not, the error shows what it holds. */
+export async function filledIn(field: Locator, expected: string, what: string): Promise<void> {
+  const until = performance.now() + 30_000
+  while ((await field.inputValue()) !== expected && performance.now() < until) await field.page().waitForTimeout(50)
+  expectEqual(await field.inputValue(), expected, what)
 }
 
 /** Presses Tab until the wanted element has the focus, as a person without a mouse would. */
