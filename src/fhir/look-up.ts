@@ -5,6 +5,7 @@ import { chunks, TOKENS } from './own-observations.ts'
 import { isOf } from './references.ts'
 import { identifierOf } from './resources/screening-bundle.ts'
 import type { ScreeningResource } from './resources/screening-resources.ts'
+import { isKeptFor } from './whose.ts'
 import { identifierKey, ourId, wrongPatient, type Found, type Writer } from './write-state.ts'
 
 /** Those the server has: by identifier, or by patient, code and date with identifiers compared by us. Throws ERR_WRONG_PATIENT, ERR_EHR_*. */
@@ -19,7 +20,7 @@ export async function look(writer: Writer, looked: readonly ScreeningResource[])
       for (const one of await asked(writer, type, parameters, [...ours.values()])) {
         const match = (one.identifier ?? []).map((identifier) => ours.get(identifierKey(identifier))).find(Boolean)
         if (!match) continue
-        refuseOther(writer, one)
+        await refuseOther(writer, one)
         found.push(foundAs(match, one))
       }
     }
@@ -150,9 +151,10 @@ function token(system: string | undefined, value: string | undefined): string {
   return `${system}|${value}`
 }
 
-export function refuseOther({ session, resources }: Writer, found: FhirResource): void {
+/** Throws ERR_WRONG_PATIENT when what we wrote is kept for another patient, ERR_EHR_ANSWER when the record is not of one mind. */
+export async function refuseOther({ session, resources }: Writer, found: FhirResource): Promise<void> {
   if (found.resourceType !== 'Observation' && found.resourceType !== 'DiagnosticReport') return
-  if (!isOf(session.tenant, found.subject?.reference, resources.patientId))
+  if (!await isKeptFor(session, found, resources.patientId))
     throw wrongPatient('our earlier result to be about this patient')
 }
 

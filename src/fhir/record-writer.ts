@@ -6,13 +6,13 @@ import { isGranted } from './consent.ts'
 import { outgoingFaults } from './invariants.ts'
 import { look, lookAlike } from './look-up.ts'
 import { TOKENS } from './own-observations.ts'
-import { isOf } from './references.ts'
 import { withReferences } from './resources/inner-references.ts'
 import { createEntry, identifierOf, inWritingOrder, ownQuery } from './resources/screening-bundle.ts'
 import type { ScreeningResource, ScreeningResources } from './resources/screening-resources.ts'
 import { referenceIn, type FhirSession } from './session.ts'
 import { isNotOffered } from './transport.ts'
 import { verify } from './verify-written.ts'
+import { isKeptFor } from './whose.ts'
 import {
   ambiguous, identifierKey, missing, ourId, record, resolver, wrongPatient, type Found, type Settling, type WriteOptions, type Writer
 } from './write-state.ts'
@@ -90,7 +90,7 @@ async function checkSources(session: FhirSession, { photos, patientId }: Screeni
     })
     if (photo.status === 'entered-in-error')
       throw new ScreeningError('ERR_PHOTO_UNREACHABLE', 'Expected a valid photo but it is entered in error; nothing was written')
-    if (!isOf(session.tenant, photo.subject?.reference, patientId))
+    if (!await isKeptFor(session, photo, patientId))
       throw wrongPatient('a photo of the patient of the screening')
   }
   await checkPatient(session, patientId)

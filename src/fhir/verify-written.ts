@@ -61,7 +61,7 @@ async function read(writer: Writer, one: ScreeningResource): Promise<Found | und
     const there = await writer.session.read(one.resourceType, reference.split('/')[1] ?? '')
     const whose = whichOfOurs(writer, one, there)
     if (!whose) return undefined
-    refuseOther(writer, there)
+    await refuseOther(writer, there)
     const found = foundAs(whose, there)
     writer.seen.set(found.id, found)
     return found

@@ -1,6 +1,6 @@
 import { accessFlows } from './access-flows.ts'
 import { workFlows } from './work-flows.ts'
-import { card, choosePhoto, expectEqual, launched, observationsOf, openChart, opened, type Flow } from './steps.ts'
+import { card, choosePhoto, expectEqual, filledIn, launched, observationsOf, openChart, opened, type Flow } from './steps.ts'
 
 /** What people do, from the chart of the EHR into the app and back, in the order of a visit. */
 export const flows: readonly Flow[] = [

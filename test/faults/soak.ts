@@ -48,7 +48,8 @@ const samples: { readonly done: number; readonly rssMb: number; readonly files: 
 const written = () => new Set(witness.events.flatMap(({ commits }) => commits.filter(({ type }) => type === 'DiagnosticReport').map(({ subject }) => subject))).size
 const sampling = setInterval(() => {
   const [, pages = '0'] = readFileSync(`/proc/${child.pid}/statm`, 'utf8').split(' ')
-  samples.push({ done: written(), rssMb: Number(pages) * 4096 / 1e6, files: readdirSync(`/proc/${child.pid}/fd`).length })
+  // A process that has just ended has no memory and no files; that is no sample of it.
+  if (Number(pages) > 0) samples.push({ done: written(), rssMb: Number(pages) * 4096 / 1e6, files: readdirSync(`/proc/${child.pid}/fd`).length })
 }, 1_000)
 const [code] = await once(child, 'close') as [number | null]
 clearInterval(sampling)

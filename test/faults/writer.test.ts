@@ -52,6 +52,25 @@ test.each<[Mode, WitnessOptions]>([
   expectWhole(ledger, resources)
 })
 
+test.each(['/Observation', '/Media'])('one answer from %s that names another patient is no reason to refuse: the record is asked once more', async (path) => {
+  const resources = await open({ profile: 'conditional' })
+  const ledger = memoryLedger()
+  // The photo is asked for before anything is sent, the results afterwards.
+  witness.faults([{ mode: 'wrong-subject', method: 'GET', path, from: path === '/Media' ? 1 : 2 }])
+  await expect(writeScreening(session, resources, options(ledger))).rejects.toMatchObject({ code: 'ERR_EHR_ANSWER' })
+  expect(witness.acted.get('wrong-subject')).toBe(1)
+  expect(observations()).toHaveLength(path === '/Media' ? 0 : 23)
+  await writeScreening(session, resources, options(ledger))
+  expectWhole(ledger, resources)
+})
+
+test('what the record says twice is believed: a photo of another patient is refused before anything is sent', async () => {
+  const resources = await open({ profile: 'conditional' })
+  witness.faults([{ mode: 'wrong-subject', method: 'GET', path: '/Media', times: 2 }])
+  await expect(writeScreening(session, resources, options())).rejects.toMatchObject({ code: 'ERR_WRONG_PATIENT' })
+  expect(witness.finalState().statements).toEqual([])
+})
+
 test('after a crash right after a commit, on a server that indexes late, nothing is sent again', async () => {
   const resources = await open({ profile: 'transaction', indexLagMs: 250 })
   const ledger = memoryLedger()
