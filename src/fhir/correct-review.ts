@@ -68,7 +68,7 @@ async function correctionSteps(session: FhirSession, input: CorrectionInput): Pr
   refuseUnseen(session, observations, input)
   const ai = await aiObservations(session, input)
   const wanted = clinicianResources({ ...input, aiObservation: (side, joint) => ai.get(`${side}-${joint}`) })
-  refuseFaultsOf(wanted, ai, input)
+  refuseFaultsOf(wanted, [...ai.values()], input)
   const places = new Map([...observations].map(([id, one]) => [id, referenceOf(one)]))
   const steps = [
     ...wanted.observations.map((one) => stepTo(session, one, observations.get(one.id ?? ''), places, input)),

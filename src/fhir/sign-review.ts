@@ -4,14 +4,14 @@ import { HAND_JOINTS, LATERALITIES, type Laterality } from '../joints/hand-joint
 import { outgoingFaults } from './invariants.ts'
 import { ownObservations, ownObservationsEver } from './own-observations.ts'
 import { unwritable } from './record-writer.ts'
-import { clinicianResources, previewOf, type ClinicianInput, type ClinicianResources } from './resources/clinician-resources.ts'
+import { clinicianId, clinicianResources, countId, previewOf, type ClinicianInput, type ClinicianResources, type StandingCall } from './resources/clinician-resources.ts'
 import { correctedObservation, madeBy } from './resources/corrected-observation.ts'
 import { resultIds } from './resources/result-ids.ts'
-import { carryOut, type ReviewStep } from './review-steps.ts'
+import { carryOut, referenceOf, type ReviewStep } from './review-steps.ts'
 import type { FhirSession } from './session.ts'
-import { isSigned } from './signed-calls.ts'
+import { callOf, isSigned } from './signed-calls.ts'
 
-export type ReviewInput = Omit<ClinicianInput, 'aiObservation'>
+export type ReviewInput = Omit<ClinicianInput, 'aiObservation' | 'standing'>
 
 /**
  * What a signature would write, as it would be written but for the ids that the server gives: with the AI's Observations where they lie
@@ -45,21 +45,52 @@ async function firstSteps(session: FhirSession, input: ReviewInput): Promise<{
   const why = unwritable(capabilities)
   if (why) throw new ScreeningError('ERR_FORBIDDEN', `Expected a record that takes the review but ${why}. Nothing was written.`)
   const ai = await aiObservations(session, input)
-  const made = clinicianResources({ ...input, aiObservation: (side, joint) => ai.get(`${side}-${joint}`) })
-  refuseFaultsOf(made, ai, input)
-  const there = await ownObservationsEver(session, input.patientId, made.observations.map(({ id }) => id ?? ''), photosSince(input))
-  const steps = made.observations.map((one) => firstStep(one, there.get(one.id ?? ''), input))
+  const joints = await jointsThere(session, input)
+  const standing = standingCalls(joints, input)
+  const made = clinicianResources({ ...input, standing, aiObservation: (side, joint) => ai.get(`${side}-${joint}`) })
+  refuseFaultsOf(made, [...ai.values(), ...standing.map(({ reference }) => reference)], input)
+  const others = made.observations.map(({ id }) => id ?? '').filter((id) => !joints.has(id))
+  const there = new Map([...joints, ...await ownObservationsEver(session, input.patientId, others, photosSince(input))])
+  const stands = (one: Observation) => one.id === countId(input) && standsAlready(one, there.get(one.id), input)
+  const steps = made.observations.filter((one) => !stands(one)).map((one) => firstStep(one, there.get(one.id ?? ''), input))
   if (steps.some(({ done, there: before }) => before && !done) && !capabilities.can('Observation', 'update'))
-    throw new ScreeningError('ERR_FORBIDDEN', 'Expected a record that takes updates, since some of this was withdrawn there and would have to stand again. Nothing was written; correct it in the EHR.')
+    throw new ScreeningError('ERR_FORBIDDEN', 'Expected a record that takes updates, since some of this lies there already and would have to change. Nothing was written; correct it in the EHR.')
   const observations = steps.map(({ body, there: before }) => (body.status === 'final' ? body : { ...body, id: before?.id ?? '' }))
-  return { resources: { ...made, observations }, steps, different: made.observations.filter((one) => isSignedOtherwise(one, there.get(one.id ?? ''))) }
+  return { resources: { ...made, observations }, steps, different: made.observations.filter((one) => one.id !== countId(input) && isSignedOtherwise(one, there.get(one.id ?? ''))) }
 }
 
-/** A new Observation, or a new version of one that was withdrawn: an id of ours is used once. */
+/** What was ever signed of the 22 joints for these photos, by our id; nothing is asked where no joint is decided. */
+async function jointsThere(session: FhirSession, input: ReviewInput): Promise<ReadonlyMap<string, Observation>> {
+  const ids = input.decisions.length > 0 ? HAND_PLACES.map(({ side, joint }) => clinicianId(input, side, joint)) : []
+  return ownObservationsEver(session, input.patientId, ids, photosSince(input))
+}
+
+/** A count is of one examination: what was signed longer ago is of another one. */
+const ONE_EXAMINATION_MS = 86_400_000
+
+function standingCalls(joints: ReadonlyMap<string, Observation>, input: ReviewInput): readonly StandingCall[] {
+  return HAND_PLACES.flatMap(({ side, joint }) => {
+    const there = joints.get(clinicianId(input, side, joint))
+    const call = callOf(there)
+    const isOfNow = Date.parse(input.signed) - Date.parse(there?.effectiveDateTime ?? '') < ONE_EXAMINATION_MS
+    return there && call && isOfNow ? [{ side, joint, call, reference: referenceOf(there) }] : []
+  })
+}
+
+const HAND_PLACES = LATERALITIES.flatMap((side) => HAND_JOINTS.map((joint) => ({ side, joint })))
+
+/** The count follows from the joints: one that says the same, whoever signed it, stays as it is. */
+function standsAlready(count: Observation, there: Observation | undefined, input: ReviewInput): boolean {
+  return isSigned(there) && there?.valueQuantity?.value === count.valueQuantity?.value && !(there && madeBy(there, input))
+}
+
+/** A new Observation, or a new version of one that was withdrawn, or of a count that is another one now: an id of ours is used once. */
 function firstStep(wanted: Observation, there: Observation | undefined, input: ReviewInput): ReviewStep {
   const ours = wanted.id ?? ''
-  const again = there !== undefined && (!isSigned(there) || (there.status === 'corrected' && madeBy(there, input)))
-  return { ours, body: again ? correctedObservation(there, wanted, input) : wanted, there, done: there !== undefined && isSigned(there) }
+  const mine = there !== undefined && madeBy(there, input)
+  const standing = isSigned(there) && !(ours === countId(input) && !mine)
+  const again = there !== undefined && (!standing || (there.status === 'corrected' && mine))
+  return { ours, body: again ? correctedObservation(there, wanted, input) : wanted, there, done: standing }
 }
 
 /** Once for the same targets and time. Resolves with nothing where the record takes none. */
@@ -78,7 +109,7 @@ export async function writeProvenance(session: FhirSession, provenance: ReturnTy
 /** Where the AI's Observations of these photos lie, by `side-joint`. */
 export async function aiObservations(session: FhirSession, input: ReviewInput): Promise<ReadonlyMap<string, string>> {
   const ids = resultIds(input, input.photos, input.model)
-  const wanted = LATERALITIES.flatMap((side) => HAND_JOINTS.map((joint) => ({ key: `${side}-${joint}`, id: ids.joint(input.photoOf(side), side, joint) })))
+  const wanted = HAND_PLACES.map(({ side, joint }) => ({ key: `${side}-${joint}`, id: ids.joint(input.photoOf(side), side, joint) }))
   const found = await ownObservations(session, input.patientId, wanted.map(({ id }) => id), photosSince(input))
   return new Map(wanted.flatMap(({ key, id }) => {
     const one = found.get(id)
@@ -106,10 +137,10 @@ function answerOf({ valueCodeableConcept, valueQuantity, performer }: Observatio
   return JSON.stringify([valueCodeableConcept?.coding?.[0]?.code, valueQuantity?.value, performer?.[0]?.reference])
 }
 
-/** A resource that breaks our own rules is our mistake; a review that leaves nothing standing makes none. `ai` are the AI's Observations where they lie. */
-export function refuseFaultsOf(resources: ClinicianResources, ai: ReadonlyMap<string, string>, { patientId }: Pick<ReviewInput, 'patientId'>): void {
-  const placed = [...new Set(ai.values())].map((reference): Observation => ({
-    resourceType: 'Observation', id: reference.split('/')[1] ?? '', status: 'preliminary', code: { text: 'AI' },
+/** A resource that breaks our own rules is our mistake; a review that leaves nothing standing makes none. `known` are Observations that it may refer to: those of the AI and those signed before, where they lie. */
+export function refuseFaultsOf(resources: ClinicianResources, known: readonly string[], { patientId }: Pick<ReviewInput, 'patientId'>): void {
+  const placed = [...new Set(known)].map((reference): Observation => ({
+    resourceType: 'Observation', id: reference.split('/')[1] ?? '', status: 'preliminary', code: { text: 'known' },
     subject: { reference: `Patient/${patientId}` }
   }))
   if (resources.observations.length === 0) return

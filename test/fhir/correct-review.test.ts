@@ -187,6 +187,20 @@ describe('a correction of what was signed', () => {
     expect((await all()).filter((one) => one.bodySite?.coding?.[0]?.code === 'L-MCP2').map(({ status, performer }) => [status, performer?.[0]?.reference])).toEqual([['corrected', 'Practitioner/doc-b']])
   })
 
+  test('a joint that was entered in error and is signed again with another answer changes the count of the hands with it', async () => {
+    const [joint] = (await all()).filter((one) => said(one) === 'L-MCP2 Present')
+    const countNow = async () => (await all()).find((one) => one.code.coding?.[0]?.code === 'hand-sjc-22-exam')
+    const before = (await countNow())?.valueQuantity?.value ?? 0
+    await server.repository.updateResource({ ...joint, status: 'entered-in-error' } as never)
+    const { activity: _scores, examined: _found, ...only } = { ...signed, performer: 'Practitioner/doc-b', decisions: [{ side: 'left' as const, joint: 'mcp2' as const, call: 'not-swollen' as const }], signed: '2026-11-23T12:00:00.000Z' }
+    expect((await preparedReview(session, only)).observations.map(({ status }) => status)).toEqual(['corrected', 'corrected'])
+    await signReview(session, only)
+    await signReview(session, only)
+    const count = await countNow()
+    expect([count?.status, count?.valueQuantity?.value, count?.performer?.[0]?.reference]).toEqual(['corrected', before - 1, 'Practitioner/doc-b'])
+    expect(count?.note?.some(({ text }) => text.startsWith('Earlier version'))).toBe(true)
+  })
+
   test('may take back all of it: nothing is deleted, and nothing of it stands', async () => {
     const { activity: _scores, examined: _found, ...rest } = await correction({ decisions: [] })
     await correctReview(session, rest)

@@ -9,7 +9,7 @@ import { writeScreening } from '../../src/fhir/record-writer.ts'
 import { clinicianResources, previewOf, type JointDecision } from '../../src/fhir/resources/clinician-resources.ts'
 import { screeningResources } from '../../src/fhir/resources/screening-resources.ts'
 import { openFhirSession, type FhirSession } from '../../src/fhir/session.ts'
-import { onceEach, signReview, type ReviewInput } from '../../src/fhir/sign-review.ts'
+import { onceEach, preparedReview, signReview, type ReviewInput } from '../../src/fhir/sign-review.ts'
 import { HAND_JOINTS, LATERALITIES } from '../../src/joints/hand-joint.ts'
 import { everything, startFhirServer, type TestFhirServer } from '../support/fhir-server.ts'
 import { memoryLedger } from '../support/memory-ledger.ts'
@@ -91,6 +91,42 @@ describe('a signed review', () => {
     expect(count?.valueQuantity?.value).toBe(2)
     expect(count?.hasMember).toHaveLength(22)
     expect(JSON.stringify(await search())).not.toContain('88980-8')
+  })
+})
+
+describe('two signatures that decide all 22 joints together', () => {
+  const all = LATERALITIES.flatMap((side) => HAND_JOINTS.map((joint): JointDecision => ({ side, joint, call: joint === 'mcp2' ? 'swollen' : 'not-swollen' })))
+  const counts = async () => (await search()).filter(({ code }) => code.coding?.[0]?.code === 'hand-sjc-22-exam')
+
+  test('make the count of the hands with the second one, of the Observations that lie there', async () => {
+    await signReview(session, { ...input, decisions: all.slice(0, 9) })
+    expect(await counts()).toEqual([])
+    const second = { ...input, decisions: all.slice(9), performer: 'Practitioner/doc-2', signed: '2026-11-23T10:55:00.000Z' }
+    const preview = await preparedReview(session, second)
+    await signReview(session, second)
+    await signReview(session, second)
+    const [count, ...more] = await counts()
+    expect(more).toEqual([])
+    expect([count?.valueQuantity?.value, count?.performer?.[0]?.reference]).toEqual([2, 'Practitioner/doc-2'])
+    expect(count?.note?.at(-1)?.text).toBe('9 of the 22 joints were signed earlier, by whoever each names.')
+    const lying = (await search()).filter(({ status, bodySite }) => status === 'final' && bodySite).map(({ id }) => `Observation/${id}`)
+    expect(new Set(count?.hasMember?.map(({ reference }) => reference))).toEqual(new Set(lying))
+    expect(lying).toHaveLength(22)
+    expect(preview.observations).toHaveLength(14)
+  })
+
+  test('make none when the first is of another day', async () => {
+    await signReview(session, { ...input, decisions: all.slice(0, 9) })
+    await signReview(session, { ...input, decisions: all.slice(9), signed: '2026-11-25T08:00:00.000Z' })
+    expect(await counts()).toEqual([])
+  })
+
+  test('make none when one of the joints was withdrawn meanwhile', async () => {
+    const [first = ''] = await signReview(session, { ...input, decisions: all.slice(0, 9) })
+    const there = await session.read('Observation', first.split('/')[1] ?? '')
+    await session.update({ ...there, id: there.id ?? '', status: 'entered-in-error' })
+    await signReview(session, { ...input, decisions: all.slice(9) })
+    expect(await counts()).toEqual([])
   })
 })
 

@@ -11,6 +11,9 @@ import { uuidV5 } from './uuid-v5.ts'
 export type JointCall = 'swollen' | 'not-swollen' | 'not-assessable'
 export interface JointDecision { readonly side: Laterality; readonly joint: HandJoint; readonly call: JointCall }
 
+/** A joint that stands signed in the record: `Observation/…`. */
+export interface StandingCall extends JointDecision { readonly reference: string }
+
 export interface ClinicianInput {
   readonly tenant: string
   readonly patientId: string
@@ -26,6 +29,8 @@ export interface ClinicianInput {
   readonly findings: readonly JointFinding[]
   readonly model: ModelIdentity
   readonly decisions: readonly JointDecision[]
+  /** Joints that were signed before for the same photos, by whomever, and where that lies in the record. */
+  readonly standing?: readonly StandingCall[]
   /** Where the AI's own Observation of a joint lies in the record (`Observation/…`); undefined when it was never written. */
   aiObservation(side: Laterality, joint: HandJoint): string | undefined
   /** What the clinician examined and entered beyond the hands; scores are made from it and from nothing else. */
@@ -44,7 +49,7 @@ export interface ExaminedJoints {
 export interface ClinicianResources {
   readonly patientId: string
   /**
-   * One final Observation per decided joint; when all 22 were decided, the count of the hands; each tender joint and each
+   * One final Observation per decided joint; when all 22 are decided with that, the count of the hands; each tender joint and each
    * swollen large joint; then the entered counts and globals and the activity scores they make. Each refers only to earlier ones.
    */
   readonly observations: readonly Observation[]
@@ -58,16 +63,24 @@ export interface ClinicianResources {
  */
 export function clinicianResources(input: ClinicianInput): ClinicianResources {
   const joints = input.decisions.map((decision) => jointObservation(decision, input))
-  const complete = joints.length === 2 * HAND_JOINTS.length
+  const hands = handsOf(joints, input)
   const tender = (input.examined?.tender ?? []).map((at) => foundJoint('tender', at, input))
   const swollen = (input.examined?.swollen ?? []).map((at) => foundJoint('swollen', at, input))
-  const counted = { tender, swollen: [...joints.filter((_, index) => input.decisions[index]?.call === 'swollen'), ...swollen] }
+  const counted = { tender: tender.map(placeOf), swollen: [...hands.filter(({ call }) => call === 'swollen').map(({ reference }) => reference), ...swollen.map(placeOf)] }
   return {
     patientId: input.patientId,
-    observations: [...joints, ...(complete ? [handCount(joints, input)] : []), ...tender, ...swollen, ...activityObservations(input, counted)],
+    observations: [...joints, ...(joints.length > 0 && hands.length === 2 * HAND_JOINTS.length ? [handCount(hands, input)] : []), ...tender, ...swollen, ...activityObservations(input, counted)],
     provenance: (targets) => verifierProvenance(targets, input)
   }
 }
+
+/** Each joint that is decided with this signature, with what was signed before, in the order of the hands. */
+function handsOf(joints: readonly Observation[], { decisions, standing = [] }: ClinicianInput): readonly StandingCall[] {
+  const now = decisions.map((decision, index) => ({ ...decision, reference: `Observation/${joints[index]?.id}` }))
+  return LATERALITIES.flatMap((side) => HAND_JOINTS.flatMap((joint) => [...now, ...standing].find((one) => one.side === side && one.joint === joint) ?? []))
+}
+
+const placeOf = ({ id }: Observation) => `Observation/${id}`
 
 /** The identifier a signed joint is recognised by: one per screening and joint, so that two signers meet. */
 export function clinicianId({ tenant, photos, model, screeningId }: OfScreening, side: Laterality, joint: HandJoint): string {
@@ -99,7 +112,8 @@ export function signables(of: OfScreening): readonly Signable[] {
   ]
 }
 
-const countId = ({ tenant, screeningId, photos, model }: OfScreening) => clinicianIds(tenant, screeningId, photos, model).count
+/** The same for the count of the hands. */
+export const countId = ({ tenant, screeningId, photos, model }: OfScreening) => clinicianIds(tenant, screeningId, photos, model).count
 const foundId = (kind: keyof typeof FOUND, { side, joint }: JointOf28, of: OfScreening) => uuidV5(countId(of), `${kind} ${side} ${joint}`)
 const numberId = (name: string, of: OfScreening) => uuidV5(countId(of), name)
 
@@ -174,10 +188,11 @@ function aiReference(side: Laterality, joint: HandJoint, finding: JointFinding |
 }
 
 /** The clinician's count of the hands; not a 28-joint count, since a hand review examines 22. */
-function handCount(joints: readonly Observation[], input: ClinicianInput): Observation {
+function handCount(hands: readonly StandingCall[], input: ClinicianInput): Observation {
   const id = countId(input)
-  const swollen = input.decisions.filter(({ call }) => call === 'swollen').length
-  const assessed = input.decisions.filter(({ call }) => call !== 'not-assessable').length
+  const swollen = hands.filter(({ call }) => call === 'swollen').length
+  const assessed = hands.filter(({ call }) => call !== 'not-assessable').length
+  const before = hands.length - input.decisions.length
   return {
     ...common(input),
     id,
@@ -187,8 +202,11 @@ function handCount(joints: readonly Observation[], input: ClinicianInput): Obser
     ...(assessed > 0
       ? { valueQuantity: { value: swollen, unit: 'joints', system: UCUM, code: '{#}' } }
       : { dataAbsentReason: { coding: [statusTerm('not-performed')], text: 'No hand joint could be assessed' } }),
-    note: [{ text: 'Hands and wrists only: shoulders, elbows and knees are not part of this count.' }],
-    hasMember: joints.map((one) => ({ reference: `Observation/${one.id}` }))
+    note: [
+      { text: 'Hands and wrists only: shoulders, elbows and knees are not part of this count.' },
+      ...(before > 0 ? [{ text: `${before} of the ${hands.length} joints were signed earlier, by whoever each names.` }] : [])
+    ],
+    hasMember: hands.map(({ reference }) => ({ reference }))
   }
 }
 
@@ -231,7 +249,7 @@ const LABORATORY = [
 ] as const
 
 /** Counts and globals as entered (the clinician's 28-joint count may carry its LOINC code), then every score that is complete. */
-function activityObservations(input: ClinicianInput, counted: { readonly tender: readonly Observation[]; readonly swollen: readonly Observation[] }): readonly Observation[] {
+function activityObservations(input: ClinicianInput, counted: { readonly tender: readonly string[]; readonly swollen: readonly string[] }): readonly Observation[] {
   const { activity } = input
   if (!activity) return []
   const entered = ENTERED.flatMap(({ input: name, code, unit, ucum }) => {
@@ -239,7 +257,7 @@ function activityObservations(input: ClinicianInput, counted: { readonly tender:
     if (value === undefined) return []
     const members = name === 'tenderJointCount28' ? counted.tender : name === 'swollenJointCount28' ? counted.swollen : []
     // The joints stand beside the count only when they are the ones that were counted.
-    const hasMember = members.length === value ? members.map((one) => ({ reference: `Observation/${one.id}` })) : []
+    const hasMember = members.length === value ? members.map((reference) => ({ reference })) : []
     return [{ ...numberObservation(name, { coding: [code] }, value, unit, ucum, input), ...(hasMember.length > 0 ? { hasMember } : {}) }]
   })
   const scores = activityScores(activity).flatMap((score) => score.kind === 'missing' ? [] : [{
