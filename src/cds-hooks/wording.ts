@@ -1,3 +1,4 @@
+import { datePrecisionOf } from '../joints/date-precision.ts'
 import type { NotAssessedReason } from '../joints/finding.ts'
 import { jointLabel, type HandJoint, type Laterality } from '../joints/hand-joint.ts'
 
@@ -126,16 +127,18 @@ export function wordingFor(acceptLanguage: string | undefined, siteLanguage: Lan
   return WORDINGS[(wanted[0]?.language as Language | undefined) ?? siteLanguage]
 }
 
-/** `21 Nov`, with the year when it is another one. */
+/** `21 Nov`, with the year when it is another one; no more than the record says, and a day without a time is that day everywhere. */
 export function dayIn(wording: Wording, iso: string, timeZone: string, now: number): string {
-  const yearOf = (time: number) => calendar('en-GB', timeZone, 'year').format(time)
-  const time = Date.parse(iso)
-  return calendar(wording.locale, timeZone, yearOf(time) === yearOf(now) ? 'day' : 'day and year').format(time)
+  const precision = datePrecisionOf(iso)
+  const [time, zone] = [Date.parse(iso), precision === 'time' ? timeZone : 'UTC']
+  const isOfThisYear = calendar('en-GB', zone, 'year').format(time) === calendar('en-GB', timeZone, 'year').format(now)
+  const style = precision === 'year' ? 'year' : precision === 'month' ? 'month and year' : isOfThisYear ? 'day' : 'day and year'
+  return calendar(wording.locale, zone, style).format(time)
 }
 
-type DateStyle = 'year' | 'day' | 'day and year'
+type DateStyle = 'year' | 'month and year' | 'day' | 'day and year'
 const STYLES: Readonly<Record<DateStyle, Intl.DateTimeFormatOptions>> = {
-  year: { year: 'numeric' }, day: { day: 'numeric', month: 'short' }, 'day and year': { day: 'numeric', month: 'short', year: 'numeric' }
+  year: { year: 'numeric' }, 'month and year': { month: 'short', year: 'numeric' }, day: { day: 'numeric', month: 'short' }, 'day and year': { day: 'numeric', month: 'short', year: 'numeric' }
 }
 const calendars = new Map<string, Intl.DateTimeFormat>()
 

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { resultCard } from '../../src/cds-hooks/cards.ts'
-import { wordingFor } from '../../src/cds-hooks/wording.ts'
+import { dayIn, wordingFor } from '../../src/cds-hooks/wording.ts'
 import { makeTenant } from '../../src/config.ts'
 import { suggestionResources } from '../../src/fhir/resources/screening-bundle.ts'
 import { screeningResources } from '../../src/fhir/resources/screening-resources.ts'
@@ -41,3 +41,8 @@ test('rows 8 and 9: whatever was found, in either language and at any age, the c
     if (count.assessable > 0) expect(card.summary).toContain(` ${count.assessable} `)
   }), { numRuns: 300 })
 })
+
+test.each([['2026-11-01', '1 Nov'], ['2025-11-01', '1 Nov 2025'], ['2026-11', 'Nov 2026'], ['2025', '2025'], ['2026-11-01T02:00:00Z', '31 Oct']])(
+  'a photo of %s is of %s at a site west of Greenwich: a day without a time is that day', (photoTime, words) => {
+    expect(dayIn(wordingFor(undefined, 'en'), photoTime, 'America/Los_Angeles', Date.parse('2026-11-24T12:00:00Z'))).toBe(words)
+  })

@@ -1,4 +1,6 @@
+import { execFileSync } from 'node:child_process'
 import { describe, expect, test } from '@jest/globals'
+import { ageOf, dayOf } from '../../smart-launch/web/src/dates.ts'
 import { frequencyOf } from '../../smart-launch/web/src/frequency.ts'
 import { linesOf } from '../../smart-launch/web/src/preview-lines.ts'
 import { changesOf, countsOf, draftOf, isEmpty, NO_WORK, rebased, reviewOf, toggled, withCall, workOf, workOfSigned, type Work } from '../../smart-launch/web/src/work.ts'
@@ -88,5 +90,27 @@ test('the preview has a line for each Observation in its own words, and says who
       { what: '', where: '', value: 'Absent', status: 'corrected', how: '', was: 'Earlier version (final): swollen.' }
     ],
     provenance: { who: 'Practitioner/1', when: '2026-11-26T09:00:00Z' }
+  })
+})
+
+describe('dates of the record', () => {
+  const english = { locale: 'en-GB' }
+
+  test.each([
+    ['1970-03-05', '5 Mar 1970'], ['1970-03', 'Mar 1970'], ['1970', '1970'], ['2026-11-23T10:41:30.000Z', '23 Nov 2026']
+  ])('%s is shown as %s, no more than it says', (iso, words) => expect(dayOf(english, iso)).toBe(words))
+
+  test('a day without a time, such as a birth date, is that day for readers west of Greenwich too', () => {
+    const dates = new URL('../../smart-launch/web/src/dates.ts', import.meta.url).href
+    const script = `import { ageOf, dayOf } from '${dates}'
+      const at = (time) => new Date(time)
+      console.log(JSON.stringify([at('2026-03-01T02:00:00Z').getDate(), dayOf({ locale: 'en-GB' }, '1970-03-01'), ageOf('1970-03-01', at('2026-03-01T20:00:00Z')), ageOf('1970-03-01', at('2026-03-01T05:00:00Z'))]))`
+    const printed = execFileSync(process.execPath, ['--disable-warning=ExperimentalWarning', '--input-type=module', '-e', script], { env: { ...process.env, TZ: 'America/Los_Angeles' }, encoding: 'utf8' })
+    expect(JSON.parse(printed)).toEqual([28, '1 Mar 1970', 56, 55])
+  })
+
+  test('a birth date that is not whole makes no age', () => {
+    expect(ageOf('1970')).toBeUndefined()
+    expect(ageOf('1970-03')).toBeUndefined()
   })
 })

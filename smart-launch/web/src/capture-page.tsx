@@ -2,6 +2,7 @@ import { useEffect, useState } from 'react'
 import { LATERALITIES, type Laterality } from '../../../src/joints/hand-joint.ts'
 import { ApiError, readSaved, readSession, requestScreening, reviewPage, type SessionView } from './api.ts'
 import { CAPTURE_WORDS, captureErrorWords, CaptureWordsProvider, useCaptureWords } from './capture-words.ts'
+import { dayOf } from './dates.ts'
 import { HandCapture } from './hand-capture.tsx'
 
 /** Photos of both hands, left then right. Nothing leaves the device before the person agreed. */
@@ -33,7 +34,7 @@ function Page({ session, saved, fault }: { session: SessionView | undefined; sav
         <div>
           <p className="brand">JointLens</p>
           <h1>{c.title}</h1>
-          <p>{c.forPatient(session.patient.name)}</p>
+          <p>{c.forPatient(session.patient.name, session.patient.birthDate ? dayOf(c, session.patient.birthDate) : '')}</p>
         </div>
         <p className="badge">{c.badge}</p>
       </header>

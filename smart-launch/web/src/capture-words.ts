@@ -7,9 +7,10 @@ import type { Language } from './words.ts'
 
 /** What the capture page says. The consent words carry CONSENT_VERSION (smart-launch/consent.ts): change both together. */
 const english = {
+  locale: 'en-GB',
   title: 'Photos of your hands',
   badge: 'Research software · not a medical device',
-  forPatient: (name: string) => `For the record of ${name}`,
+  forPatient: (name: string, born: string) => `For the record of ${name}${born && `, born ${born}`}`,
   steps: (done: number) => `Photo ${Math.min(done + 1, 2)} of 2`,
   hand: { left: 'Left hand', right: 'Right hand' } as Record<Laterality, string>,
   lead: { left: 'Photograph the back of the LEFT hand.', right: 'Photograph the back of the RIGHT hand.' } as Record<Laterality, string>,
@@ -91,9 +92,10 @@ const english = {
 export type CaptureWords = typeof english
 
 const german: CaptureWords = {
+  locale: 'de-DE',
   title: 'Fotos Ihrer Hände',
   badge: 'Forschungssoftware · kein Medizinprodukt',
-  forPatient: (name) => `Für die Akte von ${name}`,
+  forPatient: (name, born) => `Für die Akte von ${name}${born && `, geboren ${born}`}`,
   steps: (done) => `Foto ${Math.min(done + 1, 2)} von 2`,
   hand: { left: 'Linke Hand', right: 'Rechte Hand' },
   lead: { left: 'Fotografieren Sie den Rücken der LINKEN Hand.', right: 'Fotografieren Sie den Rücken der RECHTEN Hand.' },

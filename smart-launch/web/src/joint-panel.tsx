@@ -2,9 +2,10 @@ import { percentOf, type PhotoRegion } from '../../../src/joints/finding.ts'
 import { HAND_JOINTS, type HandJoint, type Laterality } from '../../../src/joints/hand-joint.ts'
 import { MapOverlay, MapWords, useMap, type MapState } from './attention-map.tsx'
 import { closeUpUrl, type EarlierVisit, type PhotoView, type ReviewCall, type ReviewView, type SignedByClinician } from './api.ts'
+import { dayOf } from './dates.ts'
 import { earlierOf } from './earlier-close-ups.ts'
 import { usePhotoSource } from './photo-source.ts'
-import { dayOf, earlierWords, findingWords, fullJointName, probabilityWords, signedWords, useWords } from './words.ts'
+import { earlierWords, findingWords, fullJointName, probabilityWords, signedWords, useWords } from './words.ts'
 
 export const CALL_KEYS: Record<string, ReviewCall> = { s: 'swollen', n: 'not-swollen', x: 'not-assessable' }
 

@@ -1,5 +1,6 @@
 import { isCurrent, type LaboratoryValue } from '../../../src/joints/laboratory.ts'
-import { dayOf, useWords } from './words.ts'
+import { dayOf } from './dates.ts'
+import { useWords } from './words.ts'
 
 export interface LaboratoryFieldProps {
   readonly label: string

@@ -1,7 +1,8 @@
 import type { ActivityIndex } from '../../../src/joints/activity-scores.ts'
 import type { ContextView, HandJointCount, ReviewView } from './api.ts'
+import { dayOf } from './dates.ts'
 import { placeTimes } from './time-axis.ts'
-import { dayOf, useWords, type Words } from './words.ts'
+import { useWords, type Words } from './words.ts'
 
 /** Without the model's count, in shadow mode, a visit is no point of the trend. */
 type Visit = ReviewView['history'][number] & { readonly count: HandJointCount }

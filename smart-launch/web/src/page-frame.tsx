@@ -1,6 +1,7 @@
 import { percentOf } from '../../../src/joints/finding.ts'
 import type { SessionView } from './api.ts'
-import { ageOf, dayOf, useWords, type Words } from './words.ts'
+import { ageOf, dayOf } from './dates.ts'
+import { useWords, type Words } from './words.ts'
 
 export function Header({ session, onHelp, onLeave }: { session: SessionView; onHelp: (() => void) | undefined; onLeave: (() => void) | undefined }) {
   const w = useWords()
@@ -24,8 +25,9 @@ export function Header({ session, onHelp, onLeave }: { session: SessionView; onH
 
 /** Sex, birth date with age, and numbers: what tells two patients of one name apart. */
 function patientDetails(w: Words, { birthDate, gender, identifiers }: SessionView['patient']): string {
+  const age = birthDate === undefined ? undefined : ageOf(birthDate)
   return [
-    gender && w.gender[gender], birthDate && `${w.born} ${dayOf(w, birthDate)} (${w.years(ageOf(birthDate))})`, ...identifiers.map(({ label, value }) => `${label || w.identifier} ${value}`)
+    gender && w.gender[gender], birthDate && `${w.born} ${dayOf(w, birthDate)}${age === undefined ? '' : ` (${w.years(age)})`}`, ...identifiers.map(({ label, value }) => `${label || w.identifier} ${value}`)
   ].filter(Boolean).join(' · ')
 }
 

@@ -1,10 +1,11 @@
 import { useEffect, useLayoutEffect, useMemo, useRef, useState, type MouseEvent } from 'react'
 import { HAND_JOINTS, type HandJoint, type Laterality } from '../../../src/joints/hand-joint.ts'
 import type { PhotoView as Photo, ReviewCall } from './api.ts'
+import { dayOf } from './dates.ts'
 import { useDragToPan, usePinchAndWheel } from './pan-and-zoom.ts'
 import { usePhotoSource } from './photo-source.ts'
 import { placeLabels } from './place-labels.ts'
-import { dayOf, fullJointName, useWords } from './words.ts'
+import { fullJointName, useWords } from './words.ts'
 
 export interface PhotoProps {
   readonly photo: Photo

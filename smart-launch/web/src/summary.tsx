@@ -1,5 +1,6 @@
 import type { ReviewView, SessionView, SignedByClinician } from './api.ts'
-import { dayOf, signersOf, useWords } from './words.ts'
+import { dayOf } from './dates.ts'
+import { signersOf, useWords } from './words.ts'
 
 export interface SummaryProps {
   readonly session: SessionView

@@ -455,17 +455,8 @@ export function findingWords(w: Words, finding: JointFinding): string {
 
 export const fullJointName = (w: Words, side: Laterality, joint: HandJoint) => `${w.side[side]} ${w.joint(joint)}`
 
-export const dayOf = (w: Words, iso: string) => new Date(iso).toLocaleDateString(w.locale, { day: 'numeric', month: 'short', year: 'numeric' })
-
 /** Number and calibrated frequency together. */
 export const probabilityWords = (w: Words, probability: number) => `${percentOf(probability)} %: ${w.frequency(probability)}`
-
-/** Whole years until today. */
-export function ageOf(birthDate: string, today = new Date()): number {
-  const born = new Date(birthDate)
-  const before = today.getMonth() < born.getMonth() || (today.getMonth() === born.getMonth() && today.getDate() < born.getDate())
-  return today.getFullYear() - born.getFullYear() - (before ? 1 : 0)
-}
 
 const signerOf = (w: Words, { own, by }: Pick<SignedByClinician, 'own' | 'by'>) => (own ? w.you : by ?? w.colleague)
 
