@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
-import type { Store } from './screening/store/open-store.ts'
+import { inBatches } from './screening/store/in-batches.ts'
+import type { Queries, Store } from './screening/store/open-store.ts'
 
 /** Who did what to whose data, in the shape of an AuditEvent. Ids only: never a name, a token or a photo. */
 export interface AuditedEvent {
@@ -30,18 +31,65 @@ interface AuditRow extends Readonly<Record<string, unknown>> {
   readonly hash: string
 }
 
-const FIRST = '0'.repeat(64)
+/** One row, as the next one is chained to it. */
+type Link = Pick<AuditRow, 'seq' | 'hash'>
 
-/** Each row holds the hash of the row before it. */
+const FIRST = '0'.repeat(64)
+const BEGINNING: Link = { seq: 0, hash: FIRST }
+
+async function endOf({ query }: Queries): Promise<Link> {
+  const [last] = await query<AuditRow>('select seq, hash from audit order by seq desc limit 1')
+  return last ?? BEGINNING
+}
+
+const opened = new WeakMap<Store, Audit>()
+
+/**
+ * Each row holds the hash of the row before it. Events that come while others are being written go together in the next batch. One
+ * per store and process, as it knows the end of the chain.
+ */
 export function openAudit(store: Store): Audit {
+  const known = opened.get(store) ?? openChain(store)
+  opened.set(store, known)
+  return known
+}
+
+function openChain(store: Store): Audit {
+  /** The end of the chain, where nobody else writes to the store. */
+  let last: Link | undefined
+
+  async function append(queries: Queries, events: readonly object[], after: Link): Promise<Link> {
+    const rows: AuditRow[] = []
+    for (const event of events) {
+      const { seq, hash: previous } = rows.at(-1) ?? after
+      const row = { seq: seq + 1, event, previous }
+      rows.push({ ...row, hash: hashOf(row) })
+    }
+    await queries.query(
+      `insert into audit (seq, event, previous, hash)
+       select seq, event::jsonb, previous, hash from unnest($1::bigint[], $2::text[], $3::text[], $4::text[]) as news (seq, event, previous, hash)`,
+      [rows.map(({ seq }) => seq), rows.map(({ event }) => JSON.stringify(event)), rows.map(({ previous }) => previous), rows.map(({ hash }) => hash)])
+    return rows.at(-1) ?? after
+  }
+
+  async function write(events: readonly object[]): Promise<void> {
+    if (store.kind === 'server')
+      return store.transaction(async (queries) => {
+        await queries.query('lock table audit in share row exclusive mode')
+        await append(queries, events, await endOf(queries))
+      })
+    const after = last ?? await endOf(store)
+    last = undefined
+    last = await append(store, events, after)
+  }
+
+  const record = inBatches(async (events: readonly object[]) => {
+    await write(events)
+    return events.map(() => undefined)
+  })
+
   return {
-    record: (event) => store.transaction(async ({ query }) => {
-      await query('lock table audit in share row exclusive mode')
-      const [last] = await query<AuditRow>('select * from audit order by seq desc limit 1')
-      const row = { seq: (last?.seq ?? 0) + 1, event: { ...event, at: new Date().toISOString() }, previous: last?.hash ?? FIRST }
-      await query('insert into audit (seq, event, previous, hash) values ($1, $2, $3, $4)',
-        [row.seq, JSON.stringify(row.event), row.previous, hashOf(row)])
-    }),
+    record: (event) => record({ ...event, at: new Date().toISOString() }),
 
     async verify() {
       let [previous, seq] = [FIRST, 0]

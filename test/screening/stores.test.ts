@@ -229,6 +229,21 @@ test('the audit chain shows a row that was changed, and one that was removed', a
   expect(await audit.verify()).toBe(false)
 })
 
+test('the audit chain holds whoever writes at the same time, in the order in which they came, and goes on after a row that was refused', async () => {
+  const own = await openStore({ memory: true })
+  const event = (action: string) => ({ tenant: 'clinic', action, actor: 'system', outcome: 'success' as const })
+  await openAudit(own).record(event('first'))
+  await own.query("insert into audit (seq, event, previous, hash) values (2, '{}', '', '')")
+  await expect(openAudit(own).record(event('refused'))).rejects.toMatchObject({ code: 'ERR_STORE' })
+  await own.query('delete from audit where seq = 2')
+  await Promise.all(Array.from({ length: 30 }, (_, index) => openAudit(own).record(event(`e${index}`))))
+  const actions: string[] = []
+  for await (const { action } of openAudit(own).events()) actions.push(action)
+  expect(actions).toEqual(['first', ...Array.from({ length: 30 }, (_, index) => `e${index}`)])
+  expect(await openAudit(own).verify()).toBe(true)
+  await own.close()
+})
+
 describe('the queue', () => {
   test('gives one job to one worker, and the fence turns with each lease', async () => {
     const [one, two] = [openQueue(store), openQueue(store)]
