@@ -101,7 +101,7 @@ export function openTenantDoors(config: Config, now: () => number = Date.now, ha
         needs.conditions ? hookConditions(request.prefetch['conditions'], patientId, session) : undefined
       ])
       return {
-        photos, conditions: conditions?.found, conditionsComplete: conditions?.complete ?? false,
+        photos: photos?.found, photosComplete: photos?.complete ?? false, conditions: conditions?.found, conditionsComplete: conditions?.complete ?? false,
         takesObservations: async () => tokens === undefined || takes(tenant.id, () => allowedUnlessSaid(async () => {
           const opened = session()
           return opened === undefined || unwritable(await opened.capabilities()) === undefined
@@ -269,15 +269,25 @@ function openedOnce(open: OpenedSession): OpenedSession {
 
 async function hookPhotos(
   prefetched: unknown, whose: Whose, session: OpenedSession, handedOver: () => Promise<readonly string[]>
-): Promise<readonly HandPhoto[] | undefined> {
+): Promise<{ readonly found: readonly HandPhoto[]; readonly complete: boolean } | undefined> {
   const bundle = bundleOf(prefetched)
   const found = bundle && photosFromBundle(prefetched, whose)
   // Newest first: a first page shows the newest, and that is all a hook needs. An empty Media list may hide photos kept as documents.
-  if (found && found.length > 0) return found
+  const seen = found && found.length > 0 && { found, complete: bundle?.complete ?? false }
+  if (seen && (seen.complete || isNewestFirst(bundle?.resources ?? []))) return seen
   const opened = session()
   const read = opened && await findHandPhotos(opened, whose.patientId, await handedOver()).catch(nothingToRead)
-  return read ?? (bundle?.complete ? found : undefined)
+  if (read) return { found: read, complete: true }
+  return seen || (bundle?.complete && found ? { found, complete: true } : undefined)
 }
+
+/** Servers may leave `_sort` aside (R4 search, lenient handling): the first page of such a one can hold the oldest. */
+function isNewestFirst(resources: readonly unknown[]): boolean {
+  const times = resources.map((one) => Date.parse(datedMedia.safeParse(one).data?.createdDateTime ?? '')).filter((time) => !Number.isNaN(time))
+  return times.every((time, at) => at === 0 || time <= (times[at - 1] ?? Infinity))
+}
+
+const datedMedia = z.object({ createdDateTime: z.string().optional() })
 
 async function hookConditions(
   prefetched: unknown, patientId: string, session: OpenedSession

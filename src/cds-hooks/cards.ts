@@ -27,8 +27,8 @@ export interface ResultCardInput {
   readonly before?: Screening
   /** What the suggestion would create; none where there is nothing to record. */
   readonly resources: readonly FhirResource[]
-  /** A newer photo is being read. */
-  readonly newer: boolean
+  /** What the record has that this is not of: a newer photo that is being read, or one that could not be read yet. */
+  readonly newer: 'reading' | 'unread' | undefined
   /** The record takes no Observations; the card says so instead of offering to record. */
   readonly unwritable?: boolean
   /** What the calibration was made from. */
@@ -67,8 +67,8 @@ function resultParts(input: ResultCardInput, old: boolean, context: CardContext)
 }
 
 /** The photos are there, but no joint can be called from them: what to change, and nothing to record. */
-function unreadParts(screening: Screening, newer: boolean, { wording, tenant, now }: CardContext): CardParts {
-  const parts = [missingList(screening.findings, wording), newer ? wording.newer : '', wording.retake, wording.research]
+function unreadParts(screening: Screening, newer: ResultCardInput['newer'], { wording, tenant, now }: CardContext): CardParts {
+  const parts = [missingList(screening.findings, wording), newerWords(newer, wording), wording.retake, wording.research]
   return {
     summary: fitting(wording.unreadSummary(dayIn(wording, screening.photoTime, tenant.timeZone, now))),
     detail: paragraphs(parts), indicator: 'info', appContext: screening.id
@@ -81,11 +81,18 @@ export function pendingCard(context: CardContext): Card {
   return card(context, { summary: fitting(wording.pendingSummary), detail: paragraphs([wording.pendingDetail, wording.research]), indicator: 'info', appContext: 'newest' })
 }
 
-/** The last attempt ended without a result because of the photos. */
-export function failedCard(context: CardContext): Card {
+/** The last attempt ended without a result; whose fault that was decides what the card asks for. */
+export function failedCard(code: string, context: CardContext): Card {
   const { wording } = context
-  return card(context, { summary: fitting(wording.failedSummary), detail: paragraphs([wording.failedDetail, wording.retake]), indicator: 'info', appContext: 'newest' })
+  const [summary, detail] = isUnreadable(code) ? [wording.failedSummary, [wording.failedDetail, wording.retake]]
+    : code === 'ERR_PHOTO_UNDATED' ? [wording.undatedSummary, [wording.undatedDetail]] : [wording.waitingSummary, [wording.waitingDetail]]
+  return card(context, { summary: fitting(summary), detail: paragraphs(detail), indicator: 'info', appContext: 'newest' })
 }
+
+/** The file itself is at fault, so another photo helps. */
+const isUnreadable = (code: string) => ['ERR_PHOTO_FORMAT', 'ERR_PHOTO_HEIC', 'ERR_PHOTO_CORRUPT', 'ERR_PHOTO_TOO_LARGE', 'ERR_PHOTO_TIMEOUT'].includes(code)
+
+const newerWords = (newer: ResultCardInput['newer'], wording: Wording) => newer === 'reading' ? wording.newer : newer === 'unread' ? wording.newerUnread : ''
 
 /** Before a visit: no current photo, so ask for one. */
 export function askForPhotoCard(newestPhoto: string | undefined, request: FhirResource, context: CardContext): Card {
@@ -159,7 +166,7 @@ function resultDetail({ screening, before, newer, unwritable, calibration }: Res
     flagged ? jointTable(screening.findings, wording) : wording.nothingFlagged(screening.count.assessable),
     before ? change(before, screening, wording, dayIn(wording, before.photoTime, tenant.timeZone, now)) : '',
     missingList(screening.findings, wording),
-    newer ? `**${wording.newer}**` : '',
+    newer ? `**${newerWords(newer, wording)}**` : '',
     unwritable ? wording.unwritable : '',
     wording.caution,
     wording.research,
@@ -190,24 +197,28 @@ function missingList(findings: readonly JointFinding[], wording: Wording): strin
     const unread = ofSide.flatMap((one) => (one.kind === 'not-assessed' ? [one] : []))
     const reasons = new Set(unread.map(({ reason }) => reason))
     const [only] = reasons
-    if (unread.length === ofSide.length && reasons.size === 1 && only) return [`${wording.side[side]} (${wording.reason[only]})`]
-    return unread.map(({ joint, reason }) => `${wording.side[side]} ${wording.joint(joint)} (${wording.reason[reason]})`)
+    if (unread.length === ofSide.length && reasons.size === 1 && only) return [`${wording.hand[side]} (${wording.reason[only]})`]
+    return unread.map(({ joint, reason }) => `${wording.jointOf(side, joint)} (${wording.reason[reason]})`)
   })
   return named.length > 0 ? `${wording.missing}: ${named.join('; ')}` : ''
 }
 
+/** Only joints that were assessed both times are compared: a hand that was not photographed has not healed. */
 function change(before: Screening, now: Screening, wording: Wording, day: string): string {
   const flagged = ({ findings }: Screening) => new Map(findings.flatMap((one) =>
-    one.kind === 'assessed' ? [[`${wording.side[one.side]} ${wording.joint(one.joint)}`, one.inflamed] as const] : []))
-  const [then, today] = [flagged(before), flagged(now)]
-  const turned = (to: boolean) => [...today].flatMap(([name, is]) => (is === to && then.get(name) === !to ? [name] : []))
-  const [newly, gone] = [turned(true), turned(false)]
+    one.kind === 'assessed' ? [[wording.jointOf(one.side, one.joint), one.inflamed] as const] : []))
+  const then = flagged(before)
+  const both = [...flagged(now)].filter(([name]) => then.has(name))
+  const newly = both.filter(([name, is]) => is && !then.get(name)).map(([name]) => name)
+  const gone = both.filter(([name, is]) => !is && then.get(name)).map(([name]) => name)
+  const flaggedNow = both.filter(([, is]) => is).length
   return [
-    wording.since(day, before.count.swollen, now.count.swollen),
+    both.length === 0 ? wording.neitherTime(day) : wording.since(day, both.length, flaggedNow - newly.length + gone.length, flaggedNow),
     list([
       ...(newly.length > 0 ? [`${wording.newly}: ${newly.join(', ')}`] : []),
       ...(gone.length > 0 ? [`${wording.gone}: ${gone.join(', ')}`] : [])
-    ])
+    ]),
+    before.model.digest === now.model.digest ? '' : wording.otherModel
   ].filter(Boolean).join('\n\n')
 }
 
@@ -215,10 +226,10 @@ function ageInDays(iso: string, now: number): number {
   return Math.max(0, (now - Date.parse(iso)) / 86_400_000)
 }
 
-/** Midnights between then and now at the site: yesterday evening is yesterday. */
+/** Midnights between then and now at the site: yesterday evening is yesterday. Negative for a date that is still to come. */
 function calendarDays(iso: string, now: number, timeZone: string): number {
-  const midnight = (dateTime: string) => Date.parse(dayOf(dateTime, timeZone).slice(0, 10))
-  return Math.max(0, Math.round((midnight(new Date(now).toISOString()) - midnight(iso)) / 86_400_000))
+  const midnight = (dateTime: string) => Date.parse(dayOf(dateTime, timeZone))
+  return Math.round((midnight(new Date(now).toISOString()) - midnight(iso)) / 86_400_000)
 }
 
 function fitting(variants: readonly string[]): string {

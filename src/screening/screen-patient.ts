@@ -59,7 +59,7 @@ export async function screenPatient(work: Work): Promise<ScreenOutcome> {
   await lookAtFormerPatients(work, photos)
   await retireOld(work)
   if (photos.length === 0) return { kind: 'refused', code: 'no-photos' }
-  const visits = visitsOf(photos, work.session.tenant.timeZone)
+  const visits = visitsOf(photos, work.session.tenant.timeZone, work.now().getTime())
   if (visits.length === 0)
     throw new ScreeningError('ERR_PHOTO_UNDATED', `Expected a date on at least one of ${photos.length} photos but there is none`)
 

@@ -19,9 +19,12 @@ export type DatedPhoto = HandPhoto & { readonly created: string }
 /** Photos without a side that are read of one day; a visit takes two, sometimes twice. */
 const MAX_UNSIDED = 4
 
-/** Photos, newest first, as visits, newest first. A photo without a readable date belongs to no visit. */
-export function visitsOf(photos: readonly HandPhoto[], timeZone: string): readonly Visit[] {
-  const dated = photos.filter((photo): photo is DatedPhoto => !Number.isNaN(Date.parse(photo.created ?? '')))
+/** More than any clock of ours is behind: such a date is a slip of the pen, as 2062 for 2026. */
+const TOO_FAR_AHEAD_MS = 366 * 86_400_000
+
+/** Photos, newest first, as visits, newest first. A photo without a readable date, or of a year that is still to come, belongs to no visit. */
+export function visitsOf(photos: readonly HandPhoto[], timeZone: string, now: number): readonly Visit[] {
+  const dated = photos.filter((photo): photo is DatedPhoto => Date.parse(photo.created ?? '') - now < TOO_FAR_AHEAD_MS)
   const byDay = Map.groupBy(dated, ({ created }) => dayOf(created, timeZone))
   return [...byDay].map(([day, all]) => ({ day, photos: speaking(all) })).sort((a, b) => b.day.localeCompare(a.day))
 }

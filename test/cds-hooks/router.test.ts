@@ -104,7 +104,7 @@ describe('the card of a stored result', () => {
     const findings = sampleFindings().map((one): JointFinding => one.kind === 'assessed' ? { ...one, inflamed: one.side === 'right' && one.joint === 'pip3' } : one)
     cds.house.status = { ...cds.house.status, before: storedScreening({ id: '99999999-2222-4333-8444-555555555555', photoTime: '2026-06-10T08:00:00Z', findings, count: handJointCount(findings, { factor: 1.6, level: 0.9 }) }) }
     const [card] = await cds.call('hand-joints')
-    expect(card?.detail).toContain('Since 10 Jun: 1 → 1 suggested as swollen')
+    expect(card?.detail).toContain('Of 21 joints assessable now and on 10 Jun: 1 flagged then, 1 now')
     expect(card?.detail).toContain('newly flagged: left MCP 2')
     expect(card?.detail).toContain('no longer flagged: right PIP 3')
   })
@@ -121,7 +121,7 @@ describe('the card of a stored result', () => {
     withResult({ findings, count: handJointCount(findings, { factor: 1.6, level: 0.9 }) })
     const [card] = await cds.call('hand-joints')
     expect(card?.summary).toBe('Hand photos of 22 Nov cannot be assessed; a new photo is needed')
-    expect(card?.detail).toContain('left (photo is blurred); right (photo is blurred)')
+    expect(card?.detail).toContain('left hand (photo is blurred); right hand (photo is blurred)')
     expect(card?.suggestions).toBeUndefined()
   })
 

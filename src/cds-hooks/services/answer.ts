@@ -1,10 +1,10 @@
 import type { FhirResource } from 'fhir/r4.js'
 import type { TenantConfig } from '../../config.ts'
-import { ScreeningError } from '../../errors.ts'
+import { isScreeningError, ScreeningError } from '../../errors.ts'
 import type { HandPhoto } from '../../fhir/photo-sources.ts'
 import type { Screening, ScreeningService, ScreeningStatus } from '../../screening/screening.ts'
-import { visitsOf } from '../../screening/visits.ts'
-import { askForPhotoCard, failedCard, pendingCard, resultCard, type CardContext } from '../cards.ts'
+import { dayOf, visitsOf } from '../../screening/visits.ts'
+import { askForPhotoCard, failedCard, pendingCard, resultCard, type CardContext, type ResultCardInput } from '../cards.ts'
 import { cohortOf, type Cohort } from '../cohort.ts'
 import type { Card, HookContext, HookRequest } from '../protocol.ts'
 import { isJointOrder } from './orders.ts'
@@ -13,6 +13,8 @@ import { appointmentStart, photoRequest } from './photo-request.ts'
 /** The record as this call lets us see it. `undefined`: there is no way to know. */
 export interface HookRecord {
   readonly photos: readonly HandPhoto[] | undefined
+  /** All of them were seen, not only a first page. */
+  readonly photosComplete?: boolean
   readonly conditions: readonly unknown[] | undefined
   /** All conditions were seen, not only a first page. */
   readonly conditionsComplete: boolean
@@ -68,7 +70,7 @@ export async function answer(request: HookRequest, context: CardContext, deps: A
 function askForPhoto({ photos }: HookRecord, start: string | undefined, { context: { patientId } }: HookRequest, context: CardContext): Answer {
   if (photos === undefined) throw unavailable('the hand photos of the patient')
   if (context.tenant.mode === 'shadow') return NOTHING
-  const newest = photos[0]?.created
+  const newest = visitsOf(photos, context.tenant.timeZone, context.now)[0]?.photos[0]?.created
   const days = newest === undefined ? Infinity : (context.now - Date.parse(newest)) / 86_400_000
   if (days <= context.tenant.currentPhotoDays) return NOTHING
   return { cards: [askForPhotoCard(newest, photoRequest(patientId, start, context.wording, context.now), context)] }
@@ -77,24 +79,50 @@ function askForPhoto({ photos }: HookRecord, start: string | undefined, { contex
 async function showResult(request: HookRequest, record: HookRecord, status: ScreeningStatus, context: CardContext, deps: AnswerDeps): Promise<Answer> {
   const { photos } = record
   const { tenant } = context
-  const { patientId } = request.context
   if (photos === undefined && !status.latest) throw unavailable('the hand photos of the patient')
-  const covered = photos === undefined || isCovered(photos, status.latest, tenant.timeZone)
-  const failed = status.failure !== undefined && context.now - Date.parse(status.failure.at) < RETRY_MS
-  const wanted = !covered && !status.pending && !failed
-  if (wanted) await deps.screenings.request(tenant.id, patientId, 'hook')
-  if (tenant.mode === 'shadow') return NOTHING
+  const latest = status.latest && isOfPhotosThatLeft(record, status.latest) ? undefined : status.latest
+  const covered = photos === undefined || isCovered(photos, latest, tenant.timeZone, context.now)
+  const failure = status.failure !== undefined && context.now - Date.parse(status.failure.at) < RETRY_MS ? status.failure : undefined
+  const started = !covered && !status.pending && !failure && await start(request, deps, tenant, latest !== undefined)
+  if (tenant.mode === 'shadow' || !isByClinician(request)) return NOTHING
 
-  const newer = !covered && (status.pending || wanted)
-  if (status.latest && (photos === undefined || photos.length > 0)) return showLatest(request, record, { latest: status.latest, ...(status.before ? { before: status.before } : {}) }, newer, context, deps)
+  const reading = !covered && (status.pending || started)
+  const newer = reading ? 'reading' : covered ? undefined : 'unread'
+  if (latest && (photos === undefined || photos.length > 0)) return showLatest(request, record, { latest, ...(status.before ? { before: status.before } : {}) }, newer, context, deps)
   if (photos?.length === 0) return NOTHING
-  if (newer) return { cards: [pendingCard(context)] }
+  if (reading) return { cards: [pendingCard(context)] }
   // A patient who does not consent gets no card at all.
-  return failed && status.failure?.code !== 'ERR_FORBIDDEN' ? { cards: [failedCard(context)] } : NOTHING
+  return failure && failure.code !== 'ERR_FORBIDDEN' ? { cards: [failedCard(failure.code, context)] } : NOTHING
+}
+
+/** What the model suggests is shown to clinicians only; a portal that opens the chart for a patient or a relative gets nothing. */
+function isByClinician({ context: { userId } }: HookRequest): boolean {
+  return !/^(Patient|RelatedPerson)\//.test(userId)
+}
+
+/** False when it cannot be accepted now although there is a result to show meanwhile. */
+async function start({ context: { patientId } }: HookRequest, { screenings }: AnswerDeps, tenant: TenantConfig, hasResult: boolean): Promise<boolean> {
+  try {
+    await screenings.request(tenant.id, patientId, 'hook')
+    return true
+  } catch (error) {
+    if (!hasResult || !isScreeningError(error)) throw error
+    return false
+  }
+}
+
+/**
+ * The photos of this result are in the record no more: withdrawn, or given to another patient. A worker takes the result back; until
+ * then it is not shown. Only a list that is whole, and of the same kind, tells.
+ */
+function isOfPhotosThatLeft({ photos = [], photosComplete = false }: HookRecord, latest: Screening): boolean {
+  const kinds = new Set(photos.map(({ resourceType }) => resourceType))
+  return photosComplete && latest.photos.length > 0 && latest.photos.every((read) =>
+    kinds.has(read.resourceType) && !photos.some((photo) => photo.resourceType === read.resourceType && photo.id === read.id))
 }
 
 async function showLatest(
-  request: HookRequest, record: HookRecord, { latest, before }: Visits, newer: boolean, context: CardContext, deps: AnswerDeps
+  request: HookRequest, record: HookRecord, { latest, before }: Visits, newer: ResultCardInput['newer'], context: CardContext, deps: AnswerDeps
 ): Promise<Answer> {
   const { tenant } = context
   const { encounterId } = request.context
@@ -112,10 +140,11 @@ async function showLatest(
   return { cards: [card], screening: latest }
 }
 
-/** Every photo of the newest day was read, in the version the record has now. No photos: nothing to read. */
-export function isCovered(photos: readonly HandPhoto[], latest: Screening | undefined, timeZone: string): boolean {
-  const [newest] = visitsOf(photos, timeZone)
+/** Every photo of the newest day was read, in the version the record has now, or the result is of a later day. No photos: nothing to read. */
+export function isCovered(photos: readonly HandPhoto[], latest: Screening | undefined, timeZone: string, now: number): boolean {
+  const [newest] = visitsOf(photos, timeZone, now)
   if (!newest) return true
+  if (latest && newest.day < dayOf(latest.photoTime, timeZone)) return true
   return newest.photos.every((photo) => latest?.photos.some((read) =>
     read.resourceType === photo.resourceType && read.id === photo.id && (photo.versionId === undefined || read.versionId === undefined || read.versionId === photo.versionId)))
 }
