@@ -179,11 +179,15 @@ export function plusDays(date: string, days: number): string {
   return new Date(Date.parse(`${date}T00:00:00Z`) + days * 86_400_000).toISOString().slice(0, 10)
 }
 
+/**
+ * The first moment of a day. Where clocks go forward at midnight (Cairo, Beirut, Havana) there is no midnight, and the day begins when
+ * it would have been by the clock of the day before; where they go back over it, it begins with the first of the two.
+ */
 function midnight(timeZone: string, date: string): Date {
   const target = Date.parse(`${date}T00:00:00Z`)
-  let guess = target
-  for (let step = 0; step < 3; step++) guess += target - wallClock(timeZone, guess)
-  return new Date(guess)
+  const [before, after] = [-86_400_000, 86_400_000].map((ms) => target + ms - wallClock(timeZone, target + ms)) as [number, number]
+  const found = [target + before, target + after].filter((time) => wallClock(timeZone, time) === target)
+  return new Date(found.length > 0 ? Math.min(...found) : target + before)
 }
 
 /** What a clock on the wall shows, read as if it were UTC; milliseconds. */

@@ -110,7 +110,17 @@ test.each([
   ['Europe/Berlin', '2026-03-29', '2026-03-28T23:00:00.000Z', 23],
   ['Europe/Berlin', '2026-10-25', '2026-10-24T22:00:00.000Z', 25],
   ['America/Los_Angeles', '2026-11-24', '2026-11-24T08:00:00.000Z', 24],
-  ['Asia/Kolkata', '2026-11-24', '2026-11-23T18:30:00.000Z', 24]
+  ['Asia/Kolkata', '2026-11-24', '2026-11-23T18:30:00.000Z', 24],
+  // Days without a midnight, with two, and one that was left out.
+  ['Africa/Cairo', '2026-04-24', '2026-04-23T22:00:00.000Z', 23],
+  ['Asia/Beirut', '2026-03-29', '2026-03-28T22:00:00.000Z', 23],
+  ['Asia/Beirut', '2026-03-28', '2026-03-27T22:00:00.000Z', 24],
+  ['Asia/Beirut', '2026-10-24', '2026-10-23T21:00:00.000Z', 25],
+  ['America/Havana', '2026-03-08', '2026-03-08T05:00:00.000Z', 23],
+  ['America/Havana', '2026-11-01', '2026-11-01T04:00:00.000Z', 25],
+  ['America/Santiago', '2026-09-06', '2026-09-06T04:00:00.000Z', 23],
+  ['America/Santiago', '2026-04-04', '2026-04-04T03:00:00.000Z', 25],
+  ['Pacific/Apia', '2011-12-30', '2011-12-30T10:00:00.000Z', 0]
 ])('a day in %s on %s begins at %s and has %d hours', async (timeZone, date, start, hours) => {
   await open()
   const [from, until] = dayIn(timeZone, date)
