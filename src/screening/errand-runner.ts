@@ -6,7 +6,7 @@ import { isScreeningError, ScreeningError, type ErrorCode } from '../errors.ts'
 import type { FhirSession } from '../fhir/session.ts'
 import { findDoubles, retireDoubles } from './doubles.ts'
 import { openErrands, type Errand, type Lane } from './errands.ts'
-import { patientsOn, plusDays, previsit, type WorklistRow } from './previsit.ts'
+import { patientsOn, plusDays, previsit, type WorklistOfDay } from './previsit.ts'
 import { changedPhoto, photosChangedSince, type ChangedPhoto } from './poll-photos.ts'
 import { openResultStore } from './result-store.ts'
 import { eraseMadeBefore } from './retention.ts'
@@ -19,7 +19,7 @@ export interface ErrandDeps {
   readonly tenants: readonly TenantConfig[]
   readonly screenings: Pick<ScreeningService, 'request' | 'settled'>
   /** Takes the night's list; without it the screenings are done all the same. */
-  keepWorklist?(tenant: TenantConfig, date: string, rows: readonly WorklistRow[]): void
+  keepWorklist?(tenant: TenantConfig, date: string, list: WorklistOfDay): void
   readonly sessionFor: (tenant: TenantConfig) => FhirSession
   readonly log: Logger
   readonly audit?: Audit
@@ -103,8 +103,9 @@ export function openErrandRunner(deps: ErrandDeps): ErrandRunner {
   }
 
   async function makeWorklist(date: string, { tenant, signal }: Task): Promise<void> {
-    const rows = await previsit({ service: deps.screenings, sessionFor: deps.sessionFor, tenant, date, signal })
-    deps.keepWorklist?.(tenant, date, rows)
+    const list = await previsit({ service: deps.screenings, sessionFor: deps.sessionFor, tenant, date, signal })
+    if (list.withoutPatient > 0) log.warn({ tenant: tenant.id, date, withoutPatient: list.withoutPatient }, 'appointments without a patient that can be looked at')
+    deps.keepWorklist?.(tenant, date, list)
   }
 
   /** Each result once in the record. Where we choose the ids ourselves it cannot be otherwise. */
@@ -160,7 +161,7 @@ export function openErrandRunner(deps: ErrandDeps): ErrandRunner {
   async function lookAtWhoComes({ tenant, session }: Pick<Task, 'tenant' | 'session'>): Promise<void> {
     const today = dayOf(now().toISOString(), tenant.timeZone)
     for (const date of [today, plusDays(today, 1)])
-      for (const patientId of (await patientsOn(session, tenant.timeZone, date)).keys())
+      for (const patientId of (await patientsOn(session, tenant.timeZone, date)).patients.keys())
         await deps.screenings.request(tenant.id, patientId, 'notification')
   }
 
