@@ -249,6 +249,29 @@ describe.each<Backport>(['R4', 'R5'])('a Subscriptions Backport notification wit
     expect(await waiting()).toEqual([])
   })
 
+  test('that begins again after an outage asks for what it counted meanwhile, once', async () => {
+    await handshake()
+    const [first, missed] = [await media('pat-1'), await media('pat-2')]
+    await event(1, first)
+    await work()
+    const again = (since: number) => send({ body: notification(as, 'handshake', { since }) })
+    await again(1)
+    expect(await waiting()).toEqual([])
+    await again(3)
+    expect(await waiting()).toEqual(['poll'])
+    expect(new Set(await work())).toEqual(new Set(['clinic pat-1 notification', 'clinic pat-2 notification']))
+    await send({ body: notification(as, 'heartbeat', { since: 3 }) })
+    expect(await waiting()).toEqual([])
+    await event(4, missed)
+    expect(await waiting()).toEqual([`look ${missed}`])
+    // Counted from nothing again; and one of which nothing was ever heard.
+    await work()
+    await again(0)
+    expect(await waiting()).toEqual([])
+    await send({ body: notification(as, 'handshake', { since: 2, subscription: 'sub-2' }) })
+    expect(await waiting()).toEqual(['poll'])
+  })
+
   test('id-only screens the patient once, however often it is sent', async () => {
     const reference = await media('pat-1')
     await handshake()
