@@ -140,7 +140,9 @@ export function openErrandRunner(deps: ErrandDeps): ErrandRunner {
   async function poll({ tenant, session }: Task): Promise<void> {
     const began = now()
     const [mark] = await store.query<{ until: Date }>('select until from watermark where tenant = $1', [tenant.id])
-    const since = new Date((mark ? mark.until.getTime() : began.getTime() - FIRST_LOOK_MS + OVERLAP_MS) - OVERLAP_MS)
+    // A mark that is still to come was set by a date that the record got wrong: what came meanwhile was not seen, and is looked for from the start.
+    const known = mark !== undefined && mark.until.getTime() <= began.getTime()
+    const since = new Date(known ? mark.until.getTime() - OVERLAP_MS : began.getTime() - FIRST_LOOK_MS)
     const found = await photosChangedSince(session, since).catch((error: unknown) => {
       if (!isScreeningError(error) || error.code !== 'ERR_EHR_REFUSED') throw error
     })
@@ -154,7 +156,8 @@ export function openErrandRunner(deps: ErrandDeps): ErrandRunner {
       await store.query("insert into heard_event (tenant, source, event) values ($1, 'poll', $2) on conflict do nothing", [tenant.id, `${reference} ${version}`])
     await store.query(
       `insert into watermark (tenant, until) values ($1, $2)
-       on conflict (tenant) do update set until = greatest(watermark.until, excluded.until)`, [tenant.id, newest(found, since, began).toISOString()])
+       on conflict (tenant) do update set until = case when watermark.until > $3 then excluded.until else greatest(watermark.until, excluded.until) end`,
+      [tenant.id, newest(found, since, began).toISOString(), began.toISOString()])
   }
 
   /** A record that cannot be asked what changed: whoever comes today and tomorrow is looked at instead. */
@@ -245,9 +248,12 @@ function kindOf({ what }: Errand): string {
   return what.split(' ')[0] ?? ''
 }
 
-/** The newest change that the server dates; the time of asking where it dates none of them. */
+/**
+ * The newest change that the server dates, and never later than the time of asking: one photo that is dated ahead would hide all that
+ * come until then. The time of asking where it dates none of them.
+ */
 function newest(found: readonly ChangedPhoto[], since: Date, asked: Date): Date {
   const times = found.map(({ lastUpdated }) => Date.parse(lastUpdated ?? '')).filter((time) => !Number.isNaN(time))
   if (found.length > 0 && times.length === 0) return asked
-  return new Date(Math.max(since.getTime(), ...times))
+  return new Date(Math.min(asked.getTime(), Math.max(since.getTime(), ...times)))
 }
