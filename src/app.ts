@@ -151,8 +151,8 @@ function openParts(config: Config, store: Store, opened: InferenceEngine, log: L
     store, engine, log, doors, calibrations, audit, screenings,
     errands: openErrandRunner({
       store, tenants: config.tenants, screenings, sessionFor: doors.backendSession, log, audit,
-      keepWorklist(tenant, date, rows) {
-        if (tenant.previsit?.out) writeWorklist(join(tenant.previsit.out, date), { tenant, date, rows, madeAt: new Date().toISOString() })
+      keepWorklist(tenant, date, list) {
+        if (tenant.previsit?.out) writeWorklist(join(tenant.previsit.out, date), { tenant, date, ...list, madeAt: new Date().toISOString() })
       }
     }),
     inbox: openInbox(store),

@@ -9,7 +9,7 @@ import { worklistPage, type Worklist } from './worklist-page.ts'
  * them. In shadow mode they say that photos were read, and nothing of what was found. Throws ERR_CONFIG when the folder cannot be written.
  */
 export function writeWorklist(dir: string, worklist: Worklist): void {
-  const { tenant, date, madeAt } = worklist
+  const { tenant, date, madeAt, withoutPatient } = worklist
   const rows = tenant.mode === 'shadow' ? worklist.rows.map(withoutResult) : worklist.rows
   const put = (name: string, text: string) => {
     const path = join(dir, name)
@@ -17,8 +17,8 @@ export function writeWorklist(dir: string, worklist: Worklist): void {
     renameSync(`${path}.${process.pid}`, path)
   }
   makeFolder(dir)
-  put('worklist.json', `${JSON.stringify({ tenant: tenant.id, site: tenant.name, date, madeAt, mode: tenant.mode, research: true, rows }, undefined, 2)}\n`)
-  put('worklist.csv', worklistCsv(rows))
+  put('worklist.json', `${JSON.stringify({ tenant: tenant.id, site: tenant.name, date, madeAt, mode: tenant.mode, research: true, rows, withoutPatient }, undefined, 2)}\n`)
+  put('worklist.csv', worklistCsv({ rows, withoutPatient }))
   put('worklist.html', worklistPage({ ...worklist, rows }).html)
 }
 

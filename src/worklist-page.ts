@@ -2,14 +2,13 @@ import { wordingFor } from './cds-hooks/wording.ts'
 import type { TenantConfig } from './config.ts'
 import { escapeHtml, pageOf, type Page } from './plain-page.ts'
 import type { NotAssessedReason } from './joints/finding.ts'
-import type { WorklistRow } from './screening/previsit.ts'
+import type { WorklistOfDay, WorklistRow } from './screening/previsit.ts'
 
 /** The morning's list of one date at one site. */
-export interface Worklist {
+export interface Worklist extends WorklistOfDay {
   readonly tenant: TenantConfig
   /** YYYY-MM-DD at the site. */
   readonly date: string
-  readonly rows: readonly WorklistRow[]
   /** ISO 8601. */
   readonly madeAt: string
 }
@@ -18,6 +17,8 @@ const english = {
   title: (day: string) => `Hand photos before the visits of ${day}`,
   made: (when: string, zone: string) => `Made ${when}; times of ${zone}.`,
   shadow: 'Shadow mode: results are stored and not shown.',
+  withoutPatient: (count: number) =>
+    (count === 1 ? 'One appointment names no patient of the record; nobody was looked at for it.' : `${count} appointments name no patient of the record; nobody was looked at for them.`),
   none: 'Nobody.',
   sections: {
     results: 'Results are there', 'needs-photo': 'Needs a new photo', 'no-photo': 'No photo', failed: 'Not read yet'
@@ -41,6 +42,8 @@ const german: Words = {
   title: (day) => `Handfotos vor den Terminen am ${day}`,
   made: (when, zone) => `Erstellt ${when}; Uhrzeiten in ${zone}.`,
   shadow: 'Schattenbetrieb: Ergebnisse werden gespeichert und nicht gezeigt.',
+  withoutPatient: (count) =>
+    (count === 1 ? 'Ein Termin nennt niemanden aus der Akte; für ihn wurde niemand angesehen.' : `${count} Termine nennen niemanden aus der Akte; für sie wurde niemand angesehen.`),
   none: 'Niemand.',
   sections: { results: 'Ergebnisse liegen vor', 'needs-photo': 'Braucht ein neues Foto', 'no-photo': 'Kein Foto', failed: 'Noch nicht gelesen' },
   patients: (count) => (count === 1 ? '1 Person' : `${count} Personen`),
@@ -61,12 +64,12 @@ const WORDS = { en: english, de: german }
 const ORDER = ['needs-photo', 'no-photo', 'failed', 'results'] as const
 
 /** For the clinic's staff: who needs a photo comes first, because that is what the morning can still change. */
-export function worklistPage({ tenant, date, rows, madeAt }: Worklist): Page {
+export function worklistPage({ tenant, date, rows, withoutPatient, madeAt }: Worklist): Page {
   const words = WORDS[tenant.language]
   const { research, locale } = wordingFor(undefined, tenant.language)
   const day = new Intl.DateTimeFormat(locale, { dateStyle: 'full', timeZone: 'UTC' }).format(new Date(`${date}T00:00:00Z`))
   const made = new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeStyle: 'short', timeZone: tenant.timeZone }).format(new Date(madeAt))
-  const notes = [...(tenant.mode === 'shadow' ? [words.shadow] : []), research]
+  const notes = [...(tenant.mode === 'shadow' ? [words.shadow] : []), ...(withoutPatient > 0 ? [words.withoutPatient(withoutPatient)] : []), research]
   const sections = ORDER.map((status) => section(status, rows.filter((row) => row.status === status), tenant))
   return pageOf(words.title(date), `<h1>${escapeHtml(words.title(day))}</h1><p>${escapeHtml(`${tenant.name}. ${words.made(made, tenant.timeZone)}`)}</p>
 ${notes.map((note) => `<p class="note">${escapeHtml(note)}</p>`).join('')}${sections.join('')}`, tenant.language)

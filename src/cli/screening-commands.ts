@@ -4,7 +4,7 @@ import type { Audit } from '../audit.ts'
 import type { Config, TenantConfig } from '../config.ts'
 import { ScreeningError } from '../errors.ts'
 import type { FhirSession } from '../fhir/session.ts'
-import { plusDays, previsit, worklistCsv, type WorklistRow } from '../screening/previsit.ts'
+import { plusDays, previsit, worklistCsv, type WorklistOfDay } from '../screening/previsit.ts'
 import { readPatientList, screenPopulation } from '../screening/population.ts'
 import { reconcile } from '../screening/reconcile.ts'
 import type { ScreeningService } from '../screening/screening.ts'
@@ -22,7 +22,7 @@ export interface ScreeningTools {
   /** Bulk Data `$export` with the tenant's backend registration. */
   exportPatients(tenant: TenantConfig, options: { group?: string }): Promise<{ patients: ReadonlySet<string>; errors?: number; deleted?: boolean }>
   /** The worklist as JSON, CSV and a page, in a folder. */
-  writeWorklist(dir: string, worklist: { tenant: TenantConfig; date: string; rows: readonly WorklistRow[]; madeAt: string }): void
+  writeWorklist(dir: string, worklist: WorklistOfDay & { tenant: TenantConfig; date: string; madeAt: string }): void
   close(): Promise<void>
 }
 
@@ -53,12 +53,12 @@ export function addScreeningCommands(program: Command, open: Open): void {
       const tenant = tenantOf(tools.config, options.tenant)
       const date = dateAt(options.date, tenant.timeZone)
       tools.screenings.start()
-      const rows = await withProgress('patients', (onProgress) =>
+      const list = await withProgress('patients', (onProgress) =>
         previsit({ service: tools.screenings, sessionFor: tools.sessionFor, tenant, date, onProgress }))
-      if (options.csv) writeFileSync(options.csv, worklistCsv(rows))
-      if (options.out) tools.writeWorklist(options.out, { tenant, date, rows, madeAt: new Date().toISOString() })
+      if (options.csv) writeFileSync(options.csv, worklistCsv(list))
+      if (options.out) tools.writeWorklist(options.out, { tenant, date, ...list, madeAt: new Date().toISOString() })
       // What a terminal shows may be kept as a log: no names.
-      print({ tenant: tenant.id, date, rows: rows.map(({ name: _kept, ...row }) => row) })
+      print({ tenant: tenant.id, date, ...list, rows: list.rows.map(({ name: _kept, ...row }) => row) })
     }))
 
   program.command('reconcile').description('compare what was written with what the record holds, and report differences, or mend them')

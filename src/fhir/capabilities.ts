@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { ScreeningError } from '../errors.ts'
+import { maybe, some } from './lenient.ts'
 
 /** What `/metadata` allows. It wins over everything we believe about a vendor (specs/conformance.md section 5). */
 export interface Capabilities {
@@ -18,24 +19,22 @@ export interface Capabilities {
   updateCreate(type: string): boolean
 }
 
-const codes = z.array(z.object({ code: z.string() })).default([])
-const operations = z.array(z.object({ name: z.string() })).default([])
+// What is listed and cannot be read is not offered; what it stands beside is.
+const codes = some(z.object({ code: z.string() }))
+const operations = some(z.object({ name: z.string() }))
+const resource = z.object({
+  type: z.string(),
+  interaction: codes,
+  operation: operations,
+  conditionalCreate: z.boolean().catch(false),
+  updateCreate: z.boolean().catch(false),
+  /** A parameter without a name still says that parameters are listed. */
+  searchParam: z.array(z.object({ name: z.string().catch('') }).catch({ name: '' })).catch([])
+})
 const statement = z.object({
   resourceType: z.literal('CapabilityStatement'),
-  fhirVersion: z.string().default(''),
-  rest: z.array(z.object({
-    mode: z.string().optional(),
-    interaction: codes,
-    operation: operations,
-    resource: z.array(z.object({
-      type: z.string(),
-      interaction: codes,
-      operation: operations,
-      conditionalCreate: z.boolean().default(false),
-      updateCreate: z.boolean().default(false),
-      searchParam: z.array(z.object({ name: z.string() })).default([])
-    })).default([])
-  })).default([])
+  fhirVersion: maybe(z.string()),
+  rest: some(z.object({ mode: maybe(z.string()), interaction: codes, operation: operations, resource: z.array(resource.nullable().catch(null)).catch([]) }))
 })
 
 /**
@@ -45,16 +44,17 @@ const statement = z.object({
 export function readCapabilities(value: unknown): Capabilities {
   const result = statement.safeParse(value)
   if (!result.success) throw new ScreeningError('ERR_EHR_ANSWER', 'Expected /metadata to be a CapabilityStatement')
-  if (!/^(4\.|$)/.test(result.data.fhirVersion))
+  const { fhirVersion = '' } = result.data
+  if (!/^(4\.|$)/.test(fhirVersion))
     throw new ScreeningError('ERR_EHR_ANSWER', 'Expected a FHIR R4 server (4.0.1) but /metadata names another version; point fhirBase at the R4 endpoint')
   const rest = result.data.rest.find(({ mode }) => mode !== 'client')
-  const resources = new Map(rest?.resource.map((one) => [one.type, one]))
+  const resources = new Map(rest?.resource.flatMap((one) => one ? [[one.type, one] as const] : []))
   const system = new Set(rest?.interaction.map(({ code }) => code))
-  const silent = resources.size === 0
+  const silent = (rest?.resource.length ?? 0) === 0
   const can = (type: string, interaction: string) =>
     silent || (resources.get(type)?.interaction.some(({ code }) => code === interaction) ?? false)
   return {
-    fhirVersion: result.data.fhirVersion,
+    fhirVersion,
     transaction: system.has('transaction'),
     batch: system.has('batch'),
     can,

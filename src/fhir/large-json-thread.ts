@@ -59,9 +59,10 @@ function withoutText(value: unknown, replaced: (data: string) => unknown): unkno
   return value
 }
 
-/** As bytes; what is no base64 stays as it is. */
-function decoded(data: string, bytes: ArrayBuffer[]): string | Uint8Array {
-  if (data.length % 4 !== 0 || !/^[A-Za-z0-9+/]+={0,2}$/.test(data)) return data
+/** As bytes, with line breaks in it or without (R4 base64Binary); what is no base64 stays as it is. */
+function decoded(text: string, bytes: ArrayBuffer[]): string | Uint8Array {
+  const data = /\s/.test(text) ? text.replace(/\s+/g, '') : text
+  if (data.length % 4 !== 0 || !/^[A-Za-z0-9+/]+={0,2}$/.test(data)) return text
   const found = new Uint8Array(Buffer.from(data, 'base64'))
   bytes.push(found.buffer)
   return found

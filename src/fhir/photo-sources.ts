@@ -6,6 +6,7 @@ import { isScreeningError, ScreeningError } from '../errors.ts'
 import type { Laterality } from '../joints/hand-joint.ts'
 import type { Capabilities } from './capabilities.ts'
 import { aiTerm, handSiteOf, lateralityOf, termFor } from './codes.ts'
+import { maybe, some, whole, word } from './lenient.ts'
 import { isOf, relativeTo } from './references.ts'
 import { MAX_PHOTO_BYTES, type FhirSession } from './session.ts'
 
@@ -31,35 +32,37 @@ export interface PhotoAttachment {
   readonly hash?: string
 }
 
-const coding = z.object({ system: z.string().optional(), code: z.string().optional(), display: z.string().optional() })
-const concept = z.object({
-  coding: z.array(coding).optional(),
-  text: z.string().optional(),
-  extension: z.array(z.object({ valueCodeableConcept: z.object({ coding: z.array(coding).optional() }).optional() })).optional()
-})
+const coding = z.object({ system: maybe(z.string()), code: word, display: maybe(z.string()) })
+const codings = some(coding)
+const concept = z.object({ coding: codings, text: maybe(z.string()), extension: some(z.object({ valueCodeableConcept: maybe(z.object({ coding: codings })) })) })
 const attachment = z.object({
-  contentType: z.string().optional(),
-  url: z.string().optional(),
+  contentType: maybe(z.string()),
+  url: maybe(z.string().min(1)),
   /** Base64, or the bytes themselves out of a large answer (parseBody). */
-  data: z.union([z.string(), z.instanceof(Uint8Array)]).optional(),
-  size: z.number().optional(),
-  hash: z.string().optional(),
-  title: z.string().optional(),
-  creation: z.string().optional()
+  data: maybe(z.union([z.string(), z.instanceof(Uint8Array)])),
+  /** 0 is what servers say that do not know. */
+  size: whole.transform((size) => size === 0 ? undefined : size),
+  hash: maybe(z.string().min(1)),
+  title: maybe(z.string()),
+  creation: maybe(z.string())
 })
-const meta = z.object({ versionId: z.string().optional(), security: z.array(coding).optional() }).optional()
+/** A label is read or the photo is not: one that we cannot read may be the one that closes it. */
+const labels = z.array(coding.extend({ system: z.string().nullish(), code: z.string().nullish() })).nullish()
+const meta = z.object({ versionId: word, security: labels }).nullish()
 const id = z.string().regex(/^(?!\.{1,2}$)[A-Za-z0-9\-.]{1,64}$/)
-const reference = z.object({ reference: z.string().optional() })
+const reference = z.object({ reference: maybe(z.string()) })
 const media = z.object({
   resourceType: z.literal('Media'),
   id,
   meta,
   status: z.string(),
+  type: maybe(concept),
   subject: reference,
-  bodySite: concept.optional(),
-  createdDateTime: z.string().optional(),
-  createdPeriod: z.object({ start: z.string().optional(), end: z.string().optional() }).optional(),
-  issued: z.string().optional(),
+  /** Of one that says something else than a body site we do not know what it shows. */
+  bodySite: concept.nullish(),
+  createdDateTime: maybe(z.string()),
+  createdPeriod: maybe(z.object({ start: maybe(z.string()), end: maybe(z.string()) })),
+  issued: maybe(z.string()),
   content: attachment
 })
 const documentReference = z.object({
@@ -67,25 +70,32 @@ const documentReference = z.object({
   id,
   meta,
   status: z.string(),
-  docStatus: z.string().optional(),
-  securityLabel: z.array(z.object({ coding: z.array(coding).optional() })).optional(),
-  type: concept.optional(),
+  docStatus: maybe(z.string()),
+  securityLabel: z.array(z.object({ coding: labels })).nullish(),
+  type: maybe(concept),
   subject: reference,
-  date: z.string().optional(),
-  description: z.string().optional(),
-  content: z.array(z.object({ attachment }))
+  date: maybe(z.string()),
+  description: maybe(z.string()),
+  content: some(z.object({ attachment }))
+})
+/** What is said of any photo, whatever the rest of it is like. */
+const head = z.object({
+  status: maybe(z.string()),
+  docStatus: maybe(z.string()),
+  subject: maybe(reference),
+  meta: maybe(z.object({ security: codings })),
+  securityLabel: some(z.object({ coding: codings }))
 })
 const report = z.object({
   meta,
   status: z.string(),
-  code: concept.optional(),
-  subject: reference.optional(),
-  effectiveDateTime: z.string().optional(),
-  issued: z.string().optional(),
-  media: z.array(z.object({ comment: z.string().optional(), link: reference })).optional()
+  code: maybe(concept),
+  subject: maybe(reference),
+  effectiveDateTime: maybe(z.string()),
+  issued: maybe(z.string()),
+  media: some(z.object({ comment: maybe(z.string()), link: reference }))
 })
-const bundle = z.object({ entry: z.array(z.unknown()).optional() })
-const entry = z.object({ resource: z.unknown() })
+const bundle = z.object({ entry: some(z.object({ resource: z.unknown() })) })
 
 type Attachment = z.infer<typeof attachment>
 type Concept = z.infer<typeof concept>
@@ -177,7 +187,7 @@ async function reportedPhotos(session: FhirSession, capabilities: Capabilities, 
     .flatMap((one) => report.safeParse(one).data ?? [])
     .filter(({ status, subject, meta }) => !['entered-in-error', 'cancelled'].includes(status) && isOf(session.tenant, subject?.reference, patientId) && !isClosed(meta?.security))
     .sort((a, b) => timeOf(b.effectiveDateTime ?? b.issued) - timeOf(a.effectiveDateTime ?? a.issued))
-  const shown = reports.flatMap(({ code, media: pictures = [] }) => pictures.map(({ link, comment }) =>
+  const shown = reports.flatMap(({ code, media: pictures }) => pictures.map(({ link, comment }) =>
     ({ reference: link.reference ?? '', words: [code?.text, comment, ...(code?.coding ?? []).map(({ display }) => display)].join(' ') })))
     .filter(({ reference }) => /^Media\//.test(relativeTo(session.tenant, reference))).slice(0, REPORT_PHOTOS)
   const handsIn = new Map(shown.map(({ reference, words }) => [relativeTo(session.tenant, reference), handInWords(words) !== undefined]))
@@ -210,9 +220,26 @@ export interface Whose extends Pick<TenantConfig, 'fhirBase'> {
 
 /** The same out of a prefetched searchset. What is not a Bundle, or not a photo of this patient's hand, is passed over. */
 export function photosFromBundle(value: unknown, whose: Whose): readonly HandPhoto[] {
-  const result = bundle.safeParse(value)
-  const entries = result.data?.entry ?? []
-  return handPhotosIn(entries.map((one) => entry.safeParse(one).data?.resource), whose)
+  const entries = bundle.safeParse(value).data?.entry ?? []
+  return handPhotosIn(entries.map(({ resource }) => resource), whose)
+}
+
+/** Statuses by which a record takes a photo back. */
+const WITHDRAWN = new Set(['entered-in-error', 'not-done', 'stopped', 'on-hold', 'superseded'])
+
+/**
+ * Whether a photo that was read is still this patient's, by the record's answer for it. False only where the record says so: it is filed
+ * under another one, was taken back, or may no longer be looked at. What follows from that, results that are entered in error, is too
+ * much for an answer that we merely fail to understand: throws ERR_EHR_ANSWER.
+ */
+export function isPhotoStillOf(resource: unknown, whose: Whose): boolean {
+  if (handPhotosIn([resource], whose).length > 0) return true
+  const { status = '', docStatus, subject, meta: about, securityLabel = [] } = head.safeParse(resource).data ?? {}
+  const named = subject?.reference
+  if (named !== undefined && !isOf(whose, named, whose.patientId)) return false
+  if (WITHDRAWN.has(status) || docStatus === 'entered-in-error') return false
+  if (isClosed(about?.security) || securityLabel.some((label) => isClosed(label.coding))) return false
+  throw new ScreeningError('ERR_EHR_ANSWER', 'Expected a photo that was read to be one still, or to have been taken back, but received something else')
 }
 
 /**
@@ -247,8 +274,8 @@ async function inline(session: FhirSession, photo: HandPhoto): Promise<Uint8Arra
     if (isScreeningError(cause) && cause.code === 'ERR_NOT_FOUND') throw unreachable('the photo in the record but it is gone', cause)
     throw cause
   })
-  const contents = resource.resourceType === 'Media' ? [resource.content] : resource.content.map((one) => one.attachment)
-  const data = contents.map((one) => attachment.safeParse(one).data).find((one) => one?.data !== undefined && isImage(one.contentType))?.data
+  const contents = media.safeParse(resource).data?.content ?? documentReference.safeParse(resource).data?.content.map((one) => one.attachment) ?? []
+  const data = bestOf([contents].flat().filter((one) => one.data !== undefined))?.data
   if (data === undefined) throw unreachable('the photo to have an address or data but it has neither')
   if (data.length > MAX_PHOTO_BYTES * (typeof data === 'string' ? 1.4 : 1)) throw tooLarge()
   return typeof data === 'string' ? Buffer.from(data, 'base64') : data
@@ -263,9 +290,11 @@ function handPhotosIn(resources: readonly unknown[], whose: Whose): HandPhoto[] 
 function mediaPhoto(value: unknown, whose: Whose): HandPhoto | undefined {
   const { data: found } = media.safeParse(value)
   if (!found || found.status !== 'completed' || !isOf(whose, found.subject.reference, whose.patientId)) return undefined
-  if (!isImage(found.content.contentType) || isClosed(found.meta?.security)) return undefined
+  const kind = kindOf(found.content)
+  if (kind === 'other' || isClosed(found.meta?.security)) return undefined
   const site = found.bodySite ? handIn(found.bodySite) : {}
-  if (!site) return undefined
+  // What may be anything must be said to show a hand, and to be no film of it.
+  if (!site || (kind === 'unnamed' && (!found.bodySite || found.type?.coding.some(({ code }) => code === 'video' || code === 'audio')))) return undefined
   const { createdDateTime, createdPeriod, issued } = found
   const created = createdDateTime ?? createdPeriod?.end ?? createdPeriod?.start ?? found.content.creation ?? issued
   return handPhoto(found, found.content, created, site.side)
@@ -276,12 +305,12 @@ function documentPhoto(value: unknown, whose: Whose): HandPhoto | undefined {
   const { data: found } = documentReference.safeParse(value)
   if (!found || found.status !== 'current' || found.docStatus === 'entered-in-error') return undefined
   if (!isOf(whose, found.subject.reference, whose.patientId) || isClosed(found.meta?.security) || found.securityLabel?.some(({ coding: label }) => isClosed(label))) return undefined
-  const image = found.content.find((one) => isImage(one.attachment.contentType))?.attachment
+  const image = bestOf(found.content.map((one) => one.attachment))
   if (!image) return undefined
   const words = [found.description, image.title, found.type?.text].join(' ')
-  const photograph = found.type?.coding?.some(({ system, code }) => system === PHOTOGRAPH.system && code === PHOTOGRAPH.code)
+  const photograph = found.type?.coding.some(({ system, code }) => system === PHOTOGRAPH.system && code === PHOTOGRAPH.code)
   const site = handInWords(words)
-  if (!site && !photograph) return undefined
+  if (!photograph && (!site || (kindOf(image) === 'unnamed' && !PICTURE_WORDS.test(words)))) return undefined
   return handPhoto(found, image, image.creation ?? found.date, site?.side)
 }
 
@@ -306,8 +335,8 @@ function handPhoto(
 
 /** `{ side }` when the body site is a hand or a part of one; undefined when it is something else. */
 function handIn(site: Concept): { readonly side?: Laterality } | undefined {
-  const named = (site.extension ?? []).flatMap((one) => one.valueCodeableConcept?.coding ?? []).map(lateralityOf).find(Boolean)
-  const coded = (site.coding ?? []).map((one) => handSiteOf(one)).find(Boolean)
+  const named = site.extension.flatMap((one) => one.valueCodeableConcept?.coding ?? []).map(lateralityOf).find(Boolean)
+  const coded = site.coding.map((one) => handSiteOf(one)).find(Boolean)
   const hand = coded ?? (site.text === undefined ? undefined : handInWords(site.text))
   if (!hand) return undefined
   const side = hand.side ?? named ?? (site.text === undefined ? undefined : handInWords(site.text)?.side)
@@ -323,13 +352,33 @@ function handInWords(text: string): { readonly side?: Laterality } | undefined {
 const CONFIDENTIALITY = 'http://terminology.hl7.org/CodeSystem/v3-Confidentiality'
 
 /** Our own annotated copies are no source, and what is labelled restricted or very restricted is not for software to look at. */
-function isClosed(security: readonly z.infer<typeof coding>[] | undefined): boolean {
+function isClosed(security: readonly { readonly system?: string | null | undefined; readonly code?: string | null | undefined }[] | null | undefined): boolean {
   return security?.some(({ system, code }) =>
     (system === AI_ASSERTED.system && code === AI_ASSERTED.code) || (system === CONFIDENTIALITY && (code === 'R' || code === 'V'))) ?? false
 }
 
-function isImage(contentType: string | undefined): boolean {
-  return /^image\/[\w.+-]+/i.test(contentType ?? '')
+/** Best first: what the decoder reads, another picture (HEIC), what the record gives no name and may be one, everything else. */
+const KINDS = ['readable', 'picture', 'unnamed', 'other'] as const
+const PICTURE_WORDS = /\b(photos?|photographs?|pictures?|images?)\b|\.(jpe?g|png|webp)\b/i
+
+/**
+ * R4 lets an attachment with an address go without contentType (att-1 asks for one beside data), and some servers call everything
+ * octet-stream: the decoder goes by the bytes, and refuses what is no picture.
+ */
+function kindOf({ contentType, url }: Attachment): typeof KINDS[number] {
+  if (contentType === undefined) return url === undefined ? 'other' : 'unnamed'
+  if (/^image\/(p?jpe?g|png|webp)\b/i.test(contentType)) return 'readable'
+  if (/^image\/[\w.+-]+/i.test(contentType)) return 'picture'
+  return /^application\/octet-stream\b/i.test(contentType) ? 'unnamed' : 'other'
+}
+
+/** The record calls it a picture; otherwise it may be one. */
+export function isCalledPicture({ attachment: one }: HandPhoto): boolean {
+  return /^image\//i.test(one.contentType ?? '')
+}
+
+function bestOf(attachments: readonly Attachment[]): Attachment | undefined {
+  return KINDS.slice(0, -1).flatMap((kind) => attachments.filter((one) => kindOf(one) === kind))[0]
 }
 
 function newestFirst(a: HandPhoto, b: HandPhoto): number {

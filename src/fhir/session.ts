@@ -77,7 +77,7 @@ export function openFhirSession(options: FhirSessionOptions): FhirSession {
     refuseStatus('GET', response)
     refuseOtherPatient(response.headers.get('x-security-context') ?? undefined, whose)
     const json = /json/.test(response.headers.get('content-type') ?? '')
-    const bytes = json ? binaryData(await parseBody(response.body), whose) : response.body
+    const bytes = json ? binaryData(await parseBody(response.body), url, whose) : response.body
     if (bytes.byteLength > maxBytes)
       throw new ScreeningError('ERR_PHOTO_TOO_LARGE', `Expected at most ${maxBytes} bytes but received more`)
     return bytes
@@ -241,14 +241,19 @@ function refuseOtherPatient(context: string | undefined, whose: { readonly tenan
   throw new ScreeningError('ERR_WRONG_PATIENT', 'Expected a photo of this patient but the record keeps its bytes for another one')
 }
 
-function binaryData(value: unknown, whose: Parameters<typeof refuseOtherPatient>[1]): Uint8Array {
+/** Base64 may come with line breaks (R4 base64Binary). A Binary that says its id is the one that was asked for, or it holds somebody else's photo. */
+function binaryData(value: unknown, url: string, whose: Parameters<typeof refuseOtherPatient>[1]): Uint8Array {
   const binary = z.object({
-    resourceType: z.literal('Binary'), data: z.union([z.base64(), z.instanceof(Uint8Array)]),
-    securityContext: z.object({ reference: z.string().optional() }).optional()
+    resourceType: z.literal('Binary'),
+    id: z.string().nullish(),
+    data: z.union([z.string().transform((text) => text.replace(/\s+/g, '')).pipe(z.base64()), z.instanceof(Uint8Array)]),
+    securityContext: z.object({ reference: z.string().nullish() }).nullish()
   }).safeParse(value)
   if (!binary.success) throw answer('a Binary with data')
-  refuseOtherPatient(binary.data.securityContext?.reference, whose)
-  const { data } = binary.data
+  const [, asked] = /\/Binary\/([^/]+)(?:\/_history\/[^/]+)?\/?$/.exec(new URL(url).pathname) ?? []
+  const { id, data, securityContext } = binary.data
+  if (asked !== undefined && (id ?? asked) !== asked) throw answer('the Binary that was asked for')
+  refuseOtherPatient(securityContext?.reference ?? undefined, whose)
   return typeof data === 'string' ? Buffer.from(data, 'base64') : data
 }
 

@@ -6,7 +6,7 @@ import { isScreeningError, ScreeningError, type ErrorCode } from '../errors.ts'
 import type { FhirSession } from '../fhir/session.ts'
 import { findDoubles, retireDoubles } from './doubles.ts'
 import { openErrands, type Errand, type Lane } from './errands.ts'
-import { patientsOn, plusDays, previsit, type WorklistRow } from './previsit.ts'
+import { patientsOn, plusDays, previsit, type WorklistOfDay } from './previsit.ts'
 import { changedPhoto, photosChangedSince, type ChangedPhoto } from './poll-photos.ts'
 import { openResultStore } from './result-store.ts'
 import { eraseMadeBefore } from './retention.ts'
@@ -19,7 +19,7 @@ export interface ErrandDeps {
   readonly tenants: readonly TenantConfig[]
   readonly screenings: Pick<ScreeningService, 'request' | 'settled'>
   /** Takes the night's list; without it the screenings are done all the same. */
-  keepWorklist?(tenant: TenantConfig, date: string, rows: readonly WorklistRow[]): void
+  keepWorklist?(tenant: TenantConfig, date: string, list: WorklistOfDay): void
   readonly sessionFor: (tenant: TenantConfig) => FhirSession
   readonly log: Logger
   readonly audit?: Audit
@@ -103,8 +103,9 @@ export function openErrandRunner(deps: ErrandDeps): ErrandRunner {
   }
 
   async function makeWorklist(date: string, { tenant, signal }: Task): Promise<void> {
-    const rows = await previsit({ service: deps.screenings, sessionFor: deps.sessionFor, tenant, date, signal })
-    deps.keepWorklist?.(tenant, date, rows)
+    const list = await previsit({ service: deps.screenings, sessionFor: deps.sessionFor, tenant, date, signal })
+    if (list.withoutPatient > 0) log.warn({ tenant: tenant.id, date, withoutPatient: list.withoutPatient }, 'appointments without a patient that can be looked at')
+    deps.keepWorklist?.(tenant, date, list)
   }
 
   /** Each result once in the record. Where we choose the ids ourselves it cannot be otherwise. */
@@ -139,7 +140,9 @@ export function openErrandRunner(deps: ErrandDeps): ErrandRunner {
   async function poll({ tenant, session }: Task): Promise<void> {
     const began = now()
     const [mark] = await store.query<{ until: Date }>('select until from watermark where tenant = $1', [tenant.id])
-    const since = new Date((mark ? mark.until.getTime() : began.getTime() - FIRST_LOOK_MS + OVERLAP_MS) - OVERLAP_MS)
+    // A mark that is still to come was set by a date that the record got wrong: what came meanwhile was not seen, and is looked for from the start.
+    const known = mark !== undefined && mark.until.getTime() <= began.getTime()
+    const since = new Date(known ? mark.until.getTime() - OVERLAP_MS : began.getTime() - FIRST_LOOK_MS)
     const found = await photosChangedSince(session, since).catch((error: unknown) => {
       if (!isScreeningError(error) || error.code !== 'ERR_EHR_REFUSED') throw error
     })
@@ -153,14 +156,15 @@ export function openErrandRunner(deps: ErrandDeps): ErrandRunner {
       await store.query("insert into heard_event (tenant, source, event) values ($1, 'poll', $2) on conflict do nothing", [tenant.id, `${reference} ${version}`])
     await store.query(
       `insert into watermark (tenant, until) values ($1, $2)
-       on conflict (tenant) do update set until = greatest(watermark.until, excluded.until)`, [tenant.id, newest(found, since, began).toISOString()])
+       on conflict (tenant) do update set until = case when watermark.until > $3 then excluded.until else greatest(watermark.until, excluded.until) end`,
+      [tenant.id, newest(found, since, began).toISOString(), began.toISOString()])
   }
 
   /** A record that cannot be asked what changed: whoever comes today and tomorrow is looked at instead. */
   async function lookAtWhoComes({ tenant, session }: Pick<Task, 'tenant' | 'session'>): Promise<void> {
     const today = dayOf(now().toISOString(), tenant.timeZone)
     for (const date of [today, plusDays(today, 1)])
-      for (const patientId of (await patientsOn(session, tenant.timeZone, date)).keys())
+      for (const patientId of (await patientsOn(session, tenant.timeZone, date)).patients.keys())
         await deps.screenings.request(tenant.id, patientId, 'notification')
   }
 
@@ -244,9 +248,12 @@ function kindOf({ what }: Errand): string {
   return what.split(' ')[0] ?? ''
 }
 
-/** The newest change that the server dates; the time of asking where it dates none of them. */
+/**
+ * The newest change that the server dates, and never later than the time of asking: one photo that is dated ahead would hide all that
+ * come until then. The time of asking where it dates none of them.
+ */
 function newest(found: readonly ChangedPhoto[], since: Date, asked: Date): Date {
   const times = found.map(({ lastUpdated }) => Date.parse(lastUpdated ?? '')).filter((time) => !Number.isNaN(time))
   if (found.length > 0 && times.length === 0) return asked
-  return new Date(Math.max(since.getTime(), ...times))
+  return new Date(Math.min(asked.getTime(), Math.max(since.getTime(), ...times)))
 }

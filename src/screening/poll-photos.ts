@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { isScreeningError, ScreeningError } from '../errors.ts'
+import { maybe, some, word } from '../fhir/lenient.ts'
 import { patientIn } from '../fhir/references.ts'
 import type { FhirSession } from '../fhir/session.ts'
 
@@ -12,15 +13,15 @@ export interface ChangedPhoto {
   readonly lastUpdated?: string
 }
 
-const attachment = z.object({ contentType: z.string().optional() })
+const attachment = z.object({ contentType: maybe(z.string()), url: maybe(z.string()) })
 const changed = z.object({
   resourceType: z.enum(['Media', 'DocumentReference', 'DiagnosticReport']),
   id: z.string().regex(/^[A-Za-z0-9\-.]{1,64}$/),
-  meta: z.object({ versionId: z.string().optional(), lastUpdated: z.string().optional() }).optional(),
-  status: z.string().optional(),
-  subject: z.object({ reference: z.string().optional() }).optional(),
-  content: z.union([attachment, z.array(z.object({ attachment }))]).optional(),
-  media: z.array(z.unknown()).optional()
+  meta: maybe(z.object({ versionId: word, lastUpdated: maybe(z.string()) })),
+  status: maybe(z.string()),
+  subject: maybe(z.object({ reference: maybe(z.string()) })),
+  content: z.union([some(z.object({ attachment })).refine((list) => list.length > 0), attachment.transform((one) => [{ attachment: one }])]).catch([]),
+  media: some(z.unknown())
 })
 
 /** A picture, or a report that shows some, with the patient it is of; undefined for everything else. */
@@ -28,8 +29,7 @@ export function changedPhoto({ tenant }: FhirSession, value: unknown): ChangedPh
   const found = changed.safeParse(value).data
   const patientId = patientIn(tenant, found?.subject?.reference)
   if (!found || patientId === undefined) return undefined
-  const types = [found.content ?? []].flat().map((one) => ('attachment' in one ? one.attachment : one).contentType)
-  const pictures = types.some((type) => /^image\//i.test(type ?? '')) || (found.media ?? []).length > 0
+  const pictures = found.content.some((one) => mayBePicture(one.attachment)) || found.media.length > 0
   // A withdrawn photo matters as much as a new one, and may have lost its content.
   if (!pictures && found.status !== 'entered-in-error') return undefined
   const { versionId, lastUpdated } = found.meta ?? {}
@@ -37,6 +37,11 @@ export function changedPhoto({ tenant }: FhirSession, value: unknown): ChangedPh
     reference: `${found.resourceType}/${found.id}`, patientId, version: versionId ?? lastUpdated ?? '',
     ...(lastUpdated ? { lastUpdated } : {})
   }
+}
+
+/** What the record gives no kind, or calls octet-stream, may be one; whoever screens the patient finds out. */
+function mayBePicture({ contentType, url }: z.infer<typeof attachment>): boolean {
+  return contentType === undefined ? url !== undefined : /^(?:image\/|application\/octet-stream\b)/i.test(contentType)
 }
 
 /**

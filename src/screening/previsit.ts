@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Appointment } from 'fhir/r4.js'
+import { z } from 'zod'
 import type { TenantConfig } from '../config.ts'
 import { isScreeningError, ScreeningError } from '../errors.ts'
+import { maybe, some } from '../fhir/lenient.ts'
 import { patientIn } from '../fhir/references.ts'
 import type { FhirSession } from '../fhir/session.ts'
 import { untilAborted } from '../fhir/until-aborted.ts'
@@ -22,6 +24,12 @@ export interface WorklistRow {
   readonly photoTime?: string
   /** The result is stored, but not in the record where it should be: an error code, or `still-running`. It is tried again by itself. */
   readonly notWritten?: string
+}
+
+/** Everyone who comes on a day, and how many more appointments there are that nobody was looked at for. */
+export interface WorklistOfDay {
+  readonly rows: readonly WorklistRow[]
+  readonly withoutPatient: number
 }
 
 export interface PrevisitOptions {
@@ -48,8 +56,8 @@ const COMING = new Set<string>(['proposed', 'pending', 'booked', 'arrived', 'che
  */
 export async function previsit({
   service, sessionFor, tenant, date, onProgress, timeoutMs = 300_000, patienceMs = PATIENCE_MS, signal
-}: PrevisitOptions): Promise<readonly WorklistRow[]> {
-  const coming = await whenAnswered(() => patientsOn(sessionFor(tenant), tenant.timeZone, date), patienceMs, signal)
+}: PrevisitOptions): Promise<WorklistOfDay> {
+  const { patients: coming, withoutPatient } = await whenAnswered(() => patientsOn(sessionFor(tenant), tenant.timeZone, date), patienceMs, signal)
   for (const patientId of coming.keys()) await service.request(tenant.id, patientId, 'previsit')
   const settled = (patientId: string, options: Parameters<typeof service.settled>[2]) =>
     untilAborted(service.settled(tenant.id, patientId, options), signal)
@@ -70,7 +78,7 @@ export async function previsit({
   const rows: WorklistRow[] = []
   for (const [patientId, { start, name }] of coming)
     rows.push({ patientId, ...(name ? { name } : {}), appointment: start, ...outcomeOf(await settled(patientId, { timeoutMs: 0 }), tenant, start) })
-  return rows
+  return { rows, withoutPatient }
 }
 
 /** A list that cannot be read now is asked for again: as long as the server says when, and a few times where it says nothing. */
@@ -91,22 +99,30 @@ async function whenAnswered<T>(ask: () => Promise<T>, patienceMs: number, signal
 /** About fifteen seconds. */
 const SILENT_TRIES = 5
 
-/** Who comes on a day at the site, with the beginning of the first appointment; earliest first. Throws ERR_EHR_*. */
-export async function patientsOn(
-  session: FhirSession, timeZone: string, date: string
-): Promise<ReadonlyMap<string, { readonly start: string; readonly name?: string }>> {
-  const appointments = await appointmentsOn(session, timeZone, date)
-  const first = new Map<string, { start: string; name?: string }>()
-  for (const one of [...appointments].sort((a, b) => Date.parse(a.start ?? '') - Date.parse(b.start ?? '')))
-    for (const { id, name } of patientsOf(session, one)) if (!first.has(id)) first.set(id, { start: one.start ?? '', ...(name ? { name } : {}) })
-  return first
+export interface Coming {
+  /** By id, with the beginning of the first appointment; earliest first. */
+  readonly patients: ReadonlyMap<string, { readonly start: string; readonly name?: string }>
+  /** Appointments that name no patient of this record by a reference: a blocked slot, a number instead of a record, another server's patient. */
+  readonly withoutPatient: number
+}
+
+/** Who comes on a day at the site. Throws ERR_EHR_*. */
+export async function patientsOn(session: FhirSession, timeZone: string, date: string): Promise<Coming> {
+  const patients = new Map<string, { start: string; name?: string }>()
+  let withoutPatient = 0
+  for (const one of (await appointmentsOn(session, timeZone, date)).sort((a, b) => Date.parse(a.start ?? '') - Date.parse(b.start ?? ''))) {
+    const named = patientsOf(session, one)
+    if (named.length === 0) withoutPatient++
+    for (const { id, name } of named) if (!patients.has(id)) patients.set(id, { start: one.start ?? '', ...(name ? { name } : {}) })
+  }
+  return { patients, withoutPatient }
 }
 
 /**
  * A server reads a date without time in a time zone of its own, and a session asks for one date at a time: the days around are
  * asked for too, and what does not begin on this day at the site is dropped.
  */
-async function appointmentsOn(session: FhirSession, timeZone: string, date: string): Promise<readonly Appointment[]> {
+async function appointmentsOn(session: FhirSession, timeZone: string, date: string): Promise<Appointment[]> {
   const capabilities = await session.capabilities()
   if (!capabilities.canSearch('Appointment', 'date'))
     throw new ScreeningError('ERR_EHR_REFUSED', 'Expected an EHR whose Appointments can be searched by date but its /metadata does not list that; use "jointlens screen --patients FILE"')
@@ -144,12 +160,16 @@ function foundBy(
   return { status: 'needs-photo', reason: reason ?? 'no-photo', photoTime }
 }
 
-/** CSV (RFC 4180); cells a spreadsheet would run as a formula are quoted with an apostrophe. */
-export function worklistCsv(rows: readonly WorklistRow[]): string {
+/**
+ * CSV (RFC 4180); cells a spreadsheet would run as a formula are quoted with an apostrophe. Appointments without a patient are counted in a last
+ * line, whose status is `without-patient`.
+ */
+export function worklistCsv({ rows, withoutPatient }: WorklistOfDay): string {
   const header = ['appointment', 'patient', 'name', 'status', 'reason', 'swollen', 'assessable', 'low', 'high', 'photo', 'notWritten']
   const lines = rows.map(({ appointment, patientId, name, status, reason, count, photoTime, notWritten }) =>
     [appointment, patientId, name ?? '', status, reason ?? '', count?.swollen ?? '', count?.assessable ?? '', count?.low ?? '', count?.high ?? '', photoTime ?? '', notWritten ?? ''])
-  return [header, ...lines].map((cells) => cells.map((cell) => csvCell(String(cell))).join(',')).join('\r\n') + '\r\n'
+  const unseen = withoutPatient > 0 ? [['', '', '', 'without-patient', withoutPatient, '', '', '', '', '', '']] : []
+  return [header, ...lines, ...unseen].map((cells) => cells.map((cell) => csvCell(String(cell))).join(',')).join('\r\n') + '\r\n'
 }
 
 /** Quoted where it must be; what a spreadsheet would run is defused. */
@@ -158,10 +178,12 @@ export function csvCell(text: string): string {
   return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe
 }
 
+const participants = some(z.object({ actor: z.object({ reference: maybe(z.string()), display: maybe(z.string()) }) }))
+
 function patientsOf({ tenant }: FhirSession, { participant }: Appointment): readonly { readonly id: string; readonly name?: string }[] {
-  return participant.flatMap(({ actor }) => {
-    const id = patientIn(tenant, actor?.reference)
-    return id ? [{ id, ...(actor?.display ? { name: actor.display } : {}) }] : []
+  return participants.parse(participant).flatMap(({ actor: { reference, display } }) => {
+    const id = patientIn(tenant, reference)
+    return id ? [{ id, ...(display ? { name: display } : {}) }] : []
   })
 }
 
@@ -179,11 +201,15 @@ export function plusDays(date: string, days: number): string {
   return new Date(Date.parse(`${date}T00:00:00Z`) + days * 86_400_000).toISOString().slice(0, 10)
 }
 
+/**
+ * The first moment of a day. Where clocks go forward at midnight (Cairo, Beirut, Havana) there is no midnight, and the day begins when
+ * it would have been by the clock of the day before; where they go back over it, it begins with the first of the two.
+ */
 function midnight(timeZone: string, date: string): Date {
   const target = Date.parse(`${date}T00:00:00Z`)
-  let guess = target
-  for (let step = 0; step < 3; step++) guess += target - wallClock(timeZone, guess)
-  return new Date(guess)
+  const [before, after] = [-86_400_000, 86_400_000].map((ms) => target + ms - wallClock(timeZone, target + ms)) as [number, number]
+  const found = [target + before, target + after].filter((time) => wallClock(timeZone, time) === target)
+  return new Date(found.length > 0 ? Math.min(...found) : target + before)
 }
 
 /** What a clock on the wall shows, read as if it were UTC; milliseconds. */

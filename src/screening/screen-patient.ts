@@ -1,7 +1,7 @@
 import type { Audit, AuditedEvent } from '../audit.ts'
 import { isScreeningError, ScreeningError, type ErrorCode } from '../errors.ts'
 import { isConsented } from '../fhir/consent.ts'
-import { findHandPhotos, photosFromBundle, type HandPhoto } from '../fhir/photo-sources.ts'
+import { findHandPhotos, isPhotoStillOf, type HandPhoto } from '../fhir/photo-sources.ts'
 import { unwritable, writeScreening, type Settling } from '../fhir/record-writer.ts'
 import { screeningResources } from '../fhir/resources/screening-resources.ts'
 import type { FhirSession } from '../fhir/session.ts'
@@ -239,8 +239,7 @@ async function withdrawAll(work: Work): Promise<ScreenOutcome> {
 
 async function isStillOf({ session, job }: Work, { resourceType, id }: PhotoReference): Promise<boolean> {
   try {
-    const photo = await session.read(resourceType, id)
-    return photosFromBundle({ entry: [{ resource: photo }] }, { patientId: job.patientId, fhirBase: session.tenant.fhirBase }).length > 0
+    return isPhotoStillOf(await session.read(resourceType, id), { patientId: job.patientId, fhirBase: session.tenant.fhirBase })
   } catch (error) {
     if (isScreeningError(error) && error.code === 'ERR_NOT_FOUND') return false
     throw error

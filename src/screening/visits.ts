@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { OWN_BASE } from '../fhir/codes.ts'
-import type { HandPhoto } from '../fhir/photo-sources.ts'
+import { isCalledPicture, type HandPhoto } from '../fhir/photo-sources.ts'
 import { URL_NAMESPACE, uuidV5 } from '../fhir/resources/uuid-v5.ts'
 import type { Calibration } from '../inference/engine/inference-engine.ts'
 import type { ModelIdentity } from '../joints/finding.ts'
@@ -46,7 +46,8 @@ export function dayOf(dateTime: string, timeZone: string): string {
 }
 
 function speaking(photos: readonly DatedPhoto[]): readonly DatedPhoto[] {
-  const newest = (side: Laterality) => photos.find((photo) => photo.side === side)
+  // What may be a film or a document as well does not stand before what the record calls a picture.
+  const newest = (side: Laterality) => photos.find((photo) => photo.side === side && isCalledPicture(photo)) ?? photos.find((photo) => photo.side === side)
   const unsided = photos.filter(({ side }) => side === undefined).slice(0, MAX_UNSIDED)
   const chosen = new Set([newest('left'), newest('right'), ...unsided])
   return photos.filter((photo) => chosen.has(photo))

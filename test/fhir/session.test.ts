@@ -161,6 +161,21 @@ test.each([['4.0.1', true], ['4.3.0', true], ['5.0.0', false], ['3.0.2', false]]
   else expect(read).toThrow('Expected a FHIR R4 server')
 })
 
+test('what /metadata lists in a form that cannot be read is not offered, and what stands beside it is', () => {
+  const rest = everything()
+  const odd = (type: string) => type === 'Media' ? { searchParam: [null, { name: 'patient' }], updateCreate: 'false' } : type === 'Binary' ? { interaction: null } : type === 'Device' ? { searchParam: [{}] } : {}
+  const capabilities = readCapabilities({
+    resourceType: 'CapabilityStatement', fhirVersion: '4.0.1',
+    rest: [{ ...rest, operation: [{ definition: 'http://x/OperationDefinition/foo' }, { name: 'export' }], resource: [null, ...(rest.resource ?? []).map((one) => ({ ...one, ...odd(one.type) }))] }]
+  })
+  expect(['patient', 'identifier'].map((name) => capabilities.canSearch('Media', name))).toEqual([true, false])
+  expect([capabilities.updateCreate('Media'), capabilities.can('Binary', 'read'), capabilities.canSearch('Device', 'identifier')]).toEqual([false, false, false])
+  expect([capabilities.canSearch('Observation', 'identifier'), capabilities.transaction, capabilities.canExport('system')]).toEqual([true, true, true])
+  // Everything unreadable is not the same as nothing listed.
+  const unread = readCapabilities({ resourceType: 'CapabilityStatement', rest: [{ mode: 'server', resource: [null, { type: 3 }] }] })
+  expect(unread.can('Media', 'read')).toBe(false)
+})
+
 describe('the hand photos of a patient', () => {
   test('are newest first, with the side the record gives', async () => {
     const right = { text: 'Right hand' }
@@ -188,6 +203,54 @@ describe('the hand photos of a patient', () => {
     expect(photosFromBundle(entries, whose).map(({ id }) => id)).toEqual(['m1', 'm4'])
     expect(photosFromBundle({ entry: [{ resource: media({ id: 'm3', meta: { security: [label('N')] } }) }] }, whose)).toHaveLength(1)
     for (const odd of [null, 1, 'x', [], { entry: 3 }, { resourceType: 'OperationOutcome' }]) expect(photosFromBundle(odd, whose)).toEqual([])
+  })
+
+  test.each<[string, object, Partial<HandPhoto>]>([
+    ['a number for the version', { meta: { versionId: 3, security: null } }, { versionId: '3' }],
+    ['text for the size', { content: { contentType: 'image/jpeg', url: 'Binary/b1', size: '14' } }, { attachment: { contentType: 'image/jpeg', url: 'Binary/b1', size: 14 } }],
+    ['a size of 0, which means unknown', { content: { contentType: 'image/jpeg', url: 'Binary/b1', size: 0 } }, { attachment: { contentType: 'image/jpeg', url: 'Binary/b1' } }],
+    ['a size that is none', { content: { contentType: 'image/jpeg', url: 'Binary/b1', size: '14 kB', hash: 12 } }, { attachment: { contentType: 'image/jpeg', url: 'Binary/b1' } }],
+    ['null for the body site', { bodySite: null }, {}],
+    ['null where it knows nothing', { issued: null, note: null, createdPeriod: null, type: null, createdDateTime: 20261120 }, {}],
+    ['null beside a code of the body site', { bodySite: { coding: [null, { system: null, code: 1 }], text: 'Left hand', extension: [null] } }, { side: 'left' }],
+    ['no contentType beside an address', { content: { url: 'Binary/b1' } }, { attachment: { url: 'Binary/b1' } }],
+    ['octet-stream', { content: { contentType: 'application/octet-stream', url: 'Binary/b1' } }, { attachment: { contentType: 'application/octet-stream', url: 'Binary/b1' } }]
+  ])('are read where the record sends %s', (_form, change, expected) => {
+    const resource = { ...media({ id: 'm1' }), ...change }
+    expect(photosFromBundle({ entry: [null, { resource }] }, { patientId: 'pat-1', fhirBase: server.base })).toEqual([expect.objectContaining({ id: 'm1', ...expected })])
+  })
+
+  test.each<[string, object]>([
+    ['a film', { content: { contentType: 'application/octet-stream', url: 'Binary/b1' }, type: { coding: [{ code: 'video' }] } }],
+    ['of no known body site and kind', { content: { url: 'Binary/b1' }, bodySite: undefined }],
+    ['without address and kind', { content: {} }],
+    ['labelled in a form that cannot be read', { meta: { security: [3] } }],
+    ['of a body site that cannot be read', { bodySite: ['Left foot'] }]
+  ])('are not what is %s', (_form, change) => {
+    expect(photosFromBundle({ entry: [{ resource: { ...media({ id: 'm1' }), ...change } }] }, { patientId: 'pat-1', fhirBase: server.base })).toEqual([])
+  })
+
+  test('come from the best of a document\'s attachments: JPEG before HEIC, a picture before what may be one', async () => {
+    const heic = { contentType: 'image/heic', url: 'Binary/heic' }
+    const jpeg = { contentType: 'image/jpeg', url: 'Binary/jpeg' }
+    const unnamed = { url: 'Binary/unnamed', size: null }
+    const bare = { contentType: 'text/plain', url: null }
+    const chosen = (description: string, ...attachments: readonly unknown[]) => photosFromBundle({
+      entry: [{ resource: {
+        resourceType: 'DocumentReference', id: 'd1', status: 'current', subject: { reference: 'Patient/pat-1' }, date: '2026-11-20T08:12:00Z', description,
+        content: [null, ...attachments.map((attachment) => ({ attachment }))]
+      } }]
+    }, { patientId: 'pat-1', fhirBase: server.base }).map(({ attachment }) => attachment.url)
+    expect(chosen('Photo of left hand', heic, jpeg)).toEqual(['Binary/jpeg'])
+    expect(chosen('Photo of left hand', bare, unnamed, heic)).toEqual(['Binary/heic'])
+    expect(chosen('Photo of left hand', bare, unnamed)).toEqual(['Binary/unnamed'])
+    expect(chosen('Left hand surgery, consent', bare, unnamed)).toEqual([])
+    // What lies in the document itself is chosen the same way.
+    server.raw.set('/DocumentReference/d1', { type: 'application/fhir+json', body: Buffer.from(JSON.stringify({
+      resourceType: 'DocumentReference', id: 'd1', status: 'current', subject: { reference: 'Patient/pat-1' },
+      content: [{ attachment: { contentType: 'image/heic', data: 'AAAA' } }, { attachment: { contentType: 'image/png', data: pixels.toString('base64') } }]
+    })) })
+    expect(Buffer.from(await readPhotoBytes(session, { resourceType: 'DocumentReference', id: 'd1', attachment: {} }))).toEqual(pixels)
   })
 
   test('come from documents where Media cannot be searched', async () => {
@@ -255,6 +318,21 @@ describe('the bytes of a photo', () => {
     server.raw.set('/Binary/b3', kept('Media/m1'))
     for (const url of ['Binary/b1', 'Binary/b3']) expect(Buffer.from(await readPhotoBytes(session, photo({ url }), 'pat-1'))).toEqual(pixels)
     await expect(readPhotoBytes(session, photo({ url: 'Binary/b2' }), 'pat-1')).rejects.toEqual(code('ERR_WRONG_PATIENT'))
+  })
+
+  test('in FHIR JSON may have line breaks, and are not taken from another Binary than the one that was asked for', async () => {
+    const long = Buffer.alloc(200_000, 'a photo')
+    const wrapped = (bytes: Buffer) => bytes.toString('base64').replace(/(.{76})/g, '$1\r\n')
+    const answered = (path: string, members: object) => server.raw.set(path, { type: 'application/fhir+json', body: Buffer.from(JSON.stringify({ resourceType: 'Binary', contentType: 'image/jpeg', ...members })) })
+    for (const bytes of [pixels, long]) {
+      answered('/Binary/b1', { id: 'b1', securityContext: null, data: wrapped(bytes) })
+      expect(Buffer.from(await readPhotoBytes(session, photo({ url: 'Binary/b1' }), 'pat-1')).equals(bytes)).toBe(true)
+    }
+    answered('/Binary/b1/_history/2', { id: 'b1', data: wrapped(pixels) })
+    expect(Buffer.from(await readPhotoBytes(session, photo({ url: 'Binary/b1/_history/2' })))).toEqual(pixels)
+    answered('/Binary/b1', { id: 'b9', data: wrapped(pixels) })
+    await expect(readPhotoBytes(session, photo({ url: 'Binary/b1' }))).rejects.toEqual(code('ERR_EHR_ANSWER'))
+    await expect(session.readBinary('b1')).rejects.toEqual(code('ERR_EHR_ANSWER'))
   })
 
   test('come out of the resource itself', async () => {

@@ -130,7 +130,7 @@ describe('the night\'s list', () => {
     const one = openErrandRunner({
       store, tenants: [house.tenant], screenings: house.service, log: pino({ level: 'silent' }), now: () => new Date(now), tickMs: 20,
       sessionFor: () => openFhirSession({ tenant: house.tenant, egress, tokens: fixedToken('t') }),
-      keepWorklist: (_tenant, date, rows) => { lists.push({ date, rows }) }, ...more
+      keepWorklist: (_tenant, date, { rows }) => { lists.push({ date, rows }) }, ...more
     })
     runners.push(one)
     return one

@@ -249,6 +249,29 @@ describe.each<Backport>(['R4', 'R5'])('a Subscriptions Backport notification wit
     expect(await waiting()).toEqual([])
   })
 
+  test('that begins again after an outage asks for what it counted meanwhile, once', async () => {
+    await handshake()
+    const [first, missed] = [await media('pat-1'), await media('pat-2')]
+    await event(1, first)
+    await work()
+    const again = (since: number) => send({ body: notification(as, 'handshake', { since }) })
+    await again(1)
+    expect(await waiting()).toEqual([])
+    await again(3)
+    expect(await waiting()).toEqual(['poll'])
+    expect(new Set(await work())).toEqual(new Set(['clinic pat-1 notification', 'clinic pat-2 notification']))
+    await send({ body: notification(as, 'heartbeat', { since: 3 }) })
+    expect(await waiting()).toEqual([])
+    await event(4, missed)
+    expect(await waiting()).toEqual([`look ${missed}`])
+    // Counted from nothing again; and one of which nothing was ever heard.
+    await work()
+    await again(0)
+    expect(await waiting()).toEqual([])
+    await send({ body: notification(as, 'handshake', { since: 2, subscription: 'sub-2' }) })
+    expect(await waiting()).toEqual(['poll'])
+  })
+
   test('id-only screens the patient once, however often it is sent', async () => {
     const reference = await media('pat-1')
     await handshake()
@@ -347,6 +370,35 @@ describe('polling', () => {
     const since = ehr.seen.filter(({ path }) => path === '/Media').map(({ query }) => new URLSearchParams(query).get('_lastUpdated')?.slice(2) ?? '')
     expect(since[0]).toBe('2026-11-23T10:00:00.000Z')
     expect(Date.parse(since[1] ?? '')).toBeGreaterThan(Date.parse(since[0] ?? ''))
+  })
+
+  test('is not blinded by a photo that the record dates a year ahead, nor by such a mark of before', async () => {
+    await reopen({ pollMinutes: 10 })
+    // What the server searches by is its own date; it lists everything since the time it is asked for.
+    const changed: { resourceType: string; id: string; meta: object; subject: object; content: object }[] = []
+    const dated = (patientId: string, lastUpdated: string) => changed.push({
+      resourceType: 'Media', id: `m${changed.length}`, meta: { versionId: 7, lastUpdated }, subject: { reference: `Patient/${patientId}` }, content: { url: 'Binary/1' }
+    })
+    const sinceWhen: string[] = []
+    ehr.refuse = ({ path, query }) => {
+      const since = new URLSearchParams(query).get('_lastUpdated')?.slice(2)
+      if (path !== '/Media' || since === undefined) return undefined
+      sinceWhen.push(since)
+      const entry = changed.filter(({ meta }) => (meta as { lastUpdated: string }).lastUpdated >= since).map((resource) => ({ resource }))
+      ehr.raw.set('/Media', { type: 'application/fhir+json', body: Buffer.from(JSON.stringify({ resourceType: 'Bundle', type: 'searchset', entry })) })
+      return undefined
+    }
+    const poll = () => store.query('update errand set run_after = clock_timestamp()').then(work)
+    dated('pat-1', '2026-11-24T09:50:00Z')
+    dated('pat-2', '2027-11-20T00:00:00Z')
+    expect(await poll()).toEqual(['clinic pat-1 notification', 'clinic pat-2 notification'])
+    dated('pat-3', '2026-11-24T09:58:00Z')
+    expect(await poll()).toEqual(['clinic pat-3 notification'])
+    expect(sinceWhen.at(-1)).toBe('2026-11-24T09:55:00.000Z')
+    await store.query("update watermark set until = '2027-11-20T00:00:00Z'")
+    dated('pat-4', '2026-11-24T09:10:00Z')
+    expect(await poll()).toEqual(['clinic pat-4 notification'])
+    expect(await store.query('select until from watermark')).toEqual([{ until: new Date('2026-11-24T10:00:00Z') }])
   })
 
   test('that fails is tried at its next time, and no screening is lost', async () => {

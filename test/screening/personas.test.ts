@@ -236,7 +236,7 @@ describe('the appointments of a day', () => {
     await document('left right c')
     await coming()
     house.service.start()
-    const rows = await previsit({ service: house.service, sessionFor: () => session, tenant: house.tenant, date: '2026-11-25' })
+    const { rows } = await previsit({ service: house.service, sessionFor: () => session, tenant: house.tenant, date: '2026-11-25' })
     expect(rows.map(({ status }) => status)).toEqual(['results'])
   })
 

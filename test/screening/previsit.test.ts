@@ -3,7 +3,7 @@ import { fixedToken } from '../../src/fhir/backend-auth.ts'
 import { egressForTenant, type Egress } from '../../src/fhir/egress.ts'
 import { openFhirSession } from '../../src/fhir/session.ts'
 import type { InferenceEngine } from '../../src/inference/engine/inference-engine.ts'
-import { dayIn, previsit, worklistCsv, type WorklistRow } from '../../src/screening/previsit.ts'
+import { dayIn, previsit, worklistCsv, type WorklistOfDay } from '../../src/screening/previsit.ts'
 import { reconcile } from '../../src/screening/reconcile.ts'
 import { openStore, type Store } from '../../src/screening/store/open-store.ts'
 import { emptyStore, openHouse, openTestEngine, type ScreeningHouse } from '../support/screening-house.ts'
@@ -53,12 +53,30 @@ describe('screening before the visit', () => {
     await appointment('pat-8', '2026-11-25T12:00:00Z', 'booked', `${house.ehr.base}/Patient/pat-8`)
     house.service.start()
     const seen: number[] = []
-    const rows = await previsit({ service: house.service, sessionFor, tenant: house.tenant, date: '2026-11-25', onProgress: (done) => seen.push(done) })
+    const { rows, withoutPatient } = await previsit({ service: house.service, sessionFor, tenant: house.tenant, date: '2026-11-25', onProgress: (done) => seen.push(done) })
     expect(rows.map(({ patientId, status, reason }) => [patientId, status, reason])).toEqual([
       ['pat-1', 'results', undefined], ['pat-3', 'needs-photo', 'uncertain-side'], ['pat-4', 'no-photo', 'no-photos'],
       ['pat-8', 'no-photo', 'no-photos']
     ])
     expect(seen).toEqual([0, 1, 2, 3, 4])
+    // The one of another record, told so that someone looks.
+    expect(withoutPatient).toBe(1)
+  })
+
+  test('counts appointments that name no patient we can look at, and makes the list all the same', async () => {
+    const sessionFor = await open()
+    await appointment('pat-4', '2026-11-25T09:00:00Z')
+    const slots: readonly unknown[] = [
+      undefined, null, [null], [{ actor: null }], [{ actor: { reference: 7 } }],
+      [{ actor: { type: 'Patient', identifier: { system: 'urn:mrn', value: '77' }, display: 'B' }, status: 'accepted' }]
+    ]
+    const entry = slots.map((participant, n) => ({ resource: { resourceType: 'Appointment', id: `slot-${n}`, status: 'booked', start: `2026-11-25T1${n}:00:00Z`, participant } }))
+    const day = new URLSearchParams({ date: '2026-11-26', _count: '100' })
+    house.ehr.raw.set(`/Appointment?${day.toString()}`, { type: 'application/fhir+json', body: Buffer.from(JSON.stringify({ resourceType: 'Bundle', type: 'searchset', entry })) })
+    house.service.start()
+    const { rows, withoutPatient } = await previsit({ service: house.service, sessionFor, tenant: house.tenant, date: '2026-11-25' })
+    expect(rows.map(({ patientId }) => patientId)).toEqual(['pat-4'])
+    expect(withoutPatient).toBe(slots.length)
   })
 
   test('asks again for a list that cannot be read now, when the server says so', async () => {
@@ -67,7 +85,7 @@ describe('screening before the visit', () => {
     let times = 0
     house.ehr.refuse = ({ path }) => path === '/Appointment' && ++times === 1 ? { status: 429, why: 'too many' } : undefined
     house.service.start()
-    const [row] = await previsit({ service: house.service, sessionFor, tenant: house.tenant, date: '2026-11-25' })
+    const { rows: [row] } = await previsit({ service: house.service, sessionFor, tenant: house.tenant, date: '2026-11-25' })
     expect(row).toMatchObject({ patientId: 'pat-4', status: 'no-photo' })
     expect(times).toBeGreaterThan(1)
     house.ehr.refuse = ({ path }) => path === '/Appointment' ? { status: 403, why: 'no scope' } : undefined
@@ -83,7 +101,7 @@ describe('screening before the visit', () => {
     house.ehr.refuse = ({ method, path }) => method === 'POST' && path === '/' ? { status: 403, why: 'no scope' } : undefined
     house.service.start()
     const list = (patienceMs: number) => previsit({ service: house.service, sessionFor, tenant: house.tenant, date: '2026-11-25', patienceMs })
-    const words = (rows: readonly WorklistRow[]) => rows.map(({ status, notWritten }) => [status, notWritten])
+    const words = ({ rows }: WorklistOfDay) => rows.map(({ status, notWritten }) => [status, notWritten])
     expect(words(await list(0))).toEqual([['results', 'ERR_EHR_UNAUTHORIZED'], ['results', 'ERR_EHR_UNAUTHORIZED']])
     house.ehr.refuse = () => undefined
     expect(words(await list(60_000))).toEqual([['results', undefined], ['results', undefined]])
@@ -110,7 +128,17 @@ test.each([
   ['Europe/Berlin', '2026-03-29', '2026-03-28T23:00:00.000Z', 23],
   ['Europe/Berlin', '2026-10-25', '2026-10-24T22:00:00.000Z', 25],
   ['America/Los_Angeles', '2026-11-24', '2026-11-24T08:00:00.000Z', 24],
-  ['Asia/Kolkata', '2026-11-24', '2026-11-23T18:30:00.000Z', 24]
+  ['Asia/Kolkata', '2026-11-24', '2026-11-23T18:30:00.000Z', 24],
+  // Days without a midnight, with two, and one that was left out.
+  ['Africa/Cairo', '2026-04-24', '2026-04-23T22:00:00.000Z', 23],
+  ['Asia/Beirut', '2026-03-29', '2026-03-28T22:00:00.000Z', 23],
+  ['Asia/Beirut', '2026-03-28', '2026-03-27T22:00:00.000Z', 24],
+  ['Asia/Beirut', '2026-10-24', '2026-10-23T21:00:00.000Z', 25],
+  ['America/Havana', '2026-03-08', '2026-03-08T05:00:00.000Z', 23],
+  ['America/Havana', '2026-11-01', '2026-11-01T04:00:00.000Z', 25],
+  ['America/Santiago', '2026-09-06', '2026-09-06T04:00:00.000Z', 23],
+  ['America/Santiago', '2026-04-04', '2026-04-04T03:00:00.000Z', 25],
+  ['Pacific/Apia', '2011-12-30', '2011-12-30T10:00:00.000Z', 0]
 ])('a day in %s on %s begins at %s and has %d hours', async (timeZone, date, start, hours) => {
   await open()
   const [from, until] = dayIn(timeZone, date)
@@ -119,6 +147,6 @@ test.each([
 
 test('no cell of the worklist becomes a formula in a spreadsheet', async () => {
   await open()
-  expect(worklistCsv([{ patientId: '=1+1', appointment: '2026-11-25T09:00:00Z', status: 'failed', reason: 'a "b", c' }]).split('\r\n')[1])
+  expect(worklistCsv({ rows: [{ patientId: '=1+1', appointment: '2026-11-25T09:00:00Z', status: 'failed', reason: 'a "b", c' }], withoutPatient: 0 }).split('\r\n')[1])
     .toBe('2026-11-25T09:00:00Z,\'=1+1,,failed,"a ""b"", c",,,,,,')
 })

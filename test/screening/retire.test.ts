@@ -107,6 +107,34 @@ test('a photo that is moved to the right patient: the wrong one’s results are 
   expect((await house.service.status('clinic', 'pat-1')).latest).toBeUndefined()
 })
 
+test.each<[string, object]>([
+  ['has no content', { content: null }], ['has a status that FHIR does not know', { status: 'ok' }], ['names no patient', { subject: { display: 'Ann' } }],
+  ['has become a film', { content: { contentType: 'video/mp4', url: 'Binary/v' } }], ['has a label that cannot be read', { meta: { security: 'N' } }]
+])('an answer for the photo that %s is no reason to take good results back: it is asked again later', async (_form, what) => {
+  house = await houses.open()
+  const photo = house.addPhoto('pat-1', 'left hand')
+  await house.screen('pat-1')
+  const there = house.witness.memory.read('Media', photo)
+  change('Media', photo, what)
+  expect((await house.screen('pat-1')).failure?.code).toBe('ERR_EHR_ANSWER')
+  expect(house.live('Observation')).toHaveLength(23)
+  if (there) house.witness.memory.put(there, photo)
+  await house.screen('pat-1')
+  expect(statuses('Observation', 'pat-1')).not.toContain('entered-in-error')
+})
+
+test.each<[string, object]>([
+  ['entered in error', { status: 'entered-in-error', content: null }], ['not done', { status: 'not-done' }], ['somebody else’s', { subject: { reference: 'Patient/pat-2' } }],
+  ['restricted', { meta: { security: [{ system: 'http://terminology.hl7.org/CodeSystem/v3-Confidentiality', code: 'R' }] } }]
+])('a photo that is %s by the record’s own word takes its results along', async (_form, what) => {
+  house = await houses.open()
+  const photo = house.addPhoto('pat-1', 'left hand')
+  await house.screen('pat-1')
+  change('Media', photo, what)
+  await house.screen('pat-1')
+  expect(statuses('Observation', 'pat-1')).toEqual(['entered-in-error'])
+})
+
 test('what a clinician changed, moved or confirmed is left alone', async () => {
   house = await houses.open()
   const photo = house.addPhoto('pat-1', 'left hand')

@@ -28,10 +28,10 @@ const rows: readonly WorklistRow[] = [
 let dir: string
 beforeEach(() => { dir = mkdtempSync(join(tmpdir(), 'jointlens-worklist-')) })
 
-function written(tenant: TenantConfig, list = rows) {
-  writeWorklist(dir, { tenant, date: '2026-11-25', rows: list, madeAt: '2026-11-25T01:00:00Z' })
+function written(tenant: TenantConfig, list = rows, withoutPatient = 0) {
+  writeWorklist(dir, { tenant, date: '2026-11-25', rows: list, withoutPatient, madeAt: '2026-11-25T01:00:00Z' })
   const read = (name: string) => readFileSync(join(dir, name), 'utf8')
-  return { html: read('worklist.html'), csv: read('worklist.csv'), json: JSON.parse(read('worklist.json')) as { rows: WorklistRow[]; research: boolean; mode: string } }
+  return { html: read('worklist.html'), csv: read('worklist.csv'), json: JSON.parse(read('worklist.json')) as { rows: WorklistRow[]; withoutPatient: number; research: boolean; mode: string } }
 }
 
 describe('the worklist page', () => {
@@ -65,6 +65,16 @@ describe('the worklist page', () => {
   })
 })
 
+test('says in each file how many appointments nobody was looked at for', () => {
+  const { html, csv, json } = written(site(), rows, 2)
+  expect(html).toContain('2 appointments name no patient of the record; nobody was looked at for them.')
+  expect(csv.split('\r\n').at(-2)).toBe(',,,without-patient,2,,,,,,')
+  expect(json.withoutPatient).toBe(2)
+  expect(written(site({ language: 'de' }), rows, 1).html).toContain('Ein Termin nennt niemanden aus der Akte')
+  expect(written(site()).html).not.toContain('nobody was looked at')
+  expect(written(site()).csv.split('\r\n')).toHaveLength(rows.length + 2)
+})
+
 test('in shadow mode no file says what was found', () => {
   const { html, csv, json } = written(site({ mode: 'shadow' }))
   expect(html).toContain('Shadow mode')
@@ -76,12 +86,12 @@ test('in shadow mode no file says what was found', () => {
 test('the files are the owner\'s alone', () => {
   written(site())
   for (const name of ['worklist.html', 'worklist.csv', 'worklist.json']) expect(statSync(join(dir, name)).mode & 0o077).toBe(0)
-  expect(() => { writeWorklist(join(dir, 'worklist.csv', 'below'), { tenant: site(), date: '2026-11-25', rows, madeAt: '2026-11-25T01:00:00Z' }) })
+  expect(() => { writeWorklist(join(dir, 'worklist.csv', 'below'), { tenant: site(), date: '2026-11-25', rows, withoutPatient: 0, madeAt: '2026-11-25T01:00:00Z' }) })
     .toThrow(expect.objectContaining({ code: 'ERR_CONFIG' }))
 })
 
 test.each(['=1+1', '+1', '-1', '@SUM(A1)', '\t=1', ' =1', '\r=1', '＝1', '|cmd', '%x'])('%j in a name is text to a spreadsheet', (name) => {
-  const [, line = ''] = worklistCsv([{ patientId: 'p', name, appointment: 'a', status: 'failed' }]).split('\r\n')
+  const [, line = ''] = worklistCsv({ rows: [{ patientId: 'p', name, appointment: 'a', status: 'failed' }], withoutPatient: 0 }).split('\r\n')
   expect(line.startsWith(`a,p,'${name}`) || line.startsWith(`a,p,"'${name}`)).toBe(true)
 })
 
@@ -148,7 +158,7 @@ describe('jointlens previsit', () => {
     } finally {
       jest.useRealTimers()
     }
-    expect(JSON.parse(out)).toEqual({ tenant: 'clinic', date: '2026-11-26', rows: [] })
+    expect(JSON.parse(out)).toEqual({ tenant: 'clinic', date: '2026-11-26', rows: [], withoutPatient: 0 })
   })
 
   test.each(['2026-02-30', '25.11.2026', 'yesterday'])('refuses the date %s', async (date) => {

@@ -27,12 +27,14 @@ export function openInbox(store: Store) {
 async function wantedBy(queries: Queries, tenant: TenantConfig, notification: Notification): Promise<readonly string[]> {
   if (notification.kind === 'changed') return looksAt(tenant, notification.references) ?? ['poll']
   const { subscription, eventsSinceStart } = notification
+  const last = await lastHeard(queries, tenant, subscription)
   if (notification.kind === 'handshake') {
+    // A Subscription that comes back after an outage goes on counting: what it counted meanwhile was sent to nobody.
+    const missed = (eventsSinceStart ?? 0) > (last ?? 0)
     await queries.query('delete from heard_event where tenant = $1 and source = $2', [tenant.id, subscription])
     await countUpTo(queries, tenant, subscription, eventsSinceStart ?? 0)
-    return []
+    return missed ? ['poll'] : []
   }
-  const last = await lastHeard(queries, tenant, subscription)
   const events = notification.kind === 'events' ? notification.events : []
   const fresh: NotifiedEvent[] = []
   for (const event of events)
