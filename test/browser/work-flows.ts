@@ -1,5 +1,5 @@
 import type { Page } from 'playwright-core'
-import { expectEqual, launched, type Flow, type Site } from './steps.ts'
+import { expectEqual, launched, observationsOf, type Flow, type Site } from './steps.ts'
 
 /** What a clinician has entered stays theirs: through a reload, a dropped connection, an ended session, a colleague who was faster. */
 export const workFlows: readonly Flow[] = [
@@ -30,11 +30,33 @@ export const workFlows: readonly Flow[] = [
       await app.keyboard.press('x')
       await app.getByText('Not kept yet').first().waitFor()
       await app.getByRole('button', { name: 'Preview' }).click()
-      await app.getByText('The connection was lost. Nothing was written.').waitFor()
+      await app.getByText('The connection was lost. Try again.').first().waitFor()
       await app.context().setOffline(false)
       await app.getByText('Kept as a draft for eight hours.').first().waitFor({ timeout: 15_000 })
       await app.getByRole('button', { name: 'Preview' }).click()
       await app.getByRole('heading', { name: /Exactly this will be written/ }).waitFor()
+    }
+  },
+  {
+    name: 'a signature whose answer is lost: the page says that nobody knows whether it was written, and signing again writes nothing twice',
+    async run({ page, site }) {
+      const app = await launched(page, site, 'demo-2')
+      await clean(app)
+      await app.locator('[data-joint="right-pip3"]').click()
+      await app.keyboard.press('n')
+      await app.getByRole('button', { name: 'Preview' }).click()
+      await app.getByRole('heading', { name: /Exactly this will be written/ }).waitFor()
+      await app.route('**/api/*/sign', async (route) => {
+        await route.fetch()
+        await route.fulfill({ status: 504, contentType: 'text/html', body: '<h1>504 Gateway Time-out</h1>' })
+      }, { times: 1 })
+      await app.getByRole('button', { name: 'Sign and record' }).click()
+      await app.getByText('No answer came back, so it is not known whether it was written. Sign again').waitFor()
+      const written = await observationsOf(page, site, 'demo-2')
+      expectEqual((await joint(page, site, 'demo-2', 'R-PIP3')).length, 1, 'what the record holds of the joint')
+      await app.getByRole('button', { name: 'Sign and record' }).click()
+      await app.getByText(/resources are in the record/).waitFor()
+      expectEqual(await observationsOf(page, site, 'demo-2'), written, 'Observations after signing again')
     }
   },
   {

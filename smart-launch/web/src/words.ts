@@ -193,7 +193,7 @@ const english = {
   shadowSign: 'Shadow mode: nothing can be signed or written until this site has decided to use JointLens.',
   notCalibrated: 'Not calibrated for this site’s photos.',
   errors: {
-    offline: 'The connection was lost. Nothing was written. Try again.',
+    offline: 'The connection was lost. Try again.',
     ERR_SESSION: 'Your session has ended. Nothing was written.',
     ERR_FORBIDDEN: 'Your EHR sign-in does not allow this. Nothing was written.',
     ERR_CONFLICT: 'The record has changed meanwhile. Nothing was written. Look at the page again, then preview and sign.',
@@ -201,13 +201,13 @@ const english = {
     ERR_EHR_UNAUTHORIZED: 'The EHR refused access with your sign-in.',
     ERR_EHR_REFUSED: 'The EHR did not accept this.',
     ERR_EHR_ANSWER: 'The EHR answered something that cannot be read.',
-    ERR_WRITE_AMBIGUOUS: 'The EHR did not say whether it was written. Sign again: what is there already is not written twice.',
+    ERR_WRITE_AMBIGUOUS: 'No answer came back, so it is not known whether it was written. Sign again: what is there already is not written twice.',
     ERR_WRITE_PARTIAL: 'The EHR took a part and refused the next. Sign again: the rest is written, nothing twice.',
     ERR_ENGINE_BUSY: 'Too many photos are being read now. Try again in a moment.',
     ERR_RATE_LIMITED: 'Too many requests. Try again in a moment.',
     ERR_NOT_READY: 'JointLens is starting. Try again in a moment.'
   } as Record<string, string>,
-  unknownError: 'Something went wrong. Nothing was written.',
+  unknownError: 'Something went wrong. Try again in a moment.',
   failures: {
     ERR_PHOTO_FORMAT: 'The photos are not JPEG, PNG or WebP pictures.', ERR_PHOTO_HEIC: 'The photos are HEIC files, which cannot be read; JPEG can.',
     ERR_PHOTO_CORRUPT: 'The photo files are damaged.', ERR_PHOTO_TOO_LARGE: 'The photo files are too large.', ERR_PHOTO_TIMEOUT: 'Reading the photos took too long.',
@@ -410,7 +410,7 @@ const german: Words = {
   shadowSign: 'Schattenbetrieb: Nichts kann unterschrieben oder geschrieben werden, bis sich diese Einrichtung für JointLens entschieden hat.',
   notCalibrated: 'Nicht für die Fotos dieser Einrichtung kalibriert.',
   errors: {
-    offline: 'Die Verbindung ist abgerissen. Es wurde nichts geschrieben. Bitte noch einmal versuchen.',
+    offline: 'Die Verbindung ist abgerissen. Bitte noch einmal versuchen.',
     ERR_SESSION: 'Ihre Sitzung ist beendet. Es wurde nichts geschrieben.',
     ERR_FORBIDDEN: 'Ihre Anmeldung erlaubt das nicht. Es wurde nichts geschrieben.',
     ERR_CONFLICT: 'Die Akte hat sich inzwischen geändert. Es wurde nichts geschrieben. Sehen Sie die Seite noch einmal an, dann Vorschau und Unterschrift.',
@@ -418,13 +418,13 @@ const german: Words = {
     ERR_EHR_UNAUTHORIZED: 'Das Praxissystem hat mit Ihrer Anmeldung den Zugriff verweigert.',
     ERR_EHR_REFUSED: 'Das Praxissystem hat das nicht angenommen.',
     ERR_EHR_ANSWER: 'Die Antwort des Praxissystems ist nicht lesbar.',
-    ERR_WRITE_AMBIGUOUS: 'Das Praxissystem hat nicht gesagt, ob es geschrieben wurde. Unterschreiben Sie noch einmal: Was schon da ist, wird nicht doppelt geschrieben.',
+    ERR_WRITE_AMBIGUOUS: 'Es kam keine Antwort zurück; ob geschrieben wurde, ist nicht bekannt. Unterschreiben Sie noch einmal: Was schon da ist, wird nicht doppelt geschrieben.',
     ERR_WRITE_PARTIAL: 'Das Praxissystem hat einen Teil angenommen und das Nächste abgelehnt. Unterschreiben Sie noch einmal: Der Rest wird geschrieben, nichts doppelt.',
     ERR_ENGINE_BUSY: 'Gerade werden zu viele Fotos gelesen. Bitte gleich noch einmal versuchen.',
     ERR_RATE_LIMITED: 'Zu viele Anfragen. Bitte gleich noch einmal versuchen.',
     ERR_NOT_READY: 'JointLens startet gerade. Bitte gleich noch einmal versuchen.'
   },
-  unknownError: 'Etwas ist schiefgegangen. Es wurde nichts geschrieben.',
+  unknownError: 'Etwas ist schiefgegangen. Bitte gleich noch einmal versuchen.',
   failures: {
     ERR_PHOTO_FORMAT: 'Die Fotos sind keine JPEG-, PNG- oder WebP-Bilder.', ERR_PHOTO_HEIC: 'Die Fotos sind HEIC-Dateien und nicht lesbar; JPEG ist es.',
     ERR_PHOTO_CORRUPT: 'Die Fotodateien sind beschädigt.', ERR_PHOTO_TOO_LARGE: 'Die Fotodateien sind zu groß.', ERR_PHOTO_TIMEOUT: 'Das Lesen der Fotos hat zu lange gedauert.',
