@@ -148,7 +148,7 @@ const german: CaptureWords = {
     'wrong-side': 'Das sieht nach der anderen Hand oder einem gespiegelten Bild aus. Seite prüfen, Spiegelung ausschalten.',
     'several-hands': 'Es ist mehr als eine Hand im Bild. Bitte einzeln fotografieren.'
   },
-  save: 'In die Gesundheitsakte speichern',
+  save: 'In der Gesundheitsakte speichern',
   keep: 'Trotzdem speichern',
   saving: 'Wird gespeichert…',
   again: 'Noch einmal versuchen',
@@ -166,7 +166,7 @@ const german: CaptureWords = {
   failed: 'Diese Seite konnte nicht geöffnet werden',
   old: 'Diese Datei ist älter als einen Tag und zeigt die Gelenke eines anderen Tages. Machen Sie ein neues Foto oder wählen Sie eines von heute.',
   errors: {
-    offline: 'Die Verbindung ist abgerissen.', ERR_SESSION: 'Ihre Sitzung ist beendet. Öffnen Sie die Seite noch einmal dort, woher Sie kamen; das Foto muss dann neu gemacht werden.',
+    offline: 'Die Verbindung ist abgerissen.', ERR_SESSION: 'Ihre Sitzung ist beendet. Öffnen Sie die Seite noch einmal von dort, wo Sie herkamen; das Foto muss dann neu gemacht werden.',
     ERR_FORBIDDEN: 'Ihre Anmeldung erlaubt das nicht. Es wurde nichts gespeichert.', ERR_EHR_UNREACHABLE: 'Die Gesundheitsakte hat nicht geantwortet.',
     ERR_WRITE_AMBIGUOUS: 'Es kam keine Antwort zurück; ob das Foto gespeichert wurde, ist nicht bekannt.', ERR_ENGINE_BUSY: 'Gerade werden zu viele Fotos geprüft.',
     ERR_PHOTO_TOO_LARGE: 'Das Bild ist zu groß.', ERR_PHOTO_FORMAT: 'Das ist kein JPEG-, PNG- oder WebP-Bild.', ERR_PHOTO_HEIC: 'HEIC-Bilder sind nicht lesbar; wählen Sie ein JPEG.',
