@@ -1,5 +1,5 @@
 import type { Page } from 'playwright-core'
-import { expectEqual, launched, observationsOf, type Flow, type Site } from './steps.ts'
+import { expectEqual, focusOn, launched, observationsOf, type Flow, type Site } from './steps.ts'
 
 /** What a clinician has entered stays theirs: through a reload, a dropped connection, an ended session, a colleague who was faster. */
 export const workFlows: readonly Flow[] = [
@@ -29,8 +29,9 @@ export const workFlows: readonly Flow[] = [
       await app.locator('h1').click()
       await app.keyboard.press('x')
       await app.getByText('Not kept yet').first().waitFor()
-      await app.getByRole('button', { name: 'Preview' }).click()
-      await app.getByText('The connection was lost. Try again.').first().waitFor()
+      await app.getByRole('button', { name: 'Preview' }).press('Enter')
+      await app.getByText('The connection was lost. Try again.', { exact: true }).waitFor()
+      await focusOn(app, 'Preview', 'after a preview that failed')
       await app.context().setOffline(false)
       await app.getByText('Kept as a draft for eight hours.').first().waitFor({ timeout: 15_000 })
       await app.getByRole('button', { name: 'Preview' }).click()
