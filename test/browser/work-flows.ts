@@ -158,6 +158,20 @@ export const workFlows: readonly Flow[] = [
     }
   },
   {
+    name: 'over time: drugs that began on one day can each be read, and a single score of 0 is drawn',
+    async run({ page, site, check }) {
+      const day = (ago: number) => new Date(Date.now() - ago * 86_400_000).toISOString()
+      const early = ['methotrexate', 'sulfasalazine', 'hydroxychloroquine'].map((name) => ({ name, started: day(150) }))
+      const late = ['certolizumab pegol', 'leflunomide', 'Prednisolone 5 mg tablets, one every morning with food'].map((name) => ({ name, started: day(3) }))
+      await page.context().route('**/api/*/context', (route) => route.fulfill({ json: { treatments: [...early, ...late], scores: [{ index: 'CDAI', value: 0, at: day(1) }], absent: {} } }))
+      const app = await launched(page, site, 'demo-5')
+      await app.locator('.trend .treatment text').first().waitFor()
+      expectEqual((await app.evaluate(coveredDrugs)).join('; '), '', 'words of the chart that cannot be read')
+      expectEqual((await app.locator('.trend').innerHTML()).includes('NaN'), false, 'a mark that is nowhere')
+      await check('review-drugs', app)
+    }
+  },
+  {
     name: 'where the record takes no corrections the app says so and where each finding lies',
     async run({ page, site, check }) {
       await page.context().route('**/api/*/signed?*', async (route) => {
@@ -327,6 +341,18 @@ function coveredNames(): string[] {
       ])
     ]
   })
+}
+
+/** Runs in the page: which words of the chart over time lie over others, or are cut off. */
+function coveredDrugs(): string[] {
+  const chart = document.querySelector('.trend')
+  if (!chart) return ['no chart']
+  const edge = chart.getBoundingClientRect()
+  const texts = [...chart.querySelectorAll('text')].map((text) => ({ words: text.textContent ?? '', box: text.getBoundingClientRect() }))
+  return texts.flatMap(({ words, box }, at) => [
+    ...texts.slice(at + 1).filter((other) => Math.min(box.right, other.box.right) - Math.max(box.left, other.box.left) > 1 && Math.min(box.bottom, other.box.bottom) - Math.max(box.top, other.box.top) > 5).map((other) => `${words} over ${other.words}`),
+    ...(box.left < edge.left - 1 || box.right > edge.right + 1 || box.top < edge.top - 1 ? [`${words} is cut off`] : [])
+  ])
 }
 
 interface SignedObservation { readonly status: string; readonly note?: readonly object[]; readonly bodySite?: { readonly coding: readonly { readonly code: string }[] }; readonly performer?: object }
