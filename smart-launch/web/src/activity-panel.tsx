@@ -55,7 +55,7 @@ export function ActivityPanel({ work, context, activity: { scores, counts }, onW
         <table>
           <tbody>{LARGE_JOINTS.flatMap((joint) => LATERALITIES.map((side) => (
             <tr key={`${side}-${joint}`}>
-              <th scope="row">{w.side[side]} {w.large[joint]}</th>
+              <th scope="row">{w.place(w.side[side], w.large[joint])}</th>
               {(['swollen', 'tender'] as const).map((kind) => (
                 <td key={kind}>
                   <label><input type="checkbox" checked={work[kind].has(`${side}-${joint}`)} onChange={() => onWork({ ...work, [kind]: toggled(work[kind], `${side}-${joint}`) })} /> {kind === 'swollen' ? w.swollenShort : w.tenderShort}</label>

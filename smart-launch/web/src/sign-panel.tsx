@@ -1,4 +1,4 @@
-import { useEffect, useState } from 'react'
+import { useEffect, useRef, useState } from 'react'
 import { ApiError, preview, sign, type Previewed, type Review, type SessionView } from './api.ts'
 import { PatientLine } from './page-frame.tsx'
 import { linesOf, type PreviewedResource } from './preview-lines.ts'
@@ -22,18 +22,23 @@ interface Message { readonly kind: 'written' | 'failed'; readonly words: string 
 
 interface Shown { readonly resources: readonly PreviewedResource[]; readonly previewed: Previewed }
 
-/** Preview of exactly what will be written, then the signature. Nothing can be signed that was not previewed. */
+/**
+ * Preview of exactly what will be written, then the signature. Nothing can be signed that was not previewed. The buttons are `aria-disabled`
+ * while they do nothing, so that the focus stays on them; it moves to the preview, and after the signature to what was recorded.
+ */
 export function SignPanel({ session, review, draft, changes, ended, onSigned, onConflict }: SignPanelProps) {
   const w = useWords()
   const [shown, setShown] = useState<Shown>()
   const [message, setMessage] = useState<Message>()
   const [busy, setBusy] = useState<'preview' | 'sign'>()
+  const said = useRef<HTMLParagraphElement>(null)
   const same = JSON.stringify(review)
   useEffect(() => {
     setShown(undefined)
     // What was written was about what was signed; a new change is not.
     if (same !== undefined) setMessage((before) => (before?.kind === 'written' ? undefined : before))
   }, [same])
+  useEffect(() => { if (message?.kind === 'written') said.current?.focus() }, [message])
   if (session.mode === 'shadow') return <section className="sign" id="sign" aria-label={w.signTitle}><p>{w.shadowSign}</p></section>
   if (!session.canSign) return <section className="sign" id="sign" aria-label={w.signTitle}><p>{w.readOnly}</p></section>
 
@@ -61,17 +66,19 @@ export function SignPanel({ session, review, draft, changes, ended, onSigned, on
     setMessage({ kind: 'written', words: w.written(written.length) })
     onSigned()
   })
+  const canPreview = busy === undefined && review !== undefined && changes !== 0 && !ended
+  const canRecord = busy === undefined && shown !== undefined && !ended
   return (
     <section className="sign" id="sign" aria-label={w.signTitle}>
       <h2>{w.signTitle}</h2>
       <PatientLine patient={session.patient} />
       <p>{changes !== undefined ? w.changes(changes) : review ? w.decided(review.decisions.length) : w.nothingDecided} <span className="quiet-words">{review ? w.draft[draft] : ''}</span></p>
       <div className="actions">
-        <button type="button" disabled={busy !== undefined || !review || changes === 0 || ended} onClick={() => void show()}>{w.preview}</button>
-        <button type="button" className="primary" disabled={busy !== undefined || !shown || ended} onClick={() => void record()}>{w.sign}</button>
+        <button type="button" aria-disabled={!canPreview} onClick={() => { if (canPreview) void show() }}>{w.preview}</button>
+        <button type="button" className="primary" aria-disabled={!canRecord} onClick={() => { if (canRecord) void record() }}>{w.sign}</button>
       </div>
       {shown && <Preview resources={shown.resources} />}
-      <p role="status">{busy === 'sign' ? w.signing : message?.words}</p>
+      <p role="status" ref={said} tabIndex={-1}>{message?.words ?? (busy === 'sign' ? w.signing : '')}</p>
     </section>
   )
 }
@@ -80,9 +87,11 @@ export function SignPanel({ session, review, draft, changes, ended, onSigned, on
 function Preview({ resources }: { resources: readonly PreviewedResource[] }) {
   const w = useWords()
   const { observations, provenance } = linesOf(resources)
+  const heading = useRef<HTMLHeadingElement>(null)
+  useEffect(() => heading.current?.focus(), [resources])
   return (
     <div className="preview">
-      <h3>{w.willWrite(resources.length)}</h3>
+      <h3 ref={heading} tabIndex={-1}>{w.willWrite(resources.length)}</h3>
       <div className="scroll" role="region" aria-label={w.preview} tabIndex={0}>
         <table lang="en" role="table">
           <thead lang={w.locale} role="rowgroup"><tr role="row">{w.previewColumns.map((name) => <th key={name} scope="col" role="columnheader">{name}</th>)}</tr></thead>

@@ -13,6 +13,8 @@ const english = {
   locale: 'en-GB',
   side: { left: 'Left', right: 'Right' } as Record<Laterality, string>,
   joint: jointLabel,
+  /** A joint with its side, in the order in which the language says them. */
+  place: (side: string, joint: string) => `${side} ${joint}`,
   large: { shoulder: 'shoulder', elbow: 'elbow', knee: 'knee' } as Record<LargeJoint, string>,
   call: { swollen: 'Swollen', 'not-swollen': 'Not swollen', 'not-assessable': 'Not assessable' } as Record<ReviewCall, string>,
   tender: 'Tender',
@@ -151,6 +153,8 @@ const english = {
   signedCall: (call: string, who: string, time: string, corrected: boolean) => `${corrected ? 'Corrected' : 'Signed'}: ${call} (${who}${time ? `, ${time}` : ''})`,
   signedBefore: (call: string, who: string, time: string) => `Before: ${call} (${who}${time ? `, ${time}` : ''})`,
   you: 'you',
+  /** Whoever signed, where it stands in brackets after an answer. */
+  signer: (who: string) => who,
   colleague: 'another clinician',
   and: 'and',
   conflict: 'These joints were signed with another answer. Nothing of yours was written for them.',
@@ -193,7 +197,7 @@ const english = {
   shadowSign: 'Shadow mode: nothing can be signed or written until this site has decided to use JointLens.',
   notCalibrated: 'Not calibrated for this site’s photos.',
   errors: {
-    offline: 'The connection was lost. Nothing was written. Try again.',
+    offline: 'The connection was lost. Try again.',
     ERR_SESSION: 'Your session has ended. Nothing was written.',
     ERR_FORBIDDEN: 'Your EHR sign-in does not allow this. Nothing was written.',
     ERR_CONFLICT: 'The record has changed meanwhile. Nothing was written. Look at the page again, then preview and sign.',
@@ -201,13 +205,13 @@ const english = {
     ERR_EHR_UNAUTHORIZED: 'The EHR refused access with your sign-in.',
     ERR_EHR_REFUSED: 'The EHR did not accept this.',
     ERR_EHR_ANSWER: 'The EHR answered something that cannot be read.',
-    ERR_WRITE_AMBIGUOUS: 'The EHR did not say whether it was written. Sign again: what is there already is not written twice.',
+    ERR_WRITE_AMBIGUOUS: 'No answer came back, so it is not known whether it was written. Sign again: what is there already is not written twice.',
     ERR_WRITE_PARTIAL: 'The EHR took a part and refused the next. Sign again: the rest is written, nothing twice.',
     ERR_ENGINE_BUSY: 'Too many photos are being read now. Try again in a moment.',
     ERR_RATE_LIMITED: 'Too many requests. Try again in a moment.',
     ERR_NOT_READY: 'JointLens is starting. Try again in a moment.'
   } as Record<string, string>,
-  unknownError: 'Something went wrong. Nothing was written.',
+  unknownError: 'Something went wrong. Try again in a moment.',
   failures: {
     ERR_PHOTO_FORMAT: 'The photos are not JPEG, PNG or WebP pictures.', ERR_PHOTO_HEIC: 'The photos are HEIC files, which cannot be read; JPEG can.',
     ERR_PHOTO_CORRUPT: 'The photo files are damaged.', ERR_PHOTO_TOO_LARGE: 'The photo files are too large.', ERR_PHOTO_TIMEOUT: 'Reading the photos took too long.',
@@ -231,6 +235,7 @@ const german: Words = {
   locale: 'de-DE',
   side: { left: 'Links', right: 'Rechts' },
   joint: (joint: HandJoint) => joint === 'wrist' ? 'Handgelenk' : joint === 'ip1' ? 'Daumen-IP' : jointLabel(joint),
+  place: (side, joint) => `${joint} ${side.toLowerCase()}`,
   large: { shoulder: 'Schulter', elbow: 'Ellenbogen', knee: 'Knie' },
   call: { swollen: 'Geschwollen', 'not-swollen': 'Nicht geschwollen', 'not-assessable': 'Nicht beurteilbar' },
   tender: 'Druckschmerz',
@@ -247,7 +252,7 @@ const german: Words = {
   legend: { flagged: 'mögliche Entzündung', plain: 'nicht markiert', 'not-assessable': 'nicht beurteilbar', called: 'Ihr Urteil', signed: 'unterschrieben' },
   frequency(probability) {
     const [how, part, of] = frequencyOf(probability)
-    return `${{ fewer: 'weniger als', about: 'etwa', more: 'mehr als' }[how]} ${part} von ${of} solchen Gelenken ${part === 1 ? 'wurde' : 'wurden'} geschwollen genannt`
+    return `${{ fewer: 'weniger als', about: 'etwa', more: 'mehr als' }[how]} ${part} von ${of} solchen Gelenken ${part === 1 ? 'wurde' : 'wurden'} als geschwollen beurteilt`
   },
   title: 'Handfotos prüfen',
   badge: 'Forschungssoftware · an computererzeugten Händen gelernt',
@@ -256,11 +261,11 @@ const german: Words = {
   whose: 'Wessen Akte ist das?',
   forPatient: 'Für',
   result: 'Ergebnis',
-  count: (assessable) => `von ${assessable} beurteilbaren Handgelenken als geschwollen vorgeschlagen`,
+  count: (assessable) => `von ${assessable} beurteilbaren Gelenken der Hände als geschwollen vorgeschlagen`,
   interval: (low, high, missing) => `90-%-Intervall ${low} bis ${high}; ${missing} nicht beurteilbar`,
   photosOf: (day) => `Fotos vom ${day}.`,
   reading: 'Neuere Fotos werden gerade gelesen.',
-  caution: 'KI-Vorschlag, nicht geprüft. Zählt bei vielen geschwollenen Gelenken eher zu wenig; Arthroseknoten können wie Schwellungen aussehen.',
+  caution: 'KI-Vorschlag, nicht geprüft. Zählt bei vielen geschwollenen Gelenken eher zu wenige; Arthroseknoten können wie Schwellungen aussehen.',
   shadow: 'Diese Einrichtung hat sich nicht für die Vorschläge entschieden: Was das Modell sagt, wird zur Bewertung gespeichert und nicht gezeigt; geschrieben wird nichts.',
   photos: 'Fotos',
   joints: 'Gelenke',
@@ -268,7 +273,7 @@ const german: Words = {
   marks: 'Gelenkmarken zeigen',
   takePhotos: 'Hände fotografieren',
   handOf: (side) => `Hand ${side.toLowerCase()}`,
-  seenFromBack: (side) => `Hand ${side.toLowerCase()}, vom Handrücken gesehen`,
+  seenFromBack: (side) => `Hand ${side.toLowerCase()}, Blick auf den Handrücken`,
   photoOf: (sides) => `Foto des Handrückens: ${sides}`,
   noHand: 'Keine Hand gefunden',
   zoom: 'Vergrößern',
@@ -297,7 +302,7 @@ const german: Words = {
   sign: 'Unterschreiben und eintragen',
   willWrite: (count) => `Genau das wird geschrieben (${count} Ressourcen)`,
   written: (count) => `${count} Ressourcen stehen in der Akte.`,
-  readOnly: 'Nur Lesen: Ihre Anmeldung erlaubt kein Schreiben von Befunden. Vorschläge werden gezeigt, unterschrieben werden kann nichts.',
+  readOnly: 'Nur Ansicht: Ihre Anmeldung erlaubt kein Schreiben von Befunden. Vorschläge werden gezeigt, unterschrieben werden kann nichts.',
   overTime: 'Verlauf',
   columns: ['Fotos vom', 'Vorgeschlagen geschwollen', '90-%-Intervall', 'Beurteilbar'],
   to: 'bis',
@@ -326,7 +331,7 @@ const german: Words = {
   activityTitle: 'Krankheitsaktivität',
   activityLead: 'Ein Foto zeigt 22 der 28 Gelenke und keinen Druckschmerz. Ergänzen Sie, was Sie untersucht haben; Werte erscheinen, sobald alles Nötige da ist.',
   examinedAll: 'Ich habe alle 28 Gelenke untersucht; nicht markierte sind weder geschwollen noch druckschmerzhaft',
-  notAssessable28: (count) => `Sie haben ${count} ${count === 1 ? 'Handgelenk' : 'Handgelenke'} als nicht beurteilbar bezeichnet, darum gibt es keine 28-Gelenk-Zählung.`,
+  notAssessable28: (count) => `Sie haben ${count} ${count === 1 ? 'Gelenk' : 'Gelenke'} der Hände als nicht beurteilbar bezeichnet, darum gibt es keine 28-Gelenk-Zählung.`,
   counted: (swollen, tender) => `Bisher markiert: ${swollen} geschwollen, ${tender} druckschmerzhaft.`,
   swollenShort: 'geschwollen',
   tenderShort: 'druckschmerzhaft',
@@ -360,14 +365,15 @@ const german: Words = {
   threshold: (percent) => `Markiert ab ${percent} %.`,
   withheld: 'Vorschlag zurückgehalten (Schattenbetrieb)',
   panHere: (sides) => `Vergrößertes Foto, ${sides}: Pfeiltasten verschieben es`,
-  noPhotoOf: (side) => `Kein Foto der Hand ${side.toLowerCase()}. `,
-  noneAssessable: 'Kein Handgelenk konnte beurteilt werden.',
+  noPhotoOf: (side) => `Kein Foto der ${side === 'Links' ? 'linken' : 'rechten'} Hand. `,
+  noneAssessable: 'Kein Gelenk der Hände konnte beurteilt werden.',
   joints22: (joints) => `${joints} von 22`,
   oldPhotos: (days) => `Alte Fotos: ${days} Tage. Sie zeigen vielleicht nicht die Gelenke von heute.`,
   signedJoints: (joints, who, corrected) => `Zu diesen Fotos unterschrieben: ${joints} von 22 Gelenken, von ${who}.${corrected > 0 ? ` ${corrected} berichtigt.` : ''}`,
   signedCall: (call, who, time, corrected) => `${corrected ? 'Berichtigt' : 'Unterschrieben'}: ${call} (${who}${time ? `, ${time}` : ''})`,
   signedBefore: (call, who, time) => `Vorher: ${call} (${who}${time ? `, ${time}` : ''})`,
   you: 'Ihnen',
+  signer: (who) => `von ${who}`,
   colleague: 'einer anderen Person',
   and: 'und',
   conflict: 'Diese Gelenke wurden mit einem anderen Urteil unterschrieben. Von Ihnen wurde dafür nichts geschrieben.',
@@ -410,7 +416,7 @@ const german: Words = {
   shadowSign: 'Schattenbetrieb: Nichts kann unterschrieben oder geschrieben werden, bis sich diese Einrichtung für JointLens entschieden hat.',
   notCalibrated: 'Nicht für die Fotos dieser Einrichtung kalibriert.',
   errors: {
-    offline: 'Die Verbindung ist abgerissen. Es wurde nichts geschrieben. Bitte noch einmal versuchen.',
+    offline: 'Die Verbindung ist abgerissen. Bitte noch einmal versuchen.',
     ERR_SESSION: 'Ihre Sitzung ist beendet. Es wurde nichts geschrieben.',
     ERR_FORBIDDEN: 'Ihre Anmeldung erlaubt das nicht. Es wurde nichts geschrieben.',
     ERR_CONFLICT: 'Die Akte hat sich inzwischen geändert. Es wurde nichts geschrieben. Sehen Sie die Seite noch einmal an, dann Vorschau und Unterschrift.',
@@ -418,13 +424,13 @@ const german: Words = {
     ERR_EHR_UNAUTHORIZED: 'Das Praxissystem hat mit Ihrer Anmeldung den Zugriff verweigert.',
     ERR_EHR_REFUSED: 'Das Praxissystem hat das nicht angenommen.',
     ERR_EHR_ANSWER: 'Die Antwort des Praxissystems ist nicht lesbar.',
-    ERR_WRITE_AMBIGUOUS: 'Das Praxissystem hat nicht gesagt, ob es geschrieben wurde. Unterschreiben Sie noch einmal: Was schon da ist, wird nicht doppelt geschrieben.',
+    ERR_WRITE_AMBIGUOUS: 'Es kam keine Antwort zurück; ob geschrieben wurde, ist nicht bekannt. Unterschreiben Sie noch einmal: Was schon da ist, wird nicht doppelt geschrieben.',
     ERR_WRITE_PARTIAL: 'Das Praxissystem hat einen Teil angenommen und das Nächste abgelehnt. Unterschreiben Sie noch einmal: Der Rest wird geschrieben, nichts doppelt.',
     ERR_ENGINE_BUSY: 'Gerade werden zu viele Fotos gelesen. Bitte gleich noch einmal versuchen.',
     ERR_RATE_LIMITED: 'Zu viele Anfragen. Bitte gleich noch einmal versuchen.',
     ERR_NOT_READY: 'JointLens startet gerade. Bitte gleich noch einmal versuchen.'
   },
-  unknownError: 'Etwas ist schiefgegangen. Es wurde nichts geschrieben.',
+  unknownError: 'Etwas ist schiefgegangen. Bitte gleich noch einmal versuchen.',
   failures: {
     ERR_PHOTO_FORMAT: 'Die Fotos sind keine JPEG-, PNG- oder WebP-Bilder.', ERR_PHOTO_HEIC: 'Die Fotos sind HEIC-Dateien und nicht lesbar; JPEG ist es.',
     ERR_PHOTO_CORRUPT: 'Die Fotodateien sind beschädigt.', ERR_PHOTO_TOO_LARGE: 'Die Fotodateien sind zu groß.', ERR_PHOTO_TIMEOUT: 'Das Lesen der Fotos hat zu lange gedauert.',
@@ -453,7 +459,7 @@ export function findingWords(w: Words, finding: JointFinding): string {
   return finding.inflamed ? w.flagged : w.notFlagged
 }
 
-export const fullJointName = (w: Words, side: Laterality, joint: HandJoint) => `${w.side[side]} ${w.joint(joint)}`
+export const fullJointName = (w: Words, side: Laterality, joint: HandJoint) => w.place(w.side[side], w.joint(joint))
 
 /** Number and calibrated frequency together. */
 export const probabilityWords = (w: Words, probability: number) => `${percentOf(probability)} %: ${w.frequency(probability)}`
@@ -461,11 +467,11 @@ export const probabilityWords = (w: Words, probability: number) => `${percentOf(
 const signerOf = (w: Words, { own, by }: Pick<SignedByClinician, 'own' | 'by'>) => (own ? w.you : by ?? w.colleague)
 
 export const signedWords = (w: Words, signed: SignedByClinician) =>
-  w.signedCall(w.call[signed.call].toLowerCase(), signerOf(w, signed), signed.at ? w.timeOf(signed.at) : '', signed.earlier !== undefined)
+  w.signedCall(w.call[signed.call].toLowerCase(), w.signer(signerOf(w, signed)), signed.at ? w.timeOf(signed.at) : '', signed.earlier !== undefined)
 
 /** What was signed before a correction, newest first. */
 export const earlierWords = (w: Words, { earlier = [] }: SignedByClinician) =>
-  earlier.toReversed().map(({ call, at, ...who }) => w.signedBefore(call ? w.call[call].toLowerCase() : '–', signerOf(w, who), at ? w.timeOf(at) : ''))
+  earlier.toReversed().map(({ call, at, ...who }) => w.signedBefore(call ? w.call[call].toLowerCase() : '–', w.signer(signerOf(w, who)), at ? w.timeOf(at) : ''))
 
 export const signersOf = (w: Words, signed: readonly SignedByClinician[]) => [...new Set(signed.map((one) => signerOf(w, one)))].join(` ${w.and} `)
 
@@ -475,7 +481,7 @@ export function signedConflicts(w: Words, calls: ReadonlyMap<string, ReviewCall>
     const key = `${one.side}-${one.joint}`
     const call = calls.get(key)
     if (call === undefined || call === one.call) return []
-    return [{ key, words: w.conflictOf(fullJointName(w, one.side, one.joint), `${w.call[one.call].toLowerCase()} (${signerOf(w, one)})`, w.call[call].toLowerCase()) }]
+    return [{ key, words: w.conflictOf(fullJointName(w, one.side, one.joint), `${w.call[one.call].toLowerCase()} (${w.signer(signerOf(w, one))})`, w.call[call].toLowerCase()) }]
   })
 }
 
