@@ -77,6 +77,9 @@ const RULES: Readonly<Record<ActivityIndex, Rule>> = {
   }
 }
 
+/** What each index is made of, and of nothing else. */
+export const INPUTS_OF = Object.fromEntries(ACTIVITY_INDICES.map((index) => [index, RULES[index].inputs])) as Readonly<Record<ActivityIndex, readonly Input[]>>
+
 /** All four indices; one whose inputs are not all there names them instead of guessing. Throws RangeError for a value out of range. */
 export function activityScores(inputs: ActivityInputs): readonly ActivityScore[] {
   for (const [name, value] of Object.entries(inputs)) checkRange(name as Input, value as number | undefined)

@@ -145,6 +145,27 @@ describe('activity scores that a clinician signs', () => {
     expect(cdai?.derivedFrom?.every(({ reference }) => written.has(reference ?? ''))).toBe(true)
   })
 
+  test('are each derived from their own inputs: a DAS28 knows nothing of the physician’s global', async () => {
+    await signReview(session, { ...input, activity: { ...activity, esrMmPerH: 12 } })
+    const all = await search()
+    const codeOf = ({ code }: Observation) => code.coding?.[0]?.code ?? ''
+    const inputsOf = (score: string) => all.find((one) => codeOf(one) === score)?.derivedFrom?.map(({ reference }) => codeOf(all.find(({ id }) => `Observation/${id}` === reference) as Observation)).sort()
+    const [counts, patient, physician] = [['88980-8', '88981-6'], '75894-6', '75846-6']
+    expect(inputsOf('75847-4')).toEqual([...counts, patient, physician].sort())
+    expect(inputsOf('75845-8')).toEqual([...counts, patient, physician].sort())
+    expect(inputsOf('das28-crp')).toEqual([...counts, patient].sort())
+    expect(inputsOf('das28-esr')).toEqual([...counts, patient].sort())
+    const laboratory = (score: string) => all.find((one) => codeOf(one) === score)?.component?.map(({ valueQuantity }) => valueQuantity?.unit)
+    expect(['75847-4', '75845-8', 'das28-crp', 'das28-esr'].map(laboratory)).toEqual([undefined, ['mg/L'], ['mg/L'], ['mm/h']])
+  })
+
+  test('and the joints behind them do not say that no AI suggestion was shown', async () => {
+    await signReview(session, { ...input, activity, examined: { tender: [{ side: 'left', joint: 'knee' }], swollen: [{ side: 'left', joint: 'knee' }] } })
+    const beyond = (await search()).filter(({ status, bodySite }) => status === 'final' && !bodySite)
+    expect(beyond.map(({ method }) => method)).toEqual(beyond.map(() => undefined))
+    expect(beyond).toHaveLength(9)
+  })
+
   test('no 28-joint count comes from a review of the hands alone', async () => {
     await signReview(session, { ...input, activity: { patientGlobal: 5 } })
     expect(JSON.stringify(await search())).not.toMatch(/88980-8|75847-4|das28/)

@@ -1,5 +1,5 @@
 import type { CodeableConcept, Coding, FhirResource, Observation, ObservationComponent, Provenance, Reference } from 'fhir/r4.js'
-import { ACTIVITY_INDICES, activityScores, type ActivityIndex, type ActivityInputs } from '../../joints/activity-scores.ts'
+import { ACTIVITY_INDICES, activityScores, INPUTS_OF, type ActivityIndex, type ActivityInputs } from '../../joints/activity-scores.ts'
 import type { JointFinding, ModelIdentity } from '../../joints/finding.ts'
 import { HAND_JOINTS, isHandJoint, LARGE_JOINTS, LATERALITIES, type HandJoint, type JointOf28, type LargeJoint, type Laterality } from '../../joints/hand-joint.ts'
 import { ABSENT, aiTerm, jointSite, largeJointSite, methodTerm, observationTerm, PRESENT, RESULT_ID, statusTerm, term, termFor, termShown, UCUM } from '../codes.ts'
@@ -215,7 +215,7 @@ const FOUND = {
   swollen: { code: termFor('count', 'which joint is swollen (value = the joint; Property Anat, Scale Nom)'), words: 'Swollen joint' }
 } as const
 
-/** A joint found tender or swollen on examination: the value is the joint (terminology section 2). */
+/** A joint found tender or swollen on examination: the value is the joint (terminology section 2). Without a method, as the numbers. */
 function foundJoint(kind: keyof typeof FOUND, { side, joint }: JointOf28, input: ClinicianInput): Observation {
   const { code, words } = FOUND[kind]
   const id = foundId(kind, { side, joint }, input)
@@ -226,7 +226,6 @@ function foundJoint(kind: keyof typeof FOUND, { side, joint }: JointOf28, input:
     text: narrative(`${words}: ${site.text}, by examination.`),
     identifier: [{ system: RESULT_ID, value: id }],
     code: { coding: [code], text: `${words} (clinical examination)` },
-    method: { coding: [methodTerm('clinician-exam')] },
     valueCodeableConcept: site
   }
 }
@@ -263,12 +262,13 @@ function activityObservations(input: ClinicianInput, counted: { readonly tender:
   const scores = activityScores(activity).flatMap((score) => score.kind === 'missing' ? [] : [{
     ...numberObservation(score.index, { coding: [SCORE_CODES[score.index]], text: score.index }, score.value, 'score', '{score}', input),
     note: [{ text: `${score.index} = ${score.formula}: ${score.category} disease activity. From the clinician's examination; not from a photograph.` }],
-    derivedFrom: entered.map((one) => ({ reference: `Observation/${one.id}` })),
+    derivedFrom: INPUTS_OF[score.index].filter((name) => ENTERED.some(({ input: entry }) => entry === name)).map((name) => ({ reference: `Observation/${numberId(name, input)}` })),
     ...(score.index === 'CDAI' ? {} : laboratoryComponents(score.index, activity))
   }])
   return [...entered, ...scores]
 }
 
+/** Without a method (R4 takes one at most): no term of ours says that AI suggestions were on the screen for what they tell nothing about. */
 function numberObservation(
   name: string, code: CodeableConcept, value: number, unit: string, ucum: string, input: ClinicianInput
 ): Observation {
@@ -279,7 +279,6 @@ function numberObservation(
     text: narrative(`${code.text ?? code.coding?.[0]?.display ?? name}: ${value}`),
     identifier: [{ system: RESULT_ID, value: id }],
     code,
-    method: { coding: [methodTerm('clinician-exam')] },
     valueQuantity: { value, unit, system: UCUM, code: ucum }
   }
 }
