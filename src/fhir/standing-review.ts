@@ -37,6 +37,13 @@ export async function standingReview(session: FhirSession, screening: ReviewedSc
   }
 }
 
+/** What is counted together was found in one examination: what was signed longer ago is of another one. */
+const ONE_EXAMINATION_MS = 86_400_000
+
+export function isOfExaminationAt(observation: Observation | undefined, now: number): boolean {
+  return now - Date.parse(observation?.effectiveDateTime ?? '') < ONE_EXAMINATION_MS
+}
+
 /** Tells whether an Observation is still the one that somebody saw: its status, answer, author and time. */
 export function tokenOf(session: FhirSession, { status, performer, issued = '', ...observation }: Observation): string {
   const text = JSON.stringify([status, answerOf(session, observation), performer?.[0]?.reference, Date.parse(issued) || issued])

@@ -11,8 +11,14 @@ import { uuidV5 } from './uuid-v5.ts'
 export type JointCall = 'swollen' | 'not-swollen' | 'not-assessable'
 export interface JointDecision { readonly side: Laterality; readonly joint: HandJoint; readonly call: JointCall }
 
-/** A joint that stands signed in the record: `Observation/…`. */
+/** What was signed before for the same photos in the same examination, by whomever, and where each lies in the record (`Observation/…`). */
+export interface StandingJoints {
+  readonly calls: readonly StandingCall[]
+  readonly tender: readonly StandingPlace[]
+  readonly swollen: readonly StandingPlace[]
+}
 export interface StandingCall extends JointDecision { readonly reference: string }
+export interface StandingPlace extends JointOf28 { readonly reference: string }
 
 export interface ClinicianInput {
   readonly tenant: string
@@ -29,8 +35,7 @@ export interface ClinicianInput {
   readonly findings: readonly JointFinding[]
   readonly model: ModelIdentity
   readonly decisions: readonly JointDecision[]
-  /** Joints that were signed before for the same photos, by whomever, and where that lies in the record. */
-  readonly standing?: readonly StandingCall[]
+  readonly standing?: StandingJoints
   /** Where the AI's own Observation of a joint lies in the record (`Observation/…`); undefined when it was never written. */
   aiObservation(side: Laterality, joint: HandJoint): string | undefined
   /** What the clinician examined and entered beyond the hands; scores are made from it and from nothing else. */
@@ -63,24 +68,38 @@ export interface ClinicianResources {
  */
 export function clinicianResources(input: ClinicianInput): ClinicianResources {
   const joints = input.decisions.map((decision) => jointObservation(decision, input))
-  const hands = handsOf(joints, input)
+  const hands = handsOf(input)
   const tender = (input.examined?.tender ?? []).map((at) => foundJoint('tender', at, input))
   const swollen = (input.examined?.swollen ?? []).map((at) => foundJoint('swollen', at, input))
-  const counted = { tender: tender.map(placeOf), swollen: [...hands.filter(({ call }) => call === 'swollen').map(({ reference }) => reference), ...swollen.map(placeOf)] }
   return {
     patientId: input.patientId,
-    observations: [...joints, ...(joints.length > 0 && hands.length === 2 * HAND_JOINTS.length ? [handCount(hands, input)] : []), ...tender, ...swollen, ...activityObservations(input, counted)],
+    observations: [...joints, ...(joints.length > 0 && hands.length === 2 * HAND_JOINTS.length ? [handCount(hands, input)] : []), ...tender, ...swollen, ...activityObservations(input, jointsOf28(input))],
     provenance: (targets) => verifierProvenance(targets, input)
   }
 }
 
+type Examined = OfScreening & Pick<ClinicianInput, 'decisions' | 'examined' | 'standing'>
+
 /** Each joint that is decided with this signature, with what was signed before, in the order of the hands. */
-function handsOf(joints: readonly Observation[], { decisions, standing = [] }: ClinicianInput): readonly StandingCall[] {
-  const now = decisions.map((decision, index) => ({ ...decision, reference: `Observation/${joints[index]?.id}` }))
-  return LATERALITIES.flatMap((side) => HAND_JOINTS.flatMap((joint) => [...now, ...standing].find((one) => one.side === side && one.joint === joint) ?? []))
+function handsOf(input: Examined): readonly StandingCall[] {
+  const now = input.decisions.map((decision) => ({ ...decision, reference: `Observation/${clinicianId(input, decision.side, decision.joint)}` }))
+  return LATERALITIES.flatMap((side) => HAND_JOINTS.flatMap((joint) => [...now, ...input.standing?.calls ?? []].find((one) => isAt(one, { side, joint })) ?? []))
 }
 
-const placeOf = ({ id }: Observation) => `Observation/${id}`
+/** Of the 28 joints those that are swollen and tender by this signature and by what was signed before in the same examination, and how many could not be assessed. */
+export function jointsOf28(input: Examined): { readonly swollen: readonly string[]; readonly tender: readonly string[]; readonly notAssessable: number } {
+  const hands = handsOf(input)
+  const found = (kind: keyof typeof FOUND): readonly string[] => {
+    const now = (input.examined?.[kind] ?? []).map((at) => ({ ...at, reference: `Observation/${foundId(kind, at, input)}` }))
+    return [...now, ...(input.standing?.[kind] ?? []).filter((one) => !now.some((other) => isAt(one, other)))].map(({ reference }) => reference)
+  }
+  return {
+    swollen: [...hands.filter(({ call }) => call === 'swollen').map(({ reference }) => reference), ...found('swollen')],
+    tender: found('tender'), notAssessable: hands.filter(({ call }) => call === 'not-assessable').length
+  }
+}
+
+const isAt = (one: JointOf28, other: JointOf28) => one.side === other.side && one.joint === other.joint
 
 /** The identifier a signed joint is recognised by: one per screening and joint, so that two signers meet. */
 export function clinicianId({ tenant, photos, model, screeningId }: OfScreening, side: Laterality, joint: HandJoint): string {
@@ -309,8 +328,9 @@ function verifierProvenance(targets: readonly string[], input: ClinicianInput): 
   }
 }
 
-/** Every resource a signature would create, for the preview before it. */
+/** Every resource a signature would create, for the preview before it; none where all of it stands already. */
 export function previewOf(resources: ClinicianResources): readonly FhirResource[] {
   const { observations } = resources
+  if (observations.length === 0) return []
   return [...observations, resources.provenance(observations.map(({ id }) => `Observation/${id}`))]
 }
