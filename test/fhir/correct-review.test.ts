@@ -9,7 +9,7 @@ import { correctReview, preparedCorrection, signedForCorrection, type Correction
 import { egressForTenant, type Egress } from '../../src/fhir/egress.ts'
 import { previewOf, type JointDecision } from '../../src/fhir/resources/clinician-resources.ts'
 import { openFhirSession, type FhirSession } from '../../src/fhir/session.ts'
-import { signedJoints } from '../../src/fhir/signed-calls.ts'
+import { signedFindings } from '../../src/fhir/standing-review.ts'
 import { preparedReview, signReview, type ReviewInput } from '../../src/fhir/sign-review.ts'
 import { HAND_JOINTS, LATERALITIES } from '../../src/joints/hand-joint.ts'
 import { everything, startFhirServer, type TestFhirServer } from '../support/fhir-server.ts'
@@ -59,6 +59,7 @@ async function correction(change: Partial<ReviewInput> = {}): Promise<Correction
 const all = async (): Promise<readonly Observation[]> => session.search('Observation', { patient: 'pat-1' })
 const said = ({ code, bodySite, valueCodeableConcept, valueQuantity }: Observation) =>
   `${bodySite?.coding?.[0]?.code ?? code.coding?.[0]?.code} ${valueCodeableConcept?.text ?? valueQuantity?.value}`
+const signedJoints = async (of: FhirSession, screening: ReviewInput) => (await signedFindings(of, screening, Date.parse(screening.signed))).joints
 const puts = () => server.seen.filter(({ method }) => method === 'PUT')
 
 describe('a correction of what was signed', () => {
@@ -88,7 +89,7 @@ describe('a correction of what was signed', () => {
     await correctReview(session, await correction())
     const [joint] = (await signedJoints(session, signed)).filter(({ earlier }) => earlier)
     expect(joint).toEqual({
-      side: 'left', joint: 'mcp2', call: 'not-swollen', performer: 'Practitioner/doc-b', at: '2026-11-23T10:15:00.000Z',
+      side: 'left', joint: 'mcp2', call: 'not-swollen', performer: 'Practitioner/doc-b', at: '2026-11-23T10:15:00.000Z', sameExamination: true,
       earlier: [{ call: 'swollen', performer: 'Practitioner/doc-a', at: '2026-11-23T10:02:00.000Z' }]
     })
     const observation = (await all()).find((one) => said(one) === 'L-MCP2 Absent')

@@ -10,6 +10,7 @@ import { clinicianResources, previewOf, type JointDecision } from '../../src/fhi
 import { screeningResources } from '../../src/fhir/resources/screening-resources.ts'
 import { openFhirSession, type FhirSession } from '../../src/fhir/session.ts'
 import { onceEach, preparedReview, signReview, type ReviewInput } from '../../src/fhir/sign-review.ts'
+import { signedFindings } from '../../src/fhir/standing-review.ts'
 import { HAND_JOINTS, LATERALITIES } from '../../src/joints/hand-joint.ts'
 import { everything, startFhirServer, type TestFhirServer } from '../support/fhir-server.ts'
 import { memoryLedger } from '../support/memory-ledger.ts'
@@ -277,6 +278,23 @@ describe('a 28-joint count in a second sitting', () => {
     expect(await searches(input)).toBe(3)
     expect(await searches({ ...input, decisions: [swollen], examined: { tender, swollen: [] }, activity: { swollenJointCount28: 1, tenderJointCount28: 3 } })).toBeLessThanOrEqual(6)
   })
+})
+
+test('all that stands signed is read with who signed it, when, and whether in the examination that is going on', async () => {
+  await signReview(session, { ...input, decisions: [swollen], examined: { tender: [{ side: 'left', joint: 'knee' }], swollen: [{ side: 'left', joint: 'knee' }] }, activity: { swollenJointCount28: 2, patientGlobal: 5 } })
+  const by = { performer: 'Practitioner/doc-1', at: input.signed }
+  const standing = async (time: string) => signedFindings(session, input, Date.parse(time))
+  const now = { ...by, sameExamination: true }
+  expect(await standing('2026-11-23T18:00:00Z')).toEqual({
+    joints: [{ ...swollen, ...now }], tender: [{ side: 'left', joint: 'knee', ...now }], swollen: [{ side: 'left', joint: 'knee', ...now }],
+    numbers: [{ name: 'swollenJointCount28', value: 2, ...now }, { name: 'patientGlobal', value: 5, ...now }]
+  })
+  expect((await standing('2026-11-24T18:00:00Z')).tender).toEqual([{ side: 'left', joint: 'knee', ...by, sameExamination: false }])
+})
+
+test('what was signed is not taken for unsigned where the record cannot be asked for it', async () => {
+  const mute = { ...session, capabilities: async () => ({ ...await session.capabilities(), canSearch: () => false }) } as FhirSession
+  await expect(signedFindings(mute, input, Date.now())).rejects.toMatchObject({ code: 'ERR_EHR_REFUSED' })
 })
 
 describe('a number that stands signed', () => {

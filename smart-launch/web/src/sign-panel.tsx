@@ -12,18 +12,22 @@ export interface SignPanelProps {
   readonly draft: DraftState
   /** How much a correction changes; undefined while nothing that was signed is corrected. */
   readonly changes: number | undefined
+  /** A typed value is outside its range. */
+  readonly faulty: boolean
+  /** The page shows that something else is signed already. */
+  readonly conflicting: boolean
   readonly ended: boolean
   onSigned(): void
   /** A colleague signed something else meanwhile, or the record changed since the preview; resolves when the page knows what stands now. */
   onConflict(): Promise<void>
 }
 
-interface Message { readonly kind: 'written' | 'failed'; readonly words: string }
+interface Message { readonly kind: 'written' | 'failed'; readonly words: string; readonly isConflict?: boolean }
 
 interface Shown { readonly resources: readonly PreviewedResource[]; readonly previewed: Previewed }
 
 /** Preview of exactly what will be written, then the signature. Nothing can be signed that was not previewed. */
-export function SignPanel({ session, review, draft, changes, ended, onSigned, onConflict }: SignPanelProps) {
+export function SignPanel({ session, review, draft, changes, faulty, conflicting, ended, onSigned, onConflict }: SignPanelProps) {
   const w = useWords()
   const [shown, setShown] = useState<Shown>()
   const [message, setMessage] = useState<Message>()
@@ -43,7 +47,7 @@ export function SignPanel({ session, review, draft, changes, ended, onSigned, on
     try {
       await work()
     } catch (error) {
-      setMessage({ kind: 'failed', words: errorWords(w, error) })
+      setMessage({ kind: 'failed', words: errorWords(w, error), isConflict: error instanceof ApiError && error.code === 'ERR_CONFLICT' })
       if (error instanceof ApiError && error.code === 'ERR_CONFLICT') {
         setShown(undefined)
         await onConflict()
@@ -58,7 +62,7 @@ export function SignPanel({ session, review, draft, changes, ended, onSigned, on
   const record = () => act('sign', async () => {
     if (!review || !shown) return
     const { written } = await sign(session.csrf, review, shown.previewed)
-    setMessage({ kind: 'written', words: w.written(written.length) })
+    setMessage({ kind: 'written', words: written.length > 0 ? w.written(written.length) : w.nothingWritten })
     onSigned()
   })
   return (
@@ -66,12 +70,13 @@ export function SignPanel({ session, review, draft, changes, ended, onSigned, on
       <h2>{w.signTitle}</h2>
       <PatientLine patient={session.patient} />
       <p>{changes !== undefined ? w.changes(changes) : review ? w.decided(review.decisions.length) : w.nothingDecided} <span className="quiet-words">{review ? w.draft[draft] : ''}</span></p>
+      {faulty && <p className="fault">{w.faulty}</p>}
       <div className="actions">
-        <button type="button" disabled={busy !== undefined || !review || changes === 0 || ended} onClick={() => void show()}>{w.preview}</button>
-        <button type="button" className="primary" disabled={busy !== undefined || !shown || ended} onClick={() => void record()}>{w.sign}</button>
+        <button type="button" disabled={busy !== undefined || !review || changes === 0 || faulty || ended} onClick={() => void show()}>{w.preview}</button>
+        <button type="button" className="primary" disabled={busy !== undefined || !shown || faulty || ended} onClick={() => void record()}>{w.sign}</button>
       </div>
-      {shown && <Preview resources={shown.resources} />}
-      <p role="status">{busy === 'sign' ? w.signing : message?.words}</p>
+      {shown && (shown.resources.length > 0 ? <Preview resources={shown.resources} /> : <p>{w.allStands}</p>)}
+      <p role="status">{busy === 'sign' ? w.signing : message?.isConflict && conflicting ? w.signedOtherwise : message?.words}</p>
     </section>
   )
 }
