@@ -83,7 +83,9 @@ export function openSmartRouter(deps: SmartDeps): Router {
 
   router.get('/api/:handle/context', async (request, response) => {
     const { session, tenant } = await forClinicians(withRecord(request))
-    response.json(await noted(deps, session, 'view-record', () => deps.desk.context(session, tenant)))
+    const { screening } = request.query
+    if (screening !== undefined && (typeof screening !== 'string' || screening.length > 64)) throw new ScreeningError('ERR_REQUEST_INVALID', 'Expected the screening that is shown.')
+    response.json(await noted(deps, session, 'view-record', () => deps.desk.context(session, tenant, screening)))
   })
 
   router.get('/api/:handle/signed', async (request, response) => {

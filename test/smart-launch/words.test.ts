@@ -6,8 +6,8 @@ Object.assign(globalThis, { location: { pathname: '/smart/app/handle' } })
 const { earlierWords, fullJointName, signedConflicts, signedWords, signersOf, WORDS } = await import('../../smart-launch/web/src/words.ts')
 const { en, de } = WORDS
 
-const own: SignedByClinician = { side: 'left', joint: 'wrist', call: 'swollen', own: true }
-const colleague: SignedByClinician = { side: 'right', joint: 'mcp2', call: 'not-swollen', own: false, by: 'Dr B' }
+const own: SignedByClinician = { side: 'left', joint: 'wrist', call: 'swollen', own: true, sameExamination: true }
+const colleague: SignedByClinician = { side: 'right', joint: 'mcp2', call: 'not-swollen', own: false, sameExamination: true, by: 'Dr B' }
 
 describe('in German', () => {
   test('the joints of the hands are not called wrists, and the wrist is', () => {

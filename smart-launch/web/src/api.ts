@@ -55,6 +55,8 @@ export interface ReviewView {
   }
   /** What this person entered for these photos and has not signed. */
   readonly draft?: DraftView
+  /** Where there is none: what this person entered last for other photos of this patient and has not signed. */
+  readonly earlierDraft?: DraftView
   /** From which probability on a joint is flagged. */
   readonly threshold: number
   /** Newest first, the latest among them. */
@@ -74,18 +76,32 @@ export interface ContextView {
   readonly treatments?: readonly { readonly name: string; readonly started: string }[]
   readonly laboratory?: Partial<Record<LaboratoryName, LaboratoryValue>>
   readonly scores?: readonly { readonly index: ActivityIndex; readonly value: number; readonly at: string }[]
-  /** What clinicians signed for the newest photos. */
-  readonly signed?: readonly SignedByClinician[]
+  /** What clinicians signed for the photos that are shown. */
+  readonly signed?: SignedByClinicians
   readonly absent: Partial<Record<'treatments' | 'laboratory' | 'signed', 'not-granted' | 'failed'>>
 }
 
-export interface SignedByClinician {
-  readonly side: Laterality
-  readonly joint: HandJoint
-  readonly call: ReviewCall
+export interface SignedByClinicians {
+  readonly joints: readonly SignedByClinician[]
+  readonly tender: readonly SignedPlace[]
+  readonly swollen: readonly SignedPlace[]
+  readonly numbers: readonly SignedNumber[]
+}
+
+export interface SignedBy {
   readonly at?: string
   readonly own: boolean
   readonly by?: string
+  /** Signed in the examination that is going on: it is counted with what is marked now. */
+  readonly sameExamination: boolean
+}
+export interface SignedPlace extends JointOf28, SignedBy {}
+export interface SignedNumber extends SignedBy { readonly name: keyof ActivityInputs | ActivityIndex; readonly value: number }
+
+export interface SignedByClinician extends SignedBy {
+  readonly side: Laterality
+  readonly joint: HandJoint
+  readonly call: ReviewCall
   /** What stood there before it was corrected, oldest first. */
   readonly earlier?: readonly { readonly call?: ReviewCall; readonly at?: string; readonly own: boolean; readonly by?: string }[]
 }
@@ -191,7 +207,7 @@ export const capturePage = `/smart/capture/${handle}`
 export const reviewPage = `/smart/app/${handle}`
 export const readSession = () => call<SessionView>('/session')
 export const readReview = () => call<ReviewView>('/review')
-export const readContext = () => call<ContextView>('/context')
+export const readContext = (screening: string) => call<ContextView>(`/context?${new URLSearchParams({ screening })}`)
 export const readSigned = (screening: string) => call<SignedView>(`/signed?${new URLSearchParams({ screening })}`)
 export const requestScreening = (csrf: string) => call('/screen', post(csrf, {}))
 export const keepDraft = (csrf: string, draft: DraftView) => call('/draft', { ...post(csrf, draft), method: 'PUT', keepalive: true })

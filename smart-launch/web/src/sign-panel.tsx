@@ -12,13 +12,17 @@ export interface SignPanelProps {
   readonly draft: DraftState
   /** How much a correction changes; undefined while nothing that was signed is corrected. */
   readonly changes: number | undefined
+  /** A typed value is outside its range. */
+  readonly faulty: boolean
+  /** The page shows that something else is signed already. */
+  readonly conflicting: boolean
   readonly ended: boolean
   onSigned(): void
   /** A colleague signed something else meanwhile, or the record changed since the preview; resolves when the page knows what stands now. */
   onConflict(): Promise<void>
 }
 
-interface Message { readonly kind: 'written' | 'failed'; readonly words: string }
+interface Message { readonly kind: 'written' | 'failed'; readonly words: string; readonly isConflict?: boolean }
 
 interface Shown { readonly resources: readonly PreviewedResource[]; readonly previewed: Previewed }
 
@@ -26,7 +30,7 @@ interface Shown { readonly resources: readonly PreviewedResource[]; readonly pre
  * Preview of exactly what will be written, then the signature. Nothing can be signed that was not previewed. The buttons are `aria-disabled`
  * while they do nothing, so that the focus stays on them; it moves to the preview, and after the signature to what was recorded.
  */
-export function SignPanel({ session, review, draft, changes, ended, onSigned, onConflict }: SignPanelProps) {
+export function SignPanel({ session, review, draft, changes, faulty, conflicting, ended, onSigned, onConflict }: SignPanelProps) {
   const w = useWords()
   const [shown, setShown] = useState<Shown>()
   const [message, setMessage] = useState<Message>()
@@ -48,7 +52,7 @@ export function SignPanel({ session, review, draft, changes, ended, onSigned, on
     try {
       await work()
     } catch (error) {
-      setMessage({ kind: 'failed', words: errorWords(w, error) })
+      setMessage({ kind: 'failed', words: errorWords(w, error), isConflict: error instanceof ApiError && error.code === 'ERR_CONFLICT' })
       if (error instanceof ApiError && error.code === 'ERR_CONFLICT') {
         setShown(undefined)
         await onConflict()
@@ -63,22 +67,23 @@ export function SignPanel({ session, review, draft, changes, ended, onSigned, on
   const record = () => act('sign', async () => {
     if (!review || !shown) return
     const { written } = await sign(session.csrf, review, shown.previewed)
-    setMessage({ kind: 'written', words: w.written(written.length) })
+    setMessage({ kind: 'written', words: written.length > 0 ? w.written(written.length) : w.nothingWritten })
     onSigned()
   })
-  const canPreview = busy === undefined && review !== undefined && changes !== 0 && !ended
-  const canRecord = busy === undefined && shown !== undefined && !ended
+  const canPreview = busy === undefined && review !== undefined && changes !== 0 && !faulty && !ended
+  const canRecord = busy === undefined && shown !== undefined && !faulty && !ended
   return (
     <section className="sign" id="sign" aria-label={w.signTitle}>
       <h2>{w.signTitle}</h2>
       <PatientLine patient={session.patient} />
       <p>{changes !== undefined ? w.changes(changes) : review ? w.decided(review.decisions.length) : w.nothingDecided} <span className="quiet-words">{review ? w.draft[draft] : ''}</span></p>
+      {faulty && <p className="fault">{w.faulty}</p>}
       <div className="actions">
         <button type="button" aria-disabled={!canPreview} onClick={() => { if (canPreview) void show() }}>{w.preview}</button>
         <button type="button" className="primary" aria-disabled={!canRecord} onClick={() => { if (canRecord) void record() }}>{w.sign}</button>
       </div>
-      {shown && <Preview resources={shown.resources} />}
-      <p role="status" ref={said} tabIndex={-1}>{message?.words ?? (busy === 'sign' ? w.signing : '')}</p>
+      {shown && (shown.resources.length > 0 ? <Preview resources={shown.resources} /> : <p>{w.allStands}</p>)}
+      <p role="status" ref={said} tabIndex={-1}>{busy === 'sign' ? w.signing : message?.isConflict && conflicting ? w.signedOtherwise : message?.words ?? ''}</p>
     </section>
   )
 }

@@ -1,10 +1,11 @@
 import { createContext, useContext } from 'react'
-import type { ActivityCategory, ActivityInputs } from '../../../src/joints/activity-scores.ts'
+import type { ActivityCategory, ActivityIndex, ActivityInputs } from '../../../src/joints/activity-scores.ts'
 import { frequencyOf } from './frequency.ts'
 import type { MapFocus } from '../../../src/joints/occlusion-map.ts'
 import { percentOf } from '../../../src/joints/finding.ts'
 import { jointLabel, type HandJoint, type LargeJoint, type Laterality } from '../../../src/joints/hand-joint.ts'
-import { ApiError, type JointFinding, type ReviewCall, type SignedByClinician } from './api.ts'
+import type { NumberConflict } from './activity.ts'
+import { ApiError, type JointFinding, type ReviewCall, type SignedBy, type SignedByClinician, type SignedNumber } from './api.ts'
 
 export type Language = 'en' | 'de'
 
@@ -45,6 +46,11 @@ const english = {
   interval: (low: number, high: number, missing: number) => `90 % interval ${low} to ${high}; ${missing} not assessable`,
   photosOf: (day: string) => `Photos of ${day}.`,
   reading: 'Newer photos are being read now.',
+  newer: 'Newer photos have been read. What you entered is for the photos shown here.',
+  showNewer: 'Show the newer photos',
+  carried: (calls: number, correction: boolean) => ['Newer photos are shown.', correction
+    ? 'Your correction was for the earlier photos and was not carried over.'
+    : `Tender joints, shoulders, elbows, knees, globals and laboratory values that you had entered were carried over. Not carried over: ${calls > 0 ? `your calls on ${calls} hand ${calls === 1 ? 'joint' : 'joints'} of the earlier photos, and ` : ''}that all 28 joints were examined.`].join(' '),
   caution: 'AI suggestion, not reviewed. May under-count when many joints are swollen; osteoarthritis nodes can look like swelling.',
   shadow: 'This site has not decided to use the suggestions: what the model says is stored for evaluation and not shown, and nothing is written.',
   photos: 'Photos',
@@ -121,7 +127,14 @@ const english = {
   } as Record<keyof ActivityInputs, string>,
   category: { remission: 'remission', low: 'low', moderate: 'moderate', high: 'high' } as Record<ActivityCategory, string>,
   needs: 'needs',
-  outOfRange: 'Outside the possible range',
+  outOfRangeOf: (low: number, high: number) => `Outside the possible range: ${low} to ${high}.`,
+  unusableRange: (low: number, high: number) => `Outside the possible range (${low} to ${high}), so it is not used; type it.`,
+  faulty: 'A value is outside its possible range. Change it or empty its field, then preview.',
+  uncountable: {
+    reading: 'What was signed before is being read. Until then there is no 28-joint count.',
+    'not-granted': 'Your EHR sign-in does not let this app see what was signed before, so there is no 28-joint count: it could be too low.',
+    failed: 'What was signed before could not be read from the record, so there is no 28-joint count: it could be too low.'
+  } as Record<'reading' | 'not-granted' | 'failed', string>,
   loading: 'Opening the hand photos…',
   loadingText: "Reading the patient's latest photos and findings.",
   ended: 'Your session has ended',
@@ -160,6 +173,12 @@ const english = {
   conflict: 'These joints were signed with another answer. Nothing of yours was written for them.',
   conflictOf: (name: string, signed: string, own: string) => `${name}: signed ${signed}; your call: ${own}`,
   takeSigned: 'Keep what was signed',
+  conflictNumbers: 'Something else is signed already. It is not written over: correct what was signed, or keep it.',
+  conflictNumber: (name: string, signed: string, now: string) => `${name}: signed ${signed}; now: ${now}`,
+  noCount28: 'no count, a joint could not be assessed',
+  signedOtherwise: 'Something else is signed already, as listed above. Nothing was written. Correct what was signed, or keep it.',
+  allStands: 'All of this stands signed already. Signing writes nothing; what you entered here is cleared.',
+  nothingWritten: 'All of it was signed already; nothing was written.',
   restored: 'What you had entered and not signed is here again.',
   correct: 'Correct what was signed',
   correctingTitle: 'You are correcting what was signed for these photos.',
@@ -265,6 +284,11 @@ const german: Words = {
   interval: (low, high, missing) => `90-%-Intervall ${low} bis ${high}; ${missing} nicht beurteilbar`,
   photosOf: (day) => `Fotos vom ${day}.`,
   reading: 'Neuere Fotos werden gerade gelesen.',
+  newer: 'Neuere Fotos sind gelesen. Was Sie eingegeben haben, gilt den hier gezeigten Fotos.',
+  showNewer: 'Die neueren Fotos zeigen',
+  carried: (calls, correction) => ['Neuere Fotos werden gezeigt.', correction
+    ? 'Ihre Berichtigung galt den früheren Fotos und wurde nicht übernommen.'
+    : `Übernommen wurden druckschmerzhafte Gelenke, Schultern, Ellenbogen, Knie, Patienten- und Arzturteil und Laborwerte, die Sie eingegeben hatten. Nicht übernommen: ${calls > 0 ? `Ihre Urteile zu ${calls} ${calls === 1 ? 'Gelenk' : 'Gelenken'} der Hände auf den früheren Fotos, und ` : ''}dass alle 28 Gelenke untersucht sind.`].join(' '),
   caution: 'KI-Vorschlag, nicht geprüft. Zählt bei vielen geschwollenen Gelenken eher zu wenige; Arthroseknoten können wie Schwellungen aussehen.',
   shadow: 'Diese Einrichtung hat sich nicht für die Vorschläge entschieden: Was das Modell sagt, wird zur Bewertung gespeichert und nicht gezeigt; geschrieben wird nichts.',
   photos: 'Fotos',
@@ -341,7 +365,14 @@ const german: Words = {
   },
   category: { remission: 'Remission', low: 'niedrig', moderate: 'mäßig', high: 'hoch' },
   needs: 'es fehlt',
-  outOfRange: 'Außerhalb des möglichen Bereichs',
+  outOfRangeOf: (low, high) => `Außerhalb des möglichen Bereichs: ${low} bis ${high}.`,
+  unusableRange: (low, high) => `Außerhalb des möglichen Bereichs (${low} bis ${high}), darum nicht übernommen; bitte eintippen.`,
+  faulty: 'Eine Zahl liegt außerhalb ihres möglichen Bereichs. Ändern Sie sie oder leeren Sie das Feld, dann Vorschau.',
+  uncountable: {
+    reading: 'Was bisher unterschrieben ist, wird gerade gelesen. Bis dahin gibt es keine 28-Gelenk-Zählung.',
+    'not-granted': 'Ihre Anmeldung lässt diese App nicht sehen, was bisher unterschrieben ist; darum gibt es keine 28-Gelenk-Zählung: Sie könnte zu niedrig sein.',
+    failed: 'Was bisher unterschrieben ist, konnte nicht aus der Akte gelesen werden; darum gibt es keine 28-Gelenk-Zählung: Sie könnte zu niedrig sein.'
+  },
   loading: 'Handfotos werden geöffnet…',
   loadingText: 'Die neuesten Fotos und Befunde werden gelesen.',
   ended: 'Ihre Sitzung ist beendet',
@@ -379,6 +410,12 @@ const german: Words = {
   conflict: 'Diese Gelenke wurden mit einem anderen Urteil unterschrieben. Von Ihnen wurde dafür nichts geschrieben.',
   conflictOf: (name, signed, own) => `${name}: unterschrieben ${signed}; Ihr Urteil: ${own}`,
   takeSigned: 'Das Unterschriebene behalten',
+  conflictNumbers: 'Es ist schon etwas anderes unterschrieben. Das wird nicht überschrieben: Berichtigen Sie das Unterschriebene, oder behalten Sie es.',
+  conflictNumber: (name, signed, now) => `${name}: unterschrieben ${signed}; jetzt: ${now}`,
+  noCount28: 'keine Zählung, ein Gelenk war nicht beurteilbar',
+  signedOtherwise: 'Es ist schon etwas anderes unterschrieben, wie oben aufgeführt. Es wurde nichts geschrieben. Berichtigen Sie das Unterschriebene, oder behalten Sie es.',
+  allStands: 'Das alles ist schon unterschrieben. Die Unterschrift schreibt nichts; was Sie hier eingegeben haben, wird geleert.',
+  nothingWritten: 'Das alles war schon unterschrieben; es wurde nichts geschrieben.',
   restored: 'Was Sie eingegeben und nicht unterschrieben hatten, ist wieder da.',
   correct: 'Unterschriebenes berichtigen',
   correctingTitle: 'Sie berichtigen, was zu diesen Fotos unterschrieben ist.',
@@ -464,10 +501,21 @@ export const fullJointName = (w: Words, side: Laterality, joint: HandJoint) => w
 /** Number and calibrated frequency together. */
 export const probabilityWords = (w: Words, probability: number) => `${percentOf(probability)} %: ${w.frequency(probability)}`
 
-const signerOf = (w: Words, { own, by }: Pick<SignedByClinician, 'own' | 'by'>) => (own ? w.you : by ?? w.colleague)
+const signerOf = (w: Words, { own, by }: Pick<SignedBy, 'own' | 'by'>) => (own ? w.you : by ?? w.colleague)
 
 export const signedWords = (w: Words, signed: SignedByClinician) =>
   w.signedCall(w.call[signed.call].toLowerCase(), w.signer(signerOf(w, signed)), signed.at ? w.timeOf(signed.at) : '', signed.earlier !== undefined)
+
+export const signedPlaceWords = (w: Words, signed: SignedBy, what: string) => w.signedCall(what, w.signer(signerOf(w, signed)), signed.at ? w.timeOf(signed.at) : '', false)
+
+/** A number that stands signed: value, who, when. */
+export const signedNumberWords = (w: Words, { value, at, ...who }: SignedNumber) => w.signedCall(value.toLocaleString(w.locale), w.signer(signerOf(w, who)), at ? w.timeOf(at) : '', false)
+
+export const numberName = (w: Words, name: SignedNumber['name']) => (name in w.inputs ? w.inputs[name as keyof ActivityInputs] : name as ActivityIndex)
+
+/** Numbers that say something else than what was signed. */
+export const numberConflictWords = (w: Words, { signed, now }: NumberConflict) =>
+  w.conflictNumber(numberName(w, signed.name), `${signed.value.toLocaleString(w.locale)} (${signerOf(w, signed)})`, now?.toLocaleString(w.locale) ?? w.noCount28)
 
 /** What was signed before a correction, newest first. */
 export const earlierWords = (w: Words, { earlier = [] }: SignedByClinician) =>
