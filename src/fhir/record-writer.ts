@@ -200,7 +200,7 @@ function refusedBy({ capabilities }: Writer): Refusals {
 
 /**
  * Strongest first: PUT to our ids, transaction, batch by stages, single writes by stages. A way that the server lists and answers with
- * “no such thing” (404, 405, 501) is left out; before the next one is tried the record is asked, as some do what they deny.
+ * “no such thing” (404, 405, 501), or ids of ours that it does not take, is left out; before the next one is tried the record is asked, as some do what they deny.
  */
 async function send(writer: Writer): Promise<void> {
   const ways = waysTo(writer)
@@ -208,12 +208,17 @@ async function send(writer: Writer): Promise<void> {
     try {
       return await sendBy(writer, way)
     } catch (cause) {
-      if (!isNotOffered(cause) || index === ways.length - 1) throw cause
+      if (!(isNotOffered(cause) || (way.startsWith('own-') && isRefusedAsItIs(cause))) || index === ways.length - 1) throw cause
       refusedBy(writer).ways.add(way)
       await lookUp(writer)
       if (missing(writer).length === 0) return
     }
   }
+}
+
+/** Some list update-as-create and take no ids but their own (400, 422): the same without an id tells whether that was all. */
+function isRefusedAsItIs(cause: unknown): boolean {
+  return isScreeningError(cause) && cause.code === 'ERR_EHR_REFUSED' && (cause.answered === 400 || cause.answered === 422)
 }
 
 function waysTo(writer: Writer): readonly Way[] {

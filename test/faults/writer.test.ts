@@ -256,6 +256,15 @@ describe('a way to write that is listed and not offered', () => {
   })
 })
 
+test.each<Mode>(['422'])('a server that lists update-as-create and answers %s to ids of ours is given resources without', async (mode) => {
+  const resources = await open({ profile: 'update-create' })
+  witness.faults([{ mode, path: '/', method: 'POST', times: 2 }, { mode, method: 'PUT', times: 1_000 }])
+  const ledger = memoryLedger()
+  await untilWritten(resources, options(ledger))
+  expectWhole(ledger, resources)
+  expect(observations().map(({ id }) => id)).not.toContain(resources.count.id)
+})
+
 test('nobody waits for word of the model that another patient\'s screening sent: results name it by its digest', async () => {
   const resources = await open({ profile: 'transaction' })
   witness.memory.put({ resourceType: 'Media', status: 'completed', subject: { reference: 'Patient/pat-2' } }, 'pat-2')
