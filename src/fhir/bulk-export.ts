@@ -4,6 +4,7 @@ import type { TenantConfig } from '../config.ts'
 import { isScreeningError, ScreeningError } from '../errors.ts'
 import type { TokenSource } from './backend-auth.ts'
 import type { Egress, EgressRequest } from './egress.ts'
+import { some, truth, whole } from './lenient.ts'
 import { checkedId, type FhirSession } from './session.ts'
 import { parseJson } from './smart-configuration.ts'
 import { refuseStatus } from './transport.ts'
@@ -48,8 +49,14 @@ const FIRST_WAIT_MS = 2_000
 const MAX_WAIT_MS = 15 * 60_000
 const TRIES = 3
 
-const file = z.object({ type: z.string(), url: z.string(), count: z.number().int().optional() })
-const manifest = z.object({ requiresAccessToken: z.boolean(), output: z.array(file).max(MAX_FILES), error: z.array(file).max(MAX_FILES).default([]) })
+const file = z.object({ type: z.string(), url: z.string(), count: whole })
+const manifest = z.object({
+  /** Where it is not said, the token is sent: its files lie on the server's own origin. */
+  requiresAccessToken: truth.transform((requires) => requires ?? true),
+  /** Each has to be readable, or patients would be missing. */
+  output: z.array(file).max(MAX_FILES),
+  error: some(z.object({ url: z.string() })).refine((files) => files.length <= MAX_FILES)
+})
 const patient = z.object({ resourceType: z.literal('Patient'), id: z.string().regex(/^(?!\.{1,2}$)[A-Za-z0-9\-.]{1,64}$/) })
 
 type Files = z.infer<typeof manifest>

@@ -1,5 +1,4 @@
-import type { Consent } from 'fhir/r4.js'
-import { isScreeningError } from '../errors.ts'
+import type { Coding, ConsentProvision } from 'fhir/r4.js'
 import type { FhirSession } from './session.ts'
 
 /** What our work is about; a refusal of other classes of data does not touch it. */
@@ -8,19 +7,14 @@ const OURS = ['Media', 'DocumentReference', 'Binary', 'DiagnosticReport', 'Obser
 /**
  * False when the record holds an active Consent of this patient that denies use of pictures or findings (FHIR R4 Consent,
  * specs/conformance.md row 57). Asked only where the site's registration may read Consent and the server can search it by
- * patient; elsewhere the record cannot tell us, and the site decides whom it screens. A denial with exceptions counts as one:
- * which of them would let software read a photo is not ours to guess. Throws ERR_EHR_*.
+ * patient; elsewhere the record cannot tell us, and the site decides whom it screens. Where it is asked, an answer that is refused is none:
+ * a denial may stand behind it, and the patient waits. A denial with exceptions counts as one: which of them would let software
+ * read a photo is not ours to guess; so does one that stands as an exception below a permission. Throws ERR_EHR_*.
  */
 export async function isConsented(session: FhirSession, patientId: string, now: Date): Promise<boolean> {
   if (!isGranted(session.tenant.backend?.scope, 'Consent', 's') || !(await session.capabilities()).canSearch('Consent', 'patient')) return true
-  try {
-    const consents = await session.search('Consent', { patient: patientId })
-    return !consents.some((one) => denies(one, now))
-  } catch (error) {
-    // Listed, but not for us.
-    if (isScreeningError(error) && (error.code === 'ERR_EHR_UNAUTHORIZED' || error.code === 'ERR_EHR_REFUSED' || error.code === 'ERR_NOT_FOUND')) return true
-    throw error
-  }
+  const consents = await session.search('Consent', { patient: patientId })
+  return !consents.some((one) => one.status === 'active' && denies(one.provision, now))
 }
 
 /**
@@ -35,11 +29,13 @@ export function isGranted(scope: string | undefined, type: string, how: 'c' | 'r
   }) ?? false
 }
 
-function denies({ status, provision }: Consent, now: Date): boolean {
-  if (status !== 'active' || provision?.type !== 'deny') return false
-  const { start, end } = provision.period ?? {}
+/** Classes hold for the exceptions below too, until these name their own; what is over or not yet begun says nothing, nor does what is below it. */
+function denies(provision: ConsentProvision | undefined, now: Date, above: readonly Coding[] = []): boolean {
+  const { start, end } = provision?.period ?? {}
   if ((start && Date.parse(start) > now.getTime()) || (end && endOf(end) < now.getTime())) return false
-  return provision.class === undefined || provision.class.some(({ code }) => code !== undefined && OURS.includes(code))
+  const classes = provision?.class?.length ? provision.class : above
+  const isOurs = classes.length === 0 || classes.some(({ code }) => code !== undefined && OURS.includes(code))
+  return (provision?.type === 'deny' && isOurs) || (provision?.provision?.some((one) => denies(one, now, classes)) ?? false)
 }
 
 /** A day lasts until its end, and a bit longer for zones: a refusal is rather honoured too long. */

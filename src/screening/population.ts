@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { TenantConfig } from '../config.ts'
 import { isScreeningError, ScreeningError } from '../errors.ts'
 import { checkedId } from '../fhir/session.ts'
-import { outcomeOf, type WorklistRow } from './previsit.ts'
+import { outcomeOf, PATIENCE_MS, type WorklistRow } from './previsit.ts'
 import type { ScreeningService, ScreeningStatus } from './screening.ts'
 
 export type PopulationRow = Omit<WorklistRow, 'name' | 'appointment'>
@@ -13,12 +13,14 @@ export interface PopulationOptions {
   readonly service: Pick<ScreeningService, 'request' | 'settled'>
   readonly tenant: TenantConfig
   readonly patients: ReadonlySet<string>
-  /** Called once per patient, in the order given. */
+  /** Called once per patient, in the order given; whoever waits for the server comes after all others. */
   readonly onResult: (row: PopulationRow) => void
   readonly onProgress?: (done: number, total: number) => void
   /** Patients asked for at once: more would fill the queue, fewer would let workers idle. */
   readonly window?: number
   readonly timeoutMs?: number
+  /** How long whoever waits for the server is waited for, after everyone else is done. */
+  readonly patienceMs?: number
   readonly now?: () => Date
 }
 
@@ -32,18 +34,24 @@ const FULL_QUEUE_MS = 1_000
  * again, it passes quickly over whoever has a result for the same photos.
  */
 export async function screenPopulation({
-  service, tenant, patients, onResult, onProgress, window = 100, timeoutMs = 600_000, now = () => new Date()
+  service, tenant, patients, onResult, onProgress, window = 100, timeoutMs = 600_000, patienceMs = PATIENCE_MS, now = () => new Date()
 }: PopulationOptions): Promise<PopulationSummary> {
   const summary = { patients: patients.size, results: 0, 'needs-photo': 0, 'no-photo': 0, failed: 0 }
   let done = 0
   const waiting: { readonly patientId: string; readonly settled: Promise<ScreeningStatus> }[] = []
-  const finish = async () => {
-    const next = waiting.shift()
-    if (!next) return
-    const row = { patientId: next.patientId, ...outcomeOf(await next.settled, tenant, now().toISOString()) }
+  const parked: string[] = []
+  const tell = (patientId: string, status: ScreeningStatus) => {
+    const row = { patientId, ...outcomeOf(status, tenant, now().toISOString()) }
     summary[row.status]++
     onResult(row)
     onProgress?.(++done, patients.size)
+  }
+  const finish = async () => {
+    const next = waiting.shift()
+    if (!next) return
+    const status = await next.settled
+    if (status.dueAt === undefined) tell(next.patientId, status)
+    else parked.push(next.patientId)
   }
   onProgress?.(0, patients.size)
   for (const patientId of patients) {
@@ -55,6 +63,11 @@ export async function screenPopulation({
     waiting.push({ patientId, settled })
   }
   while (waiting.length > 0) await finish()
+  const until = performance.now() + patienceMs
+  for (const patientId of parked) {
+    const leftMs = Math.max(0, until - performance.now())
+    tell(patientId, await service.settled(tenant.id, patientId, { timeoutMs: leftMs, waitForParkedMs: leftMs }))
+  }
   return summary
 }
 

@@ -47,7 +47,7 @@ export interface PrevisitOptions {
 }
 
 /** A server that stumbles in the night is waited for, so long after everyone else is done; one that stays away is told in the list. */
-const PATIENCE_MS = 360_000
+export const PATIENCE_MS = 360_000
 const COMING = new Set<string>(['proposed', 'pending', 'booked', 'arrived', 'checked-in', 'waitlist'])
 
 /**

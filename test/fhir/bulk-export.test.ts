@@ -132,6 +132,25 @@ describe('the files of an export', () => {
     expect(server.seen).not.toContain('GET /files/2')
   })
 
+  test.each<[string, object]>([
+    ['text for the count', { count: '2' }], ['a count that is none', { count: 'two' }], ['null for the count', { count: null }]
+  ])('are read where the manifest has %s, null for the errors and no word of the token, which is sent then', async (_form, change) => {
+    server.files.set('1', patients('p-1', 'p-2'))
+    manifest({ requiresAccessToken: undefined, output: [{ type: 'Patient', url: `${server.origin}/files/1`, ...change }], error: null })
+    expect(await run()).toMatchObject({ errors: 0, patients: new Set(['p-1', 'p-2']) })
+    expect(server.tokens).toContainEqual({ path: '/files/1', token: 't' })
+  })
+
+  test('announced with text for the count are still compared with it, and one without an address is none', async () => {
+    server.files.set('1', patients('p-1'))
+    server.token = undefined
+    manifest({ requiresAccessToken: 'false', output: [{ type: 'Patient', url: `${server.origin}/files/1`, count: '2' }] })
+    await expect(run()).rejects.toEqual(code('ERR_EHR_UNREACHABLE'))
+    expect(server.tokens.map(({ path }) => path)).not.toContain('/files/1')
+    manifest({ output: [{ type: 'Patient', url: null }] })
+    await expect(run()).rejects.toEqual(code('ERR_EHR_ANSWER'))
+  })
+
   test('on another server are not fetched, and the token is not shown to it', async () => {
     canary.files.set('1', patients('p-1'))
     manifest({ output: [{ type: 'Patient', url: `${canary.origin}/files/1` }] })

@@ -66,6 +66,24 @@ describe('a population', () => {
     expect(most).toBeLessThanOrEqual(7)
   })
 
+  test('whose server stumbles once over each patient is waited for at the end, and fails only when that took too long', async () => {
+    const dueAt = '2026-11-24T10:00:05Z'
+    const screened = async (patienceMs: number) => {
+      const rows: (readonly [string, string])[] = []
+      await screenPopulation({
+        tenant, window: 3, patienceMs, patients: new Set(['p-1', 'p-2', 'p-3', 'p-4', 'p-5']), onResult: ({ patientId, status }) => rows.push([patientId, status]),
+        service: {
+          request: () => Promise.resolve(),
+          settled: (_tenant, patientId, { waitForParkedMs = 0 } = {}) => Promise.resolve(patientId === 'p-4' || waitForParkedMs > 0
+            ? { pending: false, failure: { code: 'no-photos', at: '' } } : { pending: false, failure: { code: 'ERR_EHR_UNREACHABLE', at: '' }, dueAt })
+        }
+      })
+      return rows
+    }
+    expect(await screened(60_000)).toEqual(['p-4', 'p-1', 'p-2', 'p-3', 'p-5'].map((one) => [one, 'no-photo']))
+    expect(await screened(0)).toEqual([['p-4', 'no-photo'], ...['p-1', 'p-2', 'p-3', 'p-5'].map((one) => [one, 'failed'] as const)])
+  })
+
   test('whose store fails ends with that error', async () => {
     await expect(screenPopulation({
       tenant, patients: new Set(['p-1', 'p-2']), onResult: () => undefined,

@@ -177,6 +177,40 @@ describe('a screening', () => {
       await ehr.close()
     })
 
+    const permit = (...below: readonly object[]) => ({ provision: { type: 'permit' as const, provision: below } as Consent['provision'] & object })
+    const about = (...classes: readonly string[]) => ({ class: classes.map((code) => ({ system: 'http://hl7.org/fhir/resource-types', code })) })
+    test.each([
+      ['photos', permit({ type: 'deny', ...about('Media') })], ['everything', permit({ type: 'deny' })],
+      ['photos, two levels down', permit({ type: 'permit', provision: [{ type: 'deny', ...about('DocumentReference') }] })]
+    ])('is refused by an exception to a permission that denies %s', async (_name, change) => {
+      const ehr = await houseWith(scoped)
+      say(ehr, consent(change))
+      expect(await screen('pat-1')).toMatchObject({ failure: { code: 'ERR_FORBIDDEN' } })
+      await ehr.close()
+    })
+
+    test.each([
+      ['other data', permit({ type: 'deny', ...about('Claim') })], ['nothing any more', permit({ type: 'deny', period: { end: '2025-11-01' } })],
+      ['a part of what else is permitted', { provision: { type: 'permit' as const, ...about('Immunization'), provision: [{ type: 'deny' as const }] } }]
+    ])('is not refused by an exception that denies %s', async (_name, change) => {
+      const ehr = await houseWith(scoped)
+      say(ehr, consent(change))
+      expect((await screen('pat-1')).latest).toBeDefined()
+      await ehr.close()
+    })
+
+    test.each([[403, 'ERR_EHR_UNAUTHORIZED'], [404, 'ERR_EHR_REFUSED'], [400, 'ERR_EHR_REFUSED']])(
+      'waits, unread, while the record answers %d when it is asked for consent', async (status, expected) => {
+        const ehr = await houseWith(scoped)
+        say(ehr, consent())
+        ehr.refuse = ({ path }) => path === '/Consent' ? { status, why: 'no scope' } : undefined
+        const found = await screen('pat-1')
+        expect(found).toMatchObject({ failure: { code: expected }, dueAt: expect.any(String) })
+        expect(found.latest).toBeUndefined()
+        expect(ehr.seen.filter(({ path }) => /Media|Binary/.test(path))).toEqual([])
+        await ehr.close()
+      })
+
     test('is not asked for it where the site was not granted to read it', async () => {
       const ehr = await houseWith({ backend: { ...scoped.backend, scope: 'system/Media.rs' } })
       await screen('pat-1')
