@@ -171,7 +171,7 @@ export const workFlows: readonly Flow[] = [
       const late = ['certolizumab pegol', 'leflunomide', 'Prednisolone 5 mg tablets, one every morning with food'].map((name) => ({ name, started: day(3) }))
       await page.context().route('**/api/*/context', (route) => route.fulfill({ json: { treatments: [...early, ...late], scores: [{ index: 'CDAI', value: 0, at: day(1) }], absent: {} } }))
       const app = await launched(page, site, 'demo-5')
-      await app.locator('.trend .treatment text').first().waitFor()
+      await app.locator('.trend .treatment-names text').first().waitFor()
       expectEqual((await app.evaluate(coveredDrugs)).join('; '), '', 'words of the chart that cannot be read')
       expectEqual((await app.locator('.trend').innerHTML()).includes('NaN'), false, 'a mark that is nowhere')
       await check('review-drugs', app)
