@@ -90,16 +90,23 @@ export const accessFlows: readonly Flow[] = [
     }
   },
   {
-    name: 'with the keyboard alone: a photo from the camera to the record',
+    name: 'with the keyboard alone: a photo from the camera to the record, also when the answer to it is lost',
     async run({ page, site }) {
       await page.context().grantPermissions(['camera'], { origin: site.jointlens })
       await page.goto(`${site.ehr}/demo/launch?patient=demo-3&intent=capture`)
       await page.getByText('Looks fine so far.').waitFor()
+      await page.route('**/capture/save?*', async (route) => {
+        await route.fetch()
+        await route.abort()
+      }, { times: 1 })
       for (const name of ['Take the photo', 'Use this photo', /I agree/, /Save to the health record/]) {
         await page.getByRole('button', { name }).waitFor()
         await tabTo(page, name, 'button')
         await page.keyboard.press('Enter')
       }
+      await page.getByText('No answer came back, so it is not known whether the photo was saved. The photo is kept on this page.').waitFor()
+      await focusOn(page, 'Try again', 'after the answer was lost')
+      await page.keyboard.press('Enter')
       await page.getByText('The photo of the left hand is in the record.').waitFor()
       expectEqual(await page.evaluate(() => document.activeElement?.tagName), 'H2', 'where the focus went')
     }

@@ -69,6 +69,12 @@ export const workFlows: readonly Flow[] = [
       await endSession(app)
       await app.getByRole('button', { name: 'Preview' }).click()
       await app.getByText('Your session has ended.', { exact: true }).waitFor()
+      await app.locator('h1').click()
+      await app.keyboard.press('ArrowRight')
+      await app.keyboard.press('n')
+      await app.getByText('The last changes were not kept: the session had ended.').first().waitFor()
+      await app.getByText('What was kept as a draft is there for eight hours').waitFor()
+      await app.getByText('What is entered from now on is not kept.').waitFor()
       await check('review-ended', app)
       expectEqual(await app.getByRole('button', { name: 'Sign and record' }).isDisabled(), true, 'the signature is off')
       const response = await app.reload()
@@ -165,7 +171,7 @@ export const workFlows: readonly Flow[] = [
       const late = ['certolizumab pegol', 'leflunomide', 'Prednisolone 5 mg tablets, one every morning with food'].map((name) => ({ name, started: day(3) }))
       await page.context().route('**/api/*/context', (route) => route.fulfill({ json: { treatments: [...early, ...late], scores: [{ index: 'CDAI', value: 0, at: day(1) }], absent: {} } }))
       const app = await launched(page, site, 'demo-5')
-      await app.locator('.trend .treatment text').first().waitFor()
+      await app.locator('.trend .treatment-names text').first().waitFor()
       expectEqual((await app.evaluate(coveredDrugs)).join('; '), '', 'words of the chart that cannot be read')
       expectEqual((await app.locator('.trend').innerHTML()).includes('NaN'), false, 'a mark that is nowhere')
       await check('review-drugs', app)
@@ -283,6 +289,7 @@ export const workFlows: readonly Flow[] = [
   {
     name: 'in German, at every width, with nothing left in English',
     async run({ page, site, check }) {
+      await (await launched(page, site, 'demo-5')).close()
       await page.context().route('**/api/*/session', async (route) => {
         const answer = await route.fetch()
         await route.fulfill({ response: answer, json: { ...(await answer.json() as object), language: 'de' } })
@@ -292,6 +299,10 @@ export const workFlows: readonly Flow[] = [
       expectEqual(await app.evaluate(() => document.documentElement.lang), 'de', 'language of the page')
       const english = (await app.locator('main').innerText()).match(/\b(?:swollen|tender|joints?|photos|Signed?|Preview|Over time|possible)\b/g)
       expectEqual(english?.join(' ') ?? '', '', 'English words')
+      for (const width of [320, 768, 900, 1440]) {
+        await app.setViewportSize({ width, height: 1000 })
+        expectEqual((await app.evaluate(brokenWords)).join('; '), '', `words that break in the middle at ${width} px`)
+      }
       await check('review-german', app)
     }
   },
@@ -341,6 +352,21 @@ function coveredNames(): string[] {
       ])
     ]
   })
+}
+
+/** Runs in the page: which words begin on one line and end on the next, other than at a hyphen or a stroke. */
+function brokenWords(): string[] {
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT)
+  const broken: string[] = []
+  for (let text = texts.nextNode(); text; text = texts.nextNode()) {
+    for (const word of (text.textContent ?? '').matchAll(/[\p{L}\d]{3,}/gu)) {
+      const range = document.createRange()
+      range.setStart(text, word.index)
+      range.setEnd(text, word.index + word[0].length)
+      if (new Set([...range.getClientRects()].map(({ top }) => Math.round(top))).size > 1) broken.push(word[0])
+    }
+  }
+  return broken
 }
 
 /** Runs in the page: which words of the chart over time lie over others, or are cut off. */

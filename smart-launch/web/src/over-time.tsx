@@ -77,7 +77,7 @@ function Chart({ visits, scores, treatments }: Series) {
       {names.map((name, at) => <TreatmentLine key={at} x={marks[at]?.x ?? 0} top={rowAt(name) - 8} bottom={bottom} />)}
       {visits.length > 0 && <Counts visits={visits} x={x} />}
       {scores.length > 0 && <Scores scores={scores} x={x} w={w} />}
-      <g className="treatment">{names.map((name, at) => <text key={at} x={name.x} y={rowAt(name)} textAnchor={name.anchor}>{name.words}</text>)}</g>
+      <g className="treatment-names">{names.map((name, at) => <text key={at} x={name.x} y={rowAt(name)} textAnchor={name.anchor}>{name.words}</text>)}</g>
       {daysOf(visits, scores, x, w).map(({ at, words }) => <text key={words} x={at} y={bottom + 22} textAnchor="middle">{words}</text>)}
     </svg>
   )
