@@ -1,4 +1,5 @@
 import { accessFlows } from './access-flows.ts'
+import { sittingFlows } from './sitting-flows.ts'
 import { workFlows } from './work-flows.ts'
 import { card, choosePhoto, expectEqual, filledIn, launched, observationsOf, openChart, opened, type Flow } from './steps.ts'
 
@@ -244,5 +245,6 @@ export const flows: readonly Flow[] = [
     }
   },
   ...accessFlows,
-  ...workFlows
+  ...workFlows,
+  ...sittingFlows
 ]

@@ -65,6 +65,8 @@ async function inContext(from: Browser, work: (page: Page) => Promise<void>): Pr
   try {
     await work(page)
   } finally {
+    // A request that a flow answers itself may still be on its way.
+    await context.unrouteAll({ behavior: 'ignoreErrors' })
     await context.close()
   }
 }

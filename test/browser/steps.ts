@@ -49,6 +49,21 @@ export async function launched(page: Page, site: Site, patient: string): Promise
   return app
 }
 
+/** Takes back what other flows had entered for this patient, so that one call is all there is. */
+export async function clean(...pages: readonly Page[]): Promise<void> {
+  for (const app of pages) {
+    await app.evaluate(async () => {
+      const api = `/smart/api/${location.pathname.split('/').at(-1)}`
+      const { csrf } = await (await fetch(`${api}/session`)).json() as { csrf: string }
+      const { latest } = await (await fetch(`${api}/review`)).json() as { latest: { id: string } }
+      const empty = { screeningId: latest.id, decisions: [], tender: [], swollen: [], examinedAll: false, typed: {} }
+      await fetch(`${api}/draft`, { method: 'PUT', headers: { 'content-type': 'application/json', 'x-jointlens-csrf': csrf }, body: JSON.stringify(empty) })
+    })
+    await app.reload()
+    await app.getByText('Nothing to sign yet.').waitFor()
+  }
+}
+
 export async function choosePhoto(app: Page, name: string): Promise<void> {
   const buffer = readFileSync(new URL(`../../demo/photos/${name}`, import.meta.url))
   await app.locator('input[type=file]').setInputFiles({ name, mimeType: 'image/jpeg', buffer })

@@ -1,5 +1,5 @@
 import type { Page } from 'playwright-core'
-import { expectEqual, focusOn, launched, observationsOf, type Flow, type Site } from './steps.ts'
+import { clean, expectEqual, focusOn, launched, observationsOf, type Flow, type Site } from './steps.ts'
 
 /** What a clinician has entered stays theirs: through a reload, a dropped connection, an ended session, a colleague who was faster. */
 export const workFlows: readonly Flow[] = [
@@ -398,21 +398,6 @@ async function callAndSign(app: Page, key: string, before?: () => Promise<void>,
   await app.getByRole('heading', { name: /Exactly this will be written/ }).waitFor()
   await app.getByRole('button', { name: 'Sign and record' }).click()
   await app.getByText(/resources are in the record/).waitFor()
-}
-
-/** Takes back what other flows had entered for this patient, so that one call is all there is. */
-async function clean(...pages: readonly Page[]): Promise<void> {
-  for (const app of pages) {
-    await app.evaluate(async () => {
-      const api = `/smart/api/${location.pathname.split('/').at(-1)}`
-      const { csrf } = await (await fetch(`${api}/session`)).json() as { csrf: string }
-      const { latest } = await (await fetch(`${api}/review`)).json() as { latest: { id: string } }
-      const empty = { screeningId: latest.id, decisions: [], tender: [], swollen: [], examinedAll: false, typed: {} }
-      await fetch(`${api}/draft`, { method: 'PUT', headers: { 'content-type': 'application/json', 'x-jointlens-csrf': csrf }, body: JSON.stringify(empty) })
-    })
-    await app.reload()
-    await app.getByText('Nothing to sign yet.').waitFor()
-  }
 }
 
 /** The EHR's and our session end behind the page's back. */
