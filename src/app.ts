@@ -280,13 +280,23 @@ function measure(metrics: Metrics, log: Logger): express.RequestHandler {
   return (request, response, next) => {
     const began = performance.now()
     response.on('finish', () => {
-      const route = `${request.baseUrl}${(request.route as { path?: string } | undefined)?.path ?? ''}` || 'other'
+      const route = routeOf(request)
       const seconds = (performance.now() - began) / 1000
       metrics.request(route, response.statusCode, seconds)
       log.info({ route, method: request.method, status: response.statusCode, ms: Math.round(seconds * 1000) }, 'answered')
     })
     next()
   }
+}
+
+const MOUNTS = ['/cds-services', '/smart', '/fhir/notifications']
+
+/** A template out of a closed list, however the caller spelled the address: each name is a time series of its own. */
+function routeOf({ originalUrl, route }: express.Request): string {
+  const [path = ''] = originalUrl.toLowerCase().split('?')
+  const mount = MOUNTS.find((one) => path === one || path.startsWith(`${one}/`)) ?? ''
+  const { path: template } = (route ?? {}) as { readonly path?: unknown }
+  return `${mount}${typeof template === 'string' && template !== '/' ? template : ''}` || 'other'
 }
 
 async function stopListening(server: Server): Promise<void> {

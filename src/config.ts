@@ -3,8 +3,10 @@ import { isIP } from 'node:net'
 import { parse } from 'yaml'
 import { z } from 'zod'
 import { ScreeningError } from './errors.ts'
+import { webAddress } from './web-address.ts'
 
-const httpUrl = z.url({ protocol: /^https?$/ }).transform((value) => value.replace(/\/+$/, ''))
+const httpUrl = z.url({ protocol: /^https?$/ }).transform((value) => webAddress(value) ?? value)
+const webOrigin = httpUrl.refine((value) => URL.parse(value)?.origin === value, 'Expected an origin such as https://ehr.example, without a path')
 const algorithm = z.enum(['RS384', 'ES384'])
 const privateJwk = z.looseObject({ kty: z.enum(['RSA', 'EC']), kid: z.string(), alg: algorithm, d: z.string() })
 const publicJwk = z.looseObject({ kty: z.enum(['RSA', 'EC']), kid: z.string() })
@@ -13,7 +15,7 @@ const publicJwk = z.looseObject({ kty: z.enum(['RSA', 'EC']), kid: z.string() })
 const cdsClient = z.strictObject({
   issuer: z.string().min(1),
   /** The one key set address that this issuer may name; keys are fetched from nowhere else. */
-  jku: httpUrl.optional(),
+  jku: z.url({ protocol: /^https?$/ }).optional(),
   keys: z.array(publicJwk).optional(),
   /** Accepted besides the address that was called. */
   audiences: z.array(z.string()).default([]),
@@ -33,7 +35,7 @@ const tenant = z.strictObject({
   language: z.enum(['en', 'de']).default('en'),
   timeZone: z.string().refine(isTimeZone, 'Expected an IANA time zone, for example Europe/Berlin').default('UTC'),
   /** Browser origins of the EHR: CORS of the hooks and frame-ancestors of the app. */
-  allowedOrigins: z.array(httpUrl).default([]),
+  allowedOrigins: z.array(webOrigin).default([]),
   /** Further origins photos and keys may be fetched from (never with the FHIR token). */
   photoOrigins: z.array(httpUrl).default([]),
   /** The EHR lives in a private network or on loopback: addresses that egress may then connect to. */

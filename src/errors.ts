@@ -75,13 +75,19 @@ export function isScreeningError(error: unknown): error is ScreeningError {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' && error.code in ERROR_CODES
 }
 
+/** By the status that it goes out with (R4 IssueType). */
+function issueType(status: number) {
+  if (status >= 500) return 'exception'
+  return ({ 401: 'login', 403: 'forbidden', 404: 'not-found', 405: 'not-supported', 409: 'conflict', 412: 'required', 413: 'too-long', 415: 'not-supported', 429: 'throttled' } as const)[status as 401] ?? 'invalid'
+}
+
 /** FHIR R4 OperationOutcome for an error, without internals. */
 export function operationOutcome(code: ErrorCode, diagnostics?: string) {
   return {
     resourceType: 'OperationOutcome' as const,
     issue: [{
       severity: 'error' as const,
-      code: ERROR_CODES[code].status >= 500 ? ('exception' as const) : ('invalid' as const),
+      code: issueType(ERROR_CODES[code].status),
       details: { text: code },
       diagnostics: diagnostics ?? ERROR_CODES[code].meaning
     }]

@@ -17,9 +17,9 @@ import { previewOf, type ClinicianResources } from './fhir/resources/clinician-r
 import { suggestionResources } from './fhir/resources/screening-bundle.ts'
 import { screeningResources } from './fhir/resources/screening-resources.ts'
 import { openFhirSession, type FhirSession } from './fhir/session.ts'
-import { signedJoints } from './fhir/signed-calls.ts'
-import { onceEach, preparedReview, signReview, type ReviewInput } from './fhir/sign-review.ts'
+import { onceEach, photosSince, preparedReview, signReview, type ReviewInput } from './fhir/sign-review.ts'
 import { readKeySet, readOpenIdKeys, readSmartConfiguration, type SmartConfiguration } from './fhir/smart-configuration.ts'
+import { signedFindings, type SignedBy } from './fhir/standing-review.ts'
 import { requestToken, revokeToken } from './fhir/token-request.ts'
 import type { Calibration, InferenceEngine } from './inference/engine/inference-engine.ts'
 import { readScreenedPhoto } from './screening/screened-photo.ts'
@@ -128,7 +128,7 @@ export function openTenantDoors(config: Config, now: () => number = Date.now, ha
       return revoked.every(Boolean)
     },
 
-    reviewRecord: reviewRecord((session, tenant) => sessionWith(tenant, tokensOf(session))),
+    reviewRecord: reviewRecord((session, tenant) => sessionWith(tenant, tokensOf(session)), now),
 
     close: async () => {
       await Promise.all([...doors.values()].map(({ egress }) => egress.close()))
@@ -180,7 +180,7 @@ function tokensOf({ accessToken, renewed }: AppSession): TokenSource {
 }
 
 /** The app's view of the record, always with the token of the person who launched it. */
-function reviewRecord(sessionOf: (session: AppSession, tenant: TenantConfig) => FhirSession): ReviewRecord & CaptureRecord {
+function reviewRecord(sessionOf: (session: AppSession, tenant: TenantConfig) => FhirSession, now: () => number): ReviewRecord & CaptureRecord {
   return {
     patient: (session, tenant) => sessionOf(session, tenant).read('Patient', session.patientId),
     treatments: (session, tenant) => readTreatmentStarts(sessionOf(session, tenant), session.patientId),
@@ -198,11 +198,14 @@ function reviewRecord(sessionOf: (session: AppSession, tenant: TenantConfig) => 
     },
     async signed(session, tenant, screening) {
       const fhir = sessionOf(session, tenant)
-      const joints = await signedJoints(fhir, reviewed(screening))
-      const named = await namesFor(fhir, session, joints.flatMap(({ performer, earlier = [] }) => [performer, ...earlier.map((one) => one.performer)]))
-      return joints.map(({ performer, earlier, ...joint }) => ({
-        ...joint, ...named(performer), ...(earlier ? { earlier: earlier.map(({ performer: author, ...version }) => ({ ...version, ...named(author) })) } : {})
-      }))
+      const of = reviewed(screening)
+      const { joints, tender, swollen, numbers } = await signedFindings(fhir, of, now(), photosSince(of))
+      const named = await namesFor(fhir, session, [...joints, ...joints.flatMap(({ earlier = [] }) => earlier), ...tender, ...swollen, ...numbers].map(({ performer }) => performer))
+      const byName = <One extends Pick<SignedBy, 'performer'>>({ performer, ...one }: One) => ({ ...one, ...named(performer) })
+      return {
+        joints: joints.map(({ earlier, ...joint }) => ({ ...byName(joint), ...(earlier ? { earlier: earlier.map(byName) } : {}) })),
+        tender: tender.map(byName), swollen: swollen.map(byName), numbers: numbers.map(byName)
+      }
     },
     async signedReview(session, tenant, screening) {
       const fhir = sessionOf(session, tenant)

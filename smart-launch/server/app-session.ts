@@ -8,6 +8,8 @@ export interface AppSession {
   readonly encounterId?: string
   /** `Practitioner/…` of the person who launched. */
   readonly fhirUser?: string
+  /** What the EHR's identity says the person is, in whatever form it names them; absent when it says nothing that we know. */
+  readonly role?: 'clinician' | 'patient'
   readonly scope: string
   readonly accessToken: string
   readonly refreshToken?: string

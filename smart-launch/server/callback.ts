@@ -1,13 +1,13 @@
 import { createLocalJWKSet, jwtVerify, type JSONWebKeySet } from 'jose'
 import { z } from 'zod'
 import type { Audit } from '../../src/audit.ts'
-import { ScreeningError } from '../../src/errors.ts'
+import { isScreeningError, ScreeningError } from '../../src/errors.ts'
 import type { TenantConfig } from '../../src/config.ts'
 import type { TokenAnswer } from '../../src/fhir/token-request.ts'
 import {
-  matchesHash, randomSecret, SESSION_SECONDS, sha256, type AppSession, type PendingLaunch
+  LAUNCH_SECONDS, matchesHash, randomSecret, SESSION_SECONDS, sha256, type AppSession, type PendingLaunch
 } from './app-session.ts'
-import { isPatientLaunch } from './capture-desk.ts'
+import { isPatientLaunch, roleOf } from './capture-desk.ts'
 import { rememberTenant } from './framers.ts'
 import { redirectUri, type LaunchDeps } from './launch.ts'
 
@@ -52,6 +52,15 @@ export async function finishLaunch(
   const pending = await takePending(deps, query['state'], browserSecret)
   const tenant = deps.config.tenants.find(({ id }) => id === pending.tenant)
   if (!tenant?.smart) throw refused('This EHR is no longer configured.')
+  try {
+    return await launched(deps, query, pending, tenant)
+  } catch (error) {
+    await deps.audit.record({ tenant: tenant.id, action: 'launch', actor: 'unknown user', outcome: 'failure', code: isScreeningError(error) ? error.code : 'ERR_INTERNAL' })
+    throw error
+  }
+}
+
+async function launched(deps: CallbackDeps, query: Record<string, unknown>, pending: PendingLaunch, tenant: TenantConfig): Promise<CallbackAnswer> {
   if (!isFromServerAsked(pending, query['iss'])) throw refused('The answer came from another authorization server than the one that was asked (RFC 9207).')
   if (query['error'] !== undefined) throw refused('The EHR did not grant access. Open JointLens again from the patient record.')
   const code = query['code']
@@ -65,7 +74,7 @@ export async function finishLaunch(
   })
   const context = tokenContext.safeParse(answer.extra)
   if (!context.success) throw refused('The EHR opened the app without a patient. Choose a patient there and open JointLens again.')
-  const fhirUser = await verifiedUser(deps, tenant, pending, context.data.id_token)
+  const { fhirUser, role } = await verifiedUser(deps, tenant, pending, context.data.id_token)
 
   const [handle, sessionSecret, csrf] = [randomSecret(), randomSecret(), randomSecret()]
   const session: AppSession = {
@@ -73,6 +82,7 @@ export async function finishLaunch(
     patientId: context.data.patient,
     ...(context.data.encounter ? { encounterId: context.data.encounter } : {}),
     ...(fhirUser ? { fhirUser } : {}),
+    ...(role ? { role } : {}),
     scope: answer.scope ?? pending.scope,
     accessToken: answer.accessToken,
     ...(answer.refreshToken ? { refreshToken: answer.refreshToken } : {}),
@@ -107,7 +117,8 @@ async function takePending(deps: CallbackDeps, state: unknown, browserSecret: st
   const key = `smart-state:${state}`
   const pending = (await deps.sessions.get(key)) as PendingLaunch | undefined
   await deps.sessions.delete(key)
-  if (!pending || !matchesHash(browserSecret, pending.browserHash))
+  // Of callbacks that come at once, one goes on: a code that is sent twice makes some servers take back its tokens.
+  if (!pending || !matchesHash(browserSecret, pending.browserHash) || !await deps.sessions.claim(`smart-used:${sha256(state)}`, LAUNCH_SECONDS))
     throw refused('This launch has expired or began in another browser. Open JointLens again from the patient record.')
   return pending
 }
@@ -118,11 +129,11 @@ function isFromServerAsked({ issuer, namesItself }: PendingLaunch, iss: unknown)
   return issuer === undefined || iss === issuer
 }
 
-/** `Practitioner/…` from a verified id_token; undefined when the EHR sends none. A token that does not verify ends the launch. */
+/** Who launched, from a verified id_token; nothing when the EHR sends none. A token that does not verify ends the launch. */
 async function verifiedUser(
   deps: CallbackDeps, tenant: TenantConfig, pending: PendingLaunch, idToken: string | undefined
-): Promise<string | undefined> {
-  if (!idToken) return undefined
+): Promise<Pick<AppSession, 'fhirUser' | 'role'>> {
+  if (!idToken) return {}
   try {
     const { issuer, keys } = await deps.openIdKeys(tenant)
     if (pending.issuer && issuer !== pending.issuer) throw refused('issuer')
@@ -138,7 +149,8 @@ async function verifiedUser(
     // OpenID Connect Core 3.1.3.7: with several audiences the token must say that it was made for us.
     const azp = payload['azp'] ?? (Array.isArray(payload.aud) && payload.aud.length > 1 ? undefined : tenant.smart?.clientId)
     if (azp !== tenant.smart?.clientId) throw refused('azp')
-    return relativeUser(payload['fhirUser'], tenant.fhirBase)
+    const [fhirUser, role] = [relativeUser(payload['fhirUser'], tenant.fhirBase), roleOf(payload['fhirUser'])]
+    return { ...(fhirUser ? { fhirUser } : {}), ...(role ? { role } : {}) }
   } catch (cause) {
     throw new ScreeningError('ERR_LAUNCH_REFUSED', 'The identity that the EHR sent could not be verified.', { cause })
   }

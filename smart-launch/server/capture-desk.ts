@@ -79,9 +79,18 @@ export function openCaptureDesk({ engine, record, sessions, handOver, now }: Cap
 /** By the session's own secret, so that another sitting begins anew. */
 const savedName = ({ csrf }: AppSession, side: Laterality) => `captured:${sha256(`${csrf} ${side}`)}`
 
-/** A patient or a relative sees the capture page and nothing of what a model says. */
-export function isPatientLaunch({ fhirUser = '' }: AppSession): boolean {
-  return /^(Patient|RelatedPerson)\//.test(fhirUser)
+/**
+ * A patient or a relative sees the capture page and nothing of what a model says. Whoever launches outside an EHR without being known as a
+ * clinician may be one; a launch from within an EHR comes from somebody whom that has signed in.
+ */
+export function isPatientLaunch({ fhirUser = '', role = roleOf(fhirUser), standalone = false }: AppSession): boolean {
+  return role === 'patient' || (standalone && role !== 'clinician')
+}
+
+/** By `fhirUser` in any form: relative, absolute, also of another server. */
+export function roleOf(fhirUser: unknown): AppSession['role'] {
+  const [, type = ''] = /(?:^|\/)(Practitioner|PractitionerRole|Patient|RelatedPerson|Person)\/[A-Za-z0-9\-.]{1,64}$/.exec(typeof fhirUser === 'string' ? fhirUser : '') ?? []
+  return type === '' ? undefined : type.startsWith('Practitioner') ? 'clinician' : 'patient'
 }
 
 export function maySavePhotos({ scope }: AppSession): boolean {

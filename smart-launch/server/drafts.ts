@@ -19,17 +19,29 @@ export interface Draft extends ExaminedJoints {
  */
 export function openDrafts(sessions: SessionStore) {
   const nameOf = ({ tenant, patientId, fhirUser }: AppSession, screeningId: string) => `draft:${sha256(JSON.stringify([tenant, patientId, fhirUser, screeningId]))}`
+  const newestOf = ({ tenant, patientId, fhirUser }: AppSession) => `draft:${sha256(JSON.stringify([tenant, patientId, fhirUser]))}`
+  const newest = async (session: AppSession) => (await sessions.get(newestOf(session))) as Draft | undefined
+  const forget = async (session: AppSession, screeningId: string): Promise<void> => {
+    await sessions.delete(nameOf(session, screeningId))
+    if ((await newest(session))?.screeningId === screeningId) await sessions.delete(newestOf(session))
+  }
   return {
     async of(session: AppSession, screeningId: string): Promise<Draft | undefined> {
       return session.fhirUser === undefined ? undefined : (await sessions.get(nameOf(session, screeningId))) as Draft | undefined
     },
+    /** The draft that this person kept last for this patient, when it is of other photos: newer ones were read before it was signed. */
+    async ofOtherPhotos(session: AppSession, screeningId: string): Promise<Draft | undefined> {
+      const draft = session.fhirUser === undefined ? undefined : await newest(session)
+      return draft?.screeningId === screeningId ? undefined : draft
+    },
     /** Without a person behind it nothing is kept: another one might find it. An empty draft is no draft. */
     async keep(session: AppSession, draft: Draft): Promise<void> {
       if (session.fhirUser === undefined) return
-      if (isEmpty(draft)) return sessions.delete(nameOf(session, draft.screeningId))
+      if (isEmpty(draft)) return forget(session, draft.screeningId)
       await sessions.put(nameOf(session, draft.screeningId), draft, SESSION_SECONDS)
+      await sessions.put(newestOf(session), draft, SESSION_SECONDS)
     },
-    forget: (session: AppSession, screeningId: string): Promise<void> => sessions.delete(nameOf(session, screeningId))
+    forget
   }
 }
 

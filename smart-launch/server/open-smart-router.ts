@@ -35,7 +35,7 @@ export function openSmartRouter(deps: SmartDeps): Router {
   const withRecord = async (request: Request) => freshened(await sessionOf(deps, request), refresher)
   const changingRecord = async (request: Request) => freshened(await changingSessionOf(deps, request), refresher)
   /** Findings are for clinicians: a patient launch takes photos and sees no result. */
-  const forClinicians = async (opened: Promise<OpenedSession>) => refusePatients(await opened)
+  const forClinicians = async (opened: Promise<OpenedSession>) => refusePatients(deps, await opened)
 
   router.get('/launch', async (request, response) => {
     const { redirect, browserSecret, cookie } = await beginLaunch(deps, once(request.query))
@@ -73,7 +73,7 @@ export function openSmartRouter(deps: SmartDeps): Router {
 
   router.get('/api/:handle/session', async (request, response) => {
     const { session, tenant } = await withRecord(request)
-    response.json({ ...(await deps.desk.describe(session, tenant)), csrf: session.csrf })
+    response.json({ ...(await noted(deps, session, 'view-record', () => deps.desk.describe(session, tenant))), csrf: session.csrf })
   })
 
   router.get('/api/:handle/review', async (request, response) => {
@@ -83,7 +83,9 @@ export function openSmartRouter(deps: SmartDeps): Router {
 
   router.get('/api/:handle/context', async (request, response) => {
     const { session, tenant } = await forClinicians(withRecord(request))
-    response.json(await noted(deps, session, 'view-record', () => deps.desk.context(session, tenant)))
+    const { screening } = request.query
+    if (screening !== undefined && (typeof screening !== 'string' || screening.length > 64)) throw new ScreeningError('ERR_REQUEST_INVALID', 'Expected the screening that is shown.')
+    response.json(await noted(deps, session, 'view-record', () => deps.desk.context(session, tenant, screening)))
   })
 
   router.get('/api/:handle/signed', async (request, response) => {
@@ -123,7 +125,8 @@ export function openSmartRouter(deps: SmartDeps): Router {
 
   router.post('/api/:handle/preview', async (request, response) => {
     const { session, tenant } = await forClinicians(changingRecord(request))
-    response.json(await deps.desk.preview(session, tenant, checkedReview(request.body)))
+    const review = checkedReview(request.body)
+    response.json(await noted(deps, session, 'view-record', () => deps.desk.preview(session, tenant, review), `Screening/${review.screeningId}`))
   })
 
   router.post('/api/:handle/sign', async (request, response) => {
@@ -176,9 +179,15 @@ async function freshened({ handle, session, tenant }: OpenedSession, { fresh, an
   return { handle, tenant, session: { ...(await fresh(handle, session, tenant)), renewed: (refused) => another(handle, refused, tenant) } }
 }
 
-function refusePatients(opened: OpenedSession): OpenedSession {
-  if (isPatientLaunch(opened.session)) throw new ScreeningError('ERR_FORBIDDEN', 'Expected a clinician: the model’s suggestions are shown to clinicians only.')
+async function refusePatients(deps: SmartDeps, opened: OpenedSession): Promise<OpenedSession> {
+  if (isPatientLaunch(opened.session)) throw await denied(deps, opened.session, 'Expected a clinician: the model’s suggestions are shown to clinicians only.')
   return opened
+}
+
+/** Who was refused what is written down like what was done. */
+async function denied({ audit }: SmartDeps, { tenant, patientId, fhirUser }: AppSession, why: string): Promise<ScreeningError> {
+  await audit.record({ tenant, patientId, actor: fhirUser ?? 'unknown user', action: 'refuse', outcome: 'failure', code: 'ERR_FORBIDDEN' })
+  return new ScreeningError('ERR_FORBIDDEN', why)
 }
 
 async function sessionOf(deps: SmartDeps, request: Request): Promise<OpenedSession> {
@@ -198,7 +207,7 @@ async function changingSessionOf(deps: SmartDeps, request: Request): Promise<Ope
   const { origin, 'sec-fetch-site': site } = request.headers
   const ownPage = origin === undefined ? site === 'same-origin' : origin === new URL(deps.config.publicUrl).origin
   if (request.headers['x-jointlens-csrf'] !== opened.session.csrf || !ownPage)
-    throw new ScreeningError('ERR_FORBIDDEN', 'Expected a request from the JointLens page that opened this session.')
+    throw await denied(deps, opened.session, 'Expected a request from the JointLens page that opened this session.')
   return opened
 }
 

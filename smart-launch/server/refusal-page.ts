@@ -3,12 +3,12 @@ import { escapeHtml, pageOf, type Page } from '../../src/plain-page.ts'
 
 const WORDS = {
   en: {
-    ended: ['Your session has ended', 'Open JointLens again from the patient record. What you had entered and not signed is kept for eight hours and is there again.'],
+    ended: ['Your session has ended', 'Open JointLens again from the patient record. What was kept as a draft is there for eight hours.'],
     refused: ['JointLens cannot open', 'Go back to the patient record and open JointLens there again. If it happens again, show this page to your IT department.'],
     ehr: ['The EHR did not answer', 'Wait a moment, then open JointLens again from the patient record.']
   },
   de: {
-    ended: ['Ihre Sitzung ist beendet', 'Öffnen Sie JointLens noch einmal aus der Patientenakte. Was Sie eingegeben und nicht unterschrieben haben, wird acht Stunden aufgehoben und ist dann wieder da.'],
+    ended: ['Ihre Sitzung ist beendet', 'Öffnen Sie JointLens noch einmal aus der Patientenakte. Was als Entwurf aufgehoben wurde, ist acht Stunden lang da.'],
     refused: ['JointLens kann nicht geöffnet werden', 'Gehen Sie zurück zur Patientenakte und öffnen Sie JointLens dort noch einmal. Geschieht es wieder, zeigen Sie diese Seite Ihrer IT.'],
     ehr: ['Das Praxissystem hat nicht geantwortet', 'Warten Sie einen Augenblick und öffnen Sie JointLens dann noch einmal aus der Patientenakte.']
   }

@@ -16,7 +16,7 @@ import { isPatientLaunch, maySavePhotos } from './capture-desk.ts'
 import { openDrafts, type Draft } from './drafts.ts'
 import { granted } from './granted.ts'
 import { openOcclusionMaps } from './occlusion-maps.ts'
-import { visitContext, type ContextRecord, type SignedByClinician } from './visit-context.ts'
+import { visitContext, type ContextRecord, type SignedByClinicians } from './visit-context.ts'
 
 export type ReviewCall = 'swollen' | 'not-swollen' | 'not-assessable'
 export interface ReviewDecision { readonly side: Laterality; readonly joint: HandJoint; readonly call: ReviewCall }
@@ -49,7 +49,7 @@ export interface ReviewRecord extends ContextRecord {
     session: AppSession, tenant: TenantConfig, screening: Screening, review: SignedReview, signed: string, agreed: (resources: readonly object[]) => boolean
   ): Promise<readonly string[]>
   /** What clinicians have signed for a screening. */
-  signed(session: AppSession, tenant: TenantConfig, screening: Screening): Promise<readonly SignedByClinician[]>
+  signed(session: AppSession, tenant: TenantConfig, screening: Screening): Promise<SignedByClinicians>
   /** The same, all of it, as a correction begins with it. */
   signedReview(session: AppSession, tenant: TenantConfig, screening: Screening): Promise<CorrectableReview>
 }
@@ -100,11 +100,13 @@ export function openReviewDesk({ screenings, engine, record, sessions, now, cali
         screenings.history(tenant.id, session.patientId)
       ])
       const draft = status.latest && await drafts.of(session, status.latest.id)
+      const earlierDraft = status.latest && !draft ? await drafts.ofOtherPhotos(session, status.latest.id) : undefined
       return withheldInShadow(tenant, {
         pending: status.pending,
         ...(status.failure ? { failure: status.failure } : {}),
         ...(status.latest ? { latest: shown(status.latest) } : {}),
         ...(draft ? { draft } : {}),
+        ...(earlierDraft ? { earlierDraft } : {}),
         history: history.map(earlierVisit),
         threshold: calibrationFor(tenant).thresholds.f1
       })
@@ -117,9 +119,10 @@ export function openReviewDesk({ screenings, engine, record, sessions, now, cali
 
     keepDraft: (session: AppSession, draft: Draft) => drafts.keep(session, draft),
 
-    async context(session: AppSession, tenant: TenantConfig) {
-      const { latest } = await screenings.status(tenant.id, session.patientId)
-      return visitContext({ ...record, signedFor: latest && (() => record.signed(session, tenant, latest)) }, session, tenant)
+    /** What was signed is that of the screening on the page, or of the newest. */
+    async context(session: AppSession, tenant: TenantConfig, screeningId?: string) {
+      const screening = screeningId === undefined ? (await screenings.status(tenant.id, session.patientId)).latest : await screeningOf(screenings, session, tenant, screeningId)
+      return visitContext({ ...record, signedFor: screening && (() => record.signed(session, tenant, screening)) }, session, tenant)
     },
 
     async photo(session: AppSession, tenant: TenantConfig, photoId: string, closeUp?: JointAt) {

@@ -3,32 +3,30 @@ import { isScreeningError } from '../../src/errors.ts'
 import type { Laboratory, SignedScore, TreatmentStart } from '../../src/fhir/clinical-context.ts'
 import type { AppSession } from './app-session.ts'
 import { granted } from './granted.ts'
-import type { HandJoint, Laterality } from '../../src/joints/hand-joint.ts'
-import type { JointCall } from '../../src/fhir/resources/clinician-resources.ts'
+import type { SignedFindings } from '../../src/fhir/standing-review.ts'
 
 /** Why a part of the record is not on the page. */
 export type Absence = 'not-granted' | 'failed'
 
-/** A joint that a clinician signed. */
-export interface SignedByClinician {
-  readonly side: Laterality
-  readonly joint: HandJoint
-  readonly call: JointCall
-  readonly at?: string
-  /** Whoever looks signed it. */
-  readonly own: boolean
-  /** Someone else's name, where the record lets us read it. */
-  readonly by?: string
-  /** What stood there before it was corrected, oldest first. */
-  readonly earlier?: readonly { readonly call?: JointCall; readonly at?: string; readonly own: boolean; readonly by?: string }[]
+/** Instead of a reference to who signed: whether whoever looks did, and someone else's name, where the record lets us read it. */
+type Named<One> = Omit<One, 'performer'> & { readonly own: boolean; readonly by?: string }
+
+/** What clinicians have signed for one screening: joints, tender and large joints, and numbers. */
+export interface SignedByClinicians {
+  readonly joints: readonly (Named<Omit<SignedFindings['joints'][number], 'earlier'>> & {
+    readonly earlier?: readonly Named<NonNullable<SignedFindings['joints'][number]['earlier']>[number]>[]
+  })[]
+  readonly tender: readonly Named<SignedFindings['tender'][number]>[]
+  readonly swollen: readonly Named<SignedFindings['swollen'][number]>[]
+  readonly numbers: readonly Named<SignedFindings['numbers'][number]>[]
 }
 
 export interface VisitContext {
   readonly treatments?: readonly TreatmentStart[]
   readonly laboratory?: Laboratory
   readonly scores?: readonly SignedScore[]
-  /** For the newest photos. */
-  readonly signed?: readonly SignedByClinician[]
+  /** For the photos that are shown. */
+  readonly signed?: SignedByClinicians
   readonly absent: { readonly treatments?: Absence; readonly laboratory?: Absence; readonly signed?: Absence }
 }
 
@@ -37,7 +35,7 @@ export interface ContextRecord {
   laboratoryAndScores(session: AppSession, tenant: TenantConfig): Promise<{ readonly laboratory: Laboratory; readonly scores: readonly SignedScore[] }>
 }
 
-export type ContextParts = ContextRecord & { readonly signedFor?: (() => Promise<readonly SignedByClinician[]>) | undefined }
+export type ContextParts = ContextRecord & { readonly signedFor?: (() => Promise<SignedByClinicians>) | undefined }
 
 /** Treatment, laboratory and earlier scores beside the photos. What was not granted is not asked for; what fails leaves the rest. */
 export async function visitContext(record: ContextParts, session: AppSession, tenant: TenantConfig): Promise<VisitContext> {

@@ -189,6 +189,11 @@ function openKeyCache(fetchKeys: VerifierDeps['fetchKeys'], clock: () => number)
       if (clock() - (askedAt.get(name) ?? -Infinity) < REFETCH_MS && !asking.has(name)) return usable ?? fail()
       const shared = asking.get(name) ?? ask(tenant, jku, name).finally(() => asking.delete(name))
       asking.set(name, shared)
+      // A key that is known is looked after beside the call: a key set that hangs makes no clinician wait.
+      if (usable && has) {
+        shared.catch(() => undefined)
+        return usable
+      }
       try {
         return (await shared).keys
       } catch {

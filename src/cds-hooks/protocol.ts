@@ -16,7 +16,7 @@ const userId = z.string().regex(/^(Practitioner|PractitionerRole|Patient|Related
 const person = { userId, patientId: fhirId }
 const orderBundle = z.object({
   resourceType: z.literal('Bundle'),
-  entry: z.array(z.object({ resource: z.looseObject({ resourceType: z.string() }).optional() })).optional()
+  entry: z.array(z.object({ resource: z.looseObject({ resourceType: z.string() }).nullish() })).optional()
 })
 
 /** Contexts of HL7/cds-hooks-library 1.0.1; members that we do not use are dropped. */
@@ -46,7 +46,7 @@ const envelope = z.object({
   hook: z.string(),
   hookInstance: z.guid(),
   // Compared with the tenant's own address later: no need to take it apart.
-  fhirServer: z.string().max(2_000).regex(/^https?:\/\/[^\s]+$/).optional(),
+  fhirServer: z.string().max(2_000).regex(/^https?:\/\/[^\s]+$/i).optional(),
   fhirAuthorization: fhirAuthorization.optional(),
   context: z.unknown(),
   prefetch: z.record(z.string(), z.unknown()).nullish()
@@ -90,13 +90,16 @@ const instant = z.iso.datetime({ offset: true }).transform((value) => new Date(v
   .refine((date) => date.getUTCFullYear() >= 1970 && date.getUTCFullYear() < 3000, 'Expected a time between the years 1970 and 2999')
   .transform((date) => date.toISOString())
 
+/** A comment that is longer is cut: it is no reason to lose the batch it came in. */
+const LONGEST_COMMENT = 4_000
+
 const feedbackEvent = z.object({
   card: z.guid().toLowerCase(),
   outcome: z.enum(['accepted', 'overridden']),
   acceptedSuggestions: z.array(z.object({ id: text(200, 1) })).max(50).optional(),
   overrideReason: z.object({
     reason: z.object({ code: text(200, 1), system: text(500).optional(), display: text(500).optional() }).optional(),
-    userComment: text(4_000).optional()
+    userComment: text(Infinity).transform((comment) => comment.slice(0, LONGEST_COMMENT).toWellFormed()).optional()
   }).optional(),
   outcomeTimestamp: instant
 }).refine((event) => event.outcome !== 'accepted' || (event.acceptedSuggestions?.length ?? 0) > 0, {

@@ -6,6 +6,7 @@ import type { TenantConfig } from '../config.ts'
 import { ScreeningError } from '../errors.ts'
 import type { CardStore } from '../screening/store/card-store.ts'
 import type { FeedbackStore } from '../screening/store/feedback-store.ts'
+import { webAddress } from '../web-address.ts'
 import type { CardContext } from './cards.ts'
 import type { ClientVerifier, VerifiedClient } from './client-jwt.ts'
 import { openJsonBody } from './json-body.ts'
@@ -115,7 +116,7 @@ function serviceOf(services: ReadonlyMap<string, ServiceDefinition>, request: Re
 
 async function cardsFor(deps: CdsDeps, service: ServiceDefinition, { tenant }: VerifiedClient, request: Request, body: unknown): Promise<readonly Card[]> {
   const call = readHookRequest(service.hook, body)
-  if (call.fhirServer !== undefined && call.fhirServer.replace(/\/+$/, '') !== tenant.fhirBase)
+  if (call.fhirServer !== undefined && call.fhirServer !== tenant.fhirBase && webAddress(call.fhirServer) !== webAddress(tenant.fhirBase))
     throw new ScreeningError('ERR_REQUEST_INVALID', 'fhirServer: Expected the FHIR server that this client is registered with')
   const context: CardContext = {
     tenant, publicUrl: deps.publicUrl, now: deps.clock(), newId: deps.newId,

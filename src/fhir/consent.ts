@@ -17,11 +17,15 @@ export async function isConsented(session: FhirSession, patientId: string, now: 
   return !consents.some((one) => one.status === 'active' && denies(one.provision, now))
 }
 
-/** What the registration may read (r) or search (s), in SMART 1 and 2: `system/Consent.read`, `system/Consent.rs`, `system/*.rs`. */
-export function isGranted(scope: string | undefined, type: 'Consent' | 'Patient', how: 'r' | 's'): boolean {
+/**
+ * What the registration may do: create (c), read (r), update (u) or search (s), in SMART 1 and 2: `system/Consent.read`, `system/Consent.rs`,
+ * `system/*.rs`.
+ */
+export function isGranted(scope: string | undefined, type: string, how: 'c' | 'r' | 'u' | 's'): boolean {
   return scope?.split(/\s+/).some((one) => {
-    const [, of, may = ''] = /^system\/([A-Za-z]+|\*)\.(read|\*|[cruds]+)$/.exec(one) ?? []
-    return (of === type || of === '*') && (may === 'read' || may === '*' || may.includes(how))
+    const [, of, may = ''] = /^system\/([A-Za-z]+|\*)\.(read|write|\*|[cruds]+)(?:\?.*)?$/.exec(one) ?? []
+    const whole = may === '*' || may === (how === 'r' || how === 's' ? 'read' : 'write')
+    return (of === type || of === '*') && (whole || (/^[cruds]+$/.test(may) && may.includes(how)))
   }) ?? false
 }
 

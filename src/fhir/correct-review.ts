@@ -5,7 +5,7 @@ import { clinicianResources, type ClinicianResources } from './resources/clinici
 import { correctedObservation, correctionProvenance, madeBy, withdrawnObservation } from './resources/corrected-observation.ts'
 import { bodyOf, carryOut, referenceOf, type ReviewStep } from './review-steps.ts'
 import type { FhirSession } from './session.ts'
-import { aiObservations, photosSince, refuseFaultsOf, writeProvenance, type ReviewInput } from './sign-review.ts'
+import { aiObservations, photosSince, refuseFaultsOf, refuseOtherCounts, writeProvenance, type ReviewInput } from './sign-review.ts'
 import { callOf, isSigned, type ReviewedScreening } from './signed-calls.ts'
 import { answerOf, standingReview, tokenOf, type StandingReview } from './standing-review.ts'
 
@@ -66,6 +66,7 @@ async function correctionSteps(session: FhirSession, input: CorrectionInput): Pr
   if (why) throw new ScreeningError('ERR_FORBIDDEN', `Expected a record that takes corrections but ${why}. Nothing was written; correct it in the EHR.`)
   const { observations } = await standingReview(session, input, photosSince(input))
   refuseUnseen(session, observations, input)
+  refuseOtherCounts(input)
   const ai = await aiObservations(session, input)
   const wanted = clinicianResources({ ...input, aiObservation: (side, joint) => ai.get(`${side}-${joint}`) })
   refuseFaultsOf(wanted, [...ai.values()], input)

@@ -1,8 +1,8 @@
-import type { FhirResource } from 'fhir/r4.js'
+import type { DiagnosticReport, FhirResource, Observation, Provenance } from 'fhir/r4.js'
 import { isScreeningError } from '../errors.ts'
 import { aiTerm, MODEL_SHA256, REPORT_ID, RESULT_ID } from './codes.ts'
 import { chunks, TOKENS } from './own-observations.ts'
-import { isOf } from './references.ts'
+import { isOf, relativeTo } from './references.ts'
 import { identifierOf } from './resources/screening-bundle.ts'
 import type { ScreeningResource } from './resources/screening-resources.ts'
 import { isKeptFor } from './whose.ts'
@@ -16,34 +16,70 @@ export async function look(writer: Writer, looked: readonly ScreeningResource[])
     if (ours.size === 0) continue
     const queries = searches(writer, type, [...ours.values()])
     if (queries.length === 0) for (const one of ours.values()) writer.unasked.add(ourId(one))
-    for (const parameters of queries) {
-      for (const one of await asked(writer, type, parameters, [...ours.values()])) {
-        const match = (one.identifier ?? []).map((identifier) => ours.get(identifierKey(identifier))).find(Boolean)
-        if (!match) continue
-        await refuseOther(writer, one)
-        found.push(foundAs(match, one))
+    const matches: { readonly ours: ScreeningResource; readonly there: FhirResource }[] = []
+    for (const parameters of queries)
+      for (const there of await asked(writer, type, parameters, [...ours.values()])) {
+        const match = identifiersOf(there).map((identifier) => ours.get(identifierKey(identifier))).find(Boolean)
+        if (match) matches.push({ ours: match, there })
       }
-    }
+    for (const same of Map.groupBy(matches, ({ ours: one }) => one).values()) found.push(...await ofThisPatient(writer, same))
   }
   const provenance = looked.find(({ resourceType }) => resourceType === 'Provenance')
   if (provenance && !writer.capabilities.canSearch('Provenance', 'target')) writer.unasked.add(ourId(provenance))
-  const target = writer.places.get(writer.resources.count.id ?? '') ?? found.find(({ id }) => id === writer.resources.count.id)?.reference
+  // What the record shows goes before what an answer of it claimed.
+  const target = found.find(({ id }) => id === writer.resources.count.id)?.reference ?? writer.places.get(writer.resources.count.id ?? '')
+  for (const one of found) writer.seen.set(one.id, one)
   if (provenance && target && writer.capabilities.canSearch('Provenance', 'target')) {
-    const ai = aiTerm('AIAST').code
     // A server that did not take a transaction as one left references as they were on their way.
     const unresolved = found.some(({ refersTo }) => [...refersTo].some((one) => one.startsWith('urn:uuid:')))
     const candidates = await writer.session.search('Provenance', { target })
     const more = candidates.length === 0 && unresolved ? await writer.session.search('Provenance', { target: `urn:uuid:${writer.resources.count.id}` }) : []
-    const there = [...candidates, ...more].find(({ reason }) => reason?.some(({ coding }) => coding?.some(({ code }) => code === ai)))
+    const there = [...candidates, ...more].find((one) => isOurProvenance(writer, one))
     if (there) found.push(foundAs(provenance, there))
   }
   for (const one of found) writer.seen.set(one.id, one)
   return found
 }
 
+/** Of those that carry one identifier of ours, the ones of this patient; where there are only others', that is the matter of a person. */
+async function ofThisPatient(writer: Writer, same: readonly { readonly ours: ScreeningResource; readonly there: FhirResource }[]): Promise<readonly Found[]> {
+  const { session, resources: { patientId } } = writer
+  const mine = same.filter(({ there }) => !hasSubject(there) || isOf(session.tenant, there.subject?.reference, patientId))
+  // A copy that somebody filed under another patient says nothing of ours.
+  if (mine.length > 0) return mine.map(({ ours, there }) => foundAs(ours, there))
+  for (const { there } of same) {
+    try {
+      await refuseOther(writer, there)
+    } catch (error) {
+      // Gone since the search: then it is not there.
+      if (!isScreeningError(error) || error.code !== 'ERR_NOT_FOUND') throw error
+    }
+  }
+  return []
+}
+
+function hasSubject(resource: FhirResource): resource is Observation | DiagnosticReport {
+  return resource.resourceType === 'Observation' || resource.resourceType === 'DiagnosticReport'
+}
+
 /**
- * Those that lie there without an identifier of ours, by what they say: some servers keep none. `issued` is the moment of this very
- * result, so nobody else's says the same of the same joint. Throws ERR_EHR_*.
+ * A Provenance carries no identifier in R4. Ours is made by an AI and names our photos, or results that the record has shown to be ours:
+ * where an answer merely claimed a place, somebody else's may lie.
+ */
+export function isOurProvenance({ session: { tenant }, resources, seen }: Writer, { target, entity, reason }: Provenance): boolean {
+  const ai = aiTerm('AIAST').code
+  if (!reason?.some(({ coding }) => coding?.some(({ code }) => code === ai))) return false
+  const ours = new Set([
+    ...[...seen.values()].map(({ reference }) => reference), ...resources.photos.map(({ resourceType, id }) => `${resourceType}/${id}`),
+    ...[...resources.observations, resources.count, resources.report].flatMap(({ resourceType, id }) => [`urn:uuid:${id}`, `${resourceType}/${id}`])
+  ])
+  const named = [...target, ...(entity ?? []).map(({ what }) => what)]
+  return named.some(({ reference }) => reference !== undefined && ours.has(relativeTo(tenant, reference)))
+}
+
+/**
+ * The patient's results of that kind and day, compared by us: by the identifier that they kept, without one by what they say, since some
+ * servers keep none. `issued` is the moment of this very result, so nobody else's says the same of the same joint. Throws ERR_EHR_*.
  */
 export async function lookAlike(writer: Writer, looked: readonly ScreeningResource[]): Promise<readonly Found[]> {
   const { capabilities, session, resources } = writer
@@ -51,10 +87,12 @@ export async function lookAlike(writer: Writer, looked: readonly ScreeningResour
   for (const type of ['Observation', 'DiagnosticReport'] as const) {
     const ours = looked.filter((one) => one.resourceType === type)
     if (ours.length === 0 || !capabilities.canSearch(type, 'patient')) continue
-    const there = (await asked(writer, type, ofThePatient(writer, type, ours), [])).filter((one) =>
-      isOf(session.tenant, one.subject?.reference, resources.patientId) && !keptIdentifiers(one).length)
+    const there = (await asked(writer, type, ofThePatient(writer, type, ours), [])).filter((one) => isOf(session.tenant, one.subject?.reference, resources.patientId))
     for (const one of ours) {
-      const same = there.find((candidate) => saysTheSame(one, candidate))
+      const key = identifierKey(identifierOf(one))
+      // Some find nothing by several identifiers at once, or by any, and keep them all the same.
+      const same = there.find((candidate) => keptIdentifiers(candidate).some((kept) => identifierKey(kept) === key)) ??
+        there.find((candidate) => keptIdentifiers(candidate).length === 0 && saysTheSame(one, candidate))
       if (same) found.push(foundAs(one, same))
     }
   }
@@ -64,8 +102,12 @@ export async function lookAlike(writer: Writer, looked: readonly ScreeningResour
 
 /** What a server kept of our own identifiers. */
 export function keptIdentifiers(there: object): readonly { readonly system?: string; readonly value?: string }[] {
-  const kept = 'identifier' in there && Array.isArray(there.identifier) ? there.identifier as { system?: string; value?: string }[] : []
-  return kept.filter(({ system }) => system !== undefined && OUR_SYSTEMS.includes(system))
+  return identifiersOf(there).filter(({ system }) => system !== undefined && OUR_SYSTEMS.includes(system))
+}
+
+/** A server may answer in another shape than R4's list: then it has none that we can read. */
+function identifiersOf(there: object): readonly { readonly system?: string; readonly value?: string }[] {
+  return 'identifier' in there && Array.isArray(there.identifier) ? there.identifier.filter((one): one is object => typeof one === 'object' && one !== null) : []
 }
 
 const OUR_SYSTEMS: readonly string[] = [RESULT_ID, REPORT_ID, MODEL_SHA256]
@@ -79,7 +121,6 @@ function saysTheSame(ours: ScreeningResource, there: object): boolean {
  * agrees in nothing is something else, whatever a Location said.
  */
 export function mayBeOurs(ours: ScreeningResource, there: object): boolean {
-  if (ours.resourceType === 'Provenance') return true
   const said = (['code', 'issued', 'effectiveDateTime', 'modelNumber', 'deviceName'] as const).map((member) => likeness(ours, there, member))
   return said.includes(true) || said.every((one) => one === undefined)
 }
@@ -116,7 +157,9 @@ async function asked<T extends 'Device' | 'Observation' | 'DiagnosticReport'>(
   try {
     return await writer.session.search(type, parameters)
   } catch (error) {
-    if (!isScreeningError(error) || error.code !== 'ERR_EHR_REFUSED') throw error
+    // The model is everybody's, and a registration may not be allowed to look for it.
+    const refused = isScreeningError(error) && (error.code === 'ERR_EHR_REFUSED' || (type === 'Device' && error.code === 'ERR_EHR_UNAUTHORIZED'))
+    if (!refused) throw error
     for (const one of ours) writer.unasked.add(ourId(one))
     return []
   }

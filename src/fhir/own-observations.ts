@@ -16,9 +16,9 @@ export async function ownObservations(session: FhirSession, patientId: string, i
 
 /** Results of this patient that carry one of our identifiers and are not entered in error, by that identifier. Throws ERR_EHR_*. */
 export async function findOwn<T extends ResultType>(
-  session: FhirSession, type: T, patientId: string, ids: readonly string[], { system, since }: { readonly system: string; readonly since?: string }
+  session: FhirSession, type: T, patientId: string, ids: readonly string[], options: Omit<Parameters<typeof findAllOwn>[4], 'withdrawn'>
 ): Promise<ReadonlyMap<string, Result<T>>> {
-  const found = await findAllOwn(session, type, patientId, ids, { system, ...(since ? { since } : {}) })
+  const found = await findAllOwn(session, type, patientId, ids, options)
   return new Map([...found].flatMap(([id, [one]]) => one ? [[id, one] as const] : []))
 }
 
@@ -34,7 +34,11 @@ export async function ownObservationsEver(session: FhirSession, patientId: strin
 /** The same, all of them where one identifier is there more than once; oldest first, as far as the server dates them. */
 export async function findAllOwn<T extends ResultType>(
   session: FhirSession, type: T, patientId: string, ids: readonly string[],
-  { system, since, withdrawn = false }: { readonly system: string; readonly since?: string; readonly withdrawn?: boolean }
+  { system, since, withdrawn = false, thorough = false }: {
+    readonly system: string; readonly since?: string; readonly withdrawn?: boolean
+    /** Where identifiers find nothing at all, the patient's results are looked through: some servers take no comma between identifiers. */
+    readonly thorough?: boolean
+  }
 ): Promise<ReadonlyMap<string, readonly Result<T>[]>> {
   const capabilities = await session.capabilities()
   const may = (name: string) => capabilities.canSearch(type, name)
@@ -44,6 +48,8 @@ export async function findAllOwn<T extends ResultType>(
     : [{ patient: patientId, ...(may('date') && since ? { date: `ge${since}` } : {}) }]
   const found: Result<T>[] = []
   for (const query of queries) found.push(...await session.search(type, query) as unknown as Result<T>[])
+  if (thorough && found.length === 0 && ids.length > 1 && may('identifier') && may('patient'))
+    found.push(...await session.search(type, { patient: patientId, ...(may('date') && since ? { date: `ge${since}` } : {}) }) as unknown as Result<T>[])
   const idOf = (one: Result<T>) => one.identifier?.find((identifier) => identifier.system === system)?.value ?? ''
   const mine = found.filter((one) => isOf(session.tenant, one.subject?.reference, patientId) && ids.includes(idOf(one)) && (withdrawn || one.status !== 'entered-in-error'))
   return Map.groupBy([...new Map(mine.map((one) => [one.id, one])).values()].sort(olderFirst), idOf)

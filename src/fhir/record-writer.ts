@@ -38,7 +38,7 @@ export async function writeScreening(session: FhirSession, resources: ScreeningR
   refuseFaults(resources)
   await checkSources(session, resources)
   const capabilities = await session.capabilities()
-  const wanted = inWritingOrder(resources).filter(({ resourceType }) => capabilities.can(resourceType, 'create'))
+  const wanted = inWritingOrder(resources).filter(({ resourceType }) => capabilities.can(resourceType, 'create') && isOurs(session, resourceType))
   const why = unwritable(capabilities)
   if (why) throw new ScreeningError('ERR_EHR_REFUSED', why)
 
@@ -63,6 +63,11 @@ export async function writeScreening(session: FhirSession, resources: ScreeningR
   return { written, alreadyThere: before.size }
 }
 
+/** What the registration was granted, where we know it: a model, report or Provenance that it may not write is left out, as where there is no such thing. */
+function isOurs({ tenant: { backend } }: FhirSession, type: ScreeningResource['resourceType']): boolean {
+  return type === 'Observation' || backend === undefined || isGranted(backend.scope, type, 'c')
+}
+
 /** Why nothing can be written to this record; undefined where it can. Some vendors offer no Observation create at all. */
 export function unwritable(capabilities: Capabilities): string | undefined {
   return capabilities.can('Observation', 'create') ? undefined : 'the record cannot be written: its /metadata does not list Observation create'
@@ -84,16 +89,18 @@ function refuseFaults(resources: ScreeningResources): void {
 /** Photo still there, of this patient, and not withdrawn, and the patient still one of their own, before the first byte is sent (I3). */
 async function checkSources(session: FhirSession, { photos, patientId }: ScreeningResources): Promise<void> {
   for (const { resourceType, id } of photos) {
-    const photo = await session.read(resourceType, id).catch((cause: unknown) => {
-      if (!isScreeningError(cause) || cause.code !== 'ERR_NOT_FOUND') throw cause
-      throw new ScreeningError('ERR_PHOTO_UNREACHABLE', 'Expected the photo in the record but it is gone; nothing was written', { cause })
-    })
+    const photo = await session.read(resourceType, id).catch(goneMeanwhile)
     if (photo.status === 'entered-in-error')
       throw new ScreeningError('ERR_PHOTO_UNREACHABLE', 'Expected a valid photo but it is entered in error; nothing was written')
-    if (!await isKeptFor(session, photo, patientId))
+    if (!await isKeptFor(session, photo, patientId).catch(goneMeanwhile))
       throw wrongPatient('a photo of the patient of the screening')
   }
   await checkPatient(session, patientId)
+}
+
+function goneMeanwhile(cause: unknown): never {
+  if (!isScreeningError(cause) || cause.code !== 'ERR_NOT_FOUND') throw cause
+  throw new ScreeningError('ERR_PHOTO_UNREACHABLE', 'Expected the photo in the record but it is gone; nothing was written', { cause })
 }
 
 /**
@@ -155,8 +162,10 @@ async function settle(writer: Writer, unanswered: ReadonlyMap<string, number>): 
     await wait(leftMs)
     await lookUp(writer)
   }
-  // A server that keeps no identifiers shows nothing to who asks for them.
+  // A server that keeps no identifiers, or takes but one of them in a question, shows nothing to who asks for them.
   await record(writer, placesIn(await lookAlike(writer, lost())))
+  // Where the count lies its Provenance can be found.
+  if (lost().some(({ resourceType }) => resourceType === 'Provenance')) await record(writer, placesIn(await look(writer, lost().filter(({ resourceType }) => resourceType === 'Provenance'))))
 }
 
 /** The model is everybody's: nobody waits for word of it. Until there is some, results name it by its digest. */
@@ -191,7 +200,7 @@ function refusedBy({ capabilities }: Writer): Refusals {
 
 /**
  * Strongest first: PUT to our ids, transaction, batch by stages, single writes by stages. A way that the server lists and answers with
- * “no such thing” (404, 405, 501) is left out; before the next one is tried the record is asked, as some do what they deny.
+ * “no such thing” (404, 405, 501), or ids of ours that it does not take, is left out; before the next one is tried the record is asked, as some do what they deny.
  */
 async function send(writer: Writer): Promise<void> {
   const ways = waysTo(writer)
@@ -199,12 +208,17 @@ async function send(writer: Writer): Promise<void> {
     try {
       return await sendBy(writer, way)
     } catch (cause) {
-      if (!isNotOffered(cause) || index === ways.length - 1) throw cause
+      if (!(isNotOffered(cause) || (way.startsWith('own-') && isRefusedAsItIs(cause))) || index === ways.length - 1) throw cause
       refusedBy(writer).ways.add(way)
       await lookUp(writer)
       if (missing(writer).length === 0) return
     }
   }
+}
+
+/** Some list update-as-create and take no ids but their own (400, 422): the same without an id tells whether that was all. */
+function isRefusedAsItIs(cause: unknown): boolean {
+  return isScreeningError(cause) && cause.code === 'ERR_EHR_REFUSED' && (cause.answered === 400 || cause.answered === 422)
 }
 
 function waysTo(writer: Writer): readonly Way[] {
@@ -280,6 +294,8 @@ async function sendOne(writer: Writer, one: ScreeningResource, ownIds: boolean):
   }
   const reference = await create(query).catch(async (cause: unknown) => {
     if (!query || ownIds || !isScreeningError(cause) || cause.code !== 'ERR_EHR_REFUSED' || isNotOffered(cause)) throw cause
+    // It has one already, whether or not its search shows it yet.
+    if (cause.answered === 304) throw ambiguous('to find what the record has already', { cause })
     await lookUp(writer)
     const there = writer.places.get(ourId(one))
     if (there) return there

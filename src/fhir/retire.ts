@@ -3,6 +3,7 @@ import { isScreeningError } from '../errors.ts'
 import { aiTerm, REPORT_ID, RESULT_ID } from './codes.ts'
 import { isOf } from './references.ts'
 import type { FhirSession } from './session.ts'
+import { isKeptFor } from './whose.ts'
 
 /** `cancelled`: superseded by a newer photo or model. `entered-in-error`: wrong patient, side or photo (DESIGN section 7). */
 export type RetiredStatus = 'cancelled' | 'entered-in-error'
@@ -34,16 +35,19 @@ export async function retire(session: FhirSession, retirement: Retirement): Prom
   const capabilities = await session.capabilities()
   if (!capabilities.can(type, 'update') || !capabilities.can(type, 'read')) return 'no-updates'
   for (let time = 0; time < TRIES; time++) {
-    const there = await readIfThere(session, type, id)
+    // One 404 may be a gateway's, or a replica's that is behind.
+    const there = await readIfThere(session, type, id) ?? await readIfThere(session, type, id)
     if (!there) return 'gone'
     if (there.status === retirement.status) return 'retired'
-    if (!isOursToRetire(session, there, retirement)) return 'left'
+    // Filed under another patient is believed when it is said twice.
+    if (!await isKeptFor(session, there, retirement.patientId).catch(goneIsElsewhere) || !isOursToRetire(session, there, retirement)) return 'left'
     await retirement.fence()
     try {
       await session.update({ ...there, status: retirement.status }, there.meta?.versionId ? { ifMatch: there.meta.versionId } : {})
     } catch (error) {
       if (!isScreeningError(error)) throw error
-      if (error.code === 'ERR_EHR_REFUSED') return 'no-updates'
+      // It could be read with the same token: what is not allowed is the update.
+      if (error.code === 'ERR_EHR_REFUSED' || error.code === 'ERR_EHR_UNAUTHORIZED') return 'no-updates'
       // Someone was faster: what they made of it decides.
       if (error.code !== 'ERR_CONFLICT') throw error
     }
@@ -59,6 +63,11 @@ async function readIfThere(session: FhirSession, type: 'Observation' | 'Diagnost
     if (isScreeningError(error) && error.code === 'ERR_NOT_FOUND') return undefined
     throw error
   })
+}
+
+function goneIsElsewhere(error: unknown): false {
+  if (isScreeningError(error) && error.code === 'ERR_NOT_FOUND') return false
+  throw error
 }
 
 /** As we wrote it: labelled AI-asserted, without a performer, of this patient, and still preliminary. */

@@ -198,6 +198,7 @@ function absolute(url: string, fhirBase: string): string {
 
 function writtenReference(resource: FhirResource, result: Record<string, unknown>, location: string | null | undefined): string {
   const { resourceType } = resource
+  if (isOfAnother(resource, result)) throw ambiguous('an answer about what was sent')
   const fromLocation = location ? referenceIn(location, resourceType) : undefined
   const { resourceType: type, id } = result
   const fromBody = type === resourceType && typeof id === 'string' ? `${resourceType}/${checkedId(id)}` : undefined
@@ -205,6 +206,22 @@ function writtenReference(resource: FhirResource, result: Record<string, unknown
   if (!reference) throw ambiguous('the id of what was created')
   return reference
 }
+
+/** A body that names another patient or carries another identifier is the answer to somebody else's request, and so is its Location. */
+function isOfAnother(sent: FhirResource, answered: Record<string, unknown>): boolean {
+  const [ours, theirs] = [sent, answered].map((one) => namesOf.safeParse(one).data)
+  if (!ours || !theirs || answered['resourceType'] !== sent.resourceType) return false
+  const patientOf = ({ subject }: z.infer<typeof namesOf>) => /(?:^|\/)Patient\/([A-Za-z0-9\-.]{1,64})$/.exec(subject?.reference ?? '')?.[1]
+  const [mine, other] = [patientOf(ours), patientOf(theirs)]
+  if (mine !== undefined && other !== undefined && mine !== other) return true
+  return (theirs.identifier ?? []).some(({ system, value }) => (ours.identifier ?? []).some((one) => one.system === system && one.value !== value)) &&
+    !(theirs.identifier ?? []).some(({ system, value }) => (ours.identifier ?? []).some((one) => one.system === system && one.value === value))
+}
+
+const namesOf = z.object({
+  subject: z.object({ reference: z.string().optional() }).optional().catch(undefined),
+  identifier: z.array(z.object({ system: z.string().optional(), value: z.string().optional() })).optional().catch(undefined)
+})
 
 /** `Type/id` out of a Location such as `http://ehr/fhir/Observation/12/_history/1`. */
 export function referenceIn(location: string, type: string): string | undefined {

@@ -3,7 +3,6 @@ import type { ModelIdentity } from '../joints/finding.ts'
 import { HAND_JOINTS, LATERALITIES, type HandJoint, type Laterality } from '../joints/hand-joint.ts'
 import { ownObservations } from './own-observations.ts'
 import { clinicianId, isPresentIn, type JointCall } from './resources/clinician-resources.ts'
-import { earlierVersions, type EarlierVersion } from './resources/corrected-observation.ts'
 import type { SourcePhoto } from './resources/result-ids.ts'
 import type { FhirSession } from './session.ts'
 
@@ -34,33 +33,6 @@ export async function signedCalls(session: FhirSession, screening: ReviewedScree
   return wanted.flatMap(({ side, joint, id }) => {
     const call = callOf(found.get(id))
     return call === undefined || call === 'not-assessable' ? [] : [{ side, joint, swollen: call === 'swollen', how: found.get(id)?.method?.coding?.[0]?.code ?? '' }]
-  })
-}
-
-/** A joint that someone signed: the call, who and when, and what stood there before a correction. */
-export interface SignedJoint {
-  readonly side: Laterality
-  readonly joint: HandJoint
-  readonly call: JointCall
-  /** `Practitioner/…` */
-  readonly performer?: string
-  readonly at?: string
-  /** Oldest first. */
-  readonly earlier?: readonly EarlierVersion[]
-}
-
-/** What the record holds as signed for one screening, joints called not assessable among them. Throws ERR_EHR_*. */
-export async function signedJoints(session: FhirSession, screening: ReviewedScreening): Promise<readonly SignedJoint[]> {
-  const wanted = LATERALITIES.flatMap((side) => HAND_JOINTS.map((joint) => ({ side, joint, id: clinicianId(screening, side, joint) })))
-  const found = await ownObservations(session, screening.patientId, wanted.map(({ id }) => id))
-  return wanted.flatMap(({ side, joint, id }) => {
-    const observation = found.get(id)
-    const call = callOf(observation)
-    if (!observation || call === undefined) return []
-    const performer = observation.performer?.[0]?.reference
-    const at = observation.issued ?? observation.effectiveDateTime
-    const earlier = earlierVersions(observation)
-    return [{ side, joint, call, ...(performer ? { performer } : {}), ...(at ? { at } : {}), ...(earlier.length > 0 ? { earlier } : {}) }]
   })
 }
 

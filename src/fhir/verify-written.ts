@@ -1,7 +1,8 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import type { FhirResource } from 'fhir/r4.js'
 import { isScreeningError } from '../errors.ts'
-import { foundAs, keptIdentifiers, look, mayBeOurs, refuseOther } from './look-up.ts'
+import { foundAs, isOurProvenance, keptIdentifiers, look, mayBeOurs, refuseOther } from './look-up.ts'
+import { relativeTo } from './references.ts'
 import { withReferences } from './resources/inner-references.ts'
 import { identifierOf } from './resources/screening-bundle.ts'
 import type { ScreeningResource } from './resources/screening-resources.ts'
@@ -40,8 +41,19 @@ export async function verify(writer: Writer, before: ReadonlySet<string>, delays
   }
   if (absent().length > 0) throw ambiguous(`${writer.wanted.length} resources in the record but ${absent().length} are not where the server said`)
   for (const reference of writer.places.values()) nowhere.delete(reference)
-  for (const one of writer.wanted)
-    if ([...writer.seen.get(ourId(one))?.refersTo ?? []].some((reference) => nowhere.has(reference))) await putRight(writer, one)
+  for (const one of writer.wanted) {
+    const refersTo = [...writer.seen.get(ourId(one))?.refersTo ?? []]
+    if (refersTo.some((reference) => nowhere.has(reference)) || refersToOthers(writer, one, refersTo)) await putRight(writer, one)
+  }
+}
+
+/** Count, report and Provenance refer to results of this set and to no others, whoever put the others there. */
+function refersToOthers(writer: Writer, one: ScreeningResource, refersTo: readonly string[]): boolean {
+  const { tenant } = writer.session
+  const meant = new Set([...writer.places.values()])
+  const isResult = (reference: string) => /^(Observation|DiagnosticReport)\//.test(reference)
+  return !(one.resourceType === 'Observation' && one.hasMember === undefined) &&
+    refersTo.map((reference) => relativeTo(tenant, reference)).some((reference) => isResult(reference) && !meant.has(reference))
 }
 
 /** How long an empty look means nothing depends on whether this server shows at once what was written. */
@@ -72,7 +84,9 @@ async function read(writer: Writer, one: ScreeningResource): Promise<Found | und
 }
 
 /** By the identifier it kept; without one, the one that was expected there, unless it agrees with that in nothing. */
-function whichOfOurs({ wanted }: Writer, expected: ScreeningResource, there: FhirResource): ScreeningResource | undefined {
+function whichOfOurs(writer: Writer, expected: ScreeningResource, there: FhirResource): ScreeningResource | undefined {
+  const { wanted } = writer
+  if (there.resourceType === 'Provenance') return isOurProvenance(writer, there) ? expected : undefined
   const kept = keptIdentifiers(there).map(identifierKey)
   if (kept.length === 0) return mayBeOurs(expected, there) ? expected : undefined
   return wanted.find((one) => identifierOf(one) !== undefined && kept.includes(identifierKey(identifierOf(one))))

@@ -77,6 +77,17 @@ const RULES: Readonly<Record<ActivityIndex, Rule>> = {
   }
 }
 
+/** What each index is made of, and of nothing else. */
+export const INPUTS_OF = Object.fromEntries(ACTIVITY_INDICES.map((index) => [index, RULES[index].inputs])) as Readonly<Record<ActivityIndex, readonly Input[]>>
+
+/** From the lowest to the highest value that each input can have. */
+export const rangeOf = (name: Input): readonly [number, number] => RANGES[name]
+
+export function isInRange(name: Input, value: number): boolean {
+  const [low, high] = RANGES[name]
+  return value >= low && value <= high && (!name.endsWith('Count28') || Number.isInteger(value))
+}
+
 /** All four indices; one whose inputs are not all there names them instead of guessing. Throws RangeError for a value out of range. */
 export function activityScores(inputs: ActivityInputs): readonly ActivityScore[] {
   for (const [name, value] of Object.entries(inputs)) checkRange(name as Input, value as number | undefined)
@@ -100,9 +111,7 @@ function categoryOf(value: number, { cuts: [remission, low, moderate], remission
 }
 
 function checkRange(name: Input, value: number | undefined): void {
-  if (value === undefined) return
+  if (value === undefined || isInRange(name, value)) return
   const [low, high] = RANGES[name]
-  const whole = !name.endsWith('Count28') || Number.isInteger(value)
-  if (!(value >= low && value <= high && whole))
-    throw new RangeError(`Expected ${name} from ${low} to ${high} but received ${value}`)
+  throw new RangeError(`Expected ${name} from ${low} to ${high} but received ${value}`)
 }

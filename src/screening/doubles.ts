@@ -23,7 +23,7 @@ export async function findDoubles(session: FhirSession, results: ResultStore, sc
   const places = await results.ledger(tenant, patientId).places(ids)
   const doubles: Double[] = []
   for (const [type, system] of [['Observation', RESULT_ID], ['DiagnosticReport', REPORT_ID]] as const) {
-    for (const [identifier, found] of await findAllOwn(session, type, patientId, ids, { system })) {
+    for (const [identifier, found] of await findAllOwn(session, type, patientId, ids, { system, since: dayBefore(screening.photoTime), thorough: true })) {
       const live = found.filter(({ status }) => status !== 'cancelled').map(({ id }) => `${type}/${id}`)
       if (live.length < 2) continue
       const known = places.get(identifier)
@@ -45,3 +45,6 @@ export async function retireDoubles(
   }
   return gone
 }
+
+/** In no time zone is a result of ours effective earlier. */
+const dayBefore = (dateTime: string) => new Date(Date.parse(dateTime) - 86_400_000).toISOString().slice(0, 10)

@@ -58,9 +58,9 @@ interface LedgerRow extends Row {
 export async function reconcile({ store, sessionFor, tenant, mend }: ReconcileDeps): Promise<ReconcileReport> {
   const session = sessionFor(tenant)
   const results = openResultStore(store)
-  const { rows, missing, ...compared } = await compareLedger(store, session, tenant.id)
+  const { rows, missing, believedGone, ...compared } = await compareLedger(store, session, tenant.id)
   const doubles = await allDoubles(session, results, tenant.id)
-  const standing = await standingReferences(store, tenant.id)
+  const standing = [...await standingReferences(store, tenant.id), ...believedGone]
   const report = {
     ...compared, missing: missing.map(({ reference }) => reference), doubled: doubles.map(({ kept, extra }) => ({ kept, extra })),
     standing: standing.map(({ reference }) => reference)
@@ -73,7 +73,7 @@ export async function reconcile({ store, sessionFor, tenant, mend }: ReconcileDe
     for (const entity of gone)
       await mend.audit.record({ tenant: tenant.id, action: 'retire', actor: 'system', patientId: double.patientId, entity, outcome: 'success' })
   }
-  await results.retireAgain(tenant.id)
+  await results.retireAgain(tenant.id, believedGone.map(({ identifier }) => identifier))
   const again = await reopen(results, mend.screenings, tenant.id, missing)
   const stood = new Set(standing.map(({ patient_id: patientId }) => patientId))
   for (const patientId of new Set([...again.patients, ...stood])) {
@@ -96,10 +96,13 @@ const WAIT_FOR_PARKED_MS = 60_000
 async function compareLedger(store: Store, session: FhirSession, tenant: string) {
   const capabilities = await session.capabilities()
   const rows = await ledgerOf(store, tenant)
-  const retired = new Set((await store.query<{ identifier: string }>('select identifier from retirement where tenant = $1', [tenant])).map(({ identifier }) => identifier))
+  const retired = new Map((await store.query<{ identifier: string; outcome: string | null }>('select identifier, outcome from retirement where tenant = $1', [tenant]))
+    .map(({ identifier, outcome }) => [identifier, outcome]))
   let unreadable = 0
   const missing: LedgerRow[] = []
   const changed: { reference: string; what: string }[] = []
+  /** Taken back, or left because it seemed gone or another's, and yet there as we wrote it: a server that lost an update, or an answer that was mixed up. */
+  const believedGone: LedgerRow[] = []
   for (const row of rows) {
     const [type = '', id = ''] = row.reference.split('/')
     if (!capabilities.can(type, 'read')) {
@@ -107,7 +110,9 @@ async function compareLedger(store: Store, session: FhirSession, tenant: string)
       continue
     }
     try {
-      const what = difference(session, await session.read(type as FhirResource['resourceType'], id), row.patient_id)
+      const there = await session.read(type as FhirResource['resourceType'], id)
+      const what = difference(session, there, row.patient_id)
+      if (!what && ENDED.includes(retired.get(row.identifier) ?? '') && isAsWritten(there)) believedGone.push(row)
       // What we took back ourselves is as it should be.
       if (what && !(retired.has(row.identifier) && what.startsWith('status '))) changed.push({ reference: row.reference, what })
     } catch (error) {
@@ -115,7 +120,14 @@ async function compareLedger(store: Store, session: FhirSession, tenant: string)
       if (!retired.has(row.identifier)) missing.push(row)
     }
   }
-  return { rows: rows.length, unreadable, missing, changed }
+  return { rows: rows.length, unreadable, missing, changed, believedGone }
+}
+
+const ENDED = ['retired', 'gone', 'left']
+
+/** Nobody confirmed or took it over. */
+function isAsWritten(resource: FhirResource): boolean {
+  return 'status' in resource && resource.status === 'preliminary' && !('performer' in resource && resource.performer !== undefined)
 }
 
 function ledgerOf(store: Store, tenant: string): Promise<readonly LedgerRow[]> {

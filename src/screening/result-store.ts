@@ -183,9 +183,9 @@ export function openResultStore(store: Store) {
       await store.query('update retirement set outcome = $3 where tenant = $1 and identifier = $2', [tenant, identifier, outcome])
     },
 
-    /** What the record refused to change is tried once more. */
-    async retireAgain(tenant: string): Promise<void> {
-      await store.query("update retirement set outcome = null where tenant = $1 and outcome = 'no-updates'", [tenant])
+    /** What the record refused to change is tried once more, and these, which seemed to be done and still stand there. */
+    async retireAgain(tenant: string, identifiers: readonly string[] = []): Promise<void> {
+      await store.query("update retirement set outcome = null where tenant = $1 and (outcome = 'no-updates' or identifier = any($2::text[]))", [tenant, identifiers])
     },
 
     /** Patients with results, not withdrawn, that were read from one of these photos. */

@@ -44,6 +44,6 @@ async function placesOf({ session, results, tenant, patientId }: Retiring, ident
   const places = new Map(await results.ledger(tenant, patientId).places(identifiers))
   const unknown = identifiers.filter((one) => !places.has(one))
   for (const [type, system] of [['Observation', RESULT_ID], ['DiagnosticReport', REPORT_ID]] as const)
-    for (const [identifier, found] of await findOwn(session, type, patientId, unknown, { system })) places.set(identifier, `${type}/${found.id}`)
+    for (const [identifier, found] of await findOwn(session, type, patientId, unknown, { system, thorough: true })) places.set(identifier, `${type}/${found.id}`)
   return places
 }

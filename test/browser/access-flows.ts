@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Page } from 'playwright-core'
-import { expectEqual, launched, tabTo, type Flow, type Site } from './steps.ts'
+import { expectEqual, focusOn, launched, tabTo, type Flow, type Site } from './steps.ts'
 
 /** Ways into the app, and ways of using it: standalone, inside an EHR's frame, with the keyboard alone, and when something is missing. */
 export const accessFlows: readonly Flow[] = [
@@ -60,7 +60,7 @@ export const accessFlows: readonly Flow[] = [
     }
   },
   {
-    name: 'with the keyboard alone: joints, tenderness, globals, preview, signature',
+    name: 'with the keyboard alone: joints, tenderness, globals, preview, signature, correction, end; the focus is always on what has just come',
     async run({ page, site }) {
       const app = await launched(page, site, 'demo-2')
       await app.locator('.joint-panel img.sharp').waitFor()
@@ -72,23 +72,41 @@ export const accessFlows: readonly Flow[] = [
       await app.keyboard.press('Space')
       await tabTo(app, 'Preview', 'button')
       await app.keyboard.press('Enter')
-      await app.getByText(/Exactly this will be written/).waitFor()
-      await tabTo(app, 'Sign and record', 'button')
+      await focusOn(app, 'Exactly this will be written', 'after the preview')
+      await app.keyboard.press('Shift+Tab')
+      await focusOn(app, 'Sign and record', 'one step before the preview')
       await app.keyboard.press('Enter')
-      await app.getByText(/resources are in the record/).waitFor()
+      await focusOn(app, /^P: \d+ resources are in the record/, 'after the signature')
+      await tabTo(app, 'Correct what was signed', 'button')
+      await app.keyboard.press('Enter')
+      await focusOn(app, 'You are correcting what was signed', 'when a correction begins')
+      await app.keyboard.press('Tab')
+      await focusOn(app, 'Leave it as it was signed', 'inside the correction')
+      await app.keyboard.press('Enter')
+      await focusOn(app, 'Signed so far for these photos', 'when a correction is left')
+      await tabTo(app, 'Sign out', 'button')
+      await app.keyboard.press('Enter')
+      await focusOn(app, 'You are signed out', 'after signing out')
     }
   },
   {
-    name: 'with the keyboard alone: a photo from the camera to the record',
+    name: 'with the keyboard alone: a photo from the camera to the record, also when the answer to it is lost',
     async run({ page, site }) {
       await page.context().grantPermissions(['camera'], { origin: site.jointlens })
       await page.goto(`${site.ehr}/demo/launch?patient=demo-3&intent=capture`)
       await page.getByText('Looks fine so far.').waitFor()
+      await page.route('**/capture/save?*', async (route) => {
+        await route.fetch()
+        await route.abort()
+      }, { times: 1 })
       for (const name of ['Take the photo', 'Use this photo', /I agree/, /Save to the health record/]) {
         await page.getByRole('button', { name }).waitFor()
         await tabTo(page, name, 'button')
         await page.keyboard.press('Enter')
       }
+      await page.getByText('No answer came back, so it is not known whether the photo was saved. The photo is kept on this page.').waitFor()
+      await focusOn(page, 'Try again', 'after the answer was lost')
+      await page.keyboard.press('Enter')
       await page.getByText('The photo of the left hand is in the record.').waitFor()
       expectEqual(await page.evaluate(() => document.activeElement?.tagName), 'H2', 'where the focus went')
     }

@@ -72,6 +72,16 @@ export async function filledIn(field: Locator, expected: string, what: string): 
   expectEqual(await field.inputValue(), expected, what)
 }
 
+/** The element with the focus, once it is the one whose words begin so: what a screen reader reads next. */
+export async function focusOn(page: Page, words: string | RegExp, what: string): Promise<void> {
+  const until = performance.now() + 10_000
+  const read = () => page.evaluate(() => `${document.activeElement?.tagName ?? ''}: ${document.activeElement?.textContent ?? ''}`)
+  const wanted = typeof words === 'string' ? (now: string) => now.includes(`: ${words}`) : (now: string) => words.test(now)
+  while (!wanted(await read()) && performance.now() < until) await page.waitForTimeout(50)
+  const now = await read()
+  if (!wanted(now)) throw new Error(`Expected the focus on ${String(words)} ${what} but it is on ${now.slice(0, 120)}`)
+}
+
 /** Presses Tab until the wanted element has the focus, as a person without a mouse would. */
 export async function tabTo(page: Page, name: string | RegExp, role: 'button' | 'link' | 'checkbox' | 'spinbutton' | 'summary'): Promise<void> {
   const wanted = role === 'summary' ? page.locator('summary', { hasText: name }).first() : page.getByRole(role, { name }).first()

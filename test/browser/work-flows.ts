@@ -1,5 +1,5 @@
 import type { Page } from 'playwright-core'
-import { expectEqual, launched, type Flow, type Site } from './steps.ts'
+import { expectEqual, focusOn, launched, observationsOf, type Flow, type Site } from './steps.ts'
 
 /** What a clinician has entered stays theirs: through a reload, a dropped connection, an ended session, a colleague who was faster. */
 export const workFlows: readonly Flow[] = [
@@ -29,12 +29,35 @@ export const workFlows: readonly Flow[] = [
       await app.locator('h1').click()
       await app.keyboard.press('x')
       await app.getByText('Not kept yet').first().waitFor()
-      await app.getByRole('button', { name: 'Preview' }).click()
-      await app.getByText('The connection was lost. Nothing was written.').waitFor()
+      await app.getByRole('button', { name: 'Preview' }).press('Enter')
+      await app.getByText('The connection was lost. Try again.', { exact: true }).waitFor()
+      await focusOn(app, 'Preview', 'after a preview that failed')
       await app.context().setOffline(false)
       await app.getByText('Kept as a draft for eight hours.').first().waitFor({ timeout: 15_000 })
       await app.getByRole('button', { name: 'Preview' }).click()
       await app.getByRole('heading', { name: /Exactly this will be written/ }).waitFor()
+    }
+  },
+  {
+    name: 'a signature whose answer is lost: the page says that nobody knows whether it was written, and signing again writes nothing twice',
+    async run({ page, site }) {
+      const app = await launched(page, site, 'demo-2')
+      await clean(app)
+      await app.locator('[data-joint="right-pip3"]').click()
+      await app.keyboard.press('n')
+      await app.getByRole('button', { name: 'Preview' }).click()
+      await app.getByRole('heading', { name: /Exactly this will be written/ }).waitFor()
+      await app.route('**/api/*/sign', async (route) => {
+        await route.fetch()
+        await route.fulfill({ status: 504, contentType: 'text/html', body: '<h1>504 Gateway Time-out</h1>' })
+      }, { times: 1 })
+      await app.getByRole('button', { name: 'Sign and record' }).click()
+      await app.getByText('No answer came back, so it is not known whether it was written. Sign again').waitFor()
+      const written = await observationsOf(page, site, 'demo-2')
+      expectEqual((await joint(page, site, 'demo-2', 'R-PIP3')).length, 1, 'what the record holds of the joint')
+      await app.getByRole('button', { name: 'Sign and record' }).click()
+      await app.getByText(/resources are in the record/).waitFor()
+      expectEqual(await observationsOf(page, site, 'demo-2'), written, 'Observations after signing again')
     }
   },
   {
@@ -46,6 +69,12 @@ export const workFlows: readonly Flow[] = [
       await endSession(app)
       await app.getByRole('button', { name: 'Preview' }).click()
       await app.getByText('Your session has ended.', { exact: true }).waitFor()
+      await app.locator('h1').click()
+      await app.keyboard.press('ArrowRight')
+      await app.keyboard.press('n')
+      await app.getByText('The last changes were not kept: the session had ended.').first().waitFor()
+      await app.getByText('What was kept as a draft is there for eight hours').waitFor()
+      await app.getByText('What is entered from now on is not kept.').waitFor()
       await check('review-ended', app)
       expectEqual(await app.getByRole('button', { name: 'Sign and record' }).isDisabled(), true, 'the signature is off')
       const response = await app.reload()
@@ -132,6 +161,20 @@ export const workFlows: readonly Flow[] = [
       }
       await check('review-all-swollen', app)
       await clean(app)
+    }
+  },
+  {
+    name: 'over time: drugs that began on one day can each be read, and a single score of 0 is drawn',
+    async run({ page, site, check }) {
+      const day = (ago: number) => new Date(Date.now() - ago * 86_400_000).toISOString()
+      const early = ['methotrexate', 'sulfasalazine', 'hydroxychloroquine'].map((name) => ({ name, started: day(150) }))
+      const late = ['certolizumab pegol', 'leflunomide', 'Prednisolone 5 mg tablets, one every morning with food'].map((name) => ({ name, started: day(3) }))
+      await page.context().route('**/api/*/context', (route) => route.fulfill({ json: { treatments: [...early, ...late], scores: [{ index: 'CDAI', value: 0, at: day(1) }], absent: {} } }))
+      const app = await launched(page, site, 'demo-5')
+      await app.locator('.trend .treatment-names text').first().waitFor()
+      expectEqual((await app.evaluate(coveredDrugs)).join('; '), '', 'words of the chart that cannot be read')
+      expectEqual((await app.locator('.trend').innerHTML()).includes('NaN'), false, 'a mark that is nowhere')
+      await check('review-drugs', app)
     }
   },
   {
@@ -246,6 +289,7 @@ export const workFlows: readonly Flow[] = [
   {
     name: 'in German, at every width, with nothing left in English',
     async run({ page, site, check }) {
+      await (await launched(page, site, 'demo-5')).close()
       await page.context().route('**/api/*/session', async (route) => {
         const answer = await route.fetch()
         await route.fulfill({ response: answer, json: { ...(await answer.json() as object), language: 'de' } })
@@ -255,6 +299,10 @@ export const workFlows: readonly Flow[] = [
       expectEqual(await app.evaluate(() => document.documentElement.lang), 'de', 'language of the page')
       const english = (await app.locator('main').innerText()).match(/\b(?:swollen|tender|joints?|photos|Signed?|Preview|Over time|possible)\b/g)
       expectEqual(english?.join(' ') ?? '', '', 'English words')
+      for (const width of [320, 768, 900, 1440]) {
+        await app.setViewportSize({ width, height: 1000 })
+        expectEqual((await app.evaluate(brokenWords)).join('; '), '', `words that break in the middle at ${width} px`)
+      }
       await check('review-german', app)
     }
   },
@@ -304,6 +352,33 @@ function coveredNames(): string[] {
       ])
     ]
   })
+}
+
+/** Runs in the page: which words begin on one line and end on the next, other than at a hyphen or a stroke. */
+function brokenWords(): string[] {
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT)
+  const broken: string[] = []
+  for (let text = texts.nextNode(); text; text = texts.nextNode()) {
+    for (const word of (text.textContent ?? '').matchAll(/[\p{L}\d]{3,}/gu)) {
+      const range = document.createRange()
+      range.setStart(text, word.index)
+      range.setEnd(text, word.index + word[0].length)
+      if (new Set([...range.getClientRects()].map(({ top }) => Math.round(top))).size > 1) broken.push(word[0])
+    }
+  }
+  return broken
+}
+
+/** Runs in the page: which words of the chart over time lie over others, or are cut off. */
+function coveredDrugs(): string[] {
+  const chart = document.querySelector('.trend')
+  if (!chart) return ['no chart']
+  const edge = chart.getBoundingClientRect()
+  const texts = [...chart.querySelectorAll('text')].map((text) => ({ words: text.textContent ?? '', box: text.getBoundingClientRect() }))
+  return texts.flatMap(({ words, box }, at) => [
+    ...texts.slice(at + 1).filter((other) => Math.min(box.right, other.box.right) - Math.max(box.left, other.box.left) > 1 && Math.min(box.bottom, other.box.bottom) - Math.max(box.top, other.box.top) > 5).map((other) => `${words} over ${other.words}`),
+    ...(box.left < edge.left - 1 || box.right > edge.right + 1 || box.top < edge.top - 1 ? [`${words} is cut off`] : [])
+  ])
 }
 
 interface SignedObservation { readonly status: string; readonly note?: readonly object[]; readonly bodySite?: { readonly coding: readonly { readonly code: string }[] }; readonly performer?: object }

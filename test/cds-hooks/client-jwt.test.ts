@@ -130,6 +130,14 @@ describe('keys', () => {
     expect(await status(await signed(url, { claims: { iat: at + 3600, exp: at + 3900 } }))).toBe(200)
   })
 
+  test('that are known are looked after beside the call: a key set that hangs makes nobody wait', async () => {
+    expect(await status(await signed(url))).toBe(200)
+    cds.house.now += 660_000
+    cds.house.keysHang = true
+    expect(await status(await signed(url, { claims: { iat: at + 660, exp: at + 960 } }))).toBe(200)
+    expect(cds.house.keyFetches).toBe(2)
+  })
+
   test('an unknown kid does not make us fetch with every call', async () => {
     for (let time = 0; time < 20; time++) await status(await signed(url, { header: { kid: `other-${time}` } }))
     expect(cds.house.keyFetches).toBe(1)

@@ -7,6 +7,7 @@ import { gunzipSync, gzipSync } from 'node:zlib'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
 import type { Observation } from 'fhir/r4.js'
 import { handJointCount } from '../../src/joints/hand-joint-count.ts'
+import { ScreeningError } from '../../src/errors.ts'
 import type { JointFinding } from '../../src/joints/finding.ts'
 import { openStore, type Store } from '../../src/screening/store/open-store.ts'
 import { NOW, openCdsHouse, PATIENT_WITH_RA, patientView, signed, storedScreening } from '../support/cds-house.ts'
@@ -188,6 +189,89 @@ describe('the hook never waits', () => {
     cds.house.status = { pending: false, failure: { code: 'ERR_PHOTO_CORRUPT', at: new Date(NOW - 60_000).toISOString() } }
     expect((await cds.call('hand-joints'))[0]?.summary).toContain('could not be read')
     expect(cds.house.requested).toEqual([])
+  })
+})
+
+describe('photos without a result', () => {
+  const failed = (code: string) => ({ pending: false, failure: { code, at: new Date(NOW - 60_000).toISOString() } })
+
+  test.each(['ERR_EHR_UNREACHABLE', 'ERR_EHR_UNAUTHORIZED', 'ERR_ENGINE_BUSY', 'ERR_STORE', 'ERR_CONFIG', 'ERR_WRONG_PATIENT', 'ERR_INTERNAL'])(
+    'are not called bad when %s was at fault: nobody is asked for new ones', async (code) => {
+      cds.house.record = { ...cds.house.record, photos }
+      cds.house.status = failed(code)
+      const [card] = await cds.call('hand-joints')
+      expect(card?.summary).toBe('The newest hand photos have not been read yet; JointLens tries again')
+      expect(card?.detail).toContain('not the photos: no new ones are needed')
+      expect(card?.detail).not.toMatch(/JPEG|Ask for/)
+    })
+
+  test('without a date ask for the date', async () => {
+    cds.house.record = { ...cds.house.record, photos }
+    cds.house.status = failed('ERR_PHOTO_UNDATED')
+    expect((await cds.call('hand-joints'))[0]?.summary).toContain('no date')
+  })
+
+  test('that are newer than the result are said to be missing from it', async () => {
+    withResult()
+    cds.house.status = { ...cds.house.status, ...failed('ERR_EHR_UNREACHABLE') }
+    cds.house.record = { ...cds.house.record, photos: [{ ...LEFT_PHOTO, id: 'left-2', created: '2026-11-24T07:00:00Z', attachment: {} }, ...photos] }
+    const [card] = await cds.call('hand-joints')
+    expect(card?.detail).toContain('newer photos that could not be read yet')
+    expect(card?.detail).not.toContain('being read now')
+  })
+
+  test('that cannot be accepted now leave the result on the screen', async () => {
+    withResult()
+    cds.house.refuses = new ScreeningError('ERR_RATE_LIMITED', 'Expected fewer')
+    cds.house.record = { ...cds.house.record, photos: [{ ...LEFT_PHOTO, id: 'left-2', created: '2026-11-24T07:00:00Z', attachment: {} }, ...photos] }
+    expect((await cds.call('hand-joints'))[0]?.detail).toContain('newer photos that could not be read yet')
+  })
+})
+
+describe('the list of photos at hand', () => {
+  test('that is whole and has none of the result’s photos shows no result of them', async () => {
+    withResult()
+    cds.house.record = { ...cds.house.record, photos: [{ ...LEFT_PHOTO, id: 'older', created: '2026-09-01T07:00:00Z', attachment: {} }], photosComplete: true }
+    const [card] = await cds.call('hand-joints')
+    expect(card?.summary).toBe('Hand photos are being read; findings follow in a moment')
+    expect(card?.suggestions).toBeUndefined()
+  })
+
+  test('that is a first page of older ones starts nothing and calls none of them newer', async () => {
+    withResult()
+    cds.house.record = { ...cds.house.record, photos: [{ ...LEFT_PHOTO, id: 'older', created: '2026-09-01T07:00:00Z', attachment: {} }], photosComplete: false }
+    const [card] = await cds.call('hand-joints')
+    expect(card?.summary).toContain('photos of 22 Nov')
+    expect(card?.detail).not.toMatch(/newer photo/i)
+    expect(cds.house.requested).toEqual([])
+  })
+
+  test('with a year that is still to come does not keep today’s photo from being the newest', async () => {
+    withResult()
+    cds.house.record = { ...cds.house.record, photos: [{ ...LEFT_PHOTO, id: 'typo', created: '2062-11-20T07:00:00Z', attachment: {} }, ...photos] }
+    expect((await cds.call('hand-joints'))[0]?.detail).not.toMatch(/newer photo/i)
+    expect(cds.house.requested).toEqual([])
+  })
+})
+
+describe('who looks', () => {
+  test.each(['Patient/pat-1', 'RelatedPerson/mum'])('a portal that opens the chart for %s is shown nothing of the model', async (userId) => {
+    withResult()
+    expect(await cds.call('hand-joints', { ...patientView(), context: { userId, patientId: 'pat-1' } })).toEqual([])
+  })
+})
+
+describe('the change since the visit before', () => {
+  test('is told of the joints that were assessed both times only, and when another model read the earlier photos', async () => {
+    const oneHand = sampleFindings().map(({ side, joint, ...one }): JointFinding => side === 'right' ? { side, joint, kind: 'not-assessed', reason: 'no-photo' } : { side, joint, ...one })
+    const flagged = sampleFindings().map((one): JointFinding => one.kind === 'assessed' ? { ...one, inflamed: true } : one)
+    withResult({ findings: oneHand, count: handJointCount(oneHand, { factor: 1.6, level: 0.9 }) })
+    const { model } = storedScreening()
+    cds.house.status = { ...cds.house.status, before: storedScreening({ id: '99999999-2222-4333-8444-555555555555', photoTime: '2026-09-01T08:00:00Z', findings: flagged, model: { ...model, digest: 'another' } }) }
+    const [card] = await cds.call('hand-joints')
+    expect(card?.detail).toContain('Of 10 joints assessable now and on 1 Sept: 10 flagged then, 1 now')
+    expect(card?.detail).toContain('another version of the model')
+    expect(card?.detail).not.toContain('no longer flagged: right')
   })
 })
 

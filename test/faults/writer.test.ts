@@ -64,6 +64,93 @@ test.each(['/Observation', '/Media'])('one answer from %s that names another pat
   expectWhole(ledger, resources)
 })
 
+test('a result that is gone when it is asked for again is looked for later: nobody is refused for good', async () => {
+  const resources = await open({ profile: 'conditional' })
+  const ledger = memoryLedger()
+  witness.faults([{ mode: 'wrong-subject', method: 'GET', path: '/Observation', from: 2 }, { mode: '404', method: 'GET', path: '/Observation', from: 2, times: 12 }])
+  await untilWritten(resources, options(ledger))
+  expect(witness.acted.get('404')).toBeGreaterThan(0)
+  expectWhole(ledger, resources)
+})
+
+test('a copy that somebody filed under another patient meanwhile is not ours, and takes nothing from ours', async () => {
+  const resources = await open({ profile: 'conditional' })
+  const ledger = memoryLedger()
+  const copying: FhirSession = { ...session, transaction: async (bundle) => {
+    const answer = await session.transaction(bundle)
+    const [one] = witness.memory.all().filter(({ resourceType }) => resourceType === 'Observation')
+    if (one) witness.memory.put({ ...one, subject: { reference: 'Patient/pat-9' } }, 'copy')
+    return answer
+  } }
+  await writeScreening(copying, resources, options(ledger))
+  expect([...ledger.entries.values()]).not.toContain('Observation/copy')
+  expect(observations()).toHaveLength(24)
+})
+
+describe('an answer to somebody else’s request', () => {
+  const of = (patientId: string) => {
+    const photo = { resourceType: 'Media' as const, id: patientId }
+    witness.memory.put({ resourceType: 'Media', status: 'completed', subject: { reference: `Patient/${patientId}` } }, patientId)
+    return screeningResources(sampleScreening({ patientId, photos: [photo], photoOf: () => photo }))
+  }
+
+  test('with the same number of outcomes changes nothing of theirs, and ours is whole in the end', async () => {
+    const resources = await open({ profile: 'conditional' })
+    const ledger = memoryLedger()
+    await writeScreening(session, of('pat-2'), options(ledger))
+    let theirs: Awaited<ReturnType<FhirSession['transaction']>> | undefined
+    const watched: FhirSession = { ...session, transaction: async (bundle) => (theirs = await session.transaction(bundle)) }
+    await writeScreening(watched, of('pat-3'), options(ledger))
+    const before = JSON.stringify(witness.memory.all().filter((one) => JSON.stringify(one).includes('pat-3')))
+    const mixed: FhirSession = { ...session, transaction: async (bundle) => {
+      await session.transaction(bundle)
+      return theirs ?? bundle
+    } }
+    await writeScreening(mixed, resources, options(ledger)).catch(() => undefined)
+    await untilWritten(resources, options(ledger))
+    expect(JSON.stringify(witness.memory.all().filter((one) => JSON.stringify(one).includes('pat-3')))).toBe(before)
+    const { statements } = witness.finalState()
+    expect(statements).toHaveLength(26 + 25 + 25)
+    expect(statements.every(({ version }) => version === 1)).toBe(true)
+    const mine = new Set(statements.filter(({ subject }) => subject === 'Patient/pat-1').map(({ type, id }) => `${type}/${id}`))
+    const [provenance] = statements.filter(({ type, members }) => type === 'Provenance' && members.some((one) => mine.has(one)))
+    expect(provenance?.members.every((one) => mine.has(one))).toBe(true)
+  })
+
+  test('that names another patient is not believed where one resource was sent', async () => {
+    const resources = await open({ profile: 'single' })
+    witness.faults([{ mode: 'wrong-subject', method: 'POST', path: '/Observation', from: 3 }])
+    const ledger = memoryLedger()
+    await untilWritten(resources, options(ledger))
+    expect(witness.acted.get('wrong-subject')).toBe(1)
+    expectWhole(ledger, resources)
+  })
+
+  test('that was believed before, so that the count refers to theirs, is put right', async () => {
+    const resources = await open({ profile: 'single' })
+    await writeScreening(session, of('pat-2'), options())
+    const [theirs] = observations()
+    const ledger = memoryLedger()
+    await untilWritten(resources, options(ledger))
+    const { count } = resources
+    const place = ledger.entries.get(count.id ?? '')?.split('/')[1] ?? ''
+    const there = witness.memory.read('Observation', place) as unknown as { hasMember: { reference: string }[] }
+    witness.memory.rewrite('Observation', place, { hasMember: [{ reference: `Observation/${theirs?.id}` }, ...there.hasMember.slice(1)] })
+    await writeScreening(session, resources, options(ledger))
+    const again = witness.memory.read('Observation', place) as unknown as { hasMember: { reference: string }[] }
+    expect(again.hasMember.map(({ reference }) => reference)).not.toContain(`Observation/${theirs?.id}`)
+    expect(again.hasMember).toHaveLength(22)
+  })
+})
+
+test.each<WitnessOptions['profile']>(['transaction', 'batch', 'single'])('a server (%s) that takes no comma between identifiers holds nothing twice after a lost answer', async (profile) => {
+  const resources = await open({ ...(profile ? { profile } : {}), knowsNoOr: true })
+  witness.faults([{ mode: 'commit-then-reset', method: 'POST', path: profile === 'single' ? '/Observation' : '/', from: profile === 'single' ? 4 : 1 }])
+  const ledger = memoryLedger()
+  await untilWritten(resources, options(ledger))
+  expectWhole(ledger, resources)
+})
+
 test('what the record says twice is believed: a photo of another patient is refused before anything is sent', async () => {
   const resources = await open({ profile: 'conditional' })
   witness.faults([{ mode: 'wrong-subject', method: 'GET', path: '/Media', times: 2 }])
@@ -167,6 +254,15 @@ describe('a way to write that is listed and not offered', () => {
     // What was learnt is kept: the second screening does not try it again.
     expect(witness.events.filter(({ status }) => status === Number(mode))).toHaveLength(refused)
   })
+})
+
+test.each<Mode>(['422'])('a server that lists update-as-create and answers %s to ids of ours is given resources without', async (mode) => {
+  const resources = await open({ profile: 'update-create' })
+  witness.faults([{ mode, path: '/', method: 'POST', times: 2 }, { mode, method: 'PUT', times: 1_000 }])
+  const ledger = memoryLedger()
+  await untilWritten(resources, options(ledger))
+  expectWhole(ledger, resources)
+  expect(observations().map(({ id }) => id)).not.toContain(resources.count.id)
 })
 
 test('nobody waits for word of the model that another patient\'s screening sent: results name it by its digest', async () => {

@@ -9,7 +9,7 @@ import { correctReview, preparedCorrection, signedForCorrection, type Correction
 import { egressForTenant, type Egress } from '../../src/fhir/egress.ts'
 import { previewOf, type JointDecision } from '../../src/fhir/resources/clinician-resources.ts'
 import { openFhirSession, type FhirSession } from '../../src/fhir/session.ts'
-import { signedJoints } from '../../src/fhir/signed-calls.ts'
+import { signedFindings } from '../../src/fhir/standing-review.ts'
 import { preparedReview, signReview, type ReviewInput } from '../../src/fhir/sign-review.ts'
 import { HAND_JOINTS, LATERALITIES } from '../../src/joints/hand-joint.ts'
 import { everything, startFhirServer, type TestFhirServer } from '../support/fhir-server.ts'
@@ -59,6 +59,7 @@ async function correction(change: Partial<ReviewInput> = {}): Promise<Correction
 const all = async (): Promise<readonly Observation[]> => session.search('Observation', { patient: 'pat-1' })
 const said = ({ code, bodySite, valueCodeableConcept, valueQuantity }: Observation) =>
   `${bodySite?.coding?.[0]?.code ?? code.coding?.[0]?.code} ${valueCodeableConcept?.text ?? valueQuantity?.value}`
+const signedJoints = async (of: FhirSession, screening: ReviewInput) => (await signedFindings(of, screening, Date.parse(screening.signed))).joints
 const puts = () => server.seen.filter(({ method }) => method === 'PUT')
 
 describe('a correction of what was signed', () => {
@@ -88,7 +89,7 @@ describe('a correction of what was signed', () => {
     await correctReview(session, await correction())
     const [joint] = (await signedJoints(session, signed)).filter(({ earlier }) => earlier)
     expect(joint).toEqual({
-      side: 'left', joint: 'mcp2', call: 'not-swollen', performer: 'Practitioner/doc-b', at: '2026-11-23T10:15:00.000Z',
+      side: 'left', joint: 'mcp2', call: 'not-swollen', performer: 'Practitioner/doc-b', at: '2026-11-23T10:15:00.000Z', sameExamination: true,
       earlier: [{ call: 'swollen', performer: 'Practitioner/doc-a', at: '2026-11-23T10:02:00.000Z' }]
     })
     const observation = (await all()).find((one) => said(one) === 'L-MCP2 Absent')
@@ -188,17 +189,24 @@ describe('a correction of what was signed', () => {
   })
 
   test('a joint that was entered in error and is signed again with another answer changes the count of the hands with it', async () => {
+    const { activity: _scores, examined: _found, ...again } = { ...signed, performer: 'Practitioner/doc-b', decisions: [{ side: 'left' as const, joint: 'mcp2' as const, call: 'not-swollen' as const }], signed: '2026-11-23T12:00:00.000Z' }
     const [joint] = (await all()).filter((one) => said(one) === 'L-MCP2 Present')
     const countNow = async () => (await all()).find((one) => one.code.coding?.[0]?.code === 'hand-sjc-22-exam')
     const before = (await countNow())?.valueQuantity?.value ?? 0
     await server.repository.updateResource({ ...joint, status: 'entered-in-error' } as never)
-    const { activity: _scores, examined: _found, ...only } = { ...signed, performer: 'Practitioner/doc-b', decisions: [{ side: 'left' as const, joint: 'mcp2' as const, call: 'not-swollen' as const }], signed: '2026-11-23T12:00:00.000Z' }
-    expect((await preparedReview(session, only)).observations.map(({ status }) => status)).toEqual(['corrected', 'corrected'])
-    await signReview(session, only)
-    await signReview(session, only)
+    const count28 = (await all()).find((one) => one.code.coding?.[0]?.code === '88980-8')
+    await expect(preparedReview(session, again)).rejects.toMatchObject({ code: 'ERR_CONFLICT', message: expect.stringContaining('2 stands, with these joints 1') })
+    await server.repository.updateResource({ ...count28, status: 'entered-in-error' } as never)
+        expect((await preparedReview(session, again)).observations.map(({ status }) => status)).toEqual(['corrected', 'corrected'])
+    await signReview(session, again)
+    await signReview(session, again)
     const count = await countNow()
     expect([count?.status, count?.valueQuantity?.value, count?.performer?.[0]?.reference]).toEqual(['corrected', before - 1, 'Practitioner/doc-b'])
     expect(count?.note?.some(({ text }) => text.startsWith('Earlier version'))).toBe(true)
+  })
+
+  test('whose 28-joint count is not that of its joints is refused', async () => {
+    await expect(preparedCorrection(session, await correction({ activity: { ...activity, tenderJointCount28: 1 } }))).rejects.toMatchObject({ code: 'ERR_CONFLICT', message: expect.stringContaining('Expected 1 as the count of the swollen joints (28)') })
   })
 
   test('may take back all of it: nothing is deleted, and nothing of it stands', async () => {

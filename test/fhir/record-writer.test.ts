@@ -251,7 +251,7 @@ test('the order never refers to something that comes later', () => {
 })
 
 describe('a patient', () => {
-  const scoped = { backend: { clientId: 'x', key: { kty: 'EC' as const, kid: 'x', alg: 'ES384' as const, d: 'x' }, scope: 'system/Patient.r system/Observation.cruds' } }
+  const scoped = { backend: { clientId: 'x', key: { kty: 'EC' as const, kid: 'x', alg: 'ES384' as const, d: 'x' }, scope: 'system/Patient.r system/*.cruds' } }
   const withScope = (resources: ScreeningResources) => {
     const tenant = loopbackTenant(server.base, scoped)
     return writeScreening(openFhirSession({ tenant, egress, tokens: fixedToken('t') }), resources, options())
@@ -272,4 +272,13 @@ describe('a patient', () => {
     server.refuse = ({ path }) => path === '/Patient/pat-1' ? { status: 403, why: 'no scope' } : undefined
     expect((await withScope(resources)).written).toHaveLength(26)
   })
+})
+
+test('what the registration may not write is left out and not asked for: no model is described where its scope has none', async () => {
+  const resources = await open(everything())
+  server.refuse = ({ path }) => path.startsWith('/Device') ? { status: 403, why: 'no scope' } : undefined
+  const tenant = loopbackTenant(server.base, { backend: { clientId: 'x', key: { kty: 'EC', kid: 'x', alg: 'ES384', d: 'x' }, scope: 'system/Media.rs system/DiagnosticReport.crs system/Observation.crus system/Provenance.crs' } })
+  const { written } = await writeScreening(openFhirSession({ tenant, egress, tokens: fixedToken('t') }), resources, options())
+  expect(written).toHaveLength(25)
+  expect(server.seen.filter(({ path }) => path.startsWith('/Device'))).toEqual([])
 })

@@ -10,6 +10,7 @@ import { clinicianResources, previewOf, type JointDecision } from '../../src/fhi
 import { screeningResources } from '../../src/fhir/resources/screening-resources.ts'
 import { openFhirSession, type FhirSession } from '../../src/fhir/session.ts'
 import { onceEach, preparedReview, signReview, type ReviewInput } from '../../src/fhir/sign-review.ts'
+import { signedFindings } from '../../src/fhir/standing-review.ts'
 import { HAND_JOINTS, LATERALITIES } from '../../src/joints/hand-joint.ts'
 import { everything, startFhirServer, type TestFhirServer } from '../support/fhir-server.ts'
 import { memoryLedger } from '../support/memory-ledger.ts'
@@ -78,9 +79,21 @@ describe('a signed review', () => {
   })
 
   test('is refused whole when a colleague signed another answer meanwhile', async () => {
-    await signReview(session, { ...input, decisions: [swollen], performer: 'Practitioner/doc-2' })
-    await expect(signReview(session, input)).rejects.toMatchObject({ code: 'ERR_CONFLICT' })
+    await signReview(session, { ...input, decisions: [{ ...swollen, call: 'not-swollen' }], performer: 'Practitioner/doc-2' })
+    for (const refused of [preparedReview(session, input), signReview(session, input)])
+      await expect(refused).rejects.toMatchObject({ code: 'ERR_CONFLICT', message: expect.stringContaining('Left hand, index finger, MCP joint (MCP 2): Absent stands, here Present') })
     expect((await search()).filter(({ status }) => status === 'final')).toHaveLength(1)
+  })
+
+  test('leaves a joint as it is that a colleague signed with the same answer, and signs the rest', async () => {
+    await signReview(session, { ...input, decisions: [swollen], performer: 'Practitioner/doc-2' })
+    expect((await preparedReview(session, input)).observations).toHaveLength(2)
+    expect(await signReview(session, input)).toHaveLength(3)
+    const joints = (await search()).filter(({ status }) => status === 'final')
+    expect(joints.map(({ performer }) => performer?.[0]?.reference).sort()).toEqual(['Practitioner/doc-1', 'Practitioner/doc-1', 'Practitioner/doc-2'])
+    const later = { ...input, signed: '2026-11-23T10:50:00.000Z' }
+    expect(previewOf(await preparedReview(session, later))).toEqual([])
+    expect(await signReview(session, later)).toEqual([])
   })
 
   test('of all 22 joints also holds the count of the hands, never coded as a 28-joint count', async () => {
@@ -130,11 +143,14 @@ describe('two signatures that decide all 22 joints together', () => {
   })
 })
 
+const places = LATERALITIES.flatMap((side) => HAND_JOINTS.map((joint) => ({ side, joint })))
+
 describe('activity scores that a clinician signs', () => {
   const activity = { tenderJointCount28: 4, swollenJointCount28: 9, patientGlobal: 5, physicianGlobal: 4, crpMgPerL: 20 }
+  const examination = () => ({ ...input, decisions: places.slice(0, 9).map((at): JointDecision => ({ ...at, call: 'swollen' })), examined: { tender: places.slice(0, 4), swollen: [] }, activity })
 
   test('are written with what they were made of; a score without its inputs is not written', async () => {
-    await signReview(session, { ...input, activity })
+    await signReview(session, examination())
     const numbers = (await search()).filter(({ status, valueQuantity }) => status === 'final' && valueQuantity)
     expect(Object.fromEntries(numbers.map(({ code, valueQuantity }) => [code.coding?.[0]?.code, valueQuantity?.value]))).toEqual({
       '88980-8': 9, '88981-6': 4, '75894-6': 5, '75846-6': 4, '75847-4': 22, '75845-8': 24, 'das28-crp': 4.72
@@ -143,6 +159,27 @@ describe('activity scores that a clinician signs', () => {
     expect(cdai?.derivedFrom).toHaveLength(4)
     const written = new Set(numbers.map(({ id }) => `Observation/${id}`))
     expect(cdai?.derivedFrom?.every(({ reference }) => written.has(reference ?? ''))).toBe(true)
+  })
+
+  test('are each derived from their own inputs: a DAS28 knows nothing of the physician’s global', async () => {
+    await signReview(session, { ...examination(), activity: { ...activity, esrMmPerH: 12 } })
+    const all = await search()
+    const codeOf = ({ code }: Observation) => code.coding?.[0]?.code ?? ''
+    const inputsOf = (score: string) => all.find((one) => codeOf(one) === score)?.derivedFrom?.map(({ reference }) => codeOf(all.find(({ id }) => `Observation/${id}` === reference) as Observation)).sort()
+    const [counts, patient, physician] = [['88980-8', '88981-6'], '75894-6', '75846-6']
+    expect(inputsOf('75847-4')).toEqual([...counts, patient, physician].sort())
+    expect(inputsOf('75845-8')).toEqual([...counts, patient, physician].sort())
+    expect(inputsOf('das28-crp')).toEqual([...counts, patient].sort())
+    expect(inputsOf('das28-esr')).toEqual([...counts, patient].sort())
+    const laboratory = (score: string) => all.find((one) => codeOf(one) === score)?.component?.map(({ valueQuantity }) => valueQuantity?.unit)
+    expect(['75847-4', '75845-8', 'das28-crp', 'das28-esr'].map(laboratory)).toEqual([undefined, ['mg/L'], ['mg/L'], ['mm/h']])
+  })
+
+  test('and the joints behind them do not say that no AI suggestion was shown', async () => {
+    await signReview(session, { ...examination(), decisions: examination().decisions.slice(0, 8), examined: { tender: places.slice(0, 4), swollen: [{ side: 'left', joint: 'knee' }] } })
+    const beyond = (await search()).filter(({ status, bodySite }) => status === 'final' && !bodySite)
+    expect(beyond.map(({ method }) => method)).toEqual(beyond.map(() => undefined))
+    expect(beyond).toHaveLength(12)
   })
 
   test('no 28-joint count comes from a review of the hands alone', async () => {
@@ -166,12 +203,12 @@ describe('joints found on examination', () => {
     expect(JSON.stringify(await search())).not.toContain('88981-6')
   })
 
-  test('are the members of the counts when they are what was counted, and only then', async () => {
-    await signReview(session, { ...input, examined, activity: { tenderJointCount28: 2, swollenJointCount28: 9 } })
+  test('are the members of the counts', async () => {
+    await signReview(session, { ...input, decisions: [swollen, corrected], examined, activity: { tenderJointCount28: 2, swollenJointCount28: 3 } })
     const all = await search()
     const countOf = (wanted: string) => all.find(({ code }) => code.coding?.[0]?.code === wanted)
     expect(countOf('88981-6')?.hasMember?.map(({ reference }) => all.find(({ id }) => `Observation/${id}` === reference)?.valueCodeableConcept?.text)).toHaveLength(2)
-    expect(countOf('88980-8')?.hasMember).toBeUndefined()
+    expect(countOf('88980-8')?.hasMember).toHaveLength(3)
   })
 
   test('signed twice are written once', async () => {
@@ -179,6 +216,108 @@ describe('joints found on examination', () => {
     const before = (await search()).length
     await signReview(session, { ...input, examined })
     expect((await search()).length).toBe(before)
+  })
+})
+
+describe('a 28-joint count in a second sitting', () => {
+  const tender = [{ side: 'left' as const, joint: 'mcp2' as const }, { side: 'right' as const, joint: 'pip3' as const }, { side: 'left' as const, joint: 'knee' as const }]
+  const knee = { side: 'left' as const, joint: 'knee' as const }
+  /** A swollen hand joint, three tender joints and a swollen knee are signed; later all 28 are said to be examined. */
+  const first = () => ({ ...input, decisions: [swollen], examined: { tender, swollen: [knee] } })
+  const second = (activity: object, change: Partial<ReviewInput> = {}): ReviewInput => ({ ...input, decisions: [], activity, signed: '2026-11-23T11:30:00.000Z', ...change })
+  const globals = { patientGlobal: 5, physicianGlobal: 4 }
+  const valueOf = async (code: string) => (await search()).find((one) => one.code.coding?.[0]?.code === code)?.valueQuantity?.value
+
+  test('takes in what stands signed, each joint a member where it lies, and another count is refused before anything is written', async () => {
+    await signReview(session, first())
+    for (const wrong of [{ swollenJointCount28: 2, tenderJointCount28: 0 }, { swollenJointCount28: 1, tenderJointCount28: 3 }]) {
+      const refused = { code: 'ERR_CONFLICT', message: expect.stringMatching(/^Expected [23] as the count of the (swollen|tender) joints \(28\)/) }
+      await expect(preparedReview(session, second({ ...wrong, ...globals }))).rejects.toMatchObject(refused)
+      await expect(signReview(session, second({ ...wrong, ...globals }))).rejects.toMatchObject(refused)
+    }
+    expect(await valueOf('75894-6')).toBeUndefined()
+    await signReview(session, second({ swollenJointCount28: 2, tenderJointCount28: 3, ...globals }, { performer: 'Practitioner/doc-2' }))
+    expect([await valueOf('88980-8'), await valueOf('88981-6'), await valueOf('75847-4')]).toEqual([2, 3, 14])
+    const lying = new Map((await search()).map((one) => [`Observation/${one.id}`, one.valueCodeableConcept?.text]))
+    const membersOf = async (code: string) => (await search()).find((one) => one.code.coding?.[0]?.code === code)?.hasMember?.map(({ reference }) => lying.get(reference ?? ''))
+    expect(await membersOf('88980-8')).toEqual(['Present', 'Left knee'])
+    expect(await membersOf('88981-6')).toHaveLength(3)
+  })
+
+  test('counts a joint once that is signed in both, and adds what is new', async () => {
+    await signReview(session, first())
+    await signReview(session, second({ swollenJointCount28: 3, tenderJointCount28: 4 }, { decisions: [swollen, corrected], examined: { tender: [knee, { side: 'right', joint: 'knee' }], swollen: [knee] } }))
+    expect([await valueOf('88980-8'), await valueOf('88981-6')]).toEqual([3, 4])
+  })
+
+  test('leaves out what was signed in another examination, the day before', async () => {
+    await signReview(session, first())
+    const nextDay = { signed: '2026-11-24T11:30:00.000Z' }
+    await expect(preparedReview(session, second({ swollenJointCount28: 2, tenderJointCount28: 3 }, nextDay))).rejects.toMatchObject({ code: 'ERR_CONFLICT' })
+    await signReview(session, second({ swollenJointCount28: 0, tenderJointCount28: 0 }, nextDay))
+    expect([await valueOf('88980-8'), await valueOf('88981-6')]).toEqual([0, 0])
+  })
+
+  test('is none where a hand joint was called not assessable', async () => {
+    await signReview(session, { ...first(), decisions: [swollen, unseen] })
+    await expect(preparedReview(session, second({ swollenJointCount28: 2 }))).rejects.toMatchObject({ code: 'ERR_CONFLICT', message: expect.stringContaining('not assessable') })
+  })
+
+  test('that stands is not left behind by joints that are signed after it: it is corrected with them', async () => {
+    await signReview(session, { ...first(), activity: { swollenJointCount28: 2, tenderJointCount28: 3 } })
+    await expect(signReview(session, { ...input, decisions: [corrected], signed: '2026-11-23T11:30:00.000Z' })).rejects.toMatchObject({ code: 'ERR_CONFLICT', message: expect.stringContaining('2 stands, with these joints 3') })
+    await signReview(session, { ...input, decisions: [{ ...corrected, call: 'not-swollen' }], signed: '2026-11-23T11:30:00.000Z' })
+  })
+
+  test('costs no more than six searches, and signing joints alone three, besides two for the AI’s', async () => {
+    const searches = async (one: ReviewInput) => {
+      const before = server.seen.length
+      await preparedReview(session, one)
+      return server.seen.slice(before).filter(({ method, path }) => method === 'GET' && path.startsWith('/Observation')).length - 2
+    }
+    expect(await searches(input)).toBe(3)
+    expect(await searches({ ...input, decisions: [swollen], examined: { tender, swollen: [] }, activity: { swollenJointCount28: 1, tenderJointCount28: 3 } })).toBeLessThanOrEqual(6)
+  })
+})
+
+test('all that stands signed is read with who signed it, when, and whether in the examination that is going on', async () => {
+  await signReview(session, { ...input, decisions: [swollen], examined: { tender: [{ side: 'left', joint: 'knee' }], swollen: [{ side: 'left', joint: 'knee' }] }, activity: { swollenJointCount28: 2, patientGlobal: 5 } })
+  const by = { performer: 'Practitioner/doc-1', at: input.signed }
+  const standing = async (time: string) => signedFindings(session, input, Date.parse(time))
+  const now = { ...by, sameExamination: true }
+  expect(await standing('2026-11-23T18:00:00Z')).toEqual({
+    joints: [{ ...swollen, ...now }], tender: [{ side: 'left', joint: 'knee', ...now }], swollen: [{ side: 'left', joint: 'knee', ...now }],
+    numbers: [{ name: 'swollenJointCount28', value: 2, ...now }, { name: 'patientGlobal', value: 5, ...now }]
+  })
+  expect((await standing('2026-11-24T18:00:00Z')).tender).toEqual([{ side: 'left', joint: 'knee', ...by, sameExamination: false }])
+})
+
+test('what was signed is not taken for unsigned where the record cannot be asked for it', async () => {
+  const mute = { ...session, capabilities: async () => ({ ...await session.capabilities(), canSearch: () => false }) } as FhirSession
+  await expect(signedFindings(mute, input, Date.now())).rejects.toMatchObject({ code: 'ERR_EHR_REFUSED' })
+})
+
+describe('a number that stands signed', () => {
+  const later = { signed: '2026-11-23T11:30:00.000Z', decisions: [] as readonly JointDecision[] }
+
+  test('is not written over: the preview already refuses another one and names both', async () => {
+    await signReview(session, { ...input, activity: { patientGlobal: 5 } })
+    for (const again of [preparedReview, signReview])
+      await expect(again(session, { ...input, ...later, activity: { patientGlobal: 6 } })).rejects.toMatchObject({ code: 'ERR_CONFLICT', message: expect.stringMatching(/: 5 stands, here 6\. Nothing was written; correct what was signed/) })
+  })
+
+  test('is what a score is derived from that a colleague makes with it', async () => {
+    await signReview(session, { ...input, decisions: [swollen], activity: { patientGlobal: 5 } })
+    const [global] = (await search()).filter(({ code }) => code.coding?.[0]?.code === '75894-6')
+    const scored = { ...input, ...later, performer: 'Practitioner/doc-2', activity: { swollenJointCount28: 1, tenderJointCount28: 0, patientGlobal: 5, physicianGlobal: 4 } }
+    const previewed = (await preparedReview(session, scored)).observations
+    expect(previewed.map(({ valueQuantity }) => valueQuantity?.value)).toEqual([1, 0, 4, 10])
+    await signReview(session, scored)
+    const all = await search()
+    expect(all.filter(({ code }) => code.coding?.[0]?.code === '75894-6')).toEqual([global])
+    expect(all.find(({ code }) => code.coding?.[0]?.code === '75847-4')?.derivedFrom).toContainEqual({ reference: `Observation/${global?.id}` })
+    const [provenance] = await session.search('Provenance', { target: `Observation/${all.find(({ code }) => code.coding?.[0]?.code === '75847-4')?.id}` })
+    expect(provenance?.target.map(({ reference }) => reference)).not.toContain(`Observation/${global?.id}`)
   })
 })
 

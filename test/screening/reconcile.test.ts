@@ -119,6 +119,19 @@ describe('jointlens reconcile', () => {
     expect(writes()).toBe(before)
   })
 
+  test('finds what seems taken back and stands there as we wrote it, as after an update that was lost, and takes it back', async () => {
+    house = await houses.open()
+    const photo = house.addPhoto('pat-1', 'left hand')
+    await house.screen('pat-1')
+    house.witness.memory.rewrite('Media', photo, { status: 'entered-in-error' })
+    await house.screen('pat-1')
+    const [id = ''] = house.all('Observation').filter(({ status }) => status === 'entered-in-error').map((one) => one.id ?? '')
+    house.witness.memory.rewrite('Observation', id, { status: 'preliminary' })
+    expect((await report()).standing).toEqual([`Observation/${id}`])
+    expect((await mend()).mended).toMatchObject({ retired: [`Observation/${id}`], left: [] })
+    expect((await report()).standing).toEqual([])
+  })
+
   test('tells what should have been taken back from a record that takes no updates', async () => {
     house = await houses.open()
     const photo = house.addPhoto('pat-1', 'left hand')

@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals'
 import { text } from '../faults/witness/fhir-memory.ts'
+import type { Mode } from '../faults/witness/modes.ts'
 import { PROFILES, type ProfileName } from '../faults/witness/profiles.ts'
 import { openByteEngine } from '../support/byte-engine.ts'
 import { openWitnessHouse, type WitnessHouse } from '../support/witness-house.ts'
@@ -187,6 +188,30 @@ test('a retirement that a server failure broke off is taken up again, each once'
   expect([...house.witness.acted.keys()].sort()).toEqual(['503', 'commit-then-500', 'commit-then-reset'])
   expect(statuses('Observation')).toEqual(['entered-in-error'])
   expect(house.all('Observation').every((one) => house.witness.memory.history('Observation', one.id ?? '').length === 2)).toBe(true)
+})
+
+test.each<Mode>(['wrong-subject', '404'])('one answer (%s) to who takes back is no reason to leave it standing', async (mode) => {
+  house = await houses.open()
+  const photo = house.addPhoto('pat-1', 'left hand')
+  await house.screen('pat-1')
+  change('Media', photo, { status: 'entered-in-error' })
+  house.witness.faults([{ mode, method: 'GET', path: '/Observation', from: 4 }])
+  for (let time = 0; time < 2; time++) await house.screen('pat-1')
+  expect(house.witness.acted.get(mode)).toBe(1)
+  expect(statuses('Observation')).toEqual(['entered-in-error'])
+})
+
+test('a record that lets us read reports and not change them holds up nobody: it stays known as standing', async () => {
+  house = await houses.open()
+  const photo = house.addPhoto('pat-1', 'left hand')
+  await house.screen('pat-1')
+  change('Media', photo, { status: 'entered-in-error' })
+  house.witness.faults([{ mode: '403', method: 'PUT', path: '/DiagnosticReport', times: 1_000 }])
+  house.addPhoto('pat-1', 'left hand of the next day', { createdDateTime: '2026-11-21T08:00:00Z' })
+  const { latest, failure } = await house.screen('pat-1')
+  expect([latest?.photoTime, failure]).toEqual(['2026-11-21T08:00:00Z', undefined])
+  expect(house.live('Observation').filter((id) => house.witness.memory.read('Observation', id)?.['effectiveDateTime'] === '2026-11-20T08:00:00Z')).toEqual([])
+  expect(await houses.store.query("select 1 from retirement where outcome = 'no-updates'")).toHaveLength(1)
 })
 
 test('a set whose writing broke off is not continued after a newer photo came, but taken back', async () => {

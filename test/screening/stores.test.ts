@@ -192,6 +192,17 @@ test('feedback is stored once each and counted by service, model and month', asy
   expect(await feedback.rates('another')).toEqual([])
 })
 
+test('feedback that is sent again with its reason keeps the reason, and one reason beside both outcomes is counted in both', async () => {
+  const feedback = openFeedbackStore(store)
+  const entry: FeedbackEntry = { tenant: 'clinic', serviceId: 'hand-joints', cardUuid: '3fa85f64-5717-4562-b3fc-2c963f66afa7', outcome: 'overridden', acceptedSuggestions: [], outcomeTimestamp: '2026-11-20T08:05:00Z' }
+  expect(await feedback.record(entry)).toBe('stored')
+  expect(await feedback.record({ ...entry, overrideReason: { code: 'poor-photo' }, userComment: 'blurred' })).toBe('already')
+  expect(await feedback.record({ ...entry, overrideReason: { code: 'another' } })).toBe('already')
+  await feedback.record({ ...entry, outcome: 'accepted', acceptedSuggestions: ['s'], overrideReason: { code: 'poor-photo' } })
+  expect((await feedback.rates('clinic')).map(({ reasons }) => reasons)).toEqual([{ 'poor-photo': 2 }])
+  expect(await store.query("select user_comment from feedback where outcome = 'overridden'")).toEqual([{ user_comment: 'blurred' }])
+})
+
 test('feedback is counted by the joints that a card called swollen', async () => {
   const [cards, feedback] = [openCardStore(store), openFeedbackStore(store)]
   const findings = [

@@ -146,6 +146,52 @@ async function launched() {
   return { ...started, handle, session }
 }
 
+describe('who sees findings', () => {
+  const standalone = () => begin(browser(), `iss=${encodeURIComponent(FHIR)}`)
+  const landing = async (started: Awaited<ReturnType<typeof begin>>) => (await finish(started)).headers.get('location')
+
+  test.each([
+    ['a patient', `${FHIR}/Patient/pat-1`], ['a patient of another server', 'https://other.example/Patient/9'], ['a relative', 'RelatedPerson/mum'], ['a person', `${FHIR}/Person/7`]
+  ])('%s lands on the page that takes photos, however they launched', async (_name, fhirUser) => {
+    granted = async () => answer({ patient: 'pat-1', id_token: await idToken({ fhirUser }) })
+    expect(await landing(await begin())).toMatch(/^\/smart\/capture\//)
+    expect(await landing(await standalone())).toMatch(/^\/smart\/capture\//)
+  })
+
+  test('whoever launches outside an EHR without an identity may be a patient; from within an EHR it is somebody whom that has signed in', async () => {
+    granted = () => Promise.resolve(answer({ patient: 'pat-1' }))
+    const started = await standalone()
+    const location = await landing(started)
+    expect(location).toMatch(/^\/smart\/capture\//)
+    const handle = location?.split('/').at(-1) ?? ''
+    expect((await started.go(`${base}/smart/api/${handle}/review`)).status).toBe(403)
+    expect(await landing(await begin())).toMatch(/^\/smart\/app\//)
+  })
+
+  test('a clinician whom the EHR names by another server’s address is one', async () => {
+    granted = async () => answer({ patient: 'pat-1', id_token: await idToken({ fhirUser: 'https://hr.example/Practitioner/doc-1' }) })
+    expect(await landing(await standalone())).toMatch(/^\/smart\/app\//)
+  })
+
+  test('a refusal is written down like what was done, and so is a launch that fails', async () => {
+    granted = async () => answer({ patient: 'pat-1', id_token: await idToken({ fhirUser: `${FHIR}/Patient/pat-1` }) })
+    const started = await begin()
+    const handle = (await finish(started)).headers.get('location')?.split('/').at(-1) ?? ''
+    await started.go(`${base}/smart/api/${handle}/review`)
+    expect(audited.at(-1)).toEqual({ tenant: 'clinic', patientId: 'pat-1', actor: 'Patient/pat-1', action: 'refuse', outcome: 'failure', code: 'ERR_FORBIDDEN' })
+    granted = async () => answer({ patient: 'pat-1', id_token: await idToken({}, foreign.privateKey) })
+    await finish(await begin())
+    expect(audited.at(-1)).toEqual({ tenant: 'clinic', actor: 'unknown user', action: 'launch', outcome: 'failure', code: 'ERR_LAUNCH_REFUSED' })
+  })
+})
+
+test('row 31: of callbacks with one state that come at once, one sends the code', async () => {
+  const started = await begin()
+  const answers = await Promise.all(Array.from({ length: 4 }, () => finish(started)))
+  expect(answers.map(({ status }) => status).sort()).toEqual([302, 400, 400, 400])
+  expect(requests).toHaveLength(1)
+})
+
 describe('the launch', () => {
   test('rows 31 and 32: asks with PKCE S256, state, nonce and the EHR as audience', async () => {
     const { redirect, response } = await begin()
@@ -471,7 +517,7 @@ describe('a session', () => {
     await go(`${base}/smart/api/${handle}/sign`, { method: 'POST', headers, body: JSON.stringify({ review: { screeningId: 's', decisions: [{ side: 'left', joint: 'mcp2', call: 'swollen' }] }, previewed }) })
     await go(`${base}/smart/api/${handle}/logout`, { method: 'POST', headers })
     expect(audited.map(({ action, entity, outcome }) => [action, entity, outcome])).toEqual([
-      ['launch', undefined, 'success'], ['view-findings', undefined, 'success'], ['view-photo', 'p1', 'failure'],
+      ['launch', undefined, 'success'], ['view-record', undefined, 'success'], ['view-findings', undefined, 'success'], ['view-photo', 'p1', 'failure'],
       ['sign', 'Screening/s', 'success'], ['logout', undefined, 'success']
     ])
     for (const event of audited) expect(event).toMatchObject({ tenant: 'clinic', patientId: 'pat-1', actor: 'Practitioner/doc-1' })

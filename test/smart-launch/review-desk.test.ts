@@ -140,6 +140,21 @@ describe('a review', () => {
     expect(await draftFor(session)).toBeUndefined()
   })
 
+  test('of earlier photos that is not finished is found with the newer ones, until it is signed or something is entered for those', async () => {
+    const desk = opened()
+    const earlier = { screeningId: 's-0', decisions: review.decisions, tender: [], swollen: [], examinedAll: false, typed: { patientGlobal: '3' } }
+    await desk.keepDraft(session, earlier)
+    const found = async (who = session) => { const { draft, earlierDraft } = await desk.review(who, tenant) as { draft?: unknown; earlierDraft?: unknown }; return [draft, earlierDraft] }
+    expect(await found()).toEqual([undefined, earlier])
+    expect(await found({ ...session, fhirUser: 'Practitioner/doc-2' })).toEqual([undefined, undefined])
+    expect(await found({ ...session, patientId: 'pat-2' })).toEqual([undefined, undefined])
+    const carried = { ...earlier, screeningId: 's-1', decisions: [] }
+    await desk.keepDraft(session, carried)
+    expect(await found()).toEqual([carried, undefined])
+    await desk.sign(session, tenant, review, (await desk.preview(session, tenant, review)).previewed)
+    expect(await found()).toEqual([undefined, undefined])
+  })
+
   test('in shadow mode the photos and where the joints lie are shown, nothing that the model says is, and nothing is written', async () => {
     const desk = opened()
     const shadow = makeTenant({ id: 'clinic', name: 'Clinic', fhirBase: 'https://ehr.example/fhir', mode: 'shadow' })

@@ -35,6 +35,12 @@ describe('the record beside the photos', () => {
   })
 })
 
+test('what was signed that cannot be read is named as such, never taken for nothing', async () => {
+  const record = { treatments: () => Promise.resolve([]), laboratoryAndScores: () => Promise.resolve({ laboratory: {}, scores: [] }), signedFor: () => Promise.reject(new ScreeningError('ERR_EHR_UNREACHABLE', 'away')) }
+  const context = await visitContext(record, { scope: 'patient/*.rs' } as AppSession, {} as TenantConfig)
+  expect([context.signed, context.absent]).toEqual([undefined, { signed: 'failed' }])
+})
+
 describe('the time axis', () => {
   test('holds every visit, and a drug that began long before lies on its left end', () => {
     const axis = placeTimes(['2026-06-01', '2026-11-01'], ['2019-01-01', '2026-09-01'])

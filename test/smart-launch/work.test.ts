@@ -3,7 +3,11 @@ import { describe, expect, test } from '@jest/globals'
 import { ageOf, dayOf } from '../../smart-launch/web/src/dates.ts'
 import { frequencyOf } from '../../smart-launch/web/src/frequency.ts'
 import { linesOf } from '../../smart-launch/web/src/preview-lines.ts'
-import { changesOf, countsOf, draftOf, isEmpty, NO_WORK, rebased, reviewOf, toggled, withCall, workOf, workOfSigned, type Work } from '../../smart-launch/web/src/work.ts'
+import { activityOf, numberConflicts } from '../../smart-launch/web/src/activity.ts'
+import type { ContextView, ReviewView, SignedNumber } from '../../smart-launch/web/src/api.ts'
+import {
+  begun, carriedOver, changesOf, countsOf, draftOf, isEmpty, NO_WORK, rebased, received, reviewOf, toggled, withCall, withNewer, workOf, workOfSigned, type Work
+} from '../../smart-launch/web/src/work.ts'
 
 const work: Work = {
   calls: new Map([['right-pip2', 'not-swollen'], ['left-wrist', 'swollen'], ['left-mcp2', 'not-assessable']]),
@@ -60,6 +64,108 @@ describe('a correction', () => {
     const next = rebased(mine, signed, now)
     expect(Object.fromEntries(next.calls)).toEqual({ 'left-wrist': 'not-swollen', 'left-mcp2': 'swollen', 'right-pip3': 'swollen' })
     expect([[...next.tender], next.typed['physicianGlobal'], next.corrects]).toEqual([['right-knee'], '2', { a: 'u' }])
+  })
+})
+
+describe('the counts of 28 joints', () => {
+  const by = { own: true, sameExamination: true }
+  const before = { own: false, sameExamination: false }
+  const signed = {
+    joints: [{ side: 'left', joint: 'wrist', call: 'swollen', ...by }, { side: 'left', joint: 'mcp5', call: 'swollen', ...before }],
+    tender: [{ side: 'left', joint: 'wrist', ...by }, { side: 'left', joint: 'knee', ...by }], swollen: [{ side: 'left', joint: 'knee', ...by }, { side: 'right', joint: 'knee', ...before }], numbers: []
+  } as const
+  const context: ContextView = { signed, absent: {} }
+  const all: Work = { ...NO_WORK, examinedAll: true, calls: new Map([['left-pip2', 'swollen']]), tender: new Set(['left-knee', 'right-elbow']) }
+  const countsIn = (work: Work, of: ContextView | undefined) => { const { swollenJointCount28, tenderJointCount28 } = activityOf(work, of).inputs; return [swollenJointCount28, tenderJointCount28] }
+
+  test('take in what stands signed of the same examination, each joint once, and nothing of an earlier one', () => {
+    expect(countsIn(all, context)).toEqual([3, 3])
+    expect(countsIn({ ...NO_WORK, examinedAll: true }, context)).toEqual([2, 2])
+    expect(countsIn({ ...all, calls: new Map([['left-wrist', 'not-swollen']]) }, context)).toEqual([1, 3])
+  })
+
+  test('are not given while what was signed is read, or when it cannot be read, and the page says why', () => {
+    expect([countsIn(all, undefined), activityOf(all, undefined).uncountable]).toEqual([[undefined, undefined], 'reading'])
+    for (const why of ['failed', 'not-granted'] as const) {
+      const unread: ContextView = { absent: { signed: why } }
+      expect([countsIn(all, unread), activityOf(all, unread).uncountable]).toEqual([[undefined, undefined], why])
+    }
+    expect(activityOf({ ...all, typed: { patientGlobal: '3' } }, undefined).inputs).toEqual({ patientGlobal: 3 })
+  })
+
+  test('of a correction are those of what shall stand alone', () => {
+    expect(countsIn({ ...all, corrects: {} }, context)).toEqual([1, 2])
+  })
+
+  test('are not given where a joint that stands signed could not be assessed', () => {
+    const unseen: ContextView = { ...context, signed: { ...signed, joints: [{ side: 'left', joint: 'wrist', call: 'not-assessable', ...by }] } }
+    expect(countsIn(all, unseen)).toEqual([undefined, undefined])
+  })
+
+  test('and globals that say something else than what was signed are named; what says the same is not', () => {
+    const numbers: readonly SignedNumber[] = [
+      { name: 'patientGlobal', value: 5, ...by }, { name: 'physicianGlobal', value: 4, ...by }, { name: 'swollenJointCount28', value: 2, ...by }, { name: 'tenderJointCount28', value: 2, ...before }, { name: 'CDAI', value: 13, ...by }
+    ]
+    const named = (work: Work) => numberConflicts(work, activityOf(work, context), numbers).map(({ signed: { name }, now }) => `${name} ${now ?? 'none'}`)
+    expect(named({ ...NO_WORK, typed: { patientGlobal: '6', physicianGlobal: '4' } })).toEqual(['patientGlobal 6'])
+    expect(named({ ...NO_WORK, examinedAll: true, typed: { patientGlobal: '5', physicianGlobal: '4' } })).toEqual([])
+    expect(named({ ...NO_WORK, examinedAll: true, typed: { patientGlobal: '5', physicianGlobal: '5' } })).toEqual(['physicianGlobal 5', 'CDAI 14'])
+    expect(named(NO_WORK)).toEqual([])
+    expect(named({ ...NO_WORK, calls: new Map([['left-pip2', 'swollen']]) })).toEqual(['swollenJointCount28 3'])
+    expect(named({ ...NO_WORK, calls: new Map([['left-pip2', 'not-assessable']]) })).toEqual(['swollenJointCount28 none'])
+    expect(named({ ...NO_WORK, corrects: {}, typed: { patientGlobal: '6' } })).toEqual([])
+  })
+})
+
+describe('a value outside its range', () => {
+  const at = new Date().toISOString()
+  const work: Work = { ...NO_WORK, examinedAll: true, typed: { patientGlobal: '3', physicianGlobal: '2' } }
+  const context = (laboratory: ContextView['laboratory']): ContextView => ({ signed: { joints: [], tender: [], swollen: [], numbers: [] }, ...(laboratory ? { laboratory } : {}), absent: {} })
+  const computed = (of: ReturnType<typeof activityOf>) => of.scores.filter(({ kind }) => kind === 'computed').map(({ index }) => index)
+
+  test('from the record is never filled in, and hides no score that does not need it', () => {
+    const activity = activityOf(work, context({ esrMmPerH: { value: 0, shown: '0 mm/h', at }, crpMgPerL: { value: 1200, shown: '1200 mg/L', at } }))
+    expect([activity.inputs.esrMmPerH, activity.inputs.crpMgPerL, computed(activity), activity.faulty]).toEqual([undefined, undefined, ['CDAI'], []])
+    expect(computed(activityOf(work, context({ esrMmPerH: { value: 0, shown: '0 mm/h', at }, crpMgPerL: { value: 4, shown: '4 mg/L', at } })))).toEqual(['CDAI', 'SDAI', 'DAS28-CRP'])
+  })
+
+  test('that was typed is named and is no input; the scores without it are there', () => {
+    const activity = activityOf({ ...work, typed: { ...work.typed, physicianGlobal: '20', crpMgPerL: '4', esrMmPerH: '0' } }, context(undefined))
+    expect([activity.faulty, computed(activity), activity.inputs.physicianGlobal]).toEqual([['physicianGlobal', 'esrMmPerH'], ['DAS28-CRP'], undefined])
+  })
+})
+
+describe('a newer result', () => {
+  const of = (id: string, history: readonly string[], more: object = {}) => ({ pending: false, latest: { id }, history: history.map((one) => ({ id: one })), threshold: 0.5, ...more }) as unknown as ReviewView
+  const [older, newer] = [of('s-1', ['s-1']), of('s-2', ['s-2', 's-1'])]
+
+  test('waits while there is unsigned work, until it is asked for; without any it is shown', () => {
+    expect(received({ shown: older }, newer, NO_WORK)).toEqual({ shown: newer })
+    const waiting = received({ shown: older }, newer, work)
+    expect(waiting).toEqual({ shown: older, newer })
+    expect(received(waiting, newer, NO_WORK)).toEqual({ shown: older, newer })
+    expect(withNewer(waiting, NO_WORK)).toEqual({ shown: newer })
+    const taken = withNewer(waiting, work)
+    expect(taken).toEqual({ shown: newer, carried: carriedOver(work) })
+    expect(received(taken, newer, NO_WORK)).toEqual(taken)
+  })
+
+  test('takes over what does not depend on the photo, and says what it does not', () => {
+    const carried = carriedOver(work)
+    expect(carried).toMatchObject({ calls: 3, correction: false })
+    const next = begun(undefined, carried)
+    expect([next.calls.size, [...next.tender], [...next.swollen], next.examinedAll, next.typed]).toEqual([0, ['left-wrist', 'right-knee'], ['left-elbow'], false, { patientGlobal: '3' }])
+    expect(carriedOver({ ...work, corrects: { a: 't' } })).toEqual({ work: NO_WORK, calls: 0, correction: true })
+    expect(begun(draftOf({ ...NO_WORK, tender: new Set(['left-mcp2']), typed: { patientGlobal: '7' } }, 's-2'), carried)).toMatchObject({ tender: new Set(['left-mcp2', 'left-wrist', 'right-knee']), typed: { patientGlobal: '7' } })
+  })
+
+  test('is shown at once with what can be carried over when the one on the screen does not stand any more, and so it is after a reload', () => {
+    const alone = of('s-2', ['s-2'])
+    expect(received({ shown: older }, alone, work)).toEqual({ shown: alone, carried: carriedOver(work) })
+    const found = of('s-2', ['s-2'], { earlierDraft: draftOf(work, 's-1') })
+    expect(received(undefined, found, NO_WORK)).toEqual({ shown: found, carried: carriedOver(workOf(draftOf(work, 's-1'))) })
+    const gone = { pending: false, history: [], threshold: 0.5 } as ReviewView
+    expect(received({ shown: older }, gone, work)).toEqual({ shown: gone })
   })
 })
 

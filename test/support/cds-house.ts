@@ -74,10 +74,14 @@ export async function openCdsHouse(store: Store, settings: Partial<TenantConfig>
     status: { pending: false } as ScreeningStatus,
     record: { photos: [], conditions: [PATIENT_WITH_RA], conditionsComplete: true } as HookRecord,
     requested: [] as string[],
+    /** What the queue says to a request. */
+    refuses: undefined as Error | undefined,
     now: NOW,
     keyFetches: 0,
     keys: await publicKeys(),
-    keysAnswer: true
+    keysAnswer: true,
+    /** The key set is asked and never answers. */
+    keysHang: false
   }
   const tenant = makeTenant({
     id: 'clinic', name: 'Clinic', fhirBase: 'https://ehr.example/fhir', mode: 'assist', calibrationFile: 'site.json',
@@ -100,13 +104,14 @@ export async function openCdsHouse(store: Store, settings: Partial<TenantConfig>
       ...(callsPerSecond ? { callsPerSecond } : {}),
       fetchKeys: () => {
         house.keyFetches++
+        if (house.keysHang) return new Promise<never>(() => undefined)
         return house.keysAnswer ? Promise.resolve(house.keys) : Promise.reject(new Error('no answer'))
       }
     }),
     screenings: {
       status: () => Promise.resolve(house.status),
       history: () => Promise.resolve(house.status.latest ? [house.status.latest] : []),
-      request: (_tenant, patientId) => Promise.resolve(void house.requested.push(patientId)),
+      request: (_tenant, patientId) => house.refuses ? Promise.reject(house.refuses) : Promise.resolve(void house.requested.push(patientId)),
       settled: () => Promise.resolve(house.status)
     },
     resourcesFor: (_tenant, screening): readonly FhirResource[] =>

@@ -55,6 +55,8 @@ export interface ReviewView {
   }
   /** What this person entered for these photos and has not signed. */
   readonly draft?: DraftView
+  /** Where there is none: what this person entered last for other photos of this patient and has not signed. */
+  readonly earlierDraft?: DraftView
   /** From which probability on a joint is flagged. */
   readonly threshold: number
   /** Newest first, the latest among them. */
@@ -74,18 +76,32 @@ export interface ContextView {
   readonly treatments?: readonly { readonly name: string; readonly started: string }[]
   readonly laboratory?: Partial<Record<LaboratoryName, LaboratoryValue>>
   readonly scores?: readonly { readonly index: ActivityIndex; readonly value: number; readonly at: string }[]
-  /** What clinicians signed for the newest photos. */
-  readonly signed?: readonly SignedByClinician[]
+  /** What clinicians signed for the photos that are shown. */
+  readonly signed?: SignedByClinicians
   readonly absent: Partial<Record<'treatments' | 'laboratory' | 'signed', 'not-granted' | 'failed'>>
 }
 
-export interface SignedByClinician {
-  readonly side: Laterality
-  readonly joint: HandJoint
-  readonly call: ReviewCall
+export interface SignedByClinicians {
+  readonly joints: readonly SignedByClinician[]
+  readonly tender: readonly SignedPlace[]
+  readonly swollen: readonly SignedPlace[]
+  readonly numbers: readonly SignedNumber[]
+}
+
+export interface SignedBy {
   readonly at?: string
   readonly own: boolean
   readonly by?: string
+  /** Signed in the examination that is going on: it is counted with what is marked now. */
+  readonly sameExamination: boolean
+}
+export interface SignedPlace extends JointOf28, SignedBy {}
+export interface SignedNumber extends SignedBy { readonly name: keyof ActivityInputs | ActivityIndex; readonly value: number }
+
+export interface SignedByClinician extends SignedBy {
+  readonly side: Laterality
+  readonly joint: HandJoint
+  readonly call: ReviewCall
   /** What stood there before it was corrected, oldest first. */
   readonly earlier?: readonly { readonly call?: ReviewCall; readonly at?: string; readonly own: boolean; readonly by?: string }[]
 }
@@ -144,13 +160,27 @@ async function call<Answer>(path: string, init?: RequestInit): Promise<Answer> {
   try {
     response = await fetch(`${base}${path}`, { credentials: 'same-origin', ...init })
   } catch {
-    throw new ApiError('offline', 'The connection was lost. Nothing was written. Try again.')
+    throw new ApiError('offline', 'The connection was lost. Try again.')
   }
   if (response.status === 401) window.dispatchEvent(new Event(SESSION_ENDED))
-  const body: unknown = response.status === 204 ? {} : await response.json().catch(() => ({}))
-  if (response.ok) return body as Answer
-  const issue = (body as { issue?: { details?: { text?: string }; diagnostics?: string }[] }).issue?.[0]
-  throw new ApiError(issue?.details?.text ?? 'ERR_INTERNAL', issue?.diagnostics ?? 'Something went wrong. Nothing was written.')
+  // A proxy answers with a page of its own, a lost connection with half an answer: neither says anything about what happened.
+  const body: unknown = response.status === 204 ? {} : await response.json().catch(() => undefined)
+  if (response.ok && body !== undefined) return body as Answer
+  const issue = (body as { issue?: { details?: { text?: string }; diagnostics?: string }[] } | undefined)?.issue?.[0]
+  throw new ApiError(issue?.details?.text ?? 'ERR_INTERNAL', issue?.diagnostics ?? 'Something went wrong.')
+}
+
+/** Errors that leave open whether the server did what it was asked to do. */
+const WITHOUT_ANSWER = ['offline', 'ERR_INTERNAL']
+
+/** A call that writes to the record: where no answer came back, it may have been written all the same, and sending it again writes nothing twice. */
+async function write<Answer>(path: string, init: RequestInit): Promise<Answer> {
+  try {
+    return await call<Answer>(path, init)
+  } catch (error) {
+    if (!(error instanceof ApiError && WITHOUT_ANSWER.includes(error.code))) throw error
+    throw new ApiError('ERR_WRITE_AMBIGUOUS', 'No answer came back, so it is not known whether it was written. Try again: nothing is written twice.')
+  }
 }
 
 /** Sent to the window by whichever request first finds that the session is over. */
@@ -165,25 +195,25 @@ const post = (csrf: string, body: unknown): RequestInit => ({
 /** A photo on its way: sent only after the person agreed to the words of this version. */
 export interface PhotoOnItsWay { readonly blob: Blob; readonly side: Laterality; readonly takenAt: number; readonly camera: string }
 
-function sendPhoto<Answer>(to: 'check' | 'save', csrf: string, { blob, side, takenAt, camera }: PhotoOnItsWay): Promise<Answer> {
+function photoRequest(to: 'check' | 'save', csrf: string, { blob, side, takenAt, camera }: PhotoOnItsWay): readonly [string, RequestInit] {
   const query = new URLSearchParams({ side, camera, consent: CONSENT_VERSION, age: String(Math.max(0, Date.now() - takenAt)) })
-  return call<Answer>(`/capture/${to}?${query}`, { method: 'POST', headers: { 'content-type': blob.type, 'x-jointlens-csrf': csrf }, body: blob })
+  return [`/capture/${to}?${query}`, { method: 'POST', headers: { 'content-type': blob.type, 'x-jointlens-csrf': csrf }, body: blob }]
 }
 
-export const checkPhoto = (csrf: string, photo: PhotoOnItsWay) => sendPhoto<PhotoVerdict>('check', csrf, photo)
-export const savePhoto = (csrf: string, photo: PhotoOnItsWay) => sendPhoto<{ reference: string }>('save', csrf, photo)
+export const checkPhoto = (csrf: string, photo: PhotoOnItsWay) => call<PhotoVerdict>(...photoRequest('check', csrf, photo))
+export const savePhoto = (csrf: string, photo: PhotoOnItsWay) => write<{ reference: string }>(...photoRequest('save', csrf, photo))
 export const readSaved = () => call<{ saved: readonly Laterality[] }>('/capture')
 export const capturePage = `/smart/capture/${handle}`
 export const reviewPage = `/smart/app/${handle}`
 export const readSession = () => call<SessionView>('/session')
 export const readReview = () => call<ReviewView>('/review')
-export const readContext = () => call<ContextView>('/context')
+export const readContext = (screening: string) => call<ContextView>(`/context?${new URLSearchParams({ screening })}`)
 export const readSigned = (screening: string) => call<SignedView>(`/signed?${new URLSearchParams({ screening })}`)
 export const requestScreening = (csrf: string) => call('/screen', post(csrf, {}))
 export const keepDraft = (csrf: string, draft: DraftView) => call('/draft', { ...post(csrf, draft), method: 'PUT', keepalive: true })
 export const logout = (csrf: string) => call('/logout', post(csrf, {}))
 export const preview = (csrf: string, review: Review) => call<{ resources: readonly object[]; previewed: Previewed }>('/preview', post(csrf, review))
-export const sign = (csrf: string, review: Review, previewed: Previewed) => call<{ written: readonly string[] }>('/sign', post(csrf, { review, previewed }))
+export const sign = (csrf: string, review: Review, previewed: Previewed) => write<{ written: readonly string[] }>('/sign', post(csrf, { review, previewed }))
 export const photoUrl = (photo: string) => `${base}/photos/${encodeURIComponent(photo)}`
 export const closeUpUrl = (photo: string, side: Laterality, joint: HandJoint) => `${photoUrl(photo)}?side=${side}&joint=${joint}`
 export const readMap = (photo: string, side: Laterality, joint: HandJoint) => call<OcclusionMap>(`/photos/${encodeURIComponent(photo)}/map?side=${side}&joint=${joint}`)

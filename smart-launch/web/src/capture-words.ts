@@ -81,13 +81,13 @@ const english = {
   failed: 'This page could not be opened',
   old: 'This file is older than a day and shows another day’s joints. Take a new photo, or choose one of today.',
   errors: {
-    offline: 'The connection was lost. Nothing was saved.', ERR_SESSION: 'Your session has ended. Open the page again from where you came; the photo has then to be taken again.',
+    offline: 'The connection was lost.', ERR_SESSION: 'Your session has ended. Open the page again from where you came; the photo has then to be taken again.',
     ERR_FORBIDDEN: 'Your sign-in does not allow this. Nothing was saved.', ERR_EHR_UNREACHABLE: 'The health record did not answer.',
-    ERR_WRITE_AMBIGUOUS: 'The health record did not say whether the photo was saved.', ERR_ENGINE_BUSY: 'Too many photos are being checked now.',
+    ERR_WRITE_AMBIGUOUS: 'No answer came back, so it is not known whether the photo was saved.', ERR_ENGINE_BUSY: 'Too many photos are being checked now.',
     ERR_PHOTO_TOO_LARGE: 'The picture is too large.', ERR_PHOTO_FORMAT: 'This is not a JPEG, PNG or WebP picture.', ERR_PHOTO_HEIC: 'HEIC pictures cannot be read; choose a JPEG.',
     ERR_PHOTO_CORRUPT: 'The picture is damaged.'
   } as Record<string, string>,
-  unknownError: 'Something went wrong. Nothing was saved.'
+  unknownError: 'Something went wrong.'
 }
 export type CaptureWords = typeof english
 
@@ -148,7 +148,7 @@ const german: CaptureWords = {
     'wrong-side': 'Das sieht nach der anderen Hand oder einem gespiegelten Bild aus. Seite prüfen, Spiegelung ausschalten.',
     'several-hands': 'Es ist mehr als eine Hand im Bild. Bitte einzeln fotografieren.'
   },
-  save: 'In die Gesundheitsakte speichern',
+  save: 'In der Gesundheitsakte speichern',
   keep: 'Trotzdem speichern',
   saving: 'Wird gespeichert…',
   again: 'Noch einmal versuchen',
@@ -166,13 +166,13 @@ const german: CaptureWords = {
   failed: 'Diese Seite konnte nicht geöffnet werden',
   old: 'Diese Datei ist älter als einen Tag und zeigt die Gelenke eines anderen Tages. Machen Sie ein neues Foto oder wählen Sie eines von heute.',
   errors: {
-    offline: 'Die Verbindung ist abgerissen. Es wurde nichts gespeichert.', ERR_SESSION: 'Ihre Sitzung ist beendet. Öffnen Sie die Seite noch einmal dort, woher Sie kamen; das Foto muss dann neu gemacht werden.',
+    offline: 'Die Verbindung ist abgerissen.', ERR_SESSION: 'Ihre Sitzung ist beendet. Öffnen Sie die Seite noch einmal von dort, wo Sie herkamen; das Foto muss dann neu gemacht werden.',
     ERR_FORBIDDEN: 'Ihre Anmeldung erlaubt das nicht. Es wurde nichts gespeichert.', ERR_EHR_UNREACHABLE: 'Die Gesundheitsakte hat nicht geantwortet.',
-    ERR_WRITE_AMBIGUOUS: 'Die Gesundheitsakte hat nicht gesagt, ob das Foto gespeichert wurde.', ERR_ENGINE_BUSY: 'Gerade werden zu viele Fotos geprüft.',
+    ERR_WRITE_AMBIGUOUS: 'Es kam keine Antwort zurück; ob das Foto gespeichert wurde, ist nicht bekannt.', ERR_ENGINE_BUSY: 'Gerade werden zu viele Fotos geprüft.',
     ERR_PHOTO_TOO_LARGE: 'Das Bild ist zu groß.', ERR_PHOTO_FORMAT: 'Das ist kein JPEG-, PNG- oder WebP-Bild.', ERR_PHOTO_HEIC: 'HEIC-Bilder sind nicht lesbar; wählen Sie ein JPEG.',
     ERR_PHOTO_CORRUPT: 'Das Bild ist beschädigt.'
   },
-  unknownError: 'Etwas ist schiefgegangen. Es wurde nichts gespeichert.'
+  unknownError: 'Etwas ist schiefgegangen.'
 }
 
 export const CAPTURE_WORDS: Record<Language, CaptureWords> = { en: english, de: german }

@@ -1,14 +1,18 @@
-import { useCallback, useEffect, useMemo, useState } from 'react'
+import { useCallback, useEffect, useMemo, useRef, useState } from 'react'
 import { ApiError, readSigned, type SignedView } from './api.ts'
 import { changesOf, NO_WORK, rebased, workOfSigned, type Work } from './work.ts'
 import { errorWords, useWords } from './words.ts'
 
-/** A correction of what was signed: one can be begun (`idle`), is under way, or cannot be made here. */
-export type CorrectionState =
+/**
+ * A correction of what was signed: one can be begun (`idle`), is under way, or cannot be made here. `asked`: someone pressed the button for it,
+ * so that the focus goes along; a draft that is found again takes no focus.
+ */
+export type CorrectionState = { readonly asked?: boolean } & (
   | { readonly kind: 'idle' | 'stale' }
   | { readonly kind: 'failed'; readonly error: unknown }
   | { readonly kind: 'impossible'; readonly signed: SignedView }
   | { readonly kind: 'open'; readonly base: Work }
+)
 
 export interface Correction {
   readonly state: CorrectionState
@@ -29,12 +33,12 @@ export function useCorrection(screeningId: string, work: Work, onWork: (change: 
   const open = state.kind === 'open' ? state.base : undefined
   const { corrects } = work
 
-  const opened = useCallback((from: Work) => readSigned(screeningId).then((signed) => {
-    if (signed.uncorrectable) return setState({ kind: 'impossible', signed })
+  const opened = useCallback((from: Work, asked: boolean) => readSigned(screeningId).then((signed) => {
+    if (signed.uncorrectable) return setState({ kind: 'impossible', signed, asked })
     const base = workOfSigned(signed)
-    setState({ kind: 'open', base })
+    setState({ kind: 'open', base, asked })
     onWork((before) => rebased(before, from, base))
-  }).catch((error: unknown) => setState({ kind: 'failed', error })), [screeningId, onWork])
+  }).catch((error: unknown) => setState({ kind: 'failed', error, asked })), [screeningId, onWork])
 
   useEffect(() => {
     if (corrects === undefined || open) return
@@ -48,8 +52,8 @@ export function useCorrection(screeningId: string, work: Work, onWork: (change: 
   return {
     state,
     changes: useMemo(() => open && changesOf(work, open), [open, work]),
-    begin: () => void opened(NO_WORK),
-    renew: () => (open ? opened(open) : Promise.resolve()),
+    begin: () => void opened(NO_WORK, true),
+    renew: () => (open ? opened(open, false) : Promise.resolve()),
     leave() {
       setState({ kind: 'idle' })
       if (corrects) onWork(() => NO_WORK)
@@ -60,17 +64,25 @@ export function useCorrection(screeningId: string, work: Work, onWork: (change: 
 /** Says that signed findings are being corrected; or why they cannot be, and where they lie in the record. */
 export function CorrectionNotice({ correction: { state, leave } }: { readonly correction: Correction }) {
   const w = useWords()
+  const notice = useRef<HTMLDivElement>(null)
+  useEffect(() => { if (state.asked) notice.current?.focus() }, [state])
+  // The button goes with the notice; what is shown then stands in the result.
+  const close = () => {
+    leave()
+    const shown = document.getElementById('signed') ?? document.getElementById('result')
+    shown?.focus()
+  }
   if (state.kind === 'idle') return null
   if (state.kind === 'open') {
     return (
-      <div className="banner correcting">
+      <div className="banner correcting" ref={notice} tabIndex={-1} role="group" aria-label={w.correctingTitle}>
         <p role="status"><strong>{w.correctingTitle}</strong> {w.correctingText}</p>
-        <button type="button" className="quiet" onClick={leave}>{w.stopCorrecting}</button>
+        <button type="button" className="quiet" onClick={close}>{w.stopCorrecting}</button>
       </div>
     )
   }
   return (
-    <div className="banner" role="alert">
+    <div className="banner" role="alert" ref={notice} tabIndex={-1}>
       {state.kind === 'impossible' && state.signed.uncorrectable && (
         <>
           <p><strong>{w.uncorrectable[state.signed.uncorrectable]}</strong> {w.correctThere}</p>
@@ -79,7 +91,7 @@ export function CorrectionNotice({ correction: { state, leave } }: { readonly co
       )}
       {state.kind === 'stale' && <p>{w.correctionStale}</p>}
       {state.kind === 'failed' && <p>{state.error instanceof ApiError ? errorWords(w, state.error) : w.unknownError}</p>}
-      <button type="button" className="quiet" onClick={leave}>{w.close}</button>
+      <button type="button" className="quiet" onClick={close}>{w.close}</button>
     </div>
   )
 }

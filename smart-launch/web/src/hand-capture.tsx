@@ -111,6 +111,7 @@ function Sent({ shot, side, csrf, onSaved, onRetake }: { shot: Shot; side: Later
   const save = () => void act('saving', async () => { await savePhoto(csrf, photo); onSaved() }, save)
   // One photo, one check: this part of the page is made anew for every shot.
   useEffect(check, [])
+  const free = busy === undefined
   return (
     <div>
       <div role="status">
@@ -119,9 +120,9 @@ function Sent({ shot, side, csrf, onSaved, onRetake }: { shot: Shot; side: Later
         {fault && <p>{fault.message} {c.kept}</p>}
       </div>
       <div className="actions">
-        {fault && <button type="button" className="primary" onClick={fault.retry}>{c.again}</button>}
-        {verdict && !fault && <button type="button" disabled={busy !== undefined} className={verdict.usable ? 'primary' : ''} onClick={save}>{verdict.usable ? c.save : c.keep}</button>}
-        <button type="button" disabled={busy !== undefined} className={verdict && !verdict.usable ? 'primary' : ''} onClick={onRetake}>{c.retake}</button>
+        {/* One button, whatever it does next, and never `disabled`: a keyboard's focus stays on it while it waits and when it failed. */}
+        {(verdict ?? fault) && <button type="button" aria-disabled={!free} className={fault || verdict?.usable ? 'primary' : ''} onClick={() => { if (free) (fault?.retry ?? save)() }}>{fault ? c.again : verdict?.usable ? c.save : c.keep}</button>}
+        <button type="button" aria-disabled={!free} className={verdict && !verdict.usable ? 'primary' : ''} onClick={() => { if (free) onRetake() }}>{c.retake}</button>
       </div>
     </div>
   )

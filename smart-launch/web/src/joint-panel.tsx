@@ -1,11 +1,11 @@
 import { percentOf, type PhotoRegion } from '../../../src/joints/finding.ts'
 import { HAND_JOINTS, type HandJoint, type Laterality } from '../../../src/joints/hand-joint.ts'
 import { MapOverlay, MapWords, useMap, type MapState } from './attention-map.tsx'
-import { closeUpUrl, type EarlierVisit, type PhotoView, type ReviewCall, type ReviewView, type SignedByClinician } from './api.ts'
+import { closeUpUrl, type EarlierVisit, type PhotoView, type ReviewCall, type ReviewView, type SignedBy, type SignedByClinician } from './api.ts'
 import { dayOf } from './dates.ts'
 import { earlierOf } from './earlier-close-ups.ts'
 import { usePhotoSource } from './photo-source.ts'
-import { earlierWords, findingWords, fullJointName, probabilityWords, signedWords, useWords } from './words.ts'
+import { earlierWords, findingWords, fullJointName, probabilityWords, signedPlaceWords, signedWords, useWords } from './words.ts'
 
 export const CALL_KEYS: Record<string, ReviewCall> = { s: 'swollen', n: 'not-swollen', x: 'not-assessable' }
 
@@ -17,6 +17,9 @@ export interface JointPanelProps {
   readonly call: ReviewCall | undefined
   readonly signed: SignedByClinician | undefined
   readonly tender: boolean
+  /** Somebody signed that it is tender; in this examination it then stands, and only a correction takes it back. */
+  readonly tenderSigned: SignedBy | undefined
+  readonly tenderStands: boolean
   readonly threshold: number
   /** Whether the occlusion map lies over the close-up. */
   readonly mapShown: boolean
@@ -26,7 +29,7 @@ export interface JointPanelProps {
 }
 
 /** The chosen joint large, now and at earlier visits; what the model says in words and number; and the clinician's own call. */
-export function JointPanel({ latest, earlier, side, joint, call, signed, tender, threshold, mapShown, onMap, onDecide, onTender }: JointPanelProps) {
+export function JointPanel({ latest, earlier, side, joint, call, signed, tender, tenderSigned, tenderStands, threshold, mapShown, onMap, onDecide, onTender }: JointPanelProps) {
   const w = useWords()
   const finding = latest.findings.find((one) => one.side === side && one.joint === joint)
   const photo = latest.photos.find(({ hands }) => hands.some((hand) => hand.side === side))
@@ -56,13 +59,14 @@ export function JointPanel({ latest, earlier, side, joint, call, signed, tender,
         <p className={`finding ${finding?.kind === 'assessed' && finding.inflamed ? 'flagged' : ''}`}>{said}</p>
         {number && <p className="probability">{number}. <span>{w.threshold(percentOf(threshold))}</span></p>}
         {signed && <p className="signed">{signedWords(w, signed)}{earlierWords(w, signed).map((words) => <span key={words}>{words}</span>)}</p>}
+        {tenderSigned && <p className="signed">{signedPlaceWords(w, tenderSigned, w.tenderShort)}</p>}
         <div className="calls" role="group" aria-label={w.yourCallFor(name)}>
           {Object.entries(CALL_KEYS).map(([key, value]) => (
             <button key={value} type="button" aria-pressed={call === value} onClick={() => onDecide(call === value ? undefined : value)}>
               {w.call[value]} <kbd>{key}</kbd>
             </button>
           ))}
-          <button type="button" aria-pressed={tender} onClick={onTender}>{w.tender} <kbd>t</kbd></button>
+          <button type="button" aria-pressed={tender} disabled={tenderStands} onClick={onTender}>{w.tender} <kbd>t</kbd></button>
         </div>
         {finding?.kind === 'assessed' && <button type="button" className="quiet" aria-pressed={mapShown} onClick={onMap}>{w.map} <kbd>a</kbd></button>}
         {map && <MapWords state={map} />}

@@ -1,39 +1,45 @@
+import { useId } from 'react'
+import { isInRange, rangeOf } from '../../../src/joints/activity-scores.ts'
 import { isCurrent, type LaboratoryValue } from '../../../src/joints/laboratory.ts'
+import { countedValue } from './activity.ts'
+import type { LaboratoryName } from './api.ts'
 import { dayOf } from './dates.ts'
 import { useWords } from './words.ts'
 
 export interface LaboratoryFieldProps {
-  readonly label: string
+  readonly name: LaboratoryName
   /** What was typed; undefined while the record's value stands. */
   readonly typed: string | undefined
+  /** What was typed is outside the range. */
+  readonly faulty: boolean
   readonly record: LaboratoryValue | undefined
   onType(value: string | undefined): void
 }
 
-/** The value that counts: what was typed, otherwise the record's when it is of these days. */
-export function countedValue(typed: string | undefined, record: LaboratoryValue | undefined, now = Date.now()): string {
-  if (typed !== undefined) return typed
-  return record?.value !== undefined && isCurrent(record, now) ? String(record.value) : ''
-}
-
 /** CRP or ESR: filled in from the record with its date and unit as they stand there; typing replaces it, and it can be taken back. */
-export function LaboratoryField({ label, typed, record, onType }: LaboratoryFieldProps) {
+export function LaboratoryField({ name, typed, faulty, record, onType }: LaboratoryFieldProps) {
   const w = useWords()
-  const current = record !== undefined && record.value !== undefined && isCurrent(record, Date.now())
+  const id = useId()
+  const [low, high] = rangeOf(name)
+  const usable = record?.value !== undefined && isInRange(name, record.value)
+  const current = record !== undefined && usable && isCurrent(record, Date.now())
   return (
     <div className="laboratory">
-      <label>{label}
-        <input type="number" inputMode="decimal" min={0} step="any" value={countedValue(typed, record)} onChange={(event) => onType(event.target.value)} />
+      <label>{w.inputs[name]}
+        <input type="number" inputMode="decimal" min={low} max={high} step="any" value={countedValue(name, typed, record)} aria-invalid={faulty} aria-describedby={id} onChange={(event) => onType(event.target.value)} />
       </label>
-      {record && (
-        <p>
-          {w.record}: {record.shown}, {dayOf(w, record.at)}.{' '}
-          {record.value === undefined ? w.unusableUnit : !current ? w.tooOld : typed === undefined ? w.filledIn : ''}
-          {record.value !== undefined && (typed !== undefined || !current) && (
-            <button type="button" className="quiet" onClick={() => onType(current ? undefined : String(record.value))}>{w.useRecord}</button>
-          )}
-        </p>
-      )}
+      <div id={id}>
+        {faulty && <p className="fault" role="alert">{w.outOfRangeOf(low, high)}</p>}
+        {record && (
+          <p>
+            {w.record}: {record.shown}, {dayOf(w, record.at)}.{' '}
+            {record.value === undefined ? w.unusableUnit : !usable ? w.unusableRange(low, high) : !current ? w.tooOld : typed === undefined ? w.filledIn : ''}
+            {usable && (typed !== undefined || !current) && (
+              <button type="button" className="quiet" onClick={() => onType(current ? undefined : String(record.value))}>{w.useRecord}</button>
+            )}
+          </p>
+        )}
+      </div>
     </div>
   )
 }

@@ -1,7 +1,8 @@
 import type { ActivityIndex } from '../../../src/joints/activity-scores.ts'
 import type { ContextView, HandJointCount, ReviewView } from './api.ts'
 import { dayOf } from './dates.ts'
-import { placeTimes } from './time-axis.ts'
+import { rowsOfNames, type RowedName } from './name-rows.ts'
+import { placeTimes, topOfScores } from './time-axis.ts'
 import { useWords, type Words } from './words.ts'
 
 /** Without the model's count, in shadow mode, a visit is no point of the trend. */
@@ -10,6 +11,8 @@ type Score = NonNullable<ContextView['scores']>[number]
 type Treatment = NonNullable<ContextView['treatments']>[number]
 const [WIDTH, LEFT, RIGHT] = [680, 40, 60]
 const [COUNT_TOP, COUNT_BOTTOM, SCORE_TOP, SCORE_BOTTOM] = [40, 150, 176, 256]
+/** The drugs' names above the counts: two rows have room there, more of them raise the top of the picture. A letter is at most so wide at 14 px. */
+const [NAME_TOP, NAME_ROW, ROWS_WITH_ROOM, LETTER] = [16, 15, 2, 9]
 /** The index shown as a line: the one with most values, in this order when equal. */
 const INDICES: readonly ActivityIndex[] = ['DAS28-CRP', 'DAS28-ESR', 'CDAI', 'SDAI']
 
@@ -65,23 +68,27 @@ function Chart({ visits, scores, treatments }: Series) {
   const axis = placeTimes([...visits.map(({ photoTime }) => photoTime), ...scores.map(({ at }) => at)], treatments.map(({ started }) => started))
   const x = (time: string) => LEFT + 16 + axis.place(time) * (WIDTH - LEFT - RIGHT - 32)
   const bottom = scores.length > 0 ? SCORE_BOTTOM : COUNT_BOTTOM
+  const marks = treatments.map(({ name, started }) => ({ x: x(started), words: `${axis.isBefore(started) ? '← ' : ''}${name}` }))
+  const names = rowsOfNames(marks, { left: 4, right: WIDTH - 4, letter: LETTER })
+  const raised = Math.max(0, Math.max(...names.map(({ row }) => row)) + 1 - ROWS_WITH_ROOM) * NAME_ROW
+  const rowAt = ({ row }: RowedName) => NAME_TOP - raised + row * NAME_ROW
   return (
-    <svg className="trend" viewBox={`0 0 ${WIDTH} ${bottom + 32}`} role="img" aria-label={w.chart}>
-      {treatments.map((one) => <TreatmentMark key={one.name} x={x(one.started)} bottom={bottom} words={`${axis.isBefore(one.started) ? '← ' : ''}${one.name}`} rank={treatments.indexOf(one)} />)}
+    <svg className="trend" viewBox={`0 ${-raised} ${WIDTH} ${bottom + 32 + raised}`} role="img" aria-label={w.chart}>
+      {names.map((name, at) => <TreatmentLine key={at} x={marks[at]?.x ?? 0} top={rowAt(name) - 8} bottom={bottom} />)}
       {visits.length > 0 && <Counts visits={visits} x={x} />}
       {scores.length > 0 && <Scores scores={scores} x={x} w={w} />}
+      <g className="treatment-names">{names.map((name, at) => <text key={at} x={name.x} y={rowAt(name)} textAnchor={name.anchor}>{name.words}</text>)}</g>
       {daysOf(visits, scores, x, w).map(({ at, words }) => <text key={words} x={at} y={bottom + 22} textAnchor="middle">{words}</text>)}
     </svg>
   )
 }
 
-/** A dashed line with the drug's name; shape and word say it, not colour. */
-function TreatmentMark({ x, bottom, words, rank }: { x: number; bottom: number; words: string; rank: number }) {
+/** A dashed line from the row of the drug's name; shape and word say it, not colour. Dashes that lie over each other fall into one. */
+function TreatmentLine({ x, top, bottom }: { x: number; top: number; bottom: number }) {
   return (
     <g className="treatment">
-      <path d={`M${x} 16V${bottom}`} />
-      <path className="flag" d={`M${x} 8l6 5l-6 5z`} />
-      <text x={x + 10} y={16 + (rank % 2) * 14}>{words}</text>
+      <path d={`M${x} ${top + 8}V${bottom}`} strokeDashoffset={top + 8} />
+      <path className="flag" d={`M${x} ${top}l6 5l-6 5z`} />
     </g>
   )
 }
@@ -108,7 +115,7 @@ function Counts({ visits, x }: { visits: readonly Visit[]; x(time: string): numb
 
 /** Squares, so that a score is never taken for a count. */
 function Scores({ scores, x, w }: { scores: readonly Score[]; x(time: string): number; w: Words }) {
-  const top = Math.ceil(Math.max(...scores.map(({ value }) => value)) * 1.1)
+  const top = topOfScores(scores.map(({ value }) => value))
   const y = (value: number) => SCORE_BOTTOM - (value / top) * (SCORE_BOTTOM - SCORE_TOP)
   return (
     <g className="scores-line">

@@ -1,3 +1,4 @@
+import { useEffect, useRef } from 'react'
 import { percentOf } from '../../../src/joints/finding.ts'
 import type { SessionView } from './api.ts'
 import { ageOf, dayOf } from './dates.ts'
@@ -53,10 +54,13 @@ export function Notice({ title, text, busy, alone, action, link }: {
   /** There is no header above it. */
   alone?: boolean; action?: readonly [string, () => void]; link?: readonly [string, string] | undefined
 }) {
+  // Alone it has taken the place of all that was there, also of what had the focus.
+  const heading = useRef<HTMLHeadingElement>(null)
+  useEffect(() => { if (!busy) heading.current?.focus() }, [busy, title])
   return (
     <main className="notice" aria-busy={busy ?? false}>
       {alone && <p className="brand">JointLens</p>}
-      {alone ? <h1>{title}</h1> : <h2>{title}</h2>}
+      {alone ? <h1 ref={heading} tabIndex={-1}>{title}</h1> : <h2>{title}</h2>}
       <p role="status">{text}</p>
       {busy && <p className="progress" aria-hidden="true" />}
       {(action ?? link) && <div className="actions">

@@ -1,6 +1,7 @@
-import { useCallback, useEffect, useMemo, useState } from 'react'
+import { useCallback, useEffect, useMemo, useRef, useState } from 'react'
 import { LATERALITIES, type HandJoint, type Laterality } from '../../../src/joints/hand-joint.ts'
-import { ActivityPanel, useActivity } from './activity-panel.tsx'
+import { activityOf, GLOBALS, numberConflicts } from './activity.ts'
+import { ActivityPanel } from './activity-panel.tsx'
 import { ApiError, capturePage, logout, readContext, readReview, readSession, requestScreening, SESSION_ENDED, type ContextView, type ReviewCall, type ReviewView, type SessionView } from './api.ts'
 import { CorrectionNotice, useCorrection } from './correction.tsx'
 import { HandDiagram } from './hand-diagram.tsx'
@@ -13,8 +14,8 @@ import { SignPanel } from './sign-panel.tsx'
 import { Summary } from './summary.tsx'
 import { useDraft } from './use-draft.ts'
 import { useKeys, useLetters } from './use-keys.ts'
-import { draftOf, HAND_PLACES, NO_WORK, reviewOf, toggled, withCall, workOf, type Work } from './work.ts'
-import { errorWords, failureWords, signedConflicts, useWords, WORDS, WordsProvider } from './words.ts'
+import { begun, draftOf, HAND_PLACES, NO_WORK, received, reviewOf, toggled, withCall, withNewer, withStanding, type CarriedOver, type OnScreen, type Work } from './work.ts'
+import { errorWords, failureWords, numberConflictWords, signedConflicts, useWords, WORDS, WordsProvider } from './words.ts'
 
 const STEPS: Record<string, number> = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }
 const LOOK_AGAIN_MS = 1_500
@@ -26,7 +27,9 @@ type State = 'open' | 'ended' | 'left'
 /** The whole page: loading, empty, error and ended states, and the review itself. */
 export function ReviewPage() {
   const [session, setSession] = useState<SessionView>()
-  const [review, setReview] = useState<ReviewView>()
+  const [onScreen, setOnScreen] = useState<OnScreen>()
+  const entered = useRef(NO_WORK)
+  const review = onScreen?.shown
   const [fault, setFault] = useState<ApiError>()
   const [state, setState] = useState<State>('open')
 
@@ -34,7 +37,7 @@ export function ReviewPage() {
     try {
       const [nextSession, nextReview] = await Promise.all([readSession(), readReview()])
       setSession(nextSession)
-      setReview(nextReview)
+      setOnScreen((before) => received(before, nextReview, entered.current))
       setFault(undefined)
     } catch (error) {
       setFault(error instanceof ApiError ? error : new ApiError('ERR_INTERNAL', String(error)))
@@ -60,23 +63,28 @@ export function ReviewPage() {
   const leave = () => { if (session) void logout(session.csrf).then(() => setState('left'), setFault) }
   return (
     <WordsProvider value={WORDS[language]}>
-      <Page session={session} review={review} fault={fault} state={state} onLoad={() => void load()} onLeave={leave} />
+      <Page session={session} onScreen={onScreen} fault={fault} state={state} onLoad={() => void load()} onLeave={leave} onEntered={(work) => { entered.current = work }}
+        onNewer={() => setOnScreen((before) => before && withNewer(before, entered.current))} />
     </WordsProvider>
   )
 }
 
 interface PageProps {
   readonly session: SessionView | undefined
-  readonly review: ReviewView | undefined
+  readonly onScreen: OnScreen | undefined
   readonly fault: ApiError | undefined
   readonly state: State
   onLoad(): void
   onLeave(): void
+  /** What is entered and not signed now. */
+  onEntered(work: Work): void
+  onNewer(): void
 }
 
 /** What is on the screen stays there when a later request fails; only a page that never loaded is a notice. */
-function Page({ session, review, fault, state, onLoad, onLeave }: PageProps) {
+function Page({ session, onScreen, fault, state, onLoad, onLeave, onEntered, onNewer }: PageProps) {
   const w = useWords()
+  const review = onScreen?.shown
   const [help, setHelp] = useState(false)
   if (state === 'left') return <Notice alone title={w.left} text={w.leftText} />
   if (!session || !review) {
@@ -90,7 +98,7 @@ function Page({ session, review, fault, state, onLoad, onLeave }: PageProps) {
       {state === 'ended' && <Ended session={session} />}
       {fault && state === 'open' && <p className="banner" role="alert">{errorWords(w, fault)} <button type="button" className="quiet" onClick={onLoad}>{w.again}</button></p>}
       {review.latest
-        ? <Findings key={review.latest.id} session={session} review={review} latest={review.latest} ended={state !== 'open'} help={help} onHelp={setHelp} onSigned={onLoad} />
+        ? <Findings key={review.latest.id} session={session} review={review} latest={review.latest} carried={onScreen?.carried} onNewer={onScreen?.newer && onNewer} ended={state !== 'open'} help={help} onHelp={setHelp} onEntered={onEntered} onSigned={onLoad} />
         : <Empty review={review} canSavePhotos={session.canSavePhotos} onRequest={() => void requestScreening(session.csrf).then(onLoad, onLoad)} />}
       <Footer session={session} />
     </>
@@ -103,37 +111,44 @@ interface FindingsProps {
   readonly session: SessionView
   readonly review: ReviewView
   readonly latest: Latest
+  readonly carried: CarriedOver | undefined
+  /** Shows a newer result that waits; undefined where there is none. */
+  readonly onNewer: (() => void) | undefined
   readonly ended: boolean
   readonly help: boolean
   onHelp(shown: boolean): void
+  onEntered(work: Work): void
   onSigned(): void
 }
 
-function Findings({ session, review: { pending, history, draft, threshold }, latest, ended, help, onHelp, onSigned }: FindingsProps) {
+function Findings({ session, review: { pending, history, draft, threshold }, latest, carried, onNewer, ended, help, onHelp, onEntered, onSigned }: FindingsProps) {
   const w = useWords()
   const flagged = useMemo(() => HAND_PLACES.filter(({ side, joint }) => latest.findings.some((one) => one.side === side && one.joint === joint && one.kind === 'assessed' && one.inflamed)), [latest])
   const [chosen, setChosen] = useState(() => (flagged[0] ?? HAND_PLACES.find(({ side }) => latest.photos.some(({ hands }) => hands.some((hand) => hand.side === side))) ?? HAND_PLACES[0])?.key ?? '')
-  const [work, setWork] = useState<Work>(() => (draft ? workOf(draft) : NO_WORK))
-  const [context, readAgain] = useContextOfRecord()
+  const [work, setWork] = useState<Work>(() => begun(draft, carried))
+  useEffect(() => onEntered(work))
+  const [context, readAgain] = useContextOfRecord(latest.id)
   const [marks, setMarks] = useState(true)
   const [mapShown, setMapShown] = useState(false)
   const [zooms, setZooms] = useState<Readonly<Record<string, number>>>({})
   const [letters, setLetters] = useLetters()
   const signInView = useInView('sign')
-  const kept = useDraft(session.csrf, draftOf(work, latest.id), session.canSign)
+  const kept = useDraft(session.csrf, draftOf(work, latest.id), session.canSign, carried === undefined)
   const correction = useCorrection(latest.id, work, setWork)
   const correcting = work.corrects !== undefined
-  const inRecord = useMemo(() => new Map((context?.signed ?? []).map((one) => [`${one.side}-${one.joint}`, one])), [context])
+  const inRecord = useMemo(() => new Map((context?.signed?.joints ?? []).map((one) => [`${one.side}-${one.joint}`, one])), [context])
   // In a correction a joint whose call was taken back shall not stand any more.
   const signed = useMemo(() => new Map([...inRecord].filter(([key]) => !correcting || work.calls.has(key))), [inRecord, correcting, work.calls])
   const shownCalls = useMemo(() => new Map([...[...signed].map(([key, { call }]) => [key, call] as const), ...work.calls]), [signed, work.calls])
   const ownCalls = correction.changes?.calls ?? work.calls
-  const activity = useActivity(work, shownCalls, context)
+  const activity = useMemo(() => activityOf(work, context), [work, context])
+  const { standing } = activity
+  const shownTender = useMemo(() => withStanding(work, standing).tender, [work, standing])
 
   const current = HAND_PLACES.find(({ key }) => key === chosen) ?? HAND_PLACES[0]
   const choose = useCallback((side: Laterality, joint: HandJoint) => setChosen(`${side}-${joint}`), [])
   const decide = (call: ReviewCall | undefined) => setWork((before) => ({ ...before, calls: withCall(before.calls, chosen, call) }))
-  const toggleTender = () => setWork((before) => ({ ...before, tender: toggled(before.tender, chosen) }))
+  const toggleTender = () => { if (!standing.tender.has(chosen)) setWork((before) => ({ ...before, tender: toggled(before.tender, chosen) })) }
   const step = (places: readonly { readonly key: string }[], by: number) => {
     const next = places[(places.findIndex(({ key }) => key === chosen) + by + places.length) % places.length]
     if (next) setChosen(next.key)
@@ -161,15 +176,19 @@ function Findings({ session, review: { pending, history, draft, threshold }, lat
     return by !== undefined || does !== undefined
   })
 
-  const review = useMemo(() => reviewOf(work, latest.id, activity.scores && activity.entered ? activity.inputs : undefined), [latest.id, work, activity])
-  const conflicts = correcting ? [] : signedConflicts(w, work.calls, context?.signed ?? [])
+  const review = useMemo(() => reviewOf(work, latest.id, activity.entered ? activity.inputs : undefined), [latest.id, work, activity])
+  const conflicts = correcting ? [] : signedConflicts(w, work.calls, context?.signed?.joints ?? [])
+  const numbers = numberConflicts(work, activity, context?.signed?.numbers ?? [])
+  const globals = GLOBALS.filter((name) => numbers.some(({ signed: one }) => one.name === name))
   const correct = session.canSign && !ended && !correcting ? correction.begin : undefined
   if (!current) return null
   const missing = LATERALITIES.filter((side) => latest.photos.length > 0 && !latest.photos.some(({ hands }) => hands.some((hand) => hand.side === side)))
   return (
     <main>
       {help && <KeysHelp letters={letters} onLetters={setLetters} onClose={() => onHelp(false)} />}
-      <Summary session={session} latest={latest} pending={pending} signed={context?.signed ?? []} onCorrect={correct} />
+      <Summary session={session} latest={latest} pending={pending} signed={context?.signed?.joints ?? []} onCorrect={correct} />
+      {onNewer && <div className="banner newer"><p role="status">{w.newer}</p><button type="button" onClick={onNewer}>{w.showNewer}</button></div>}
+      {carried && <p className="restored" role="status">{w.carried(carried.calls, carried.correction)}</p>}
       <CorrectionNotice correction={correction} />
       {draft && correction.state.kind !== 'stale' && <p className="restored" role="status">{w.restored}</p>}
       <div className="columns"><div className="column">
@@ -186,29 +205,35 @@ function Findings({ session, review: { pending, history, draft, threshold }, lat
         </section>
         <section className="review" aria-label={w.chosenJoint}>
           <JointPanel latest={latest} earlier={history.filter(({ id }) => id !== latest.id)} side={current.side} joint={current.joint} call={work.calls.get(chosen)}
-            signed={inRecord.get(chosen)} tender={work.tender.has(chosen)} threshold={threshold} mapShown={mapShown} onMap={() => setMapShown(!mapShown)} onDecide={decide} onTender={toggleTender} />
+            signed={inRecord.get(chosen)} tender={shownTender.has(chosen)} tenderSigned={context?.signed?.tender.find(({ side, joint }) => `${side}-${joint}` === chosen)} tenderStands={standing.tender.has(chosen)} threshold={threshold} mapShown={mapShown} onMap={() => setMapShown(!mapShown)} onDecide={decide} onTender={toggleTender} />
         </section>
         <OverTime history={history} context={context} />
       </div><div className="column">
         <section className="hands" aria-label={w.joints}>
           <div className="diagrams">
-            {LATERALITIES.map((side) => <HandDiagram key={side} side={side} findings={latest.findings} calls={ownCalls} signed={signed} tender={work.tender} chosen={chosen} onChoose={choose} />)}
+            {LATERALITIES.map((side) => <HandDiagram key={side} side={side} findings={latest.findings} calls={ownCalls} signed={signed} tender={shownTender} chosen={chosen} onChoose={choose} />)}
           </div>
           <ul className="legend">{Object.entries(w.legend).filter(([state]) => latest.findings.length > 0 || !MODEL_STATES.includes(state)).map(([state, words]) => <li key={state} className={state}>{words}</li>)}</ul>
         </section>
         <ActivityPanel work={work} context={context} activity={activity} onWork={setWork} />
       </div></div>
-      {conflicts.length > 0 && (
+      {conflicts.length + numbers.length > 0 && (
         <div className="banner conflict" role="alert">
-          <p>{w.conflict}</p>
-          <ul>{conflicts.map(({ key, words }) => <li key={key}>{words}</li>)}</ul>
+          <p>{numbers.length > 0 ? w.conflictNumbers : w.conflict}</p>
+          <ul>
+            {conflicts.map(({ key, words }) => <li key={key}>{words}</li>)}
+            {numbers.map((one) => <li key={one.signed.name}>{numberConflictWords(w, one)}</li>)}
+          </ul>
           <div className="actions">
-            <button type="button" onClick={() => setWork({ ...work, calls: new Map([...work.calls].filter(([key]) => !conflicts.some((one) => one.key === key))) })}>{w.takeSigned}</button>
+            {conflicts.length + globals.length > 0 && <button type="button" onClick={() => setWork({
+              ...work, calls: new Map([...work.calls].filter(([key]) => !conflicts.some((one) => one.key === key))),
+              typed: Object.fromEntries(Object.entries(work.typed).filter(([name]) => !globals.some((one) => one === name)))
+            })}>{w.takeSigned}</button>}
             {correct && <button type="button" onClick={correct}>{w.correct}</button>}
           </div>
         </div>
       )}
-      <SignPanel session={session} review={review} draft={kept} changes={correction.changes?.count} ended={ended} onConflict={() => { readAgain(); return correction.renew() }}
+      <SignPanel session={session} review={review} draft={kept} changes={correction.changes?.count} faulty={activity.faulty.length > 0} conflicting={conflicts.length + numbers.length > 0} ended={ended} onConflict={() => { readAgain(); return correction.renew() }}
         onSigned={() => { setWork(NO_WORK); correction.leave(); readAgain(); onSigned() }} />
       <Research session={session} threshold={threshold} />
       {review && session.canSign && !signInView && <p className="decided-bar"><span>{correction.changes ? w.changes(correction.changes.count) : w.unsigned(review.decisions.length)} <span className="quiet-words">{w.draft[kept]}</span></span> <a className="button primary" href="#sign">{w.toSign}</a></p>}
@@ -229,12 +254,15 @@ function useInView(id: string): boolean {
   return inView
 }
 
-/** Treatment, laboratory and what was signed come after the joints, so that a slow record holds up nothing; without an answer the page works on. */
-function useContextOfRecord(): readonly [ContextView | undefined, () => void] {
+/**
+ * Treatment, laboratory and what was signed come after the joints, so that a slow record holds up nothing; without an answer the page works on. What
+ * was signed is known only by the newest answer: an older one could lack what has been signed since.
+ */
+function useContextOfRecord(screening: string): readonly [ContextView | undefined, () => void] {
   const [context, setContext] = useState<ContextView>()
   const read = useCallback(() => {
-    readContext().then(setContext, () => setContext((before) => before ?? { absent: { treatments: 'failed', laboratory: 'failed', signed: 'failed' } }))
-  }, [])
+    readContext(screening).then(setContext, () => setContext(({ signed: _older, ...before } = { absent: { treatments: 'failed', laboratory: 'failed' } }) => ({ ...before, absent: { ...before.absent, signed: 'failed' } })))
+  }, [screening])
   useEffect(read, [read])
   return [context, read]
 }

@@ -1,4 +1,4 @@
-import { useEffect, useState } from 'react'
+import { useEffect, useRef, useState } from 'react'
 import { ApiError, preview, sign, type Previewed, type Review, type SessionView } from './api.ts'
 import { PatientLine } from './page-frame.tsx'
 import { linesOf, type PreviewedResource } from './preview-lines.ts'
@@ -12,28 +12,37 @@ export interface SignPanelProps {
   readonly draft: DraftState
   /** How much a correction changes; undefined while nothing that was signed is corrected. */
   readonly changes: number | undefined
+  /** A typed value is outside its range. */
+  readonly faulty: boolean
+  /** The page shows that something else is signed already. */
+  readonly conflicting: boolean
   readonly ended: boolean
   onSigned(): void
   /** A colleague signed something else meanwhile, or the record changed since the preview; resolves when the page knows what stands now. */
   onConflict(): Promise<void>
 }
 
-interface Message { readonly kind: 'written' | 'failed'; readonly words: string }
+interface Message { readonly kind: 'written' | 'failed'; readonly words: string; readonly isConflict?: boolean }
 
 interface Shown { readonly resources: readonly PreviewedResource[]; readonly previewed: Previewed }
 
-/** Preview of exactly what will be written, then the signature. Nothing can be signed that was not previewed. */
-export function SignPanel({ session, review, draft, changes, ended, onSigned, onConflict }: SignPanelProps) {
+/**
+ * Preview of exactly what will be written, then the signature. Nothing can be signed that was not previewed. The buttons are `aria-disabled`
+ * while they do nothing, so that the focus stays on them; it moves to the preview, and after the signature to what was recorded.
+ */
+export function SignPanel({ session, review, draft, changes, faulty, conflicting, ended, onSigned, onConflict }: SignPanelProps) {
   const w = useWords()
   const [shown, setShown] = useState<Shown>()
   const [message, setMessage] = useState<Message>()
   const [busy, setBusy] = useState<'preview' | 'sign'>()
+  const said = useRef<HTMLParagraphElement>(null)
   const same = JSON.stringify(review)
   useEffect(() => {
     setShown(undefined)
     // What was written was about what was signed; a new change is not.
     if (same !== undefined) setMessage((before) => (before?.kind === 'written' ? undefined : before))
   }, [same])
+  useEffect(() => { if (message?.kind === 'written') said.current?.focus() }, [message])
   if (session.mode === 'shadow') return <section className="sign" id="sign" aria-label={w.signTitle}><p>{w.shadowSign}</p></section>
   if (!session.canSign) return <section className="sign" id="sign" aria-label={w.signTitle}><p>{w.readOnly}</p></section>
 
@@ -43,7 +52,7 @@ export function SignPanel({ session, review, draft, changes, ended, onSigned, on
     try {
       await work()
     } catch (error) {
-      setMessage({ kind: 'failed', words: errorWords(w, error) })
+      setMessage({ kind: 'failed', words: errorWords(w, error), isConflict: error instanceof ApiError && error.code === 'ERR_CONFLICT' })
       if (error instanceof ApiError && error.code === 'ERR_CONFLICT') {
         setShown(undefined)
         await onConflict()
@@ -58,20 +67,23 @@ export function SignPanel({ session, review, draft, changes, ended, onSigned, on
   const record = () => act('sign', async () => {
     if (!review || !shown) return
     const { written } = await sign(session.csrf, review, shown.previewed)
-    setMessage({ kind: 'written', words: w.written(written.length) })
+    setMessage({ kind: 'written', words: written.length > 0 ? w.written(written.length) : w.nothingWritten })
     onSigned()
   })
+  const canPreview = busy === undefined && review !== undefined && changes !== 0 && !faulty && !ended
+  const canRecord = busy === undefined && shown !== undefined && !faulty && !ended
   return (
     <section className="sign" id="sign" aria-label={w.signTitle}>
       <h2>{w.signTitle}</h2>
       <PatientLine patient={session.patient} />
       <p>{changes !== undefined ? w.changes(changes) : review ? w.decided(review.decisions.length) : w.nothingDecided} <span className="quiet-words">{review ? w.draft[draft] : ''}</span></p>
+      {faulty && <p className="fault">{w.faulty}</p>}
       <div className="actions">
-        <button type="button" disabled={busy !== undefined || !review || changes === 0 || ended} onClick={() => void show()}>{w.preview}</button>
-        <button type="button" className="primary" disabled={busy !== undefined || !shown || ended} onClick={() => void record()}>{w.sign}</button>
+        <button type="button" aria-disabled={!canPreview} onClick={() => { if (canPreview) void show() }}>{w.preview}</button>
+        <button type="button" className="primary" aria-disabled={!canRecord} onClick={() => { if (canRecord) void record() }}>{w.sign}</button>
       </div>
-      {shown && <Preview resources={shown.resources} />}
-      <p role="status">{busy === 'sign' ? w.signing : message?.words}</p>
+      {shown && (shown.resources.length > 0 ? <Preview resources={shown.resources} /> : <p>{w.allStands}</p>)}
+      <p role="status" ref={said} tabIndex={-1}>{busy === 'sign' ? w.signing : message?.isConflict && conflicting ? w.signedOtherwise : message?.words ?? ''}</p>
     </section>
   )
 }
@@ -80,9 +92,11 @@ export function SignPanel({ session, review, draft, changes, ended, onSigned, on
 function Preview({ resources }: { resources: readonly PreviewedResource[] }) {
   const w = useWords()
   const { observations, provenance } = linesOf(resources)
+  const heading = useRef<HTMLHeadingElement>(null)
+  useEffect(() => heading.current?.focus(), [resources])
   return (
     <div className="preview">
-      <h3>{w.willWrite(resources.length)}</h3>
+      <h3 ref={heading} tabIndex={-1}>{w.willWrite(resources.length)}</h3>
       <div className="scroll" role="region" aria-label={w.preview} tabIndex={0}>
         <table lang="en" role="table">
           <thead lang={w.locale} role="rowgroup"><tr role="row">{w.previewColumns.map((name) => <th key={name} scope="col" role="columnheader">{name}</th>)}</tr></thead>

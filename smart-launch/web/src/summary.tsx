@@ -19,7 +19,7 @@ export function Summary({ session, latest, pending, signed, onCorrect }: Summary
   const { count } = latest
   const days = Math.floor((Date.now() - Date.parse(latest.photoTime)) / DAY_MS)
   return (
-    <section className="summary" aria-label={w.result}>
+    <section className="summary" id="result" tabIndex={-1} aria-label={w.result}>
       {session.mode === 'shadow' && <p className="shadow count"><strong>{w.shadowTitle}</strong> {w.shadow} {session.calibrated ? '' : w.notCalibrated}</p>}
       {count && count.assessable > 0 && (
         <p className="count">
@@ -32,7 +32,7 @@ export function Summary({ session, latest, pending, signed, onCorrect }: Summary
         {pending && <strong>{w.reading} </strong>}{count && w.caution}
       </p>
       {signed.length > 0 && (
-        <p className="signed">{w.signedJoints(signed.length, signersOf(w, signed), signed.filter(({ earlier }) => earlier).length)}{' '}
+        <p className="signed" id="signed" tabIndex={-1}>{w.signedJoints(signed.length, signersOf(w, signed), signed.filter(({ earlier }) => earlier).length)}{' '}
           {onCorrect && <button type="button" className="quiet" onClick={onCorrect}>{w.correct}</button>}</p>
       )}
     </section>

@@ -16,3 +16,6 @@ export function placeTimes(shown: readonly string[], earlier: readonly string[])
     isBefore: (time: string) => Date.parse(time) < start
   }
 }
+
+/** Where the axis of scores ends: a little above the highest, and above 0 also where nothing but 0 was signed (remission). */
+export const topOfScores = (values: readonly number[]) => Math.max(1, Math.ceil(Math.max(...values) * 1.1))

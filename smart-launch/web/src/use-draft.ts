@@ -7,11 +7,11 @@ export type DraftState = 'none' | 'waiting' | 'kept' | 'lost'
 const REST_MS = 400
 const AGAIN_MS = 4_000
 
-/** Keeps the draft on the server a moment after each change, and again when the connection is back. */
-export function useDraft(csrf: string, draft: DraftView, enabled: boolean): DraftState {
+/** Keeps the draft on the server a moment after each change, and again when the connection is back. `isThere`: the server has what the page begins with. */
+export function useDraft(csrf: string, draft: DraftView, enabled: boolean, isThere: boolean): DraftState {
   const [state, setState] = useState<DraftState>('none')
   const text = JSON.stringify(draft)
-  const kept = useRef(text)
+  const kept = useRef(isThere ? text : '')
   useEffect(() => {
     if (!enabled || text === kept.current) return
     setState((before) => (before === 'waiting' ? before : 'none'))

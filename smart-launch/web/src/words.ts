@@ -1,10 +1,11 @@
 import { createContext, useContext } from 'react'
-import type { ActivityCategory, ActivityInputs } from '../../../src/joints/activity-scores.ts'
+import type { ActivityCategory, ActivityIndex, ActivityInputs } from '../../../src/joints/activity-scores.ts'
 import { frequencyOf } from './frequency.ts'
 import type { MapFocus } from '../../../src/joints/occlusion-map.ts'
 import { percentOf } from '../../../src/joints/finding.ts'
 import { jointLabel, type HandJoint, type LargeJoint, type Laterality } from '../../../src/joints/hand-joint.ts'
-import { ApiError, type JointFinding, type ReviewCall, type SignedByClinician } from './api.ts'
+import type { NumberConflict } from './activity.ts'
+import { ApiError, type JointFinding, type ReviewCall, type SignedBy, type SignedByClinician, type SignedNumber } from './api.ts'
 
 export type Language = 'en' | 'de'
 
@@ -13,6 +14,8 @@ const english = {
   locale: 'en-GB',
   side: { left: 'Left', right: 'Right' } as Record<Laterality, string>,
   joint: jointLabel,
+  /** A joint with its side, in the order in which the language says them. */
+  place: (side: string, joint: string) => `${side} ${joint}`,
   large: { shoulder: 'shoulder', elbow: 'elbow', knee: 'knee' } as Record<LargeJoint, string>,
   call: { swollen: 'Swollen', 'not-swollen': 'Not swollen', 'not-assessable': 'Not assessable' } as Record<ReviewCall, string>,
   tender: 'Tender',
@@ -43,6 +46,11 @@ const english = {
   interval: (low: number, high: number, missing: number) => `90 % interval ${low} to ${high}; ${missing} not assessable`,
   photosOf: (day: string) => `Photos of ${day}.`,
   reading: 'Newer photos are being read now.',
+  newer: 'Newer photos have been read. What you entered is for the photos shown here.',
+  showNewer: 'Show the newer photos',
+  carried: (calls: number, correction: boolean) => ['Newer photos are shown.', correction
+    ? 'Your correction was for the earlier photos and was not carried over.'
+    : `Tender joints, shoulders, elbows, knees, globals and laboratory values that you had entered were carried over. Not carried over: ${calls > 0 ? `your calls on ${calls} hand ${calls === 1 ? 'joint' : 'joints'} of the earlier photos, and ` : ''}that all 28 joints were examined.`].join(' '),
   caution: 'AI suggestion, not reviewed. May under-count when many joints are swollen; osteoarthritis nodes can look like swelling.',
   shadow: 'This site has not decided to use the suggestions: what the model says is stored for evaluation and not shown, and nothing is written.',
   photos: 'Photos',
@@ -119,7 +127,14 @@ const english = {
   } as Record<keyof ActivityInputs, string>,
   category: { remission: 'remission', low: 'low', moderate: 'moderate', high: 'high' } as Record<ActivityCategory, string>,
   needs: 'needs',
-  outOfRange: 'Outside the possible range',
+  outOfRangeOf: (low: number, high: number) => `Outside the possible range: ${low} to ${high}.`,
+  unusableRange: (low: number, high: number) => `Outside the possible range (${low} to ${high}), so it is not used; type it.`,
+  faulty: 'A value is outside its possible range. Change it or empty its field, then preview.',
+  uncountable: {
+    reading: 'What was signed before is being read. Until then there is no 28-joint count.',
+    'not-granted': 'Your EHR sign-in does not let this app see what was signed before, so there is no 28-joint count: it could be too low.',
+    failed: 'What was signed before could not be read from the record, so there is no 28-joint count: it could be too low.'
+  } as Record<'reading' | 'not-granted' | 'failed', string>,
   loading: 'Opening the hand photos…',
   loadingText: "Reading the patient's latest photos and findings.",
   ended: 'Your session has ended',
@@ -151,11 +166,19 @@ const english = {
   signedCall: (call: string, who: string, time: string, corrected: boolean) => `${corrected ? 'Corrected' : 'Signed'}: ${call} (${who}${time ? `, ${time}` : ''})`,
   signedBefore: (call: string, who: string, time: string) => `Before: ${call} (${who}${time ? `, ${time}` : ''})`,
   you: 'you',
+  /** Whoever signed, where it stands in brackets after an answer. */
+  signer: (who: string) => who,
   colleague: 'another clinician',
   and: 'and',
   conflict: 'These joints were signed with another answer. Nothing of yours was written for them.',
   conflictOf: (name: string, signed: string, own: string) => `${name}: signed ${signed}; your call: ${own}`,
   takeSigned: 'Keep what was signed',
+  conflictNumbers: 'Something else is signed already. It is not written over: correct what was signed, or keep it.',
+  conflictNumber: (name: string, signed: string, now: string) => `${name}: signed ${signed}; now: ${now}`,
+  noCount28: 'no count, a joint could not be assessed',
+  signedOtherwise: 'Something else is signed already, as listed above. Nothing was written. Correct what was signed, or keep it.',
+  allStands: 'All of this stands signed already. Signing writes nothing; what you entered here is cleared.',
+  nothingWritten: 'All of it was signed already; nothing was written.',
   restored: 'What you had entered and not signed is here again.',
   correct: 'Correct what was signed',
   correctingTitle: 'You are correcting what was signed for these photos.',
@@ -168,7 +191,7 @@ const english = {
   } as Record<'not-granted' | 'no-updates', string>,
   correctThere: 'Correct them in the EHR itself. These are the entries there:',
   correctionStale: 'What was signed has changed since you began to correct it. Your draft of the correction was laid aside.',
-  draft: { none: '', waiting: 'Not kept yet: no answer from the server; trying again.', kept: 'Kept as a draft for eight hours.', lost: 'The last changes could not be kept.' } as Record<'none' | 'waiting' | 'kept' | 'lost', string>,
+  draft: { none: '', waiting: 'Not kept yet: no answer from the server; trying again.', kept: 'Kept as a draft for eight hours.', lost: 'The last changes were not kept: the session had ended.' } as Record<'none' | 'waiting' | 'kept' | 'lost', string>,
   toSign: 'To preview and signature',
   unsigned: (joints: number) => `${joints} of 22 decided, not signed.`,
   signing: 'Writing to the record…',
@@ -187,13 +210,13 @@ const english = {
   leave: 'Sign out',
   left: 'You are signed out',
   leftText: 'The session has ended here, and the EHR was asked to end it too where it offers that. You can close this window.',
-  endedText: 'What you entered and did not sign is kept for eight hours. Open JointLens again from the patient record and it is there again.',
+  endedText: 'What was kept as a draft is there for eight hours: open JointLens again from the patient record. What is entered from now on is not kept.',
   signInAgain: 'Sign in again',
   shadowTitle: 'Shadow mode.',
   shadowSign: 'Shadow mode: nothing can be signed or written until this site has decided to use JointLens.',
   notCalibrated: 'Not calibrated for this site’s photos.',
   errors: {
-    offline: 'The connection was lost. Nothing was written. Try again.',
+    offline: 'The connection was lost. Try again.',
     ERR_SESSION: 'Your session has ended. Nothing was written.',
     ERR_FORBIDDEN: 'Your EHR sign-in does not allow this. Nothing was written.',
     ERR_CONFLICT: 'The record has changed meanwhile. Nothing was written. Look at the page again, then preview and sign.',
@@ -201,13 +224,13 @@ const english = {
     ERR_EHR_UNAUTHORIZED: 'The EHR refused access with your sign-in.',
     ERR_EHR_REFUSED: 'The EHR did not accept this.',
     ERR_EHR_ANSWER: 'The EHR answered something that cannot be read.',
-    ERR_WRITE_AMBIGUOUS: 'The EHR did not say whether it was written. Sign again: what is there already is not written twice.',
+    ERR_WRITE_AMBIGUOUS: 'No answer came back, so it is not known whether it was written. Sign again: what is there already is not written twice.',
     ERR_WRITE_PARTIAL: 'The EHR took a part and refused the next. Sign again: the rest is written, nothing twice.',
     ERR_ENGINE_BUSY: 'Too many photos are being read now. Try again in a moment.',
     ERR_RATE_LIMITED: 'Too many requests. Try again in a moment.',
     ERR_NOT_READY: 'JointLens is starting. Try again in a moment.'
   } as Record<string, string>,
-  unknownError: 'Something went wrong. Nothing was written.',
+  unknownError: 'Something went wrong. Try again in a moment.',
   failures: {
     ERR_PHOTO_FORMAT: 'The photos are not JPEG, PNG or WebP pictures.', ERR_PHOTO_HEIC: 'The photos are HEIC files, which cannot be read; JPEG can.',
     ERR_PHOTO_CORRUPT: 'The photo files are damaged.', ERR_PHOTO_TOO_LARGE: 'The photo files are too large.', ERR_PHOTO_TIMEOUT: 'Reading the photos took too long.',
@@ -231,6 +254,7 @@ const german: Words = {
   locale: 'de-DE',
   side: { left: 'Links', right: 'Rechts' },
   joint: (joint: HandJoint) => joint === 'wrist' ? 'Handgelenk' : joint === 'ip1' ? 'Daumen-IP' : jointLabel(joint),
+  place: (side, joint) => `${joint} ${side.toLowerCase()}`,
   large: { shoulder: 'Schulter', elbow: 'Ellenbogen', knee: 'Knie' },
   call: { swollen: 'Geschwollen', 'not-swollen': 'Nicht geschwollen', 'not-assessable': 'Nicht beurteilbar' },
   tender: 'Druckschmerz',
@@ -247,7 +271,7 @@ const german: Words = {
   legend: { flagged: 'mögliche Entzündung', plain: 'nicht markiert', 'not-assessable': 'nicht beurteilbar', called: 'Ihr Urteil', signed: 'unterschrieben' },
   frequency(probability) {
     const [how, part, of] = frequencyOf(probability)
-    return `${{ fewer: 'weniger als', about: 'etwa', more: 'mehr als' }[how]} ${part} von ${of} solchen Gelenken ${part === 1 ? 'wurde' : 'wurden'} geschwollen genannt`
+    return `${{ fewer: 'weniger als', about: 'etwa', more: 'mehr als' }[how]} ${part} von ${of} solchen Gelenken ${part === 1 ? 'wurde' : 'wurden'} als geschwollen beurteilt`
   },
   title: 'Handfotos prüfen',
   badge: 'Forschungssoftware · an computererzeugten Händen gelernt',
@@ -256,11 +280,16 @@ const german: Words = {
   whose: 'Wessen Akte ist das?',
   forPatient: 'Für',
   result: 'Ergebnis',
-  count: (assessable) => `von ${assessable} beurteilbaren Handgelenken als geschwollen vorgeschlagen`,
+  count: (assessable) => `von ${assessable} beurteilbaren Gelenken der Hände als geschwollen vorgeschlagen`,
   interval: (low, high, missing) => `90-%-Intervall ${low} bis ${high}; ${missing} nicht beurteilbar`,
   photosOf: (day) => `Fotos vom ${day}.`,
   reading: 'Neuere Fotos werden gerade gelesen.',
-  caution: 'KI-Vorschlag, nicht geprüft. Zählt bei vielen geschwollenen Gelenken eher zu wenig; Arthroseknoten können wie Schwellungen aussehen.',
+  newer: 'Neuere Fotos sind gelesen. Was Sie eingegeben haben, gilt den hier gezeigten Fotos.',
+  showNewer: 'Die neueren Fotos zeigen',
+  carried: (calls, correction) => ['Neuere Fotos werden gezeigt.', correction
+    ? 'Ihre Berichtigung galt den früheren Fotos und wurde nicht übernommen.'
+    : `Übernommen wurden druckschmerzhafte Gelenke, Schultern, Ellenbogen, Knie, Patienten- und Arzturteil und Laborwerte, die Sie eingegeben hatten. Nicht übernommen: ${calls > 0 ? `Ihre Urteile zu ${calls} ${calls === 1 ? 'Gelenk' : 'Gelenken'} der Hände auf den früheren Fotos, und ` : ''}dass alle 28 Gelenke untersucht sind.`].join(' '),
+  caution: 'KI-Vorschlag, nicht geprüft. Zählt bei vielen geschwollenen Gelenken eher zu wenige; Arthroseknoten können wie Schwellungen aussehen.',
   shadow: 'Diese Einrichtung hat sich nicht für die Vorschläge entschieden: Was das Modell sagt, wird zur Bewertung gespeichert und nicht gezeigt; geschrieben wird nichts.',
   photos: 'Fotos',
   joints: 'Gelenke',
@@ -268,7 +297,7 @@ const german: Words = {
   marks: 'Gelenkmarken zeigen',
   takePhotos: 'Hände fotografieren',
   handOf: (side) => `Hand ${side.toLowerCase()}`,
-  seenFromBack: (side) => `Hand ${side.toLowerCase()}, vom Handrücken gesehen`,
+  seenFromBack: (side) => `Hand ${side.toLowerCase()}, Blick auf den Handrücken`,
   photoOf: (sides) => `Foto des Handrückens: ${sides}`,
   noHand: 'Keine Hand gefunden',
   zoom: 'Vergrößern',
@@ -297,7 +326,7 @@ const german: Words = {
   sign: 'Unterschreiben und eintragen',
   willWrite: (count) => `Genau das wird geschrieben (${count} Ressourcen)`,
   written: (count) => `${count} Ressourcen stehen in der Akte.`,
-  readOnly: 'Nur Lesen: Ihre Anmeldung erlaubt kein Schreiben von Befunden. Vorschläge werden gezeigt, unterschrieben werden kann nichts.',
+  readOnly: 'Nur Ansicht: Ihre Anmeldung erlaubt kein Schreiben von Befunden. Vorschläge werden gezeigt, unterschrieben werden kann nichts.',
   overTime: 'Verlauf',
   columns: ['Fotos vom', 'Vorgeschlagen geschwollen', '90-%-Intervall', 'Beurteilbar'],
   to: 'bis',
@@ -326,17 +355,24 @@ const german: Words = {
   activityTitle: 'Krankheitsaktivität',
   activityLead: 'Ein Foto zeigt 22 der 28 Gelenke und keinen Druckschmerz. Ergänzen Sie, was Sie untersucht haben; Werte erscheinen, sobald alles Nötige da ist.',
   examinedAll: 'Ich habe alle 28 Gelenke untersucht; nicht markierte sind weder geschwollen noch druckschmerzhaft',
-  notAssessable28: (count) => `Sie haben ${count} ${count === 1 ? 'Handgelenk' : 'Handgelenke'} als nicht beurteilbar bezeichnet, darum gibt es keine 28-Gelenk-Zählung.`,
+  notAssessable28: (count) => `Sie haben ${count} ${count === 1 ? 'Gelenk' : 'Gelenke'} der Hände als nicht beurteilbar bezeichnet, darum gibt es keine 28-Gelenk-Zählung.`,
   counted: (swollen, tender) => `Bisher markiert: ${swollen} geschwollen, ${tender} druckschmerzhaft.`,
-  swollenShort: 'geschwollen',
-  tenderShort: 'druckschmerzhaft',
+  swollenShort: 'Schwellung',
+  tenderShort: 'Druckschmerz',
   inputs: {
     tenderJointCount28: 'Druckschmerzhafte Gelenke (28)', swollenJointCount28: 'Geschwollene Gelenke (28)', patientGlobal: 'Patientenurteil, 0–10',
     physicianGlobal: 'Arzturteil, 0–10', crpMgPerL: 'CRP, mg/L', esrMmPerH: 'BSG, mm/h'
   },
   category: { remission: 'Remission', low: 'niedrig', moderate: 'mäßig', high: 'hoch' },
   needs: 'es fehlt',
-  outOfRange: 'Außerhalb des möglichen Bereichs',
+  outOfRangeOf: (low, high) => `Außerhalb des möglichen Bereichs: ${low} bis ${high}.`,
+  unusableRange: (low, high) => `Außerhalb des möglichen Bereichs (${low} bis ${high}), darum nicht übernommen; bitte eintippen.`,
+  faulty: 'Eine Zahl liegt außerhalb ihres möglichen Bereichs. Ändern Sie sie oder leeren Sie das Feld, dann Vorschau.',
+  uncountable: {
+    reading: 'Was bisher unterschrieben ist, wird gerade gelesen. Bis dahin gibt es keine 28-Gelenk-Zählung.',
+    'not-granted': 'Ihre Anmeldung lässt diese App nicht sehen, was bisher unterschrieben ist; darum gibt es keine 28-Gelenk-Zählung: Sie könnte zu niedrig sein.',
+    failed: 'Was bisher unterschrieben ist, konnte nicht aus der Akte gelesen werden; darum gibt es keine 28-Gelenk-Zählung: Sie könnte zu niedrig sein.'
+  },
   loading: 'Handfotos werden geöffnet…',
   loadingText: 'Die neuesten Fotos und Befunde werden gelesen.',
   ended: 'Ihre Sitzung ist beendet',
@@ -360,19 +396,26 @@ const german: Words = {
   threshold: (percent) => `Markiert ab ${percent} %.`,
   withheld: 'Vorschlag zurückgehalten (Schattenbetrieb)',
   panHere: (sides) => `Vergrößertes Foto, ${sides}: Pfeiltasten verschieben es`,
-  noPhotoOf: (side) => `Kein Foto der Hand ${side.toLowerCase()}. `,
-  noneAssessable: 'Kein Handgelenk konnte beurteilt werden.',
+  noPhotoOf: (side) => `Kein Foto der ${side === 'Links' ? 'linken' : 'rechten'} Hand. `,
+  noneAssessable: 'Kein Gelenk der Hände konnte beurteilt werden.',
   joints22: (joints) => `${joints} von 22`,
   oldPhotos: (days) => `Alte Fotos: ${days} Tage. Sie zeigen vielleicht nicht die Gelenke von heute.`,
   signedJoints: (joints, who, corrected) => `Zu diesen Fotos unterschrieben: ${joints} von 22 Gelenken, von ${who}.${corrected > 0 ? ` ${corrected} berichtigt.` : ''}`,
   signedCall: (call, who, time, corrected) => `${corrected ? 'Berichtigt' : 'Unterschrieben'}: ${call} (${who}${time ? `, ${time}` : ''})`,
   signedBefore: (call, who, time) => `Vorher: ${call} (${who}${time ? `, ${time}` : ''})`,
   you: 'Ihnen',
+  signer: (who) => `von ${who}`,
   colleague: 'einer anderen Person',
   and: 'und',
   conflict: 'Diese Gelenke wurden mit einem anderen Urteil unterschrieben. Von Ihnen wurde dafür nichts geschrieben.',
   conflictOf: (name, signed, own) => `${name}: unterschrieben ${signed}; Ihr Urteil: ${own}`,
   takeSigned: 'Das Unterschriebene behalten',
+  conflictNumbers: 'Es ist schon etwas anderes unterschrieben. Das wird nicht überschrieben: Berichtigen Sie das Unterschriebene, oder behalten Sie es.',
+  conflictNumber: (name, signed, now) => `${name}: unterschrieben ${signed}; jetzt: ${now}`,
+  noCount28: 'keine Zählung, ein Gelenk war nicht beurteilbar',
+  signedOtherwise: 'Es ist schon etwas anderes unterschrieben, wie oben aufgeführt. Es wurde nichts geschrieben. Berichtigen Sie das Unterschriebene, oder behalten Sie es.',
+  allStands: 'Das alles ist schon unterschrieben. Die Unterschrift schreibt nichts; was Sie hier eingegeben haben, wird geleert.',
+  nothingWritten: 'Das alles war schon unterschrieben; es wurde nichts geschrieben.',
   restored: 'Was Sie eingegeben und nicht unterschrieben hatten, ist wieder da.',
   correct: 'Unterschriebenes berichtigen',
   correctingTitle: 'Sie berichtigen, was zu diesen Fotos unterschrieben ist.',
@@ -385,7 +428,7 @@ const german: Words = {
   },
   correctThere: 'Berichtigen Sie sie im Praxissystem selbst. Das sind die Einträge dort:',
   correctionStale: 'Was unterschrieben ist, hat sich geändert, seit Sie mit der Berichtigung begannen. Ihr Entwurf dazu wurde beiseitegelegt.',
-  draft: { none: '', waiting: 'Noch nicht aufgehoben: Der Server antwortet nicht; neuer Versuch läuft.', kept: 'Acht Stunden als Entwurf aufgehoben.', lost: 'Die letzten Änderungen konnten nicht aufgehoben werden.' },
+  draft: { none: '', waiting: 'Noch nicht aufgehoben: Der Server antwortet nicht; neuer Versuch läuft.', kept: 'Acht Stunden als Entwurf aufgehoben.', lost: 'Die letzten Änderungen wurden nicht aufgehoben: Die Sitzung war beendet.' },
   toSign: 'Zu Vorschau und Unterschrift',
   unsigned: (joints) => `${joints} von 22 entschieden, nicht unterschrieben.`,
   signing: 'Wird in die Akte geschrieben…',
@@ -404,13 +447,13 @@ const german: Words = {
   leave: 'Abmelden',
   left: 'Sie sind abgemeldet',
   leftText: 'Die Sitzung ist hier beendet; das Praxissystem wurde gebeten, sie auch dort zu beenden, wo es das anbietet. Sie können dieses Fenster schließen.',
-  endedText: 'Was Sie eingegeben und nicht unterschrieben haben, wird acht Stunden aufgehoben. Öffnen Sie JointLens noch einmal aus der Patientenakte, dann ist es wieder da.',
+  endedText: 'Was als Entwurf aufgehoben wurde, ist acht Stunden lang da: Öffnen Sie JointLens noch einmal aus der Patientenakte. Was ab jetzt eingegeben wird, wird nicht aufgehoben.',
   signInAgain: 'Wieder anmelden',
   shadowTitle: 'Schattenbetrieb.',
   shadowSign: 'Schattenbetrieb: Nichts kann unterschrieben oder geschrieben werden, bis sich diese Einrichtung für JointLens entschieden hat.',
   notCalibrated: 'Nicht für die Fotos dieser Einrichtung kalibriert.',
   errors: {
-    offline: 'Die Verbindung ist abgerissen. Es wurde nichts geschrieben. Bitte noch einmal versuchen.',
+    offline: 'Die Verbindung ist abgerissen. Bitte noch einmal versuchen.',
     ERR_SESSION: 'Ihre Sitzung ist beendet. Es wurde nichts geschrieben.',
     ERR_FORBIDDEN: 'Ihre Anmeldung erlaubt das nicht. Es wurde nichts geschrieben.',
     ERR_CONFLICT: 'Die Akte hat sich inzwischen geändert. Es wurde nichts geschrieben. Sehen Sie die Seite noch einmal an, dann Vorschau und Unterschrift.',
@@ -418,13 +461,13 @@ const german: Words = {
     ERR_EHR_UNAUTHORIZED: 'Das Praxissystem hat mit Ihrer Anmeldung den Zugriff verweigert.',
     ERR_EHR_REFUSED: 'Das Praxissystem hat das nicht angenommen.',
     ERR_EHR_ANSWER: 'Die Antwort des Praxissystems ist nicht lesbar.',
-    ERR_WRITE_AMBIGUOUS: 'Das Praxissystem hat nicht gesagt, ob es geschrieben wurde. Unterschreiben Sie noch einmal: Was schon da ist, wird nicht doppelt geschrieben.',
+    ERR_WRITE_AMBIGUOUS: 'Es kam keine Antwort zurück; ob geschrieben wurde, ist nicht bekannt. Unterschreiben Sie noch einmal: Was schon da ist, wird nicht doppelt geschrieben.',
     ERR_WRITE_PARTIAL: 'Das Praxissystem hat einen Teil angenommen und das Nächste abgelehnt. Unterschreiben Sie noch einmal: Der Rest wird geschrieben, nichts doppelt.',
     ERR_ENGINE_BUSY: 'Gerade werden zu viele Fotos gelesen. Bitte gleich noch einmal versuchen.',
     ERR_RATE_LIMITED: 'Zu viele Anfragen. Bitte gleich noch einmal versuchen.',
     ERR_NOT_READY: 'JointLens startet gerade. Bitte gleich noch einmal versuchen.'
   },
-  unknownError: 'Etwas ist schiefgegangen. Es wurde nichts geschrieben.',
+  unknownError: 'Etwas ist schiefgegangen. Bitte gleich noch einmal versuchen.',
   failures: {
     ERR_PHOTO_FORMAT: 'Die Fotos sind keine JPEG-, PNG- oder WebP-Bilder.', ERR_PHOTO_HEIC: 'Die Fotos sind HEIC-Dateien und nicht lesbar; JPEG ist es.',
     ERR_PHOTO_CORRUPT: 'Die Fotodateien sind beschädigt.', ERR_PHOTO_TOO_LARGE: 'Die Fotodateien sind zu groß.', ERR_PHOTO_TIMEOUT: 'Das Lesen der Fotos hat zu lange gedauert.',
@@ -453,19 +496,30 @@ export function findingWords(w: Words, finding: JointFinding): string {
   return finding.inflamed ? w.flagged : w.notFlagged
 }
 
-export const fullJointName = (w: Words, side: Laterality, joint: HandJoint) => `${w.side[side]} ${w.joint(joint)}`
+export const fullJointName = (w: Words, side: Laterality, joint: HandJoint) => w.place(w.side[side], w.joint(joint))
 
 /** Number and calibrated frequency together. */
 export const probabilityWords = (w: Words, probability: number) => `${percentOf(probability)} %: ${w.frequency(probability)}`
 
-const signerOf = (w: Words, { own, by }: Pick<SignedByClinician, 'own' | 'by'>) => (own ? w.you : by ?? w.colleague)
+const signerOf = (w: Words, { own, by }: Pick<SignedBy, 'own' | 'by'>) => (own ? w.you : by ?? w.colleague)
 
 export const signedWords = (w: Words, signed: SignedByClinician) =>
-  w.signedCall(w.call[signed.call].toLowerCase(), signerOf(w, signed), signed.at ? w.timeOf(signed.at) : '', signed.earlier !== undefined)
+  w.signedCall(w.call[signed.call].toLowerCase(), w.signer(signerOf(w, signed)), signed.at ? w.timeOf(signed.at) : '', signed.earlier !== undefined)
+
+export const signedPlaceWords = (w: Words, signed: SignedBy, what: string) => w.signedCall(what, w.signer(signerOf(w, signed)), signed.at ? w.timeOf(signed.at) : '', false)
+
+/** A number that stands signed: value, who, when. */
+export const signedNumberWords = (w: Words, { value, at, ...who }: SignedNumber) => w.signedCall(value.toLocaleString(w.locale), w.signer(signerOf(w, who)), at ? w.timeOf(at) : '', false)
+
+export const numberName = (w: Words, name: SignedNumber['name']) => (name in w.inputs ? w.inputs[name as keyof ActivityInputs] : name as ActivityIndex)
+
+/** Numbers that say something else than what was signed. */
+export const numberConflictWords = (w: Words, { signed, now }: NumberConflict) =>
+  w.conflictNumber(numberName(w, signed.name), `${signed.value.toLocaleString(w.locale)} (${signerOf(w, signed)})`, now?.toLocaleString(w.locale) ?? w.noCount28)
 
 /** What was signed before a correction, newest first. */
 export const earlierWords = (w: Words, { earlier = [] }: SignedByClinician) =>
-  earlier.toReversed().map(({ call, at, ...who }) => w.signedBefore(call ? w.call[call].toLowerCase() : '–', signerOf(w, who), at ? w.timeOf(at) : ''))
+  earlier.toReversed().map(({ call, at, ...who }) => w.signedBefore(call ? w.call[call].toLowerCase() : '–', w.signer(signerOf(w, who)), at ? w.timeOf(at) : ''))
 
 export const signersOf = (w: Words, signed: readonly SignedByClinician[]) => [...new Set(signed.map((one) => signerOf(w, one)))].join(` ${w.and} `)
 
@@ -475,7 +529,7 @@ export function signedConflicts(w: Words, calls: ReadonlyMap<string, ReviewCall>
     const key = `${one.side}-${one.joint}`
     const call = calls.get(key)
     if (call === undefined || call === one.call) return []
-    return [{ key, words: w.conflictOf(fullJointName(w, one.side, one.joint), `${w.call[one.call].toLowerCase()} (${signerOf(w, one)})`, w.call[call].toLowerCase()) }]
+    return [{ key, words: w.conflictOf(fullJointName(w, one.side, one.joint), `${w.call[one.call].toLowerCase()} (${w.signer(signerOf(w, one))})`, w.call[call].toLowerCase()) }]
   })
 }
 

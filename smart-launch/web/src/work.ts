@@ -1,6 +1,6 @@
 import type { ActivityInputs } from '../../../src/joints/activity-scores.ts'
 import { HAND_JOINTS, LARGE_JOINTS, LATERALITIES, type HandJoint, type JointOf28, type LargeJoint, type Laterality } from '../../../src/joints/hand-joint.ts'
-import type { DraftView, Review, ReviewCall, SignedView } from './api.ts'
+import type { DraftView, Review, ReviewCall, ReviewView, SignedBy, SignedByClinicians, SignedView } from './api.ts'
 
 /** The 22 joints of both hands in the order in which the keyboard visits them. */
 export const HAND_PLACES = LATERALITIES.flatMap((side) => HAND_JOINTS.map((joint) => ({ side, joint, key: `${side}-${joint}` })))
@@ -37,6 +37,49 @@ export function workOf(draft: DraftView): Work {
     calls: new Map(draft.decisions.map(({ side, joint, call }) => [`${side}-${joint}`, call])),
     tender: keysOf(draft.tender), swollen: keysOf(draft.swollen), examinedAll: draft.examinedAll, typed: draft.typed, ...(draft.corrects ? { corrects: draft.corrects } : {})
   }
+}
+
+/** What went on with newer photos, and what did not: calls on joints, and a correction of what was signed for the earlier ones. */
+export interface CarriedOver { readonly work: Work; readonly calls: number; readonly correction: boolean }
+
+/**
+ * What does not depend on a photo: tender and large joints, globals and laboratory values. That all 28 joints were examined is to be said again,
+ * since without the calls on the earlier photos a count would be too low.
+ */
+export function carriedOver({ calls, tender, swollen, typed, corrects }: Work): CarriedOver {
+  if (corrects) return { work: NO_WORK, calls: 0, correction: true }
+  return { work: { ...NO_WORK, tender, swollen, typed }, calls: calls.size, correction: false }
+}
+
+/** The review on the screen; `newer` waits until it is asked for, `carried` came from the photos that were shown before. */
+export interface OnScreen { readonly shown: ReviewView; readonly newer?: ReviewView; readonly carried?: CarriedOver }
+
+/**
+ * What is on the screen after the server was asked again. A newer result does not take the place of one with unsigned work; it waits until it is asked for. Where the
+ * result on the screen does not stand any more, the newer one is shown at once.
+ */
+export function received(before: OnScreen | undefined, next: ReviewView, entered: Work): OnScreen {
+  const was = before?.shown.latest?.id
+  if (before && next.latest?.id === was) return { shown: next, ...(before.carried ? { carried: before.carried } : {}) }
+  if (before && was !== undefined && next.latest && (before.newer || !isEmpty(entered))) {
+    const stands = next.history.some(({ id }) => id === was)
+    return stands ? { shown: { ...before.shown, pending: next.pending }, newer: next, ...(before.carried ? { carried: before.carried } : {}) } : taking(next, entered)
+  }
+  return { shown: next, ...(!next.draft && next.earlierDraft ? { carried: carriedOver(workOf(next.earlierDraft)) } : {}) }
+}
+
+/** The newer result takes its place. */
+export function withNewer(before: OnScreen, entered: Work): OnScreen {
+  return before.newer ? taking(before.newer, entered) : before
+}
+
+const taking = (shown: ReviewView, entered: Work): OnScreen => (isEmpty(entered) ? { shown } : { shown, carried: carriedOver(entered) })
+
+/** What a page begins with: its own draft, and what was carried over. */
+export function begun(draft: DraftView | undefined, carried: CarriedOver | undefined): Work {
+  const own = draft ? workOf(draft) : NO_WORK
+  if (!carried || own.corrects) return own
+  return { ...own, tender: new Set([...own.tender, ...carried.work.tender]), swollen: new Set([...own.swollen, ...carried.work.swollen]), typed: { ...carried.work.typed, ...own.typed } }
 }
 
 /** What was signed, as a correction begins with it: laboratory values are those that were signed, and none where none were. */
@@ -84,8 +127,30 @@ export function reviewOf(work: Work, screeningId: string, activity: ActivityInpu
   return { screeningId, decisions, ...(activity ? { activity } : {}), ...(found ? { examined } : {}), ...correctsOf(work) }
 }
 
+/** What stands signed of the examination that is going on, by `side-joint`: it counts with what is marked now. */
+export interface Standing {
+  readonly calls: ReadonlyMap<string, ReviewCall>
+  readonly tender: ReadonlyMap<string, SignedBy>
+  readonly swollen: ReadonlyMap<string, SignedBy>
+}
+
+export const NOTHING_STANDS: Standing = { calls: new Map(), tender: new Map(), swollen: new Map() }
+
+export function standingOf({ joints, tender, swollen }: SignedByClinicians): Standing {
+  const byKey = <One extends JointOf28 & SignedBy>(all: readonly One[]) => all.filter(({ sameExamination }) => sameExamination).map((one) => [`${one.side}-${one.joint}`, one] as const)
+  return { calls: new Map(byKey(joints).map(([key, { call }]) => [key, call])), tender: new Map(byKey(tender)), swollen: new Map(byKey(swollen)) }
+}
+
+/** What was marked with what stands signed; a joint that is in both counts once, with the newer call. */
+export function withStanding(work: Work, standing: Standing): Pick<Work, 'calls' | 'tender' | 'swollen'> {
+  return {
+    calls: new Map([...standing.calls, ...work.calls]),
+    tender: new Set([...standing.tender.keys(), ...work.tender]), swollen: new Set([...standing.swollen.keys(), ...work.swollen])
+  }
+}
+
 /** Counts of what was marked: swollen and tender of 28, and hand joints that could not be assessed. */
-export function countsOf({ calls, tender, swollen }: Work) {
+export function countsOf({ calls, tender, swollen }: Pick<Work, 'calls' | 'tender' | 'swollen'>) {
   const called = (wanted: ReviewCall) => [...calls.values()].filter((call) => call === wanted).length
   return { swollen: called('swollen') + swollen.size, tender: tender.size, notAssessable: called('not-assessable') }
 }

@@ -1,5 +1,5 @@
 import type { CodeableConcept, Coding, FhirResource, Observation, ObservationComponent, Provenance, Reference } from 'fhir/r4.js'
-import { ACTIVITY_INDICES, activityScores, type ActivityIndex, type ActivityInputs } from '../../joints/activity-scores.ts'
+import { ACTIVITY_INDICES, activityScores, INPUTS_OF, type ActivityIndex, type ActivityInputs } from '../../joints/activity-scores.ts'
 import type { JointFinding, ModelIdentity } from '../../joints/finding.ts'
 import { HAND_JOINTS, isHandJoint, LARGE_JOINTS, LATERALITIES, type HandJoint, type JointOf28, type LargeJoint, type Laterality } from '../../joints/hand-joint.ts'
 import { ABSENT, aiTerm, jointSite, largeJointSite, methodTerm, observationTerm, PRESENT, RESULT_ID, statusTerm, term, termFor, termShown, UCUM } from '../codes.ts'
@@ -11,8 +11,14 @@ import { uuidV5 } from './uuid-v5.ts'
 export type JointCall = 'swollen' | 'not-swollen' | 'not-assessable'
 export interface JointDecision { readonly side: Laterality; readonly joint: HandJoint; readonly call: JointCall }
 
-/** A joint that stands signed in the record: `Observation/…`. */
+/** What was signed before for the same photos in the same examination, by whomever, and where each lies in the record (`Observation/…`). */
+export interface StandingJoints {
+  readonly calls: readonly StandingCall[]
+  readonly tender: readonly StandingPlace[]
+  readonly swollen: readonly StandingPlace[]
+}
 export interface StandingCall extends JointDecision { readonly reference: string }
+export interface StandingPlace extends JointOf28 { readonly reference: string }
 
 export interface ClinicianInput {
   readonly tenant: string
@@ -29,8 +35,7 @@ export interface ClinicianInput {
   readonly findings: readonly JointFinding[]
   readonly model: ModelIdentity
   readonly decisions: readonly JointDecision[]
-  /** Joints that were signed before for the same photos, by whomever, and where that lies in the record. */
-  readonly standing?: readonly StandingCall[]
+  readonly standing?: StandingJoints
   /** Where the AI's own Observation of a joint lies in the record (`Observation/…`); undefined when it was never written. */
   aiObservation(side: Laterality, joint: HandJoint): string | undefined
   /** What the clinician examined and entered beyond the hands; scores are made from it and from nothing else. */
@@ -63,24 +68,38 @@ export interface ClinicianResources {
  */
 export function clinicianResources(input: ClinicianInput): ClinicianResources {
   const joints = input.decisions.map((decision) => jointObservation(decision, input))
-  const hands = handsOf(joints, input)
+  const hands = handsOf(input)
   const tender = (input.examined?.tender ?? []).map((at) => foundJoint('tender', at, input))
   const swollen = (input.examined?.swollen ?? []).map((at) => foundJoint('swollen', at, input))
-  const counted = { tender: tender.map(placeOf), swollen: [...hands.filter(({ call }) => call === 'swollen').map(({ reference }) => reference), ...swollen.map(placeOf)] }
   return {
     patientId: input.patientId,
-    observations: [...joints, ...(joints.length > 0 && hands.length === 2 * HAND_JOINTS.length ? [handCount(hands, input)] : []), ...tender, ...swollen, ...activityObservations(input, counted)],
+    observations: [...joints, ...(joints.length > 0 && hands.length === 2 * HAND_JOINTS.length ? [handCount(hands, input)] : []), ...tender, ...swollen, ...activityObservations(input, jointsOf28(input))],
     provenance: (targets) => verifierProvenance(targets, input)
   }
 }
 
+type Examined = OfScreening & Pick<ClinicianInput, 'decisions' | 'examined' | 'standing'>
+
 /** Each joint that is decided with this signature, with what was signed before, in the order of the hands. */
-function handsOf(joints: readonly Observation[], { decisions, standing = [] }: ClinicianInput): readonly StandingCall[] {
-  const now = decisions.map((decision, index) => ({ ...decision, reference: `Observation/${joints[index]?.id}` }))
-  return LATERALITIES.flatMap((side) => HAND_JOINTS.flatMap((joint) => [...now, ...standing].find((one) => one.side === side && one.joint === joint) ?? []))
+function handsOf(input: Examined): readonly StandingCall[] {
+  const now = input.decisions.map((decision) => ({ ...decision, reference: `Observation/${clinicianId(input, decision.side, decision.joint)}` }))
+  return LATERALITIES.flatMap((side) => HAND_JOINTS.flatMap((joint) => [...now, ...input.standing?.calls ?? []].find((one) => isAt(one, { side, joint })) ?? []))
 }
 
-const placeOf = ({ id }: Observation) => `Observation/${id}`
+/** Of the 28 joints those that are swollen and tender by this signature and by what was signed before in the same examination, and how many could not be assessed. */
+export function jointsOf28(input: Examined): { readonly swollen: readonly string[]; readonly tender: readonly string[]; readonly notAssessable: number } {
+  const hands = handsOf(input)
+  const found = (kind: keyof typeof FOUND): readonly string[] => {
+    const now = (input.examined?.[kind] ?? []).map((at) => ({ ...at, reference: `Observation/${foundId(kind, at, input)}` }))
+    return [...now, ...(input.standing?.[kind] ?? []).filter((one) => !now.some((other) => isAt(one, other)))].map(({ reference }) => reference)
+  }
+  return {
+    swollen: [...hands.filter(({ call }) => call === 'swollen').map(({ reference }) => reference), ...found('swollen')],
+    tender: found('tender'), notAssessable: hands.filter(({ call }) => call === 'not-assessable').length
+  }
+}
+
+const isAt = (one: JointOf28, other: JointOf28) => one.side === other.side && one.joint === other.joint
 
 /** The identifier a signed joint is recognised by: one per screening and joint, so that two signers meet. */
 export function clinicianId({ tenant, photos, model, screeningId }: OfScreening, side: Laterality, joint: HandJoint): string {
@@ -215,7 +234,7 @@ const FOUND = {
   swollen: { code: termFor('count', 'which joint is swollen (value = the joint; Property Anat, Scale Nom)'), words: 'Swollen joint' }
 } as const
 
-/** A joint found tender or swollen on examination: the value is the joint (terminology section 2). */
+/** A joint found tender or swollen on examination: the value is the joint (terminology section 2). Without a method, as the numbers. */
 function foundJoint(kind: keyof typeof FOUND, { side, joint }: JointOf28, input: ClinicianInput): Observation {
   const { code, words } = FOUND[kind]
   const id = foundId(kind, { side, joint }, input)
@@ -226,7 +245,6 @@ function foundJoint(kind: keyof typeof FOUND, { side, joint }: JointOf28, input:
     text: narrative(`${words}: ${site.text}, by examination.`),
     identifier: [{ system: RESULT_ID, value: id }],
     code: { coding: [code], text: `${words} (clinical examination)` },
-    method: { coding: [methodTerm('clinician-exam')] },
     valueCodeableConcept: site
   }
 }
@@ -263,12 +281,13 @@ function activityObservations(input: ClinicianInput, counted: { readonly tender:
   const scores = activityScores(activity).flatMap((score) => score.kind === 'missing' ? [] : [{
     ...numberObservation(score.index, { coding: [SCORE_CODES[score.index]], text: score.index }, score.value, 'score', '{score}', input),
     note: [{ text: `${score.index} = ${score.formula}: ${score.category} disease activity. From the clinician's examination; not from a photograph.` }],
-    derivedFrom: entered.map((one) => ({ reference: `Observation/${one.id}` })),
+    derivedFrom: INPUTS_OF[score.index].filter((name) => ENTERED.some(({ input: entry }) => entry === name)).map((name) => ({ reference: `Observation/${numberId(name, input)}` })),
     ...(score.index === 'CDAI' ? {} : laboratoryComponents(score.index, activity))
   }])
   return [...entered, ...scores]
 }
 
+/** Without a method (R4 takes one at most): no term of ours says that AI suggestions were on the screen for what they tell nothing about. */
 function numberObservation(
   name: string, code: CodeableConcept, value: number, unit: string, ucum: string, input: ClinicianInput
 ): Observation {
@@ -279,7 +298,6 @@ function numberObservation(
     text: narrative(`${code.text ?? code.coding?.[0]?.display ?? name}: ${value}`),
     identifier: [{ system: RESULT_ID, value: id }],
     code,
-    method: { coding: [methodTerm('clinician-exam')] },
     valueQuantity: { value, unit, system: UCUM, code: ucum }
   }
 }
@@ -310,8 +328,9 @@ function verifierProvenance(targets: readonly string[], input: ClinicianInput): 
   }
 }
 
-/** Every resource a signature would create, for the preview before it. */
+/** Every resource a signature would create, for the preview before it; none where all of it stands already. */
 export function previewOf(resources: ClinicianResources): readonly FhirResource[] {
   const { observations } = resources
+  if (observations.length === 0) return []
   return [...observations, resources.provenance(observations.map(({ id }) => `Observation/${id}`))]
 }

@@ -20,13 +20,13 @@ export interface EarlierVersion {
  * the record added stays, and so does the time of the examination.
  */
 export function correctedObservation(there: Observation, wanted: Observation, signature: Signature): Observation {
-  const { valueCodeableConcept: _concept, valueQuantity: _quantity, dataAbsentReason: _absent, component: _component, hasMember: _members, ...kept } = withoutVersion(there)
-  const { valueCodeableConcept, valueQuantity, dataAbsentReason, component, hasMember, method, text } = wanted
+  const { valueCodeableConcept: _concept, valueQuantity: _quantity, dataAbsentReason: _absent, component: _component, hasMember: _members, method: _method, derivedFrom: before, ...kept } = withoutVersion(there)
+  const { valueCodeableConcept, valueQuantity, dataAbsentReason, component, hasMember, method, text, derivedFrom = before } = wanted
   return {
     ...kept,
     status: 'corrected',
     ...by(signature),
-    ...(text ? { text } : {}), ...(method ? { method } : {}),
+    ...(text ? { text } : {}), ...(method ? { method } : {}), ...(derivedFrom ? { derivedFrom } : {}),
     ...(valueCodeableConcept ? { valueCodeableConcept } : {}), ...(valueQuantity ? { valueQuantity } : {}),
     ...(dataAbsentReason ? { dataAbsentReason } : {}), ...(component ? { component } : {}), ...(hasMember ? { hasMember } : {}),
     note: notesAfter(there, signature, wanted.note)

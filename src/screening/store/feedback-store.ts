@@ -36,6 +36,7 @@ export interface JointFeedbackRate {
 }
 
 export interface FeedbackStore {
+  /** The same event once; what a repetition adds (a reason, a comment, a suggestion) is kept with it. */
   record(entry: FeedbackEntry): Promise<'stored' | 'already'>
   /** Resolves once everything that was recorded is on the disk. Throws ERR_STORE. */
   kept(): Promise<void>
@@ -65,12 +66,16 @@ interface CountRow extends Readonly<Record<string, unknown>> {
 export function openFeedbackStore(store: Store): FeedbackStore {
   return {
     async record({ tenant, cardUuid, outcome, outcomeTimestamp, serviceId, acceptedSuggestions, overrideReason, userComment }) {
-      const added = await store.query(
+      const [row] = await store.query<{ added: boolean }>(
         `insert into feedback (tenant, card_uuid, outcome, outcome_at, service_id, accepted, override_reason, user_comment)
-         values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict do nothing returning 1`,
+         values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (tenant, card_uuid, outcome, outcome_at) do update set
+           accepted = (select coalesce(jsonb_agg(distinct id), '[]') from jsonb_array_elements(feedback.accepted || excluded.accepted) as id),
+           override_reason = coalesce(feedback.override_reason, excluded.override_reason),
+           user_comment = coalesce(feedback.user_comment, excluded.user_comment)
+         returning (xmax = 0) as added`,
         [tenant, cardUuid, outcome, outcomeTimestamp, serviceId, JSON.stringify(acceptedSuggestions),
           overrideReason ? JSON.stringify(overrideReason) : null, userComment ?? null])
-      return added.length === 1 ? 'stored' : 'already'
+      return row?.added ? 'stored' : 'already'
     },
 
     kept: () => store.flush(),
@@ -109,6 +114,13 @@ function rateOf(rows: readonly CountRow[]): FeedbackRate {
     month: first?.month ?? '',
     accepted: sum('accepted'),
     overridden: sum('overridden'),
-    reasons: Object.fromEntries(rows.flatMap(({ reason, count }) => (reason ? [[reason, count]] : [])))
+    reasons: reasonsIn(rows)
   }
+}
+
+/** One code may stand beside both outcomes. */
+function reasonsIn(rows: readonly CountRow[]): Readonly<Record<string, number>> {
+  const counted = new Map<string, number>()
+  for (const { reason, count } of rows) if (reason) counted.set(reason, (counted.get(reason) ?? 0) + count)
+  return Object.fromEntries(counted)
 }

@@ -25,6 +25,8 @@ export interface WitnessOptions {
   /** So many requests are answered on one token; without it any token will do. */
   readonly requestsPerToken?: number
   readonly pageSize?: number
+  /** A search that names several identifiers with commas between finds nothing. */
+  readonly knowsNoOr?: boolean
 }
 
 export interface Witness {
@@ -45,7 +47,7 @@ export interface Witness {
  * An R4 server in memory that writes down everything that was done to it, and that fails on command the way real ones do. It
  * shares nothing with the product and is small, because it is what the product is judged by.
  */
-export async function startWitness({ profile: name = 'conditional', historyFile, indexLagMs = 0, readsLate = false, dropsIdentifiers = false, racy = false, requestsPerToken, pageSize = 100 }: WitnessOptions = {}): Promise<Witness> {
+export async function startWitness({ profile: name = 'conditional', historyFile, indexLagMs = 0, readsLate = false, dropsIdentifiers = false, racy = false, requestsPerToken, pageSize = 100, knowsNoOr = false }: WitnessOptions = {}): Promise<Witness> {
   const profile = PROFILES[name]
   const memory = openFhirMemory(now)
   memory.indexLagMs = indexLagMs
@@ -205,7 +207,7 @@ export async function startWitness({ profile: name = 'conditional', historyFile,
   function search(type: string, url: URL): Answer {
     const unknown = [...url.searchParams.keys()].filter((one) => !one.startsWith('_') && !searchable(profile, type).includes(one))
     if (unknown.length > 0) return outcome(400, 'not-supported')
-    const all = memory.search(type, url.searchParams)
+    const all = knowsNoOr && url.searchParams.get('identifier')?.includes(',') ? [] : memory.search(type, url.searchParams)
     const size = Math.min(pageSize, Number(url.searchParams.get('_count') ?? pageSize))
     const page = Number(url.searchParams.get('_page') ?? 0)
     const next = new URL(url)

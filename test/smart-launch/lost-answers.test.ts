@@ -1,0 +1,55 @@
+import { afterEach, describe, expect, jest, test } from '@jest/globals'
+
+// The page's own modules read the address they were loaded from.
+Object.assign(globalThis, { location: { pathname: '/smart/app/handle' }, window: new EventTarget() })
+const { ApiError, checkPhoto, preview, savePhoto, sign } = await import('../../smart-launch/web/src/api.ts')
+const { CAPTURE_WORDS, captureErrorWords } = await import('../../smart-launch/web/src/capture-words.ts')
+const { errorWords, WORDS } = await import('../../smart-launch/web/src/words.ts')
+
+afterEach(() => { jest.restoreAllMocks() })
+
+const review = { screeningId: 's-1', decisions: [] }
+const photo = { blob: new Blob(['x'], { type: 'image/jpeg' }), side: 'left', takenAt: 0, camera: 'file' } as const
+const signs = () => sign('secret', review, { at: '', digest: '' })
+const saves = () => savePhoto('secret', photo)
+const ours = (code: string) => new Response(JSON.stringify({ resourceType: 'OperationOutcome', issue: [{ details: { text: code }, diagnostics: 'in English' }] }), { status: 403 })
+
+const LOST: readonly (readonly [string, () => Promise<Response>])[] = [
+  ['the connection was lost', () => Promise.reject(new TypeError('Failed to fetch'))],
+  ['a proxy answered 504 with its own page', () => Promise.resolve(new Response('<html>504</html>', { status: 504 }))],
+  ['a proxy answered 502 with its own JSON', () => Promise.resolve(new Response('{"message":"Endpoint request timed out"}', { status: 502 }))],
+  ['a proxy answered 200 with its own page', () => Promise.resolve(new Response('<html>Sign in to the network</html>'))],
+  ['the answer broke off', () => Promise.resolve(new Response('{"written":["Obs'))]
+]
+
+describe.each(LOST)('when %s', (_, answer) => {
+  test.each([['a signature', signs], ['a photo that is saved', saves]])('%s may have been written: the page says that this is not known, and that nothing is written twice', async (_name, write) => {
+    jest.spyOn(globalThis, 'fetch').mockImplementation(answer)
+    const error = await write().catch((reason: unknown) => reason)
+    expect(error).toMatchObject({ code: 'ERR_WRITE_AMBIGUOUS' })
+    expect([errorWords(WORDS.en, error), errorWords(WORDS.de, error)]).toEqual([expect.stringMatching(/not known .*twice/), expect.stringMatching(/nicht bekannt.*doppelt/)])
+    expect([captureErrorWords(CAPTURE_WORDS.en, error), captureErrorWords(CAPTURE_WORDS.de, error)]).toEqual([expect.stringMatching(/not known/), expect.stringMatching(/nicht bekannt/)])
+  })
+
+  test('what writes nothing says that it failed, and nothing about what was written', async () => {
+    for (const call of [() => preview('secret', review), () => checkPhoto('secret', photo)]) {
+      jest.spyOn(globalThis, 'fetch').mockImplementation(answer)
+      const error = await call().catch((reason: unknown) => reason)
+      expect(error).toBeInstanceOf(ApiError)
+      const words = [errorWords(WORDS.en, error), errorWords(WORDS.de, error), captureErrorWords(CAPTURE_WORDS.en, error), captureErrorWords(CAPTURE_WORDS.de, error)]
+      expect(words.join(' ')).not.toMatch(/nothing was|nichts g/i)
+    }
+  })
+})
+
+test('what our server refused to write keeps its code', async () => {
+  for (const write of [signs, saves]) {
+    jest.spyOn(globalThis, 'fetch').mockResolvedValue(ours('ERR_FORBIDDEN'))
+    await expect(write()).rejects.toMatchObject({ code: 'ERR_FORBIDDEN', message: 'in English' })
+  }
+})
+
+test('an error of the page itself claims nothing about the record', () => {
+  const words = [errorWords(WORDS.en, new TypeError('x')), errorWords(WORDS.de, new TypeError('x')), captureErrorWords(CAPTURE_WORDS.en, new TypeError('x')), captureErrorWords(CAPTURE_WORDS.de, new TypeError('x'))]
+  expect(words.join(' ')).not.toMatch(/nothing was|nichts g/i)
+})
