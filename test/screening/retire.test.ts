@@ -135,6 +135,17 @@ test.each<[string, object]>([
   expect(statuses('Observation', 'pat-1')).toEqual(['entered-in-error'])
 })
 
+test('what the record gives no kind is read as a photo, but does not replace one that it calls a picture', async () => {
+  house = await houses.open()
+  const bytes = (words: string) => ({ contentType: 'application/octet-stream', data: Buffer.from(words).toString('base64') })
+  const unnamed = house.addPhoto('pat-1', 'left hand', { content: bytes('left hand') })
+  expect((await house.screen('pat-1')).latest?.photos.map(({ id }) => id)).toEqual([unnamed])
+  const picture = house.addPhoto('pat-1', 'left hand, a picture', { createdDateTime: '2026-11-20T09:00:00Z' })
+  house.addPhoto('pat-1', 'left hand, moving', { createdDateTime: '2026-11-20T10:00:00Z', content: bytes('heic') })
+  expect((await house.screen('pat-1')).latest?.photos.map(({ id }) => id)).toEqual([picture])
+  expect(house.live('Observation')).toHaveLength(23)
+})
+
 test('what a clinician changed, moved or confirmed is left alone', async () => {
   house = await houses.open()
   const photo = house.addPhoto('pat-1', 'left hand')
