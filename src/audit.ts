@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { ScreeningError } from './errors.ts'
 import { inBatches } from './screening/store/in-batches.ts'
 import type { Queries, Store } from './screening/store/open-store.ts'
 
@@ -58,18 +59,20 @@ function openChain(store: Store): Audit {
   /** The end of the chain, where nobody else writes to the store. */
   let last: Link | undefined
 
-  async function append(queries: Queries, events: readonly object[], after: Link): Promise<Link> {
+  /** Undefined, and nothing written, when the chain does not end there. */
+  async function append(queries: Queries, events: readonly object[], after: Link): Promise<Link | undefined> {
     const rows: AuditRow[] = []
     for (const event of events) {
       const { seq, hash: previous } = rows.at(-1) ?? after
       const row = { seq: seq + 1, event, previous }
       rows.push({ ...row, hash: hashOf(row) })
     }
-    await queries.query(
+    const added = await queries.query(
       `insert into audit (seq, event, previous, hash)
-       select seq, event::jsonb, previous, hash from unnest($1::bigint[], $2::text[], $3::text[], $4::text[]) as news (seq, event, previous, hash)`,
-      [rows.map(({ seq }) => seq), rows.map(({ event }) => JSON.stringify(event)), rows.map(({ previous }) => previous), rows.map(({ hash }) => hash)])
-    return rows.at(-1) ?? after
+       select seq, event::jsonb, previous, hash from unnest($1::bigint[], $2::text[], $3::text[], $4::text[]) as news (seq, event, previous, hash)
+       where coalesce((select max(seq) from audit), 0) = $5 returning 1`,
+      [rows.map(({ seq }) => seq), rows.map(({ event }) => JSON.stringify(event)), rows.map(({ previous }) => previous), rows.map(({ hash }) => hash), after.seq])
+    return added.length === rows.length ? rows.at(-1) : undefined
   }
 
   async function write(events: readonly object[]): Promise<void> {
@@ -78,9 +81,11 @@ function openChain(store: Store): Audit {
         await queries.query('lock table audit in share row exclusive mode')
         await append(queries, events, await endOf(queries))
       })
-    const after = last ?? await endOf(store)
+    const known = last
     last = undefined
-    last = await append(store, events, after)
+    // The end that we know may be none any more: a person cut the chain, which `verify` tells.
+    last = (known && await append(store, events, known)) ?? await append(store, events, await endOf(store))
+    if (last === undefined) throw new ScreeningError('ERR_STORE', 'Expected the audit chain to end where it was read but somebody else writes to it')
   }
 
   const record = inBatches(async (events: readonly object[]) => {
