@@ -239,6 +239,8 @@ export function isPhotoStillOf(resource: unknown, whose: Whose): boolean {
   if (named !== undefined && !isOf(whose, named, whose.patientId)) return false
   if (WITHDRAWN.has(status) || docStatus === 'entered-in-error') return false
   if (isClosed(about?.security) || securityLabel.some((label) => isClosed(label.coding))) return false
+  const { bodySite } = media.safeParse(resource).data ?? {}
+  if (bodySite && !handIn(bodySite)) return false
   throw new ScreeningError('ERR_EHR_ANSWER', 'Expected a photo that was read to be one still, or to have been taken back, but received something else')
 }
 

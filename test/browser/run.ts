@@ -83,7 +83,7 @@ async function checkPage(page: Page, name: string): Promise<void> {
     checked.axeViolations += violations.length
     for (const { id, nodes } of violations) process.stdout.write(`axe   ${name} at ${width} ${scheme}: ${id} (${nodes.map(({ target, any }) => `${target.join(' ')} ${any[0]?.message ?? ''}`).slice(0, 3).join('; ')})\n`)
     const sideways = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
-    if (sideways > 1) throw new Error(`${name} scrolls sideways by ${sideways} px at ${width} px`)
+    if (sideways > 1) throw new Error(`${name} scrolls sideways by ${sideways} px at ${width} px: ${(await page.evaluate(tooWide)).join(' | ')}`)
     if (process.env['SHOTS']) {
       mkdirSync(process.env['SHOTS'], { recursive: true })
       await page.screenshot({ path: join(process.env['SHOTS'], `${name}-${width}.png`), fullPage: true })
@@ -92,6 +92,13 @@ async function checkPage(page: Page, name: string): Promise<void> {
   await page.evaluate(() => document.querySelector<HTMLElement>('.decided-bar')?.style.removeProperty('position'))
   await page.emulateMedia({ colorScheme: 'light', forcedColors: 'none' })
   await page.setViewportSize({ width: 1440, height: 1000 })
+}
+
+/** What reaches beyond the page, innermost last. */
+function tooWide(): string[] {
+  const edge = document.documentElement.clientWidth + 1
+  return [...document.querySelectorAll('body *')].filter((one) => one.getBoundingClientRect().right > edge).slice(-6)
+    .map((one) => `${one.tagName.toLowerCase()}.${one.getAttribute('class') ?? ''} ${one.textContent.trim().slice(0, 40)}`)
 }
 
 async function picture(page: Page, name: string, part?: string): Promise<void> {

@@ -52,6 +52,8 @@ export async function launched(page: Page, site: Site, patient: string): Promise
 /** Takes back what other flows had entered for this patient, so that one call is all there is. */
 export async function clean(...pages: readonly Page[]): Promise<void> {
   for (const app of pages) {
+    // What was just entered is on its way to the server: it would come after what is put there now.
+    await app.getByText(/Nothing to sign yet\.|Kept as a draft for eight hours\.|What you had entered and not signed is here again\./).first().waitFor()
     await app.evaluate(async () => {
       const api = `/smart/api/${location.pathname.split('/').at(-1)}`
       const { csrf } = await (await fetch(`${api}/session`)).json() as { csrf: string }

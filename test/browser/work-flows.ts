@@ -169,7 +169,7 @@ export const workFlows: readonly Flow[] = [
       const day = (ago: number) => new Date(Date.now() - ago * 86_400_000).toISOString()
       const early = ['methotrexate', 'sulfasalazine', 'hydroxychloroquine'].map((name) => ({ name, started: day(150) }))
       const late = ['certolizumab pegol', 'leflunomide', 'Prednisolone 5 mg tablets, one every morning with food'].map((name) => ({ name, started: day(3) }))
-      await page.context().route('**/api/*/context', (route) => route.fulfill({ json: { treatments: [...early, ...late], scores: [{ index: 'CDAI', value: 0, at: day(1) }], absent: {} } }))
+      await page.context().route('**/api/*/context?*', (route) => route.fulfill({ json: { treatments: [...early, ...late], scores: [{ index: 'CDAI', value: 0, at: day(1) }], absent: {} } }))
       const app = await launched(page, site, 'demo-5')
       await app.locator('.trend .treatment-names text').first().waitFor()
       expectEqual((await app.evaluate(coveredDrugs)).join('; '), '', 'words of the chart that cannot be read')
