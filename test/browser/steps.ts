@@ -52,17 +52,20 @@ export async function launched(page: Page, site: Site, patient: string): Promise
 /** Takes back what other flows had entered for this patient, so that one call is all there is. */
 export async function clean(...pages: readonly Page[]): Promise<void> {
   for (const app of pages) {
-    // What was just entered is on its way to the server: it would come after what is put there now.
-    await app.getByText(/Nothing to sign yet\.|Kept as a draft for eight hours\.|What you had entered and not signed is here again\./).first().waitFor()
-    await app.evaluate(async () => {
-      const api = `/smart/api/${location.pathname.split('/').at(-1)}`
-      const { csrf } = await (await fetch(`${api}/session`)).json() as { csrf: string }
-      const { latest } = await (await fetch(`${api}/review`)).json() as { latest: { id: string } }
-      const empty = { screeningId: latest.id, decisions: [], tender: [], swollen: [], examinedAll: false, typed: {} }
-      await fetch(`${api}/draft`, { method: 'PUT', headers: { 'content-type': 'application/json', 'x-jointlens-csrf': csrf }, body: JSON.stringify(empty) })
-    })
-    await app.reload()
-    await app.getByText('Nothing to sign yet.').waitFor()
+    for (let time = 1; ; time++) {
+      await app.evaluate(async () => {
+        const api = `/smart/api/${location.pathname.split('/').at(-1)}`
+        const { csrf } = await (await fetch(`${api}/session`)).json() as { csrf: string }
+        const { latest } = await (await fetch(`${api}/review`)).json() as { latest: { id: string } }
+        const empty = { screeningId: latest.id, decisions: [], tender: [], swollen: [], examinedAll: false, typed: {} }
+        await fetch(`${api}/draft`, { method: 'PUT', headers: { 'content-type': 'application/json', 'x-jointlens-csrf': csrf }, body: JSON.stringify(empty) })
+      })
+      await app.reload()
+      const isClean = await app.getByText('Nothing to sign yet.').waitFor({ timeout: 8_000 }).then(() => true, () => false)
+      if (isClean) break
+      // What was entered a moment before may have been on its way and come after what was put there; a page just loaded sends nothing.
+      if (time === 3) throw new Error('Expected a page without a draft')
+    }
   }
 }
 
