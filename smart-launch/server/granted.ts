@@ -1,5 +1,4 @@
-/** Rights of SMART scopes of version 1, as letters of version 2. */
-const VERSION_1: Readonly<Record<string, string>> = { read: 'rs', write: 'cud', '*': 'cruds' }
+import { lettersOf } from '../../src/fhir/scopes.ts'
 
 /**
  * Whether granted scopes allow `right` (`c`, `r`, `u`, `s`) on a type of this patient: version 1 and 2, wildcards. A scope narrowed by a
@@ -24,5 +23,5 @@ export function narrowed(before: string, now: string): string {
 /** Of which type a scope of this patient speaks, and its rights in letters of version 2. */
 function rightsIn(scope: string): { readonly of?: string; readonly rights: string } {
   const [, of, rights = ''] = /^(?:patient|user)\/(\*|[A-Za-z]+)\.(read|write|\*|c?r?u?d?s?)(?:\?.*)?$/.exec(scope) ?? []
-  return { ...(of ? { of } : {}), rights: VERSION_1[rights] ?? rights }
+  return { ...(of ? { of } : {}), rights: lettersOf(rights) }
 }

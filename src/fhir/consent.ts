@@ -1,4 +1,5 @@
 import type { Coding, ConsentProvision } from 'fhir/r4.js'
+import { isGranted } from './scopes.ts'
 import type { FhirSession } from './session.ts'
 
 /** What our work is about; a refusal of other classes of data does not touch it. */
@@ -15,18 +16,6 @@ export async function isConsented(session: FhirSession, patientId: string, now: 
   if (!isGranted(session.tenant.backend?.scope, 'Consent', 's') || !(await session.capabilities()).canSearch('Consent', 'patient')) return true
   const consents = await session.search('Consent', { patient: patientId })
   return !consents.some((one) => one.status === 'active' && denies(one.provision, now))
-}
-
-/**
- * What the registration may do: create (c), read (r), update (u) or search (s), in SMART 1 and 2: `system/Consent.read`, `system/Consent.rs`,
- * `system/*.rs`.
- */
-export function isGranted(scope: string | undefined, type: string, how: 'c' | 'r' | 'u' | 's'): boolean {
-  return scope?.split(/\s+/).some((one) => {
-    const [, of, may = ''] = /^system\/([A-Za-z]+|\*)\.(read|write|\*|[cruds]+)(?:\?.*)?$/.exec(one) ?? []
-    const whole = may === '*' || may === (how === 'r' || how === 's' ? 'read' : 'write')
-    return (of === type || of === '*') && (whole || (/^[cruds]+$/.test(may) && may.includes(how)))
-  }) ?? false
 }
 
 /** Classes hold for the exceptions below too, until these name their own; what is over or not yet begun says nothing, nor does what is below it. */

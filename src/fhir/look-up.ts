@@ -1,7 +1,7 @@
 import type { DiagnosticReport, FhirResource, Observation, Provenance } from 'fhir/r4.js'
 import { isScreeningError } from '../errors.ts'
 import { aiTerm, MODEL_SHA256, REPORT_ID, RESULT_ID } from './codes.ts'
-import { chunks, TOKENS } from './own-observations.ts'
+import { chunks, dayBefore, TOKENS } from './own-observations.ts'
 import { isOf, relativeTo } from './references.ts'
 import { identifierOf } from './resources/screening-bundle.ts'
 import type { ScreeningResource } from './resources/screening-resources.ts'
@@ -35,9 +35,12 @@ export async function look(writer: Writer, looked: readonly ScreeningResource[])
     const candidates = await writer.session.search('Provenance', { target })
     const more = candidates.length === 0 && unresolved ? await writer.session.search('Provenance', { target: `urn:uuid:${writer.resources.count.id}` }) : []
     const there = [...candidates, ...more].find((one) => isOurProvenance(writer, one))
-    if (there) found.push(foundAs(provenance, there))
+    if (there) {
+      const ours = foundAs(provenance, there)
+      writer.seen.set(ours.id, ours)
+      found.push(ours)
+    }
   }
-  for (const one of found) writer.seen.set(one.id, one)
   return found
 }
 
@@ -196,12 +199,6 @@ function token(system: string | undefined, value: string | undefined): string {
 
 /** Throws ERR_WRONG_PATIENT when what we wrote is kept for another patient, ERR_EHR_ANSWER when the record is not of one mind. */
 export async function refuseOther({ session, resources }: Writer, found: FhirResource): Promise<void> {
-  if (found.resourceType !== 'Observation' && found.resourceType !== 'DiagnosticReport') return
-  if (!await isKeptFor(session, found, resources.patientId))
+  if (hasSubject(found) && !await isKeptFor(session, found, resources.patientId))
     throw wrongPatient('our earlier result to be about this patient')
-}
-
-function dayBefore(day: string): string {
-  const time = Date.parse(day)
-  return Number.isNaN(time) ? day : new Date(time - 86_400_000).toISOString().slice(0, 10)
 }

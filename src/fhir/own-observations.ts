@@ -43,13 +43,12 @@ export async function findAllOwn<T extends ResultType>(
   const capabilities = await session.capabilities()
   const may = (name: string) => capabilities.canSearch(type, name)
   if (ids.length === 0 || (!may('identifier') && !may('patient'))) return new Map()
-  const queries = may('identifier')
-    ? chunks(ids, TOKENS).map((some) => ({ identifier: some.map((id) => `${system}|${id}`).join(',') }))
-    : [{ patient: patientId, ...(may('date') && since ? { date: `ge${since}` } : {}) }]
+  const ofThePatient = { patient: patientId, ...(may('date') && since ? { date: `ge${since}` } : {}) }
+  const queries = may('identifier') ? chunks(ids, TOKENS).map((some) => ({ identifier: some.map((id) => `${system}|${id}`).join(',') })) : [ofThePatient]
   const found: Result<T>[] = []
   for (const query of queries) found.push(...await session.search(type, query) as unknown as Result<T>[])
   if (thorough && found.length === 0 && ids.length > 1 && may('identifier') && may('patient'))
-    found.push(...await session.search(type, { patient: patientId, ...(may('date') && since ? { date: `ge${since}` } : {}) }) as unknown as Result<T>[])
+    found.push(...await session.search(type, ofThePatient) as unknown as Result<T>[])
   const idOf = (one: Result<T>) => one.identifier?.find((identifier) => identifier.system === system)?.value ?? ''
   const mine = found.filter((one) => isOf(session.tenant, one.subject?.reference, patientId) && ids.includes(idOf(one)) && (withdrawn || one.status !== 'entered-in-error'))
   return Map.groupBy([...new Map(mine.map((one) => [one.id, one])).values()].sort(olderFirst), idOf)
@@ -62,4 +61,10 @@ function olderFirst(one: Observation | DiagnosticReport, other: Observation | Di
 
 export function chunks<T>(values: readonly T[], size: number): T[][] {
   return Array.from({ length: Math.ceil(values.length / size) }, (_, index) => values.slice(index * size, (index + 1) * size))
+}
+
+/** For `since`: in no time zone is a result of then effective earlier. A date that cannot be read stays as it is. */
+export function dayBefore(dateTime: string): string {
+  const time = Date.parse(dateTime)
+  return Number.isNaN(time) ? dateTime : new Date(time - 86_400_000).toISOString().slice(0, 10)
 }

@@ -2,13 +2,13 @@ import { setTimeout as wait } from 'node:timers/promises'
 import type { Bundle, BundleEntry } from 'fhir/r4.js'
 import { isScreeningError, ScreeningError, type ErrorCode } from '../errors.ts'
 import type { Capabilities } from './capabilities.ts'
-import { isGranted } from './consent.ts'
 import { outgoingFaults } from './invariants.ts'
 import { look, lookAlike } from './look-up.ts'
 import { TOKENS } from './own-observations.ts'
 import { withReferences } from './resources/inner-references.ts'
 import { createEntry, identifierOf, inWritingOrder, ownQuery } from './resources/screening-bundle.ts'
 import type { ScreeningResource, ScreeningResources } from './resources/screening-resources.ts'
+import { isGranted } from './scopes.ts'
 import { referenceIn, type FhirSession } from './session.ts'
 import { isNotOffered } from './transport.ts'
 import { verify } from './verify-written.ts'
@@ -38,7 +38,7 @@ export async function writeScreening(session: FhirSession, resources: ScreeningR
   refuseFaults(resources)
   await checkSources(session, resources)
   const capabilities = await session.capabilities()
-  const wanted = inWritingOrder(resources).filter(({ resourceType }) => capabilities.can(resourceType, 'create') && isOurs(session, resourceType))
+  const wanted = inWritingOrder(resources).filter(({ resourceType }) => capabilities.can(resourceType, 'create') && mayWrite(session, resourceType))
   const why = unwritable(capabilities)
   if (why) throw new ScreeningError('ERR_EHR_REFUSED', why)
 
@@ -64,7 +64,7 @@ export async function writeScreening(session: FhirSession, resources: ScreeningR
 }
 
 /** What the registration was granted, where we know it: a model, report or Provenance that it may not write is left out, as where there is no such thing. */
-function isOurs({ tenant: { backend } }: FhirSession, type: ScreeningResource['resourceType']): boolean {
+function mayWrite({ tenant: { backend } }: FhirSession, type: ScreeningResource['resourceType']): boolean {
   return type === 'Observation' || backend === undefined || isGranted(backend.scope, type, 'c')
 }
 
@@ -165,7 +165,7 @@ async function settle(writer: Writer, unanswered: ReadonlyMap<string, number>): 
   // A server that keeps no identifiers, or takes but one of them in a question, shows nothing to who asks for them.
   await record(writer, placesIn(await lookAlike(writer, lost())))
   // Where the count lies its Provenance can be found.
-  if (lost().some(({ resourceType }) => resourceType === 'Provenance')) await record(writer, placesIn(await look(writer, lost().filter(({ resourceType }) => resourceType === 'Provenance'))))
+  await record(writer, placesIn(await look(writer, lost().filter(({ resourceType }) => resourceType === 'Provenance'))))
 }
 
 /** The model is everybody's: nobody waits for word of it. Until there is some, results name it by its digest. */

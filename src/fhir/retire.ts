@@ -1,7 +1,6 @@
 import type { DiagnosticReport, Observation } from 'fhir/r4.js'
 import { isScreeningError } from '../errors.ts'
 import { aiTerm, REPORT_ID, RESULT_ID } from './codes.ts'
-import { isOf } from './references.ts'
 import type { FhirSession } from './session.ts'
 import { isKeptFor } from './whose.ts'
 
@@ -40,7 +39,7 @@ export async function retire(session: FhirSession, retirement: Retirement): Prom
     if (!there) return 'gone'
     if (there.status === retirement.status) return 'retired'
     // Filed under another patient is believed when it is said twice.
-    if (!await isKeptFor(session, there, retirement.patientId).catch(goneIsElsewhere) || !isOursToRetire(session, there, retirement)) return 'left'
+    if (!await isKeptFor(session, there, retirement.patientId).catch(goneIsElsewhere) || !isOursToRetire(there, retirement)) return 'left'
     await retirement.fence()
     try {
       await session.update({ ...there, status: retirement.status }, there.meta?.versionId ? { ifMatch: there.meta.versionId } : {})
@@ -70,12 +69,12 @@ function goneIsElsewhere(error: unknown): false {
   throw error
 }
 
-/** As we wrote it: labelled AI-asserted, without a performer, of this patient, and still preliminary. */
-function isOursToRetire(session: FhirSession, there: Observation | DiagnosticReport, { patientId, identifier, status }: Retirement): boolean {
+/** As we wrote it: labelled AI-asserted, without a performer, and still preliminary. */
+function isOursToRetire(there: Observation | DiagnosticReport, { identifier, status }: Retirement): boolean {
   const ai = aiTerm('AIAST')
   const labelled = there.meta?.security?.some(({ system, code }) => system === ai.system && code === ai.code) ?? false
   const carried = (there.identifier ?? []).filter(({ system }) => system === RESULT_ID || system === REPORT_ID)
   const ours = carried.length > 0 ? carried.some(({ value }) => value === identifier) : labelled
   const from = status === 'entered-in-error' ? ['preliminary', 'cancelled'] : ['preliminary']
-  return ours && there.performer === undefined && isOf(session.tenant, there.subject?.reference, patientId) && from.includes(there.status)
+  return ours && there.performer === undefined && from.includes(there.status)
 }

@@ -214,8 +214,8 @@ function isOfAnother(sent: FhirResource, answered: Record<string, unknown>): boo
   const patientOf = ({ subject }: z.infer<typeof namesOf>) => /(?:^|\/)Patient\/([A-Za-z0-9\-.]{1,64})$/.exec(subject?.reference ?? '')?.[1]
   const [mine, other] = [patientOf(ours), patientOf(theirs)]
   if (mine !== undefined && other !== undefined && mine !== other) return true
-  return (theirs.identifier ?? []).some(({ system, value }) => (ours.identifier ?? []).some((one) => one.system === system && one.value !== value)) &&
-    !(theirs.identifier ?? []).some(({ system, value }) => (ours.identifier ?? []).some((one) => one.system === system && one.value === value))
+  const comparable = (theirs.identifier ?? []).filter(({ system }) => ours.identifier?.some((one) => one.system === system))
+  return comparable.length > 0 && !comparable.some(({ system, value }) => ours.identifier?.some((one) => one.system === system && one.value === value))
 }
 
 const namesOf = z.object({

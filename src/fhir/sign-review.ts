@@ -1,8 +1,9 @@
 import type { Observation } from 'fhir/r4.js'
 import { ScreeningError } from '../errors.ts'
+import { COUNTS_28 } from '../joints/activity-scores.ts'
 import { HAND_JOINTS, LATERALITIES, type Laterality } from '../joints/hand-joint.ts'
 import { outgoingFaults } from './invariants.ts'
-import { ownObservations, ownObservationsEver } from './own-observations.ts'
+import { dayBefore, ownObservations, ownObservationsEver } from './own-observations.ts'
 import { unwritable } from './record-writer.ts'
 import {
   clinicianResources, countId, jointsOf28, previewOf, signables, type ClinicianInput, type ClinicianResources, type Signable, type StandingJoints
@@ -84,7 +85,6 @@ async function signedThere(session: FhirSession, input: ReviewInput): Promise<Re
   return isCounted ? new Map([...there, ...await ask(all.filter((one) => ['joint', 'tender', 'swollen'].includes(one.kind) && !concerned.includes(one)))]) : there
 }
 
-const COUNTS_28 = ['swollenJointCount28', 'tenderJointCount28'] as const
 type Count28 = Signable & { readonly kind: 'entered'; readonly name: (typeof COUNTS_28)[number] }
 const isCount28 = (one: Signable): one is Count28 => one.kind === 'entered' && (COUNTS_28 as readonly string[]).includes(one.name)
 
@@ -102,8 +102,6 @@ function standingJoints(there: ReadonlyMap<string, Observation>, input: ReviewIn
     tender: found('tender'), swollen: found('swollen')
   }
 }
-
-const HAND_PLACES = LATERALITIES.flatMap((side) => HAND_JOINTS.map((joint) => ({ side, joint })))
 
 /** A new Observation, or a new version of one that was withdrawn, or of a count that is another one now: an id of ours is used once. */
 function firstStep(wanted: Observation, there: Observation | undefined, input: ReviewInput): FirstStep {
@@ -131,7 +129,7 @@ export async function writeProvenance(session: FhirSession, provenance: ReturnTy
 /** Where the AI's Observations of these photos lie, by `side-joint`. */
 export async function aiObservations(session: FhirSession, input: ReviewInput): Promise<ReadonlyMap<string, string>> {
   const ids = resultIds(input, input.photos, input.model)
-  const wanted = HAND_PLACES.map(({ side, joint }) => ({ key: `${side}-${joint}`, id: ids.joint(input.photoOf(side), side, joint) }))
+  const wanted = LATERALITIES.flatMap((side) => HAND_JOINTS.map((joint) => ({ key: `${side}-${joint}`, id: ids.joint(input.photoOf(side), side, joint) })))
   const found = await ownObservations(session, input.patientId, wanted.map(({ id }) => id), photosSince(input))
   return new Map(wanted.flatMap(({ key, id }) => {
     const one = found.get(id)
@@ -143,7 +141,7 @@ export async function aiObservations(session: FhirSession, input: ReviewInput): 
 export function photosSince({ photos }: Pick<ReviewInput, 'photos'>): string | undefined {
   const times = photos.map(({ created }) => Date.parse(created ?? ''))
   const oldest = Math.min(...times)
-  return Number.isFinite(oldest) ? new Date(oldest - 86_400_000).toISOString().slice(0, 10) : undefined
+  return Number.isFinite(oldest) ? dayBefore(new Date(oldest).toISOString()) : undefined
 }
 
 /**

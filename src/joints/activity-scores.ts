@@ -20,6 +20,9 @@ export interface ActivityInputs {
   readonly esrMmPerH?: number
 }
 
+/** The inputs that count joints. */
+export const COUNTS_28 = ['swollenJointCount28', 'tenderJointCount28'] as const
+
 export type ActivityScore = { readonly index: ActivityIndex; readonly formula: string } & (
   | { readonly kind: 'computed'; readonly value: number; readonly category: ActivityCategory }
   | { readonly kind: 'missing'; readonly missing: readonly (keyof ActivityInputs)[] }

@@ -1,5 +1,5 @@
 import { REPORT_ID, RESULT_ID } from '../fhir/codes.ts'
-import { findAllOwn } from '../fhir/own-observations.ts'
+import { dayBefore, findAllOwn } from '../fhir/own-observations.ts'
 import { retire } from '../fhir/retire.ts'
 import type { FhirSession } from '../fhir/session.ts'
 import type { ResultStore } from './result-store.ts'
@@ -45,6 +45,3 @@ export async function retireDoubles(
   }
   return gone
 }
-
-/** In no time zone is a result of ours effective earlier. */
-const dayBefore = (dateTime: string) => new Date(Date.parse(dateTime) - 86_400_000).toISOString().slice(0, 10)

@@ -1,11 +1,10 @@
-import { activityScores, isInRange, type ActivityInputs, type ActivityScore } from '../../../src/joints/activity-scores.ts'
+import { activityScores, COUNTS_28, isInRange, type ActivityInputs, type ActivityScore } from '../../../src/joints/activity-scores.ts'
 import { isCurrent, type LaboratoryValue } from '../../../src/joints/laboratory.ts'
 import type { ContextView, SignedNumber } from './api.ts'
 import { countsOf, NOTHING_STANDS, standingOf, withStanding, type Standing, type TypedName, type Work } from './work.ts'
 
 export const GLOBALS = ['patientGlobal', 'physicianGlobal'] as const
 export const LABORATORY = ['crpMgPerL', 'esrMmPerH'] as const
-export const COUNTS_28 = ['swollenJointCount28', 'tenderJointCount28'] as const
 
 /** Why nobody can count the 28 joints now: what was signed before may be part of them. */
 export type Uncountable = 'reading' | 'not-granted' | 'failed'

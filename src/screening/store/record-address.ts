@@ -12,13 +12,12 @@ export async function bindToRecords(store: Store, tenants: readonly Pick<TenantC
   for (const { id, fhirBase, formerFhirBases } of tenants) {
     await store.query('insert into record_address (tenant, fhir_base) values ($1, $2) on conflict do nothing', [id, fhirBase])
     const [bound] = await store.query<{ fhir_base: string }>('select fhir_base from record_address where tenant = $1', [id])
-    const known = bound?.fhir_base
-    if (known !== undefined && spelled(known) === spelled(fhirBase)) continue
-    if (known === undefined || !formerFhirBases.map(spelled).includes(spelled(known)))
+    // Kept as it was typed then.
+    const known = bound && (webAddress(bound.fhir_base) ?? bound.fhir_base)
+    if (known === fhirBase) continue
+    if (known === undefined || !formerFhirBases.includes(known))
       throw new ScreeningError('ERR_CONFIG', `Expected tenants.${id}.fhirBase to be "${known}", whose patients this store knows, but received "${fhirBase}". ` +
         `Another record needs another tenant id or another store; if it is the same one under a new address, add the old one to tenants.${id}.formerFhirBases`)
     await store.query('update record_address set fhir_base = $2 where tenant = $1', [id, fhirBase])
   }
 }
-
-const spelled = (address: string) => webAddress(address) ?? address
