@@ -20,12 +20,12 @@ beforeAll(async () => {
 })
 afterAll(() => locator.close())
 
-type Paint = (at: number) => readonly [red: number, green: number, blue: number, alpha?: number]
+type Paint = (at: number) => readonly [red: number, green: number, blue: number] | readonly [red: number, green: number, blue: number, alpha: number]
 
 /** The joints called covered after a square of half a palm length was laid over one of them. */
 async function coveredAfter(joint: HandJoint, paint: Paint): Promise<readonly HandJoint[]> {
   const side = Math.round(0.5 * palmLength(hand.points))
-  const pixels = Buffer.from(Array.from({ length: side * side }, (_, at) => [...paint(at), 255].slice(0, 4)).flat())
+  const pixels = Buffer.from(Array.from({ length: side * side }, (_, at): readonly number[] => [...paint(at), 255].slice(0, 4)).flat())
   const input = await sharp(pixels, { raw: { width: side, height: side, channels: 4 } }).png().toBuffer()
   const [x, y] = photo.joints[joint]
   return coveredIn(await sharp(photo.jpeg).composite([{ input, left: Math.round(x - side / 2), top: Math.round(y - side / 2) }]).jpeg({ quality: 90 }).toBuffer())
