@@ -71,6 +71,7 @@ export function createCdsRouter(deps: CdsDeps): Router {
   })
 
   router.all(['/', '/:id', '/:id/feedback'], (request, response) => {
+    if (request.params['id'] !== undefined) serviceOf(services, request)
     response.set('Allow', request.path === '/' ? 'GET, OPTIONS' : 'POST, OPTIONS')
     throw new ScreeningError('ERR_METHOD_NOT_ALLOWED', `Expected ${request.path === '/' ? 'GET' : 'POST'} here but received ${request.method}`)
   })

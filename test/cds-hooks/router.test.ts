@@ -347,7 +347,7 @@ describe('what is not a hook call is refused with its status', () => {
   })
 
   test.each<[string, Record<string, string>, BodyInit | undefined, number]>([
-    ['text', { 'content-type': 'text/plain' }, '{}', 415], ['FHIR JSON', { 'content-type': 'application/fhir+json' }, '{}', 415], ['no type and no body', { 'content-type': '' }, undefined, 415],
+    ['text', { 'content-type': 'text/plain' }, '{}', 415], ['another JSON', { 'content-type': 'application/fhir+jsonp' }, '{}', 415], ['FHIR XML', { 'content-type': 'application/fhir+xml' }, '{}', 415], ['no type and no body', { 'content-type': '' }, undefined, 415],
     ['no body', {}, undefined, 400], ['another charset', { 'content-type': 'application/json; charset=latin1' }, '{}', 415], ['an unknown encoding', { 'content-encoding': 'compress' }, '{}', 415],
     ['gzip that is none', { 'content-encoding': 'gzip' }, 'x', 400], ['brotli that is none', { 'content-encoding': 'br' }, 'x', 400], ['zstd that is none', { 'content-encoding': 'zstd' }, 'x', 400]
   ])('a body as %s: a stranger hears 401, a client what is wrong', async (_name, headers, body, expected) => {
@@ -373,6 +373,8 @@ describe('what is not a hook call is refused with its status', () => {
     })
     expect([await status(text), await status(pieces(Buffer.from(text), 7)), await status(`\ufeff${text}`)]).toEqual([200, 200, 200])
     expect([await status(text, { 'content-type': 'Application/JSON; charset="UTF-8"' }), await status(gzipSync(text), { 'content-encoding': 'gzip' })]).toEqual([200, 200])
+    for (const type of ['application/fhir+json', 'Application/FHIR+JSON; charset=utf-8', 'application/fhir+json; fhirVersion=4.0'])
+      expect([await status(text, { 'content-type': type }), await status(gzipSync(text), { 'content-type': type, 'content-encoding': 'gzip' })]).toEqual([200, 200])
     expect([await status(Buffer.from(text, 'latin1')), await status(pieces(Buffer.alloc(2_200_000, ' '), 100_000)), await status(gzipSync(Buffer.alloc(20_000_000, ' ')), { 'content-encoding': 'gzip' })]).toEqual([400, 413, 413])
     const broken = connect(Number(new URL(url).port), '127.0.0.1')
     broken.write(`POST /cds-services/hand-joints HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nauthorization: Bearer ${await signed(url)}\r\ncontent-length: 500\r\n\r\n{`)
@@ -384,6 +386,13 @@ describe('what is not a hook call is refused with its status', () => {
   test('another method is 405 with what is allowed', async () => {
     const response = await fetch(`${cds.publicUrl}/cds-services/hand-joints`, { method: 'PUT' })
     expect([response.status, response.headers.get('allow')]).toEqual([405, 'POST, OPTIONS'])
+  })
+
+  test.each(['/nothing', '/nothing/feedback'])('no method finds a service that discovery does not list: %s', async (path) => {
+    for (const method of ['GET', 'HEAD', 'PUT', 'DELETE']) {
+      const { status, headers } = await fetch(`${cds.publicUrl}/cds-services${path}`, { method })
+      expect([status, headers.get('allow')]).toEqual([404, null])
+    }
   })
 })
 
