@@ -85,8 +85,13 @@ export function readHookRequest<Name extends Hook>(hook: Name, body: unknown): H
 const text = (longest: number, shortest = 0) =>
   z.string().transform((value) => value.toWellFormed().replaceAll('\u0000', '')).pipe(z.string().min(shortest).max(longest))
 
+/** Seconds and a zone are left out in the wild; the specification wants UTC. */
+const whole = (instant: string): string => instant.toUpperCase().replace(
+  /^(\d{4}-\d\d-\d\dT\d\d:\d\d)(:\d\d(?:\.\d+)?)?(Z|[+-]\d\d:?\d\d)?$/,
+  (_all, minute: string, second = ':00', zone = 'Z') => `${minute}${String(second)}${String(zone).replace(/(\d\d)(\d\d)$/, '$1:$2')}`)
+
 /** Any spelling of an instant, as the database reads it: it knows no year 0 and no offset of 23 hours. */
-const instant = z.iso.datetime({ offset: true }).transform((value) => new Date(value))
+const instant = z.string().transform(whole).pipe(z.iso.datetime({ offset: true })).transform((value) => new Date(value))
   .refine((date) => date.getUTCFullYear() >= 1970 && date.getUTCFullYear() < 3000, 'Expected a time between the years 1970 and 2999')
   .transform((date) => date.toISOString())
 

@@ -215,6 +215,17 @@ describe('row 4: prefetch that is whole, missing, null, an error or a first page
     expect([...new Set(asked)].sort()).toEqual(read)
   })
 
+  test.each<[string, () => Record<string, unknown>]>([
+    ['a condition that is none', () => ({ conditions: searchset({ resourceType: 'Condition', id: 7, code: 'RA', subject: 'pat-1' }, diagnosis), photos: photos() })],
+    ['codes that are null and numbers', () => ({ conditions: searchset({ ...diagnosis, code: { coding: [null, { system: null, code: 714 }, ...diagnosis.code.coding] } }), photos: photos() })],
+    ['times without seconds or zone', () => ({ conditions: searchset({ ...diagnosis, onsetDateTime: '2011-03-04 10:00', recordedDate: '2011-03-04T10:00' }), photos: searchset(photo({ id: 'm-3', createdDateTime: '2026-11-20T08:12' }), photo()) })],
+    ['entries that are null or hold nothing', () => ({ conditions: { ...conditions, entry: [null, {}, ...conditions.entry] }, photos: { ...photos(), entry: [null, { resource: null }, ...photos().entry] } })],
+    ['a link without a relation', () => ({ conditions: { ...conditions, link: [null, { url: 'x' }] }, photos: photos() })]
+  ])('one odd thing in it neither silences nor fails the hook: %s', async (_name, prefetch) => {
+    const { status, body } = await post(HOOK, patientView({ prefetch: prefetch() }))
+    expect([status, answerFaults(body), body.cards?.length]).toEqual([200, [], 1])
+  })
+
   test('pages are followed on the FHIR server alone: the token never goes elsewhere (row 24)', async () => {
     witness.pageSize = 1
     witness.next = (url) => url.replace(witness.base, `${canary.origin}/fhir`)

@@ -412,6 +412,14 @@ describe('the other services', () => {
     expect(card?.suggestions?.[0]?.actions[0]?.resource).toMatchObject({ resourceType: 'CommunicationRequest', status: 'draft', subject: { reference: 'Patient/pat-1' }, occurrenceDateTime: '2026-11-30T10:00:00.000Z' })
   })
 
+  test.each([
+    ['2026-12-01T10:00+01:00', '2026-11-30T09:00:00.000Z'], ['2026-12-01T10:00', '2026-11-30'], ['2026-12-01T23:30:00', '2026-11-30'], ['2026-12-01', '2026-11-30'],
+    ['2026-12', undefined], ['12/01/2026', undefined], ['2026-02-30T10:00:00Z', undefined], ['', undefined]
+  ])('a booking for %j is due %s: no more precise than the visit, and never by our own clock’s zone', async (start, due) => {
+    const [card] = await cds.call('hand-photo-request', booking(start))
+    expect((card?.suggestions?.[0]?.actions[0]?.resource as { occurrenceDateTime?: string } | undefined)?.occurrenceDateTime).toBe(due)
+  })
+
   test('a booking with a current photo is left alone', async () => {
     cds.house.record = { ...cds.house.record, photos }
     expect(await cds.call('hand-photo-request', booking('2026-12-01T10:00:00Z'))).toEqual([])
@@ -483,6 +491,15 @@ describe('feedback', () => {
     expect(await send(odd({ card: randomUUID(), outcome: 'accepted', acceptedSuggestions: [{ id: 'x\u0000' }] }))).toBe(200)
     const [rate] = (await cds.feedback.rates('clinic')).filter(({ month }) => month === '2025-06-01')
     expect(rate).toMatchObject({ accepted: 1, overridden: 1, reasons: { 'other\ufffd': 1 } })
+  })
+
+  test.each([
+    ['2025-05-24T09:05Z', '2025-05-24T09:05:00.000Z'], ['2025-05-24T09:05:00', '2025-05-24T09:05:00.000Z'], ['2025-05-24T09:05', '2025-05-24T09:05:00.000Z'],
+    ['2025-05-24T11:05:00.5+0200', '2025-05-24T09:05:00.500Z'], ['2025-05-24t09:05:00z', '2025-05-24T09:05:00.000Z']
+  ])('is kept also where its time lacks seconds or the zone, which is UTC by the specification: %s', async (outcomeTimestamp, meant) => {
+    const card = randomUUID()
+    expect((await cds.post('/hand-joints/feedback', { feedback: [{ card, outcome: 'overridden', outcomeTimestamp }] })).status).toBe(200)
+    expect(await store.query('select outcome_at from feedback where card_uuid = $1', [card])).toEqual([{ outcome_at: new Date(meant) }])
   })
 
   test('is answered only once it is on the disk', async () => {
