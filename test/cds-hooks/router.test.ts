@@ -502,6 +502,23 @@ describe('feedback', () => {
     expect(await store.query('select outcome_at from feedback where card_uuid = $1', [card])).toEqual([{ outcome_at: new Date(meant) }])
   })
 
+  test.each([['the audit', 'insert into audit'], ['the feedback', 'insert into feedback']])('that a power cut before %s is written leaves no feedback without its trace, and comes again', async (_what, statement) => {
+    const card = randomUUID()
+    const event = { card, outcome: 'overridden', outcomeTimestamp: '2025-04-24T09:05:00Z' }
+    let cut = true
+    await cds.close()
+    cds = await openCdsHouse({ ...store, query: (sql, parameters) => cut && sql.trim().startsWith(statement) ? Promise.reject(new ScreeningError('ERR_STORE', 'power')) : store.query(sql, parameters) })
+    const send = async () => (await cds.post('/hand-joints/feedback', { feedback: [event] })).status
+    const kept = async () => (await store.query('select 1 from feedback where card_uuid = $1', [card])).length
+    const traces = async () => (await store.query("select 1 from audit where event ->> 'entity' = $1", [card])).length
+    expect([await send(), await kept()]).toEqual([503, 0])
+    cut = false
+    const before = await traces()
+    expect([await send(), await kept(), await traces()]).toEqual([200, 1, before + 1])
+    expect([await send(), await kept(), await traces()]).toEqual([200, 1, before + 1])
+    expect(await cds.audit.verify()).toBe(true)
+  })
+
   test('is answered only once it is on the disk', async () => {
     const { promise: onDisk, resolve } = Promise.withResolvers<undefined>()
     await cds.close()

@@ -183,8 +183,10 @@ test('feedback is stored once each and counted by service, model and month', asy
   expect(await cards.get('clinic', uuid)).toMatchObject({ patientId: 'pat-1', suggestions: ['s'] })
   expect(await cards.get('another', uuid)).toBeUndefined()
   const entry: FeedbackEntry = { tenant: 'clinic', serviceId: 'hand-joints', cardUuid: uuid, outcome: 'accepted', acceptedSuggestions: ['s'], outcomeTimestamp: '2026-11-20T08:05:00Z' }
-  expect(await feedback.record(entry)).toBe('stored')
-  expect(await feedback.record(entry)).toBe('already')
+  expect(await feedback.knows(entry)).toBe(false)
+  await feedback.record(entry)
+  await feedback.record(entry)
+  expect([await feedback.knows(entry), await feedback.knows({ ...entry, tenant: 'another' })]).toEqual([true, false])
   await feedback.record({ ...entry, outcome: 'overridden', acceptedSuggestions: [], overrideReason: { code: 'photo-quality' } })
   expect(await feedback.rates('clinic')).toEqual([
     { serviceId: 'hand-joints', modelDigest: 'ab', month: '2026-11-01', accepted: 1, overridden: 1, reasons: { 'photo-quality': 1 } }
@@ -195,9 +197,10 @@ test('feedback is stored once each and counted by service, model and month', asy
 test('feedback that is sent again with its reason keeps the reason, and one reason beside both outcomes is counted in both', async () => {
   const feedback = openFeedbackStore(store)
   const entry: FeedbackEntry = { tenant: 'clinic', serviceId: 'hand-joints', cardUuid: '3fa85f64-5717-4562-b3fc-2c963f66afa7', outcome: 'overridden', acceptedSuggestions: [], outcomeTimestamp: '2026-11-20T08:05:00Z' }
-  expect(await feedback.record(entry)).toBe('stored')
-  expect(await feedback.record({ ...entry, overrideReason: { code: 'poor-photo' }, userComment: 'blurred' })).toBe('already')
-  expect(await feedback.record({ ...entry, overrideReason: { code: 'another' } })).toBe('already')
+  await feedback.record(entry)
+  await feedback.record({ ...entry, overrideReason: { code: 'poor-photo' }, userComment: 'blurred' })
+  await feedback.record({ ...entry, overrideReason: { code: 'another' } })
+  expect(await store.query('select 1 from feedback')).toHaveLength(1)
   await feedback.record({ ...entry, outcome: 'accepted', acceptedSuggestions: ['s'], overrideReason: { code: 'poor-photo' } })
   expect((await feedback.rates('clinic')).map(({ reasons }) => reasons)).toEqual([{ 'poor-photo': 2 }])
   expect(await store.query("select user_comment from feedback where outcome = 'overridden'")).toEqual([{ user_comment: 'blurred' }])

@@ -36,8 +36,10 @@ export interface JointFeedbackRate {
 }
 
 export interface FeedbackStore {
+  /** This event was recorded before. */
+  knows(entry: FeedbackEntry): Promise<boolean>
   /** The same event once; what a repetition adds (a reason, a comment, a suggestion) is kept with it. */
-  record(entry: FeedbackEntry): Promise<'stored' | 'already'>
+  record(entry: FeedbackEntry): Promise<void>
   /** Resolves once everything that was recorded is on the disk. Throws ERR_STORE. */
   kept(): Promise<void>
   /** Newest month first. */
@@ -65,17 +67,21 @@ interface CountRow extends Readonly<Record<string, unknown>> {
 
 export function openFeedbackStore(store: Store): FeedbackStore {
   return {
+    async knows({ tenant, cardUuid, outcome, outcomeTimestamp }) {
+      const rows = await store.query(
+        'select 1 from feedback where tenant = $1 and card_uuid = $2 and outcome = $3 and outcome_at = $4', [tenant, cardUuid, outcome, outcomeTimestamp])
+      return rows.length > 0
+    },
+
     async record({ tenant, cardUuid, outcome, outcomeTimestamp, serviceId, acceptedSuggestions, overrideReason, userComment }) {
-      const [row] = await store.query<{ added: boolean }>(
+      await store.query(
         `insert into feedback (tenant, card_uuid, outcome, outcome_at, service_id, accepted, override_reason, user_comment)
          values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (tenant, card_uuid, outcome, outcome_at) do update set
            accepted = (select coalesce(jsonb_agg(distinct id), '[]') from jsonb_array_elements(feedback.accepted || excluded.accepted) as id),
            override_reason = coalesce(feedback.override_reason, excluded.override_reason),
-           user_comment = coalesce(feedback.user_comment, excluded.user_comment)
-         returning (xmax = 0) as added`,
+           user_comment = coalesce(feedback.user_comment, excluded.user_comment)`,
         [tenant, cardUuid, outcome, outcomeTimestamp, serviceId, JSON.stringify(acceptedSuggestions),
           overrideReason ? JSON.stringify(overrideReason) : null, userComment ?? null])
-      return row?.added ? 'stored' : 'already'
     },
 
     kept: () => store.flush(),
