@@ -168,6 +168,7 @@ function resultDetail({ screening, before, newer, unwritable, calibration }: Res
     missingList(screening.findings, wording),
     newer ? `**${newerWords(newer, wording)}**` : '',
     unwritable ? wording.unwritable : '',
+    screening.accepted ? wording.accepted(dayIn(wording, screening.accepted, tenant.timeZone, now)) : '',
     wording.caution,
     wording.research,
     calibration ? `${wording.calibration}: ${escaped(calibration)}` : ''

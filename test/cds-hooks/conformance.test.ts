@@ -333,6 +333,14 @@ describe('cards', () => {
     const again = await (await accept()).json() as typeof first
     expect([first.status, again.status]).toEqual(['written', 'already'])
     expect(again.resources.map(({ id }) => id)).toEqual(first.resources.map(({ id }) => id))
+    // An EHR that compares no identifiers would write another set.
+    for (const hook of ['hand-joints', 'hand-joints-encounter-start']) {
+      const [next] = (await chartCall('demo-2', hook)).cards
+      expect([next?.suggestions, next?.links.length]).toEqual([undefined, 1])
+      expect(next?.detail).toMatch(/The suggestion was accepted on \d+ \w+, as the EHR reports/)
+    }
+    await service.restart('SIGKILL')
+    expect((await chartCall('demo-2')).cards[0]?.suggestions).toBeUndefined()
   })
 
   test('row 27: the day of the photos is shown', async () => {

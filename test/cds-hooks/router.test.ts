@@ -147,6 +147,18 @@ describe('the card of a stored result', () => {
     expect((await cds.call('hand-joints'))[0]?.suggestions).toBeUndefined()
   })
 
+  test.each([['en', 'The suggestion was accepted on 24 Nov'], ['de', 'Der Vorschlag wurde am 24. Nov. angenommen']])(
+    'whose suggestion was accepted does not offer it again, and says since when, with the way to the app: %s', async (language, words) => {
+      withResult({ accepted: '2026-11-24T08:59:00.000Z' })
+      for (const service of ['hand-joints', 'hand-joints-encounter-start']) {
+        const context = { userId: 'Practitioner/example', patientId: 'pat-1', encounterId: 'e-1' }
+        const hook = service === 'hand-joints' ? 'patient-view' : 'encounter-start'
+        const [card] = await cds.call(service, patientView({ hook, context }), { 'accept-language': language })
+        expect([card?.suggestions, card?.selectionBehavior, card?.links.length]).toEqual([undefined, undefined, 1])
+        expect(card?.detail).toContain(words)
+      }
+    })
+
   test.each([['de', 'KI-Vorschlag, Fotos vom 22. Nov.'], ['de-CH, en;q=0.5', 'KI-Vorschlag'], ['fr, en;q=0.2', 'AI suggestion'], ['', 'AI suggestion'], ['constructor, __proto__', 'AI suggestion']])(
     'speaks the language asked for: %s', async (language, words) => {
       withResult()

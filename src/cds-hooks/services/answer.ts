@@ -126,7 +126,8 @@ async function showLatest(
 ): Promise<Answer> {
   const { tenant } = context
   const { encounterId } = request.context
-  const suggest = request.hook !== 'order-select' && latest.written.length === 0 && latest.count.assessable > 0
+  // Many EHRs compare no identifiers: what was accepted once would be written again.
+  const suggest = request.hook !== 'order-select' && latest.written.length === 0 && latest.accepted === undefined && latest.count.assessable > 0
   const unwritable = suggest && await record.takesObservations?.() === false
   const calibration = deps.calibrationOf(tenant)
   const card = resultCard({
