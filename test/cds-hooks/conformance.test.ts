@@ -32,6 +32,7 @@ const DEMO = 'https://demo-client.example'
 const ROTATING = 'https://rotating-client.example'
 const REDIRECTED = 'https://redirected-client.example'
 const WITNESS = 'https://witness-client.example'
+const FEEDBACK_SECRET = 's'.repeat(40)
 const MARK = `marker-${randomUUID()}`
 
 beforeAll(async () => {
@@ -47,10 +48,10 @@ beforeAll(async () => {
   const assisting = { mode: 'assist' as const, calibrationFile: 'demo/calibration.json', allowHttp: true, allowPrivateNetwork: true }
   service = await startServiceProcess(port, [
     { ...ehr.tenant, ...assisting, allowedOrigins: ['https://chart.example'], cdsClients: [...(ehr.tenant.cdsClients ?? []), { issuer: DEMO, keys }] },
-    { ...assisting, id: 'witness', name: 'Witness', fhirBase: witness.base, currentPhotoDays: 30, cdsClients: [
+    { ...assisting, id: 'witness', name: 'Witness', fhirBase: witness.base, currentPhotoDays: 30, feedbackPage: { secretEnv: 'WITNESS_FEEDBACK' }, cdsClients: [
       { issuer: WITNESS, keys, audiences: ['typed-in-by-hand'] }, { issuer: ROTATING, jku: `${keyServer.origin}/jwks` }, { issuer: REDIRECTED, jku: `${keyServer.origin}/moved` }
     ] }
-  ])
+  ], { WITNESS_FEEDBACK: FEEDBACK_SECRET })
   await cardOf('demo-1')
 }, 120_000)
 afterAll(async () => {
@@ -426,14 +427,40 @@ describe('what is called wrongly', () => {
 
 test('row 14: feedback that was answered with 200 is there after the process is killed at once', async () => {
   const overridden = async () => {
-    const { tenants } = await (await fetch(`${service.url}/feedback`, { headers: { accept: 'application/json' } })).json() as { tenants: { id: string; rates: { overridden: number; reasons: Record<string, number> }[] }[] }
-    return tenants.find(({ id }) => id === 'witness')?.rates.reduce((sum, { reasons }) => sum + (reasons['other-cause'] ?? 0), 0)
+    const { rates } = await (await feedbackOf('witness', `Bearer ${FEEDBACK_SECRET}`)).json() as { rates: { overridden: number; reasons: Record<string, number> }[] }
+    return rates.reduce((sum, { reasons }) => sum + (reasons['other-cause'] ?? 0), 0)
   }
   const event = () => ({ card: randomUUID(), outcome: 'overridden', overrideReason: { reason: { code: 'other-cause' } }, outcomeTimestamp: new Date().toISOString() })
   expect(await overridden()).toBe(0)
   expect((await post(`${HOOK}/feedback`, { feedback: Array.from({ length: 5 }, event) })).status).toBe(200)
   await service.restart('SIGKILL')
   expect(await overridden()).toBe(5)
+})
+
+const feedbackOf = (tenant: string, authorization?: string, accept = 'application/json') =>
+  fetch(`${service.url}/feedback/${tenant}`, { headers: { accept, ...(authorization ? { authorization } : {}) } })
+
+test('what clinicians did with the cards is shown to whoever knows the secret of their site, and of no other', async () => {
+  const basic = (password: string) => `Basic ${Buffer.from(`somebody:${password}`).toString('base64')}`
+  for (const authorization of [basic(FEEDBACK_SECRET), `Bearer ${FEEDBACK_SECRET}`]) {
+    const found = await feedbackOf('witness', authorization)
+    expect([found.status, found.headers.get('www-authenticate')]).toEqual([200, null])
+    expect(await found.json()).toMatchObject({ id: 'witness', rates: expect.any(Array) as unknown })
+  }
+  const page = await (await feedbackOf('witness', basic(FEEDBACK_SECRET), 'text/html')).text()
+  expect(page).toContain('<h2>Witness</h2>')
+  expect(page).not.toContain('Demo')
+  const refusals = await Promise.all([
+    ['witness'], ['witness', basic('x')], ['witness', `Bearer ${'x'.repeat(40)}`], ['witness', 'Basic ='], ['witness', `Bearer ${await token(HOOK)}`],
+    ['demo', basic(FEEDBACK_SECRET)], ['demo', basic('')], ['nobody', basic(FEEDBACK_SECRET)], ['nobody']
+  ].map(async ([tenant = '', authorization]) => {
+    const { status, headers, ...answer } = await feedbackOf(tenant, authorization).then(async (found) => ({ status: found.status, headers: found.headers, text: await found.text() }))
+    return JSON.stringify([status, headers.get('www-authenticate'), answer.text])
+  }))
+  expect(new Set(refusals).size).toBe(1)
+  expect(refusals[0]).toContain('401')
+  expect(refusals[0]).toContain('Basic realm')
+  expect((await fetch(`${service.url}/feedback`)).status).toBe(404)
 })
 
 test('row 22: no token of a call is in what the service writes, keeps or answers', async () => {
@@ -444,6 +471,7 @@ test('row 22: no token of a call is in what the service writes, keeps or answers
   const everything = [text, service.output(), service.kept()].join('\n')
   expect(everything).toContain('witness')
   expect(everything).not.toContain(MARK)
+  expect(everything).not.toContain(FEEDBACK_SECRET)
   expect(everything).not.toContain(jwt.split('.')[2])
 })
 
