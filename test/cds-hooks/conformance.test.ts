@@ -32,6 +32,8 @@ const DEMO = 'https://demo-client.example'
 const ROTATING = 'https://rotating-client.example'
 const REDIRECTED = 'https://redirected-client.example'
 const WITNESS = 'https://witness-client.example'
+/** A CDS client in a browser: it names an address of its keys that nobody can reach, so that the site has them by hand. */
+const BROWSER = { issuer: 'https://browser-client.example', jku: 'https://browser-client.example/.well-known/jwks.json', origin: 'https://chart.example' }
 const FEEDBACK_SECRET = 's'.repeat(40)
 const MARK = `marker-${randomUUID()}`
 
@@ -47,7 +49,7 @@ beforeAll(async () => {
   ehr = await startDemoEhr({ port: 0, host: '127.0.0.1', jointlensUrl: `http://127.0.0.1:${port}` })
   const assisting = { mode: 'assist' as const, calibrationFile: 'demo/calibration.json', allowHttp: true, allowPrivateNetwork: true }
   service = await startServiceProcess(port, [
-    { ...ehr.tenant, ...assisting, allowedOrigins: ['https://chart.example'], cdsClients: [...(ehr.tenant.cdsClients ?? []), { issuer: DEMO, keys }] },
+    { ...ehr.tenant, ...assisting, allowedOrigins: ['https://chart.example'], cdsClients: [...(ehr.tenant.cdsClients ?? []), { issuer: DEMO, keys }, { issuer: BROWSER.issuer, jku: BROWSER.jku, keys }] },
     { ...assisting, id: 'witness', name: 'Witness', fhirBase: witness.base, currentPhotoDays: 30, feedbackPage: { secretEnv: 'WITNESS_FEEDBACK' }, cdsClients: [
       { issuer: WITNESS, keys, audiences: ['typed-in-by-hand'] }, { issuer: ROTATING, jku: `${keyServer.origin}/jwks` }, { issuer: REDIRECTED, jku: `${keyServer.origin}/moved` }
     ] }
@@ -347,6 +349,69 @@ describe('cards', () => {
   test('row 27: the day of the photos is shown', async () => {
     const { cards } = await chartCall('demo-5')
     expect(cards[0]?.detail).toMatch(/Photos taken .+ \((today|yesterday|\d+ days? ago)\)/)
+  })
+})
+
+describe.each(['ES384', 'RS384'] as const)('a CDS client in a browser, with %s', (alg) => {
+  const send = async (path: string, { method = 'POST', body }: { method?: string; body?: unknown } = {}) => {
+    const response = await fetch(service.url + path, {
+      method, ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      headers: {
+        origin: BROWSER.origin, accept: 'application/json, text/plain, */*', authorization: `Bearer ${await token(path, { issuer: BROWSER.issuer, jku: BROWSER.jku, alg })}`,
+        ...(body === undefined ? {} : { 'content-type': 'application/json;charset=utf-8' })
+      }
+    })
+    const text = await response.text()
+    return { status: response.status, origin: response.headers.get('access-control-allow-origin'), body: (text ? JSON.parse(text) : {}) as { cards: Card[]; services: { id: string; hook: string }[] } }
+  }
+  const view = async (change: object = {}) => {
+    const { request: { prefetch, fhirServer } } = await chartCall('demo-1')
+    return { hookInstance: randomUUID(), hook: 'patient-view', fhirServer, context: { patientId: 'demo-1', userId: 'Practitioner/COREPRACTITIONER1' }, prefetch, ...change }
+  }
+
+  test.each([['GET', '/cds-services', 'authorization'], ['POST', HOOK, 'authorization,content-type'], ['POST', `${HOOK}/feedback`, 'authorization,content-type']])(
+    'asks before %s of %s, and is let in', async (method, path, headers) => {
+      const answer = await fetch(service.url + path, { method: 'OPTIONS', headers: { origin: BROWSER.origin, 'access-control-request-method': method, 'access-control-request-headers': headers } })
+      const allowed = (name: string) => (answer.headers.get(`access-control-allow-${name}`) ?? '').toLowerCase().split(/, */)
+      expect([answer.status, allowed('origin')]).toEqual([204, [BROWSER.origin]])
+      expect(allowed('methods')).toContain(method.toLowerCase())
+      expect(allowed('headers')).toEqual(expect.arrayContaining(headers.split(',')))
+    })
+
+  test('finds the services, is given the card with all that its buttons need, and reports what became of it', async () => {
+    const { body: { services }, ...discovery } = await send('/cds-services', { method: 'GET' })
+    expect(discovery).toEqual({ status: 200, origin: BROWSER.origin })
+    for (const { id } of services.filter(({ hook }) => hook === 'patient-view')) {
+      const { status, origin, body } = await send(`/cds-services/${id}`, { body: await view() })
+      expect([status, origin, answerFaults(body), body.cards.length]).toEqual([200, BROWSER.origin, [], 1])
+      const [card] = body.cards
+      const [suggestion, link] = [card?.suggestions?.[0], card?.links[0]]
+      for (const one of [card?.uuid, card?.source.label, suggestion?.uuid, suggestion?.label, link?.type === 'smart' && link.appContext]) expect(one).toEqual(expect.any(String))
+      expect(card?.selectionBehavior).toBe('at-most-one')
+      const { code, system } = card?.overrideReasons?.[0] ?? {}
+      for (const event of [{}, { overrideReason: { reason: { code } } }, { overrideReason: { reason: { code, system } } }, { overrideReason: { reason: { code, system, display: null }, userComment: null }, acceptedSuggestions: null }]) {
+        const feedback = [{ card: card?.uuid, outcome: 'overridden', outcomeTimestamp: new Date().toISOString(), ...event }]
+        expect((await send(`/cds-services/${id}/feedback`, { body: { feedback } })).status).toBe(200)
+      }
+    }
+  })
+
+  test('can read why it is refused', async () => {
+    const refused = await Promise.all([send('/cds-services/nothing', { body: {} }), send(HOOK, { body: {} }), send(HOOK, { method: 'GET' })])
+    expect(refused.map(({ status, origin }) => [status, origin])).toEqual([404, 400, 405].map((status) => [status, BROWSER.origin]))
+    const stranger = await fetch(service.url + HOOK, { method: 'POST', headers: { origin: BROWSER.origin, authorization: 'Bearer x' } })
+    expect([stranger.status, stranger.headers.get('access-control-allow-origin')]).toEqual([401, BROWSER.origin])
+  })
+
+  test.each<[string, object]>([
+    ['members that are not set are null', { fhirAuthorization: null, extension: null }],
+    ['a token comes with less than the specification wants', { fhirAuthorization: { access_token: MARK, token_type: 'Bearer', patient: null } }],
+    ['the encounter is null', { context: { patientId: 'demo-1', userId: 'PractitionerRole/1', encounterId: null } }],
+    ['the encounter is written as a reference', { context: { patientId: 'demo-1', userId: 'Practitioner/1', encounterId: 'Encounter/1' } }]
+  ])('is answered when %s', async (_name, change) => {
+    const { status, body } = await send(HOOK, { body: await view(change) })
+    expect([status, answerFaults(body), body.cards?.length]).toEqual([200, [], 1])
+    for (const { resource } of body.cards[0]?.suggestions?.[0]?.actions ?? []) expect(JSON.stringify(resource)).not.toContain('Encounter/')
   })
 })
 

@@ -453,6 +453,44 @@ describe('the other services', () => {
     expect(found[0]?.suggestions).toBeUndefined()
   })
 
+  const methotrexate = { text: 'Methotrexate 15 mg' }
+  const rx = { resourceType: 'MedicationRequest', id: 'rx-1', medicationCodeableConcept: methotrexate }
+  const diet = { resource: { resourceType: 'NutritionOrder', id: 'diet', oralDiet: { type: [{ text: 'Pureed diet' }] } } }
+  const referring = (reference: string, contained?: readonly unknown[]) => ({ resource: { resourceType: 'MedicationRequest', id: 'rx-1', medicationReference: { reference }, ...(contained ? { contained } : {}) } })
+  const drafts = (entry: readonly unknown[], selections: unknown = ['MedicationRequest/rx-1']) => ({
+    ...patientView({ hook: 'order-select' }), context: { userId: 'Practitioner/1', patientId: 'pat-1', selections, draftOrders: { resourceType: 'Bundle', entry } }
+  })
+
+  test.each<[string, object, number]>([
+    ['of which another is selected', drafts([diet, { resource: rx }], ['NutritionOrder/diet']), 0],
+    ['of which both are selected', drafts([diet, { resource: rx }], ['NutritionOrder/diet', 'MedicationRequest/rx-1']), 1],
+    ['of which one is selected by its id alone', drafts([diet, { resource: rx }], ['rx-1']), 1],
+    ['of which one is selected by its whole address', drafts([diet, { resource: rx }], ['https://ehr.example/fhir/MedicationRequest/rx-1/_history/2']), 1],
+    ['of which one is selected by its fullUrl', drafts([diet, { fullUrl: 'urn:uuid:4f0c', resource: { ...rx, id: undefined } }], ['urn:uuid:4f0c']), 1],
+    ['whose id only ends like the one selected', drafts([diet, { resource: { ...rx, id: '1' } }], ['NutritionOrder/diet', 'MedicationRequest/rx-1']), 0],
+    ['of which none is there that is selected', drafts([diet, { resource: rx }], ['MedicationRequest/undefined']), 1],
+    ['with a selection that is null', drafts([{ resource: rx }], null), 1],
+    ['with selections that are odd', drafts([diet, { resource: rx }], [null, 7, 'MedicationRequest/rx-1']), 1],
+    ['among entries that are odd', drafts([null, {}, { resource: null }, { resource: { id: 1 } }, { resource: rx }]), 1],
+    ['without a medicine yet', drafts([{ resource: { ...rx, medicationCodeableConcept: undefined } }]), 0],
+    ['with codes that are null', drafts([{ resource: { ...rx, medicationCodeableConcept: { text: null, coding: [null, { system: null, code: null, display: 'Methotrexate' }] } } }]), 1],
+    ['with a code as a number', drafts([{ resource: { ...rx, medicationCodeableConcept: { coding: [{ system: 'http://www.nlm.nih.gov/research/umls/rxnorm', code: 6851 }] } } }]), 1],
+    ['of a medicine contained in it among others', drafts([referring('#m', [null, { resourceType: 'Medication', id: 'other', code: { text: 'Amoxicillin' } }, { resourceType: 'Medication', id: 'm', code: { ...methotrexate, coding: null } }])]), 1],
+    ['of a contained medicine that is another one', drafts([referring('#other', [{ resourceType: 'Medication', id: 'other', code: { text: 'Amoxicillin' } }, { resourceType: 'Medication', id: 'm', code: methotrexate }])]), 0],
+    ['of a medicine named by its ingredient', drafts([referring('#m', [{ resourceType: 'Medication', id: 'm', ingredient: [{ itemReference: { reference: '#x' } }, { itemCodeableConcept: methotrexate }] }])]), 1],
+    ['of a medicine in the Bundle by its fullUrl', drafts([referring('urn:uuid:9a'), { fullUrl: 'urn:uuid:9a', resource: { resourceType: 'Medication', code: methotrexate } }]), 1],
+    ['of a medicine in the Bundle by its whole address', drafts([referring('https://ehr.example/fhir/Medication/m/_history/3'), { resource: { resourceType: 'Medication', id: 'm', code: methotrexate } }]), 1],
+    ['of a medicine that is not in the Bundle', drafts([referring('Medication/m'), { resource: { resourceType: 'Medication', id: 'other', code: methotrexate } }]), 0],
+    ['of R5, with a concept', drafts([{ resource: { resourceType: 'MedicationRequest', id: 'rx-1', medication: { concept: methotrexate } } }]), 1],
+    ['of R5, with a reference', drafts([{ resource: { resourceType: 'MedicationRequest', id: 'rx-1', medication: { reference: { reference: '#m' } }, contained: [{ resourceType: 'Medication', id: 'm', ingredient: [{ item: { concept: methotrexate } }] }] } }]), 1],
+    ['of R5, for an ultrasound', drafts([{ resource: { resourceType: 'ServiceRequest', id: 's', code: { concept: { text: 'Ultrasound of the hand' } } } }], []), 1],
+    ['for an ultrasound whose site stands beside it', drafts([{ resource: { resourceType: 'ServiceRequest', id: 's', code: { text: 'Ultrasonography' }, bodySite: [{ coding: [{ display: 'Structure of left hand' }] }] } }], []), 1],
+    ['for an ultrasound of another site', drafts([{ resource: { resourceType: 'ServiceRequest', id: 's', code: { text: 'Ultrasonography' }, bodySite: [{ text: 'Liver' }] } }], []), 0]
+  ])('an order %s is understood', async (_name, request, cards) => {
+    withResult()
+    expect(await cds.call('hand-joints-order', request)).toHaveLength(cards)
+  })
+
   test('a medicine beside the order, among the drafts, is found by its reference', async () => {
     withResult()
     const request = order({ resourceType: 'MedicationRequest', id: 'a', medicationReference: { reference: 'Medication/m' } })

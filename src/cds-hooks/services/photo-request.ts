@@ -16,7 +16,7 @@ const appointment = z.object({
 export function appointmentStart(
   { appointments, patientId }: HookContext<'appointment-book'>, tenant: Pick<TenantConfig, 'fhirBase'>
 ): { readonly start?: string } | undefined {
-  for (const { resource } of appointments.entry ?? []) {
+  for (const { resource } of appointments.entry) {
     const found = appointment.safeParse(resource).data
     if (!found) continue
     const named = found.participant?.flatMap(({ actor }) => (actor?.reference?.includes('Patient/') ? [actor.reference] : [])) ?? []
