@@ -101,7 +101,9 @@ export function openTenantDoors(config: Config, now: () => number = Date.now, ha
         hookPhotos(request.prefetch['photos'], { patientId, fhirBase: tenant.fhirBase }, session, () => handedOver(tenant.id, patientId)),
         needs.conditions ? hookConditions(request.prefetch['conditions'], patientId, session) : undefined
       ])
+      const results = bundleOf(request.prefetch['results'])?.resources
       return {
+        ...(results ? { results } : {}),
         photos: photos?.found, photosComplete: photos?.complete ?? false, conditions: conditions?.found, conditionsComplete: conditions?.complete ?? false,
         takesObservations: async () => tokens === undefined || takes(tenant.id, () => allowedUnlessSaid(async () => {
           const opened = session()

@@ -346,6 +346,20 @@ describe('cards', () => {
     expect((await chartCall('demo-2')).cards[0]?.suggestions).toBeUndefined()
   })
 
+  test('row 15: what the record shows is not offered for recording, though nobody reported that it was accepted', async () => {
+    const { cards: [card], request } = await chartCall('demo-5')
+    const results = (card?.suggestions?.[0]?.actions ?? []).map(({ resource }) => resource).filter((one) => one.resourceType === 'Observation' && one.code.coding?.some(({ code }) => code === 'hand-sjc-22-suggestion'))
+    expect([results.length, request['prefetch']]).toEqual([1, expect.objectContaining({ results: expect.objectContaining({ resourceType: 'Bundle' }) as unknown })])
+    const call = async (resources: readonly object[]) => {
+      const prefetch = { ...request['prefetch'] as object, results: searchset(...resources) }
+      return (await post(HOOK, { ...request, prefetch, fhirAuthorization: undefined, hookInstance: randomUUID() }, { authorization: await token(HOOK, { issuer: DEMO }) })).body.cards[0]
+    }
+    expect((await call([]))?.suggestions).toHaveLength(1)
+    const next = await call(results)
+    expect([next?.suggestions, next?.links.length]).toEqual([undefined, 1])
+    expect(next?.detail).toContain('This suggestion is in the record already.')
+  })
+
   test('row 27: the day of the photos is shown', async () => {
     const { cards } = await chartCall('demo-5')
     expect(cards[0]?.detail).toMatch(/Photos taken .+ \((today|yesterday|\d+ days? ago)\)/)

@@ -8,7 +8,9 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import type { Observation } from 'fhir/r4.js'
 import { handJointCount } from '../../src/joints/hand-joint-count.ts'
 import { ScreeningError } from '../../src/errors.ts'
+import { RESULT_ID } from '../../src/fhir/codes.ts'
 import type { JointFinding } from '../../src/joints/finding.ts'
+import { writtenIds } from '../../src/screening/screening-input.ts'
 import { openStore, type Store } from '../../src/screening/store/open-store.ts'
 import { NOW, openCdsHouse, PATIENT_WITH_RA, patientView, signed, storedScreening } from '../support/cds-house.ts'
 import { LEFT_PHOTO, RIGHT_PHOTO, sampleFindings } from '../support/screening-sample.ts'
@@ -40,7 +42,7 @@ describe('discovery', () => {
     for (const service of services) {
       expect(Object.keys(service).sort()).toEqual(['description', 'hook', 'id', 'prefetch', 'title'])
       for (const query of Object.values(service['prefetch'] as Record<string, string>))
-        expect(query).toMatch(/^[A-Z]\w+\?patient=\{\{context\.patientId\}\}(&_(sort|count)=[-\w]+)*$/)
+        expect(query).toMatch(/^[A-Z]\w+\?patient=\{\{context\.patientId\}\}(&(code|_sort|_count)=[-\w]+)*$/)
     }
   })
 
@@ -144,7 +146,22 @@ describe('the card of a stored result', () => {
 
   test('that our own writer has recorded suggests nothing more', async () => {
     withResult({ written: ['Observation/1'] })
-    expect((await cds.call('hand-joints'))[0]?.suggestions).toBeUndefined()
+    const [card] = await cds.call('hand-joints')
+    expect(card?.suggestions).toBeUndefined()
+    expect(card?.detail).toContain('This suggestion is in the record already.')
+  })
+
+  test('that the record holds, by what came with the call, suggests nothing more', async () => {
+    const latest = withResult()
+    const [, count] = writtenIds(latest)
+    const observation = { resourceType: 'Observation', status: 'preliminary', subject: { reference: 'Patient/pat-1' }, identifier: [null, { system: 'urn:x', value: 'y' }, { system: RESULT_ID, value: count }] }
+    const offers = async (...results: readonly unknown[]) => {
+      cds.house.record = { ...cds.house.record, results }
+      return (await cds.call('hand-joints'))[0]?.suggestions?.length ?? 0
+    }
+    expect([await offers(), await offers(null, 7, observation), await offers({ ...observation, status: 'final' })]).toEqual([1, 0, 0])
+    for (const change of [{ status: 'entered-in-error' }, { subject: { reference: 'Patient/pat-2' } }, { subject: { reference: 'https://evil.example/fhir/Patient/pat-1' } }, { identifier: undefined }, { identifier: [{ system: RESULT_ID, value: 'another' }] }, { identifier: [{ system: 'urn:x', value: count }] }])
+      expect(await offers({ ...observation, ...change })).toBe(1)
   })
 
   test.each([['en', 'The suggestion was accepted on 24 Nov'], ['de', 'Der Vorschlag wurde am 24. Nov. angenommen']])(
