@@ -173,6 +173,7 @@ export const workFlows: readonly Flow[] = [
       const app = await launched(page, site, 'demo-5')
       await app.locator('.trend .treatment-names text').first().waitFor()
       expectEqual((await app.evaluate(coveredDrugs)).join('; '), '', 'words of the chart that cannot be read')
+      expectEqual((await app.evaluate(flagsTurnedAway)).join('; '), '', 'flags that point away from their names')
       expectEqual((await app.locator('.trend').innerHTML()).includes('NaN'), false, 'a mark that is nowhere')
       await check('review-drugs', app)
     }
@@ -379,6 +380,18 @@ function coveredDrugs(): string[] {
     ...texts.slice(at + 1).filter((other) => Math.min(box.right, other.box.right) - Math.max(box.left, other.box.left) > 1 && Math.min(box.bottom, other.box.bottom) - Math.max(box.top, other.box.top) > 5).map((other) => `${words} over ${other.words}`),
     ...(box.left < edge.left - 1 || box.right > edge.right + 1 || box.top < edge.top - 1 ? [`${words} is cut off`] : [])
   ])
+}
+
+/** Runs in the page: which drugs' names do not stand where their flags point to. */
+function flagsTurnedAway(): string[] {
+  const names = [...document.querySelectorAll('.trend .treatment-names text')].map((text) => ({ words: text.textContent ?? '', box: text.getBoundingClientRect() }))
+  return [...document.querySelectorAll('.trend .treatment')].flatMap((mark, at) => {
+    const [line, flag] = [mark.querySelector('path')?.getBoundingClientRect(), mark.querySelector('.flag')?.getBoundingClientRect()]
+    const name = names[at]
+    if (!line || !flag || !name) return ['a mark without a name']
+    const middle = (box: DOMRect) => box.left + box.width / 2
+    return (middle(flag) < middle(line)) === (middle(name.box) < middle(line)) ? [] : [name.words]
+  })
 }
 
 interface SignedObservation { readonly status: string; readonly note?: readonly object[]; readonly bodySite?: { readonly coding: readonly { readonly code: string }[] }; readonly performer?: object }
