@@ -3,7 +3,7 @@ import { ScreeningError } from '../errors.ts'
 import type { Capabilities } from './capabilities.ts'
 import { clinicianResources, type ClinicianResources } from './resources/clinician-resources.ts'
 import { correctedObservation, correctionProvenance, madeBy, withdrawnObservation } from './resources/corrected-observation.ts'
-import { bodyOf, carryOut, referenceOf, type ReviewStep } from './review-steps.ts'
+import { bodyOf, carryOut, heldOf, referenceOf, type Held, type ReviewStep } from './review-steps.ts'
 import type { FhirSession } from './session.ts'
 import { aiObservations, photosSince, refuseFaultsOf, refuseOtherCounts, type ReviewInput } from './sign-review.ts'
 import { callOf, isSigned, type ReviewedScreening } from './signed-calls.ts'
@@ -57,6 +57,12 @@ export async function correctReview(session: FhirSession, input: CorrectionInput
   const resources = previewOfSteps(input, steps)
   if (!agreed(resources)) throw new ScreeningError('ERR_CONFLICT', 'The record has changed since the preview, so something else would be written. Nothing was written; look at the new preview.')
   return carryOut(session, steps, resources.provenance, () => correctionSteps(session, input))
+}
+
+/** How much of a correction whose answer was lost the record holds: `input` as it was sent. Throws as `preparedCorrection`. */
+export async function correctionHeld(session: FhirSession, input: CorrectionInput): Promise<Held> {
+  const steps = await correctionSteps(session, input)
+  return heldOf(session, steps, previewOfSteps(input, steps).provenance)
 }
 
 /** All that shall stand in its order, then what is withdrawn; what stays as it is comes last, so that references to it are known. */

@@ -111,19 +111,34 @@ async function oneByOne(session: FhirSession, steps: readonly ReviewStep[], prov
   return [...said, ...await writeProvenance(session, provenanceOf(said))]
 }
 
+/** How many of the resources of a signature the record holds. */
+export interface Held { readonly there: number; readonly of: number }
+
+/** Looks for a signature whose answer was lost: what it says, and its Provenance where the record keeps it and can be asked for it. Writes nothing. */
+export async function heldOf(session: FhirSession, steps: readonly ReviewStep[], provenanceOf: ProvenanceOf): Promise<Held> {
+  const signed = steps.filter((step) => step.signed)
+  const there = signed.filter(({ done }) => done)
+  const capabilities = await session.capabilities()
+  if (signed.length === 0 || !capabilities.can('Provenance', 'create') || !capabilities.canSearch('Provenance', 'target')) return { there: there.length, of: signed.length }
+  const places = new Map(there.map(({ ours, there: one }) => [ours, one ? referenceOf(one) : '']))
+  const provenance = there.length === signed.length && await provenanceThere(session, provenanceOf(placesOf(steps, places)))
+  return { there: there.length + (provenance ? 1 : 0), of: signed.length + 1 }
+}
+
 const placesOf = (steps: readonly ReviewStep[], places: ReadonlyMap<string, string>) => steps.flatMap(({ ours, signed }) => (signed ? [places.get(ours) ?? ''] : []))
 
 /** Once for the same targets and time. Resolves with nothing where the record takes none. */
 async function writeProvenance(session: FhirSession, provenance: Provenance): Promise<readonly string[]> {
   const capabilities = await session.capabilities()
   if (!capabilities.can('Provenance', 'create')) return []
-  if (capabilities.canSearch('Provenance', 'target')) {
-    const target = provenance.target[0]?.reference ?? ''
-    const existing = (await session.search('Provenance', { target })).find((one) => Date.parse(one.recorded) === Date.parse(provenance.recorded) &&
-      provenance.target.every((wanted) => one.target.some(({ reference }) => reference === wanted.reference)))
-    if (existing) return [`Provenance/${existing.id}`]
-  }
-  return [await session.create(provenance)]
+  const existing = capabilities.canSearch('Provenance', 'target') ? await provenanceThere(session, provenance) : undefined
+  return [existing ?? await session.create(provenance)]
+}
+
+async function provenanceThere(session: FhirSession, { target, recorded }: Provenance): Promise<string | undefined> {
+  const found = await session.search('Provenance', { target: target[0]?.reference ?? '' })
+  const existing = found.find((one) => Date.parse(one.recorded) === Date.parse(recorded) && target.every((wanted) => one.target.some(({ reference }) => reference === wanted.reference)))
+  return existing && `Provenance/${existing.id}`
 }
 
 export const referenceOf = ({ id }: Observation): string => `Observation/${id}`

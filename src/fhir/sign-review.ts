@@ -10,7 +10,7 @@ import {
 } from './resources/clinician-resources.ts'
 import { correctedObservation, madeBy } from './resources/corrected-observation.ts'
 import { resultIds } from './resources/result-ids.ts'
-import { bodyOf, carryOut, referenceOf, type ReviewStep } from './review-steps.ts'
+import { bodyOf, carryOut, heldOf, referenceOf, type Held, type ReviewStep } from './review-steps.ts'
 import type { FhirSession } from './session.ts'
 import { callOf, isSigned } from './signed-calls.ts'
 import { isOfExaminationAt } from './standing-review.ts'
@@ -38,6 +38,12 @@ export async function signReview(session: FhirSession, input: ReviewInput, agree
   if (!agreed(resources)) throw new ScreeningError('ERR_CONFLICT', 'The record has changed since the preview, so something else would be written. Nothing was written; look at the new preview.')
   if (resources.observations.length === 0) return []
   return carryOut(session, steps, resources.provenance, async () => (await firstSteps(session, input)).steps)
+}
+
+/** How much of a signature whose answer was lost the record holds: `input` as it was sent. Throws as `preparedReview`. */
+export async function reviewHeld(session: FhirSession, input: ReviewInput): Promise<Held> {
+  const { resources, steps } = await firstSteps(session, input)
+  return heldOf(session, steps, resources.provenance)
 }
 
 async function firstSteps(session: FhirSession, input: ReviewInput): Promise<{ readonly resources: ClinicianResources; readonly steps: readonly ReviewStep[] }> {

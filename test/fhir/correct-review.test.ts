@@ -6,7 +6,7 @@ import { Fhir } from 'fhir/fhir.js'
 import type { Bundle, CapabilityStatementRest, FhirResource, Observation, Provenance } from 'fhir/r4.js'
 import { ScreeningError } from '../../src/errors.ts'
 import { fixedToken } from '../../src/fhir/backend-auth.ts'
-import { correctReview, preparedCorrection, signedForCorrection, type CorrectionInput } from '../../src/fhir/correct-review.ts'
+import { correctionHeld, correctReview, preparedCorrection, signedForCorrection, type CorrectionInput } from '../../src/fhir/correct-review.ts'
 import { egressForTenant, type Egress } from '../../src/fhir/egress.ts'
 import { previewOf, type JointDecision } from '../../src/fhir/resources/clinician-resources.ts'
 import { openFhirSession, type FhirSession } from '../../src/fhir/session.ts'
@@ -275,9 +275,11 @@ describe('a correction in a record that takes transactions', () => {
   test.each(['commit-then-reset', 'commit-then-500'] as const)('goes on after an answer that was lost (%s): every version is written once', async (fault) => {
     const input = await correction()
     server.fault = ({ path }) => (path === '/' ? fault : undefined)
+    expect(await correctionHeld(session, input)).toEqual({ there: 0, of: 9 })
     await expect(correctReview(session, input)).rejects.toMatchObject({ code: 'ERR_WRITE_AMBIGUOUS' })
     server.fault = () => undefined
     const before = sent().length
+    expect(await correctionHeld(session, input)).toEqual({ there: 9, of: 9 })
     await correctReview(session, input)
     expect(sent()).toHaveLength(before)
     for (const { id } of await changed()) expect((await server.repository.readHistory('Observation', id ?? '')).entry).toHaveLength(2)

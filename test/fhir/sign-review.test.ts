@@ -9,7 +9,7 @@ import { writeScreening } from '../../src/fhir/record-writer.ts'
 import { clinicianResources, previewOf, type JointDecision } from '../../src/fhir/resources/clinician-resources.ts'
 import { screeningResources } from '../../src/fhir/resources/screening-resources.ts'
 import { openFhirSession, type FhirSession } from '../../src/fhir/session.ts'
-import { onceEach, preparedReview, signReview, type ReviewInput } from '../../src/fhir/sign-review.ts'
+import { onceEach, preparedReview, reviewHeld, signReview, type ReviewInput } from '../../src/fhir/sign-review.ts'
 import { signedFindings } from '../../src/fhir/standing-review.ts'
 import { HAND_JOINTS, LATERALITIES } from '../../src/joints/hand-joint.ts'
 import { everything, startFhirServer, type TestFhirServer } from '../support/fhir-server.ts'
@@ -89,6 +89,23 @@ describe('a signed review', () => {
     await signReview(session, input)
     expect((await search()).filter(({ status }) => status === 'final')).toHaveLength(3)
     expect(server.lost).toBe(1)
+  })
+
+  test('can be looked for as it was sent, without writing: how much of it is there, its Provenance too', async () => {
+    await open({ ...everything(), interaction: [] })
+    const writes = () => server.seen.filter(({ method }) => method !== 'GET').length
+    expect(await reviewHeld(session, input)).toEqual({ there: 0, of: 4 })
+    let sent = 0
+    server.fault = ({ method, path }) => (method === 'POST' && (path === '/Provenance' || (path === '/Observation' && ++sent === 3)) ? '500-before-commit' : undefined)
+    await expect(signReview(session, input)).rejects.toMatchObject({ code: 'ERR_WRITE_AMBIGUOUS' })
+    expect(await reviewHeld(session, input)).toEqual({ there: 2, of: 4 })
+    await expect(signReview(session, input)).rejects.toMatchObject({ code: 'ERR_WRITE_AMBIGUOUS' })
+    expect(await reviewHeld(session, input)).toEqual({ there: 3, of: 4 })
+    server.fault = () => undefined
+    await signReview(session, input)
+    const before = writes()
+    expect(await reviewHeld(session, input)).toEqual({ there: 4, of: 4 })
+    expect(writes()).toBe(before)
   })
 
   test('is one transaction where the record takes it: a record that fails in the middle of it holds nothing of it', async () => {

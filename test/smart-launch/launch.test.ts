@@ -450,7 +450,7 @@ describe('a session', () => {
       const { csrf } = await (await started.go(`${base}/smart/api/${handle}/session`)).json() as { csrf: string }
       for (const path of ['review', 'context', 'photos/p1', 'photos/p1/map?side=left&joint=mcp2'])
         expect([path, (await started.go(`${base}/smart/api/${handle}/${path}`)).status]).toEqual([path, 403])
-      for (const path of ['preview', 'sign'])
+      for (const path of ['preview', 'sign', 'held'])
         expect([path, (await started.go(`${base}/smart/api/${handle}/${path}`, { method: 'POST', headers: { 'content-type': 'application/json', 'x-jointlens-csrf': csrf }, body: '{}' })).status]).toEqual([path, 403])
     })
 

@@ -233,7 +233,7 @@ function Findings({ session, review: { pending, history, draft, threshold }, lat
           </div>
         </div>
       )}
-      <SignPanel session={session} review={review} draft={kept} changes={correction.changes?.count} faulty={activity.faulty.length > 0} conflicting={conflicts.length + numbers.length > 0} ended={ended} onConflict={() => { readAgain(); return correction.renew() }}
+      <SignPanel session={session} review={review} draft={kept} changes={correction.changes?.count} faulty={activity.faulty.length > 0} conflicting={conflicts.length + numbers.length > 0} ended={ended} onConflict={() => { readAgain(); return correction.renew() }} onUncertain={readAgain}
         onSigned={() => { setWork(NO_WORK); correction.leave(); readAgain(); onSigned() }} />
       <Research session={session} threshold={threshold} />
       {review && session.canSign && !signInView && <p className="decided-bar"><span>{correction.changes ? w.changes(correction.changes.count) : w.unsigned(review.decisions.length)} <span className="quiet-words">{w.draft[kept]}</span></span> <a className="button primary" href="#sign">{w.toSign}</a></p>}
