@@ -104,12 +104,14 @@ export function openReviewDesk({ screenings, engine, record, sessions, now, cali
       ])
       const draft = status.latest && await drafts.of(session, status.latest.id)
       const earlierDraft = status.latest && !draft ? await drafts.ofOtherPhotos(session, status.latest.id) : undefined
+      const earlierCalls = status.latest && await drafts.callsOnOtherPhotos(session, status.latest.id)
       return withheldInShadow(tenant, {
         pending: status.pending,
         ...(status.failure ? { failure: status.failure } : {}),
         ...(status.latest ? { latest: shown(status.latest) } : {}),
         ...(draft ? { draft } : {}),
         ...(earlierDraft ? { earlierDraft } : {}),
+        ...(earlierCalls ? { earlierCalls } : {}),
         history: history.map(earlierVisit),
         threshold: calibrationFor(tenant).thresholds.f1
       })

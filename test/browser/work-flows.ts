@@ -122,6 +122,7 @@ export const workFlows: readonly Flow[] = [
       await check('review-conflict', two)
       await two.getByRole('button', { name: 'Keep what was signed' }).click()
       await two.getByText('These joints were signed with another answer.').waitFor({ state: 'detached' })
+      await focusOn(two, 'What was signed stays.', 'after what was signed is kept')
       await two.reload()
       await two.getByText('Signed so far for these photos: 1 of 22 joints, by you.').waitFor()
     }

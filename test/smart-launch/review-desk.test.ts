@@ -150,14 +150,19 @@ describe('a review', () => {
     const earlier = { screeningId: 's-0', decisions: review.decisions, tender: [], swollen: [], examinedAll: false, typed: { patientGlobal: '3' } }
     await desk.keepDraft(session, earlier)
     const found = async (who = session) => { const { draft, earlierDraft } = await desk.review(who, tenant) as { draft?: unknown; earlierDraft?: unknown }; return [draft, earlierDraft] }
-    expect(await found()).toEqual([undefined, earlier])
+    const calls = async (who = session) => (await desk.review(who, tenant) as { earlierCalls?: unknown }).earlierCalls
+    expect([await found(), await calls()]).toEqual([[undefined, earlier], { screeningId: 's-0', decisions: review.decisions }])
     expect(await found({ ...session, fhirUser: 'Practitioner/doc-2' })).toEqual([undefined, undefined])
     expect(await found({ ...session, patientId: 'pat-2' })).toEqual([undefined, undefined])
     const carried = { ...earlier, screeningId: 's-1', decisions: [] }
     await desk.keepDraft(session, carried)
     expect(await found()).toEqual([carried, undefined])
+    expect(await calls()).toEqual({ screeningId: 's-0', decisions: review.decisions })
+    for (const other of [{ ...session, fhirUser: 'Practitioner/doc-2' }, { ...session, patientId: 'pat-2' }]) expect(await calls(other)).toBeUndefined()
     await desk.sign(session, tenant, review, (await desk.preview(session, tenant, review)).previewed)
     expect(await found()).toEqual([undefined, undefined])
+    await desk.keepDraft(session, { ...earlier, decisions: [], typed: {} })
+    expect(await calls()).toBeUndefined()
   })
 
   test('whose answer was lost is looked for as it was sent, and its draft goes once all of it is there', async () => {

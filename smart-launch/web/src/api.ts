@@ -57,6 +57,8 @@ export interface ReviewView {
   readonly draft?: DraftView
   /** Where there is none: what this person entered last for other photos of this patient and has not signed. */
   readonly earlierDraft?: DraftView
+  /** Calls that this person made on other photos of this patient and has not signed. */
+  readonly earlierCalls?: Pick<DraftView, 'screeningId' | 'decisions'>
   /** From which probability on a joint is flagged. */
   readonly threshold: number
   /** Newest first, the latest among them. */
