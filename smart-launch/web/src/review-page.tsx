@@ -213,7 +213,7 @@ function Findings({ session, review: shown, latest, carried, onNewer, ended, hel
       {done?.what === 'taken' && <Done words={done.words} />}
       <CorrectionNotice correction={correction} />
       {draft && correction.state.kind !== 'stale' && <p className="restored" role="status">{w.restored}</p>}
-      <div className="columns"><div className="column">
+      <div className="columns">
         <section className="photos" aria-label={w.photos}>
           {latest.photos.map((photo) => (
             <PhotoView key={photo.id} photo={photo} calls={shownCalls} chosen={chosen} marks={marks} zoom={zooms[photo.id] ?? 1}
@@ -225,36 +225,39 @@ function Findings({ session, review: shown, latest, carried, onNewer, ended, hel
             {session.canSavePhotos && missing.length === 0 && <a href={capturePage}>{w.takePhotos}</a>}
           </div>
         </section>
-        <section className="review" aria-label={w.chosenJoint}>
-          <JointPanel latest={latest} earlier={history.filter(({ id }) => id !== latest.id)} side={current.side} joint={current.joint} call={work.calls.get(chosen)}
-            signed={inRecord.get(chosen)} tender={shownTender.has(chosen)} tenderSigned={context?.signed?.tender.find(({ side, joint }) => `${side}-${joint}` === chosen)} tenderStands={standing.tender.has(chosen)} threshold={threshold} mapShown={mapShown} onMap={() => setMapShown(!mapShown)} onDecide={decide} onTender={toggleTender} />
-        </section>
-        <OverTime history={history} context={context} />
-      </div><div className="column">
-        <section className="hands" aria-label={w.joints}>
-          <div className="diagrams">
-            {LATERALITIES.map((side) => <HandDiagram key={side} side={side} findings={latest.findings} calls={ownCalls} signed={signed} tender={shownTender} chosen={chosen} onChoose={choose} />)}
-          </div>
-          <ul className="legend">{Object.entries(w.legend).filter(([state]) => latest.findings.length > 0 || !MODEL_STATES.includes(state)).map(([state, words]) => <li key={state} className={state}>{words}</li>)}</ul>
-        </section>
-        <ActivityPanel work={work} context={context} activity={activity} onWork={setWork} />
-      </div></div>
-      {conflicts.length + numbers.length > 0 && (
-        <div className="banner conflict" role="alert">
-          <p>{numbers.length > 0 ? w.conflictNumbers : w.conflict}</p>
-          <ul>
-            {conflicts.map(({ key, words }) => <li key={key}>{words}</li>)}
-            {numbers.map((one) => <li key={one.signed.name}>{numberConflictWords(w, one)}</li>)}
-          </ul>
-          <div className="actions">
-            {conflicts.length + globals.length > 0 && <button type="button" onClick={keepSigned}>{w.takeSigned}</button>}
-            {correct && <button type="button" onClick={correct}>{w.correct}</button>}
-          </div>
+        <div className="column">
+          <section className="review" aria-label={w.chosenJoint}>
+            <JointPanel latest={latest} earlier={history.filter(({ id }) => id !== latest.id)} side={current.side} joint={current.joint} call={work.calls.get(chosen)}
+              signed={inRecord.get(chosen)} tender={shownTender.has(chosen)} tenderSigned={context?.signed?.tender.find(({ side, joint }) => `${side}-${joint}` === chosen)} tenderStands={standing.tender.has(chosen)} threshold={threshold} mapShown={mapShown} onMap={() => setMapShown(!mapShown)} onDecide={decide} onTender={toggleTender} />
+          </section>
+          <section className="hands" aria-label={w.joints}>
+            <div className="diagrams">
+              {LATERALITIES.map((side) => <HandDiagram key={side} side={side} findings={latest.findings} calls={ownCalls} signed={signed} tender={shownTender} chosen={chosen} onChoose={choose} />)}
+            </div>
+            <ul className="legend">{Object.entries(w.legend).filter(([state]) => latest.findings.length > 0 || !MODEL_STATES.includes(state)).map(([state, words]) => <li key={state} className={state}>{words}</li>)}</ul>
+          </section>
+          <ActivityPanel work={work} context={context} activity={activity} onWork={setWork} />
         </div>
-      )}
-      {done?.what === 'kept' && conflicts.length === 0 && <Done words={done.words} />}
-      <SignPanel session={session} review={review} draft={kept} changes={correction.changes?.count} faulty={activity.faulty.length > 0} conflicting={conflicts.length + numbers.length > 0} ended={ended} onConflict={() => { readAgain(); return correction.renew() }} onUncertain={readAgain}
-        onSigned={() => { setDone(undefined); setWork(NO_WORK); correction.leave(); readAgain(); onSigned() }} />
+        <div className="column">
+          <OverTime history={history} context={context} />
+          {conflicts.length + numbers.length > 0 && (
+            <div className="banner conflict" role="alert">
+              <p>{numbers.length > 0 ? w.conflictNumbers : w.conflict}</p>
+              <ul>
+                {conflicts.map(({ key, words }) => <li key={key}>{words}</li>)}
+                {numbers.map((one) => <li key={one.signed.name}>{numberConflictWords(w, one)}</li>)}
+              </ul>
+              <div className="actions">
+                {conflicts.length + globals.length > 0 && <button type="button" onClick={keepSigned}>{w.takeSigned}</button>}
+                {correct && <button type="button" onClick={correct}>{w.correct}</button>}
+              </div>
+            </div>
+          )}
+          {done?.what === 'kept' && conflicts.length === 0 && <Done words={done.words} />}
+          <SignPanel session={session} review={review} draft={kept} changes={correction.changes?.count} faulty={activity.faulty.length > 0} conflicting={conflicts.length + numbers.length > 0} ended={ended} onConflict={() => { readAgain(); return correction.renew() }} onUncertain={readAgain}
+            onSigned={() => { setDone(undefined); setWork(NO_WORK); correction.leave(); readAgain(); onSigned() }} />
+        </div>
+      </div>
       <Research session={session} threshold={threshold} />
       {review && session.canSign && !signInView && <p className="decided-bar"><span>{correction.changes ? w.changes(correction.changes.count) : w.unsigned(review.decisions.length)} <span className="quiet-words">{w.draft[kept]}</span></span> <a className="button primary" href="#sign">{w.toSign}</a></p>}
     </main>
