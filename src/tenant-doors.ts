@@ -11,14 +11,14 @@ import { exportPatients, type ExportedPatients } from './fhir/bulk-export.ts'
 import { egressForTenant, type Egress } from './fhir/egress.ts'
 import { some } from './fhir/lenient.ts'
 import { findHandPhotos, photosFromBundle, type HandPhoto, type Whose } from './fhir/photo-sources.ts'
-import { correctReview, preparedCorrection, signedForCorrection, type CorrectionInput } from './fhir/correct-review.ts'
+import { correctionHeld, correctReview, preparedCorrection, signedForCorrection, type CorrectionInput } from './fhir/correct-review.ts'
 import { unwritable } from './fhir/record-writer.ts'
 import { writePhoto } from './fhir/photo-writer.ts'
 import { previewOf, type ClinicianResources } from './fhir/resources/clinician-resources.ts'
 import { suggestionResources } from './fhir/resources/screening-bundle.ts'
 import { screeningResources } from './fhir/resources/screening-resources.ts'
 import { openFhirSession, type FhirSession } from './fhir/session.ts'
-import { onceEach, photosSince, preparedReview, signReview, type ReviewInput } from './fhir/sign-review.ts'
+import { onceEach, photosSince, preparedReview, reviewHeld, signReview, type ReviewInput } from './fhir/sign-review.ts'
 import { readKeySet, readOpenIdKeys, readSmartConfiguration, type SmartConfiguration } from './fhir/smart-configuration.ts'
 import { signedFindings, type SignedBy } from './fhir/standing-review.ts'
 import { requestToken, revokeToken } from './fhir/token-request.ts'
@@ -198,6 +198,10 @@ function reviewRecord(sessionOf: (session: AppSession, tenant: TenantConfig) => 
       const [fhir, input] = [sessionOf(session, tenant), reviewInput(session, screening, review, signed)]
       const agreedTo = (resources: ClinicianResources) => agreed(previewOf(resources))
       return corrects(input) ? correctReview(fhir, input, agreedTo) : signReview(fhir, input, agreedTo)
+    },
+    heldOf(session, tenant, screening, review, signed) {
+      const [fhir, input] = [sessionOf(session, tenant), reviewInput(session, screening, review, signed)]
+      return corrects(input) ? correctionHeld(fhir, input) : reviewHeld(fhir, input)
     },
     async signed(session, tenant, screening) {
       const fhir = sessionOf(session, tenant)
