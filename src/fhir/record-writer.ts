@@ -88,7 +88,7 @@ function refuseFaults(resources: ScreeningResources): void {
 
 /** Photo still there, of this patient, and not withdrawn, and the patient still one of their own, before the first byte is sent (I3). */
 async function checkSources(session: FhirSession, { photos, patientId }: ScreeningResources): Promise<void> {
-  for (const { resourceType, id } of photos) {
+  for (const { resourceType, id } of new Map(photos.map((one) => [`${one.resourceType}/${one.id}`, one])).values()) {
     const photo = await session.read(resourceType, id).catch(goneMeanwhile)
     if (photo.status === 'entered-in-error')
       throw new ScreeningError('ERR_PHOTO_UNREACHABLE', 'Expected a valid photo but it is entered in error; nothing was written')

@@ -253,6 +253,25 @@ describe('the hand photos of a patient', () => {
     expect(Buffer.from(await readPhotoBytes(session, { resourceType: 'DocumentReference', id: 'd1', attachment: {} }))).toEqual(pixels)
   })
 
+  test('are all the pictures of a document that can be read, each with the side that its own title tells; what else lies there is passed over', () => {
+    const [left, right, foot] = ['left', 'right', 'foot'].map((name) => ({ contentType: 'image/jpeg', url: `Binary/${name}`, title: `${name}.jpg` }))
+    const letter = { contentType: 'application/pdf', url: 'Binary/letter' }
+    const heic = { contentType: 'image/heic', url: 'Binary/heic' }
+    const photos = (members: object, ...attachments: readonly unknown[]) => photosFromBundle({
+      entry: [{ resource: {
+        resourceType: 'DocumentReference', id: 'd1', meta: { versionId: '1' }, status: 'current', subject: { reference: 'Patient/pat-1' }, date: '2026-11-20T08:12:00Z',
+        content: attachments.map((attachment) => ({ attachment })), ...members
+      } }]
+    }, { patientId: 'pat-1', fhirBase: server.base }).map(({ attachment: { url }, side, part }) => [url, side, part])
+    const both = { description: 'Photos of the left and right hand' }
+    expect(photos(both, letter, left, heic, right)).toEqual([['Binary/left', 'left', undefined], ['Binary/right', 'right', 3]])
+    expect(photos({ description: 'Photos of both hands' }, left, right)).toEqual([['Binary/left', 'left', undefined], ['Binary/right', 'right', 1]])
+    expect(photos({ description: 'Left hand' }, { ...left, title: undefined }, right)).toEqual([['Binary/left', 'left', undefined], ['Binary/right', undefined, 1]])
+    // Each has to be of a hand, by its own title where the document does not say so.
+    expect(photos({ description: 'Photos' }, foot, { ...left, title: 'left hand.jpg' })).toEqual([['Binary/left', 'left', 1]])
+    expect(photos(both, letter, heic, { url: 'Binary/unnamed' })).toEqual([['Binary/heic', undefined, undefined]])
+  })
+
   test('come from documents where Media cannot be searched', async () => {
     const rest = everything()
     await server.close()
