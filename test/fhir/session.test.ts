@@ -141,6 +141,34 @@ describe('the session', () => {
     expect(String(error)).not.toMatch(/secret-token|127\.0\.0\.1|pat-1/)
   })
 
+  describe('takes the answer to a search', () => {
+    const [one, two] = ['1', '2'].map((id) => ({ resourceType: 'Observation', id, status: 'final' }))
+    const patient = { resourceType: 'Patient', id: 'pat-1' }
+    const outcome = { resourceType: 'OperationOutcome', issue: [{ severity: 'information', code: 'informational' }] }
+    const found = async (bundle: object) => {
+      server.raw.set('/Observation', { type: 'application/fhir+json', body: Buffer.from(JSON.stringify({ resourceType: 'Bundle', type: 'searchset', ...bundle })) })
+      return (await session.search('Observation', { patient: 'pat-1' })).map(({ id }) => id)
+    }
+
+    test.each<[string, object, readonly string[]]>([
+      ['without entries', { entry: null, link: null, total: 0 }, []],
+      ['with null for what is not there', { entry: [null, { resource: null, search: null }, { resource: one, search: null }, { resource: two, search: { mode: null } }] }, ['1', '2']],
+      ['with what it refers to, and does not say so', { entry: [{ resource: patient }, { resource: one }, { resource: outcome }, { resource: two, search: { mode: 'match' } }] }, ['1', '2']],
+      ['with nothing but an outcome', { entry: [{ resource: outcome }] }, []]
+    ])('%s', async (_how, bundle, expected) => {
+      expect(await found(bundle)).toEqual(expected)
+    })
+
+    test.each<[string, object]>([
+      ['of another type alone', { entry: [{ resource: patient }] }],
+      ['of another type that is called a match', { entry: [{ resource: one }, { resource: patient, search: { mode: 'match' } }] }],
+      ['that names no type', { entry: [{ resource: one }, { resource: { id: '2' } }] }],
+      ['with a next page of no address', { entry: [{ resource: one }], link: [{ relation: 'next', url: null }] }]
+    ])('%s for none', async (_how, bundle) => {
+      await expect(found(bundle)).rejects.toEqual(code('ERR_EHR_ANSWER'))
+    })
+  })
+
   test('asks for /metadata once', async () => {
     expect((await session.capabilities()).transaction).toBe(true)
     const known = await session.capabilities()
