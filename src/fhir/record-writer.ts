@@ -6,15 +6,15 @@ import { outgoingFaults } from './invariants.ts'
 import { look, lookAlike } from './look-up.ts'
 import { TOKENS } from './own-observations.ts'
 import { withReferences } from './resources/inner-references.ts'
-import { createEntry, identifierOf, inWritingOrder, ownQuery } from './resources/screening-bundle.ts'
+import { createEntry, inWritingOrder, ownQuery } from './resources/screening-bundle.ts'
 import type { ScreeningResource, ScreeningResources } from './resources/screening-resources.ts'
 import { isGranted } from './scopes.ts'
-import { referenceIn, type FhirSession } from './session.ts'
+import { isOfAnother, referenceIn, type FhirSession } from './session.ts'
 import { isNotOffered } from './transport.ts'
 import { verify } from './verify-written.ts'
 import { isKeptFor } from './whose.ts'
 import {
-  ambiguous, identifierKey, missing, ourId, record, resolver, wrongPatient, type Found, type Settling, type WriteOptions, type Writer
+  ambiguous, missing, ourId, record, resolver, wrongPatient, type Found, type Settling, type WriteOptions, type Writer
 } from './write-state.ts'
 
 export type { Settling, WriteLedger, WriteOptions } from './write-state.ts'
@@ -326,15 +326,15 @@ function conditional({ capabilities }: Writer, one: ScreeningResource): string |
 }
 
 /**
- * Each entry on its own, by position after the length was checked. An answer in which any entry names another type or another
- * of our resources is in another order: nothing in it is believed, and the record is asked. Successes are recorded before a
+ * Each entry on its own, by position after the length was checked. An answer in which any entry names another type, patient or
+ * resource of ours is in another order, or somebody else's: nothing in it is believed, and the record is asked. Successes are recorded before a
  * refusal is raised.
  */
 async function judge(writer: Writer, sent: readonly ScreeningResource[], answer: Bundle): Promise<void> {
   const entries = answer.entry ?? []
   if (entries.length !== sent.length)
     throw ambiguous(`${sent.length} outcomes but received ${entries.length}`)
-  if (sent.some((one, index) => isOfAnother(one, entries[index]))) throw ambiguous('the outcomes in the order of the entries')
+  if (sent.some((one, index) => isOutcomeOfAnother(one, entries[index]))) throw ambiguous('the outcomes in the order of the entries')
   let refused: string | undefined
   let unknown = false
   const accepted: [string, string][] = []
@@ -360,14 +360,13 @@ function placed(one: ScreeningResource, entry: BundleEntry | undefined): string 
   return fromLocation ?? (resourceType === type && id ? `${type}/${id}` : undefined)
 }
 
-function isOfAnother(one: ScreeningResource, entry: BundleEntry | undefined): boolean {
+function isOutcomeOfAnother(one: ScreeningResource, entry: BundleEntry | undefined): boolean {
   const { location, status = '' } = entry?.response ?? {}
-  const named = entry?.resource as { resourceType: string; identifier?: unknown } | undefined
-  const [identifier] = Array.isArray(named?.identifier) ? named.identifier as { system?: string; value?: string }[] : []
   if (!/^2/.test(status)) return false
   if (location && !referenceIn(location, one.resourceType)) return true
-  if (named && named.resourceType !== 'OperationOutcome' && named.resourceType !== one.resourceType) return true
-  return identifier !== undefined && identifierOf(one) !== undefined && identifierKey(identifier) !== identifierKey(identifierOf(one))
+  const named = entry?.resource
+  if (!named || named.resourceType === 'OperationOutcome') return false
+  return named.resourceType !== one.resourceType || isOfAnother(one, { ...named })
 }
 
 /**

@@ -212,7 +212,7 @@ function writtenReference(resource: FhirResource, result: Record<string, unknown
 }
 
 /** A body that names another patient or carries another identifier is the answer to somebody else's request, and so is its Location. */
-function isOfAnother(sent: FhirResource, answered: Record<string, unknown>): boolean {
+export function isOfAnother(sent: FhirResource, answered: Readonly<Record<string, unknown>>): boolean {
   const [ours, theirs] = [sent, answered].map((one) => namesOf.safeParse(one).data)
   if (!ours || !theirs || answered['resourceType'] !== sent.resourceType) return false
   const patientOf = ({ subject }: z.infer<typeof namesOf>) => /(?:^|\/)Patient\/([A-Za-z0-9\-.]{1,64})$/.exec(subject?.reference ?? '')?.[1]

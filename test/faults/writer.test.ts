@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from '@jest/globals'
+import type { Bundle, Observation } from 'fhir/r4.js'
 import { fixedToken } from '../../src/fhir/backend-auth.ts'
 import { egressForTenant, type Egress } from '../../src/fhir/egress.ts'
 import { writeScreening, type WriteOptions } from '../../src/fhir/record-writer.ts'
@@ -115,6 +116,33 @@ describe('an answer to somebody else’s request', () => {
     const mine = new Set(statements.filter(({ subject }) => subject === 'Patient/pat-1').map(({ type, id }) => `${type}/${id}`))
     const [provenance] = statements.filter(({ type, members }) => type === 'Provenance' && members.some((one) => mine.has(one)))
     expect(provenance?.members.every((one) => mine.has(one))).toBe(true)
+  })
+
+  test.each<WitnessOptions['profile']>(['transaction', 'batch'])('that names another patient and keeps no identifiers is not believed where a Bundle was sent (%s)', async (profile) => {
+    const resources = await open(profile ? { profile } : {})
+    await writeScreening(session, of('pat-2'), options())
+    const theirs = witness.memory.all().filter(({ resourceType }) => resourceType !== 'Media')
+    /** For each that was sent one of theirs of the same type. */
+    const mixed = (bundle: Bundle): Bundle => {
+      const left = Map.groupBy(theirs, ({ resourceType }) => resourceType)
+      return { resourceType: 'Bundle', type: 'batch-response', entry: (bundle.entry ?? []).map(({ resource }) => {
+        const one = left.get(resource?.resourceType ?? '')?.shift()
+        return { response: { status: '201', location: `${one?.resourceType}/${one?.id}` }, resource: { ...one, identifier: undefined } as unknown as Observation }
+      }) }
+    }
+    const ledger = memoryLedger()
+    const recorded: string[] = []
+    const watched = { ...ledger, record: (places: ReadonlyMap<string, string>) => {
+      recorded.push(...places.values())
+      return ledger.record(places)
+    } }
+    const send = (way: 'transaction' | 'batch') => async (bundle: Bundle) => {
+      await session[way](bundle)
+      return mixed(bundle)
+    }
+    await writeScreening({ ...session, transaction: send('transaction'), batch: send('batch') }, resources, options(watched)).catch(() => undefined)
+    const placesOfTheirs = new Set(theirs.filter(({ resourceType }) => resourceType !== 'Device').map(({ resourceType, id }) => `${resourceType}/${id}`))
+    expect(recorded.filter((one) => placesOfTheirs.has(one))).toEqual([])
   })
 
   test('that names another patient is not believed where one resource was sent', async () => {
