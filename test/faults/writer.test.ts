@@ -256,6 +256,29 @@ describe('a server that shows late what it wrote', () => {
   })
 })
 
+describe('what was sent and is not found', () => {
+  test.each<WitnessOptions['profile']>(['single', 'batch'])('is sent again soon where a server that nobody knew (%s) showed at once what it took just before', async (profile) => {
+    const resources = await open(profile ? { profile } : {})
+    witness.faults([{ mode: 'drop-before-commit', method: 'POST', path: '/Observation', from: profile === 'single' ? 4 : 1 }])
+    const ledger = memoryLedger()
+    await untilWritten(resources, options(ledger, { settling: { promptMs: 200, lateMs: 600_000 } }))
+    expect(witness.acted.get('drop-before-commit')).toBe(1)
+    expectWhole(ledger, resources)
+  })
+
+  test('is looked for again soon at first, then later each time, until it may be sent again', async () => {
+    const resources = await open({ profile: 'transaction' })
+    const lookedForAgain = async (sentAgoMs: number) => {
+      const ledger = { ...memoryLedger(), unanswered: (ids: readonly string[]) => Promise.resolve(new Map(ids.map((id) => [id, sentAgoMs]))) }
+      const error = await writeScreening(session, resources, options(ledger, { settling: { promptMs: 180_000, lateMs: 900_000 } })).catch((one: unknown) => one)
+      expect(error).toMatchObject({ code: 'ERR_WRITE_AMBIGUOUS' })
+      return Math.round(((error as { retryAt?: number }).retryAt ?? 0) - Date.now()) / 1000
+    }
+    for (const [sentAgo, again] of [[1, 5], [8, 8], [30, 30], [200, 60], [880, 20]] as const) expect(await lookedForAgain(sentAgo * 1000)).toBeCloseTo(again, 0)
+    expect(observations()).toEqual([])
+  })
+})
+
 describe('a server that keeps no identifiers of ours', () => {
   test('is not sent the same again after a lost answer: what lies there is known by what it says', async () => {
     const resources = await open({ profile: 'single', dropsIdentifiers: true })
