@@ -8,12 +8,13 @@ import type { JointFinding, ModelIdentity, NotAssessedReason, PhotoAssessment } 
 import { visitFindings } from '../joints/hand-joint-count.ts'
 import { LATERALITIES } from '../joints/hand-joint.ts'
 import { onRecordedSide } from '../joints/recorded-side.ts'
+import type { Job } from './queue.ts'
 import type { PhotoReference, ScreenedPhoto } from './screening.ts'
 import type { ResultStore } from './result-store.ts'
 import { digest, type DatedPhoto, type Visit } from './visits.ts'
 
 export interface VisitReader {
-  readonly patientId: string
+  readonly job: Job
   readonly session: FhirSession
   readonly engine: InferenceEngine
   readonly calibration: Calibration
@@ -65,7 +66,7 @@ function bothHands(photos: readonly ReadPhoto[], calibration: Calibration): read
 }
 
 /** The next photo comes while the model looks at this one; no more than two are held. Each call gives the next. */
-function fetchedAhead(photos: readonly DatedPhoto[], { session, patientId }: VisitReader): () => Promise<Uint8Array> {
+function fetchedAhead(photos: readonly DatedPhoto[], { session, job: { patientId } }: VisitReader): () => Promise<Uint8Array> {
   let next = 0
   const fetch = () => {
     const photo = photos[next++]
@@ -103,14 +104,14 @@ function named({ resourceType, id, versionId, created, part }: DatedPhoto): Phot
   return { resourceType, id, ...(versionId ? { versionId } : {}), created, ...(part === undefined ? {} : { part }) }
 }
 
-async function assess(bytes: Uint8Array, sha256: string, { engine, calibration, results, session, signal, progress }: VisitReader): Promise<PhotoAssessment> {
+async function assess(bytes: Uint8Array, sha256: string, { job, engine, calibration, results, session, signal, progress }: VisitReader): Promise<PhotoAssessment> {
   const tenant = session.tenant.id
   const key = digest([engine.model.digest, calibration])
   const known = await results.reading(tenant, sha256, key)
   if (known) return known
   const assessment = await engine.assess(bytes, { calibration, signal })
   if (assessment.photoSha256 !== sha256) throw new Error('Expected the reading of the photo that was given')
-  await results.keepReading(tenant, key, assessment)
+  await results.keepReading(tenant, key, assessment, job)
   await progress()
   return assessment
 }

@@ -99,7 +99,7 @@ async function screenVisit(work: Work, visit: Visit): Promise<Screening> {
   if (standing && isOlderModel(engine.model, standing.model) && restsOn(standing, visit)) return ofNewerModel(standing)
 
   const { photos, findings } = await readVisit(visit, {
-    ...work, patientId: job.patientId, calibration, lastTry: job.attempts >= MAX_ATTEMPTS, progress: () => progress(work),
+    ...work, calibration, lastTry: job.attempts >= MAX_ATTEMPTS, progress: () => progress(work),
     photoWasRead: (photo, code) => record(work, 'read-photo', referenceOf(photo), code)
   })
   await work.failpoint('inferred')
@@ -148,7 +148,7 @@ async function write(work: Work, stored: Screening): Promise<void> {
     throw new ScreeningError('ERR_FORBIDDEN', 'Expected consent to go on but it was withdrawn meanwhile; nothing was written')
   await results.begin(screening, guard)
 
-  const ledger = results.ledger(job.tenant, job.patientId)
+  const ledger = results.ledger(job.tenant, job.patientId, job)
   const places = new Map<string, string>()
   const keep = (found: ReadonlyMap<string, string>) => {
     for (const [id, reference] of found) places.set(id, reference)
