@@ -370,7 +370,7 @@ function handIn(site: Concept): { readonly side?: Laterality } | undefined {
 }
 
 function handInWords(text: string): { readonly side?: Laterality } | undefined {
-  if (!/\b(hands?|wrists?|fingers?|knuckles?)\b/i.test(text)) return undefined
+  if (!HAND_WORDS.test(text)) return undefined
   const side = onlySideIn(text)
   return side ? { side } : {}
 }
@@ -381,8 +381,13 @@ function onlySideIn(text: string): Laterality | undefined {
 }
 
 function sidesIn(text: string): readonly Laterality[] {
-  return LATERALITIES.filter((side) => new RegExp(`\\b${side}\\b`, 'i').test(text))
+  return LATERALITIES.filter((side) => SIDE_WORDS[side].test(text))
 }
+
+/** English and German, in sentences and in names of files (`left_hand2.jpg`): between letters no word begins or ends. */
+const wordIn = (either: string) => new RegExp(`(?<!\\p{L})(?:${either})(?!\\p{L})`, 'iu')
+const HAND_WORDS = wordIn('hands?|hände|handrücken|wrists?|handgelenke?|fingers?|knuckles?')
+const SIDE_WORDS: Readonly<Record<Laterality, RegExp>> = { left: wordIn('left|links?|linke[mnrs]?'), right: wordIn('right|rechts?|rechte[mnrs]?') }
 
 const CONFIDENTIALITY = 'http://terminology.hl7.org/CodeSystem/v3-Confidentiality'
 

@@ -319,6 +319,8 @@ describe('the hand photos of a patient', () => {
     // Each has to be of a hand, by its own title where the document does not say so.
     expect(photos({ description: 'Photos' }, foot, { ...left, title: 'left hand.jpg' })).toEqual([['Binary/left', 'left', 1]])
     expect(photos(both, letter, heic, { url: 'Binary/unnamed' })).toEqual([['Binary/heic', undefined, undefined]])
+    const called = (title: string) => photos({ description: 'Photos' }, { ...left, title }).map(([, side]) => side)
+    expect(['left_hand2.jpg', 'Linke Hand', 'Handrücken rechts', 'IMG_rechte_Hand.JPG', 'Handout_left.jpg', 'Leftover.jpg'].map(called)).toEqual([['left'], ['left'], ['right'], ['right'], [], []])
   })
 
   test('come from documents where Media cannot be searched', async () => {
