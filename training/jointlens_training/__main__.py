@@ -37,8 +37,10 @@ def main():
     knobs, run, _ = STEPS[chosen.pop("step")]
     try:
         run(knobs(**chosen))
-    except ValueError as error:  # what was given cannot be used, and why
+    except (ValueError, OSError) as error:  # what was given cannot be used, and why
         sys.exit(f"{error}")
+    except KeyboardInterrupt:
+        sys.exit("Stopped.")
 
 
 def yes_or_no(text):

@@ -107,6 +107,15 @@ def elsewhere(summary):
     return [" ".join(lines), ""] * bool(lines) + (altered_table(summary["altered"]) if summary.get("altered") else [])
 
 
+def unread_words(summary):
+    """What a site labelled and nobody could read: it is in no figure."""
+    if not of_a_site(summary):
+        return ""
+    unread = summary["unread"]
+    reasons = ", ".join(f"{reason} {count}" for reason, count in unread["reasons"].items())
+    return f" {unread['notLocated']:.1%} of {unread['photos']} labelled hands{f' ({reasons})' if reasons else ''} and {unread['jointsMasked']:.1%} of the joints of the others could not be read and are in no figure."
+
+
 def model_card(summary, card, calibration, version):
     """Markdown; every figure from the summary."""
     data, training = summary["data"], summary["training"]
@@ -127,7 +136,7 @@ def model_card(summary, card, calibration, version):
         f"Trained with `{training['command']}` (seed {training['seed']}, commit {training['commit']}, data {training['dataSha256'][:12]}…).", "",
         f"## Held-out figures ({data['evidence']})", "",
         f"{data['patients']} patients, {data['hands']} hands, {data['joints']} joints, {data['positiveRate']:.1%} swollen by {'the labels' if of_a_site(summary) else 'simulated readers'}"
-        + (f" whose kappa is {data['readerKappa']:.2f}" if data["readerKappa"] is not None else "") + ". 95 % intervals from patient bootstraps.", "",
+        + (f" whose kappa is {data['readerKappa']:.2f}" if data["readerKappa"] is not None else "") + ". 95 % intervals from patient bootstraps." + unread_words(summary), "",
         "| | " + " | ".join(name for name, _ in names) + " |", "|---|---|---|---|---|",
         *[f"| {name} | " + " | ".join(interval(row[key]) for _, key in names) + " |" for name, row in rows.items()], "",
         ("" if summary["backgroundAuroc"] is None else f"Background only, without any hand: AUROC {summary['backgroundAuroc']:.3f}. ") + f"Expected calibration error {summary['ece']:.3f}. "
