@@ -221,7 +221,7 @@ describe('jointlens model compare', () => {
     expect(await withLabels('photo,side,joint,label\nnone.jpg,left,wrist,1\n')).toEqual([2, words(/^ERR_USAGE: Expected the photo "none\.jpg"/)])
     expect(await withLabels('photo,side,joint,label\n')).toEqual([3, words(/^ERR_CALIBRATION_DATA: Expected labels below the header/)])
     expect(await withLabels('photo,side,joint,label,patient\ndemo-1-left.jpg,left,wrist,1,a\ndemo-1-left.jpg,left,mcp1,1,b\n'))
-      .toEqual([3, words(/^ERR_CALIBRATION_DATA: Expected one patient and one visit of "demo-1-left\.jpg"/)])
+      .toEqual([3, words(/^ERR_CALIBRATION_DATA: Expected the patient . of demo-1-left\.jpg in line 3/)])
     expect(await refusal(old, base, '--photos', photos)).toEqual([5, words(/^ERR_MODEL_INVALID: new model: /)])
     const golden = join(base, 'golden')
     await writeTestBundle(golden, { change: (manifest) => { manifest.version = '0.0.3'; (manifest.golden.logits[1] as number[])[0] = 7 } })
