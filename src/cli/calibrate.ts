@@ -5,6 +5,7 @@ import { ERROR_CODES, isScreeningError, ScreeningError, type ErrorCode } from '.
 import { readCalibrationFile } from '../inference/calibrate.ts'
 import type { Calibration, InferenceEngine } from '../inference/engine/inference-engine.ts'
 import { openEngine } from '../inference/engine/open-engine.ts'
+import { readModelBundle } from '../inference/model-bundle.ts'
 import { fitCalibration, type FittedCalibration, type LabelledJoint } from '../inference/fit-calibration.ts'
 import type { PhotoAssessment } from '../joints/finding.ts'
 import { handThatSpeaks } from '../joints/hand-joint-count.ts'
@@ -29,7 +30,9 @@ export function addCalibrateCommand(program: Command): void {
     .option('--model <dir>', 'model bundle')
     .action(async ({ photos, labels, out, model }: CalibrateOptions) => {
       const rows = await readLabelsFile(labels)
-      const engine = await openEngine({ modelDir: modelDir(model) })
+      const dir = modelDir(model)
+      if ((await readModelBundle(dir)).manifest.training['base'] !== undefined) process.stdout.write(FINE_TUNED)
+      const engine = await openEngine({ modelDir: dir })
       try {
         const { joints, leftOut } = await readJoints(engine, photos, rows)
         process.stdout.write(leftOut.map((what) => `Left out: ${what}\n`).join(''))
@@ -41,6 +44,8 @@ export function addCalibrateCommand(program: Command): void {
       }
     })
 }
+
+const FINE_TUNED = 'This model was fine-tuned: of people that it learned from it is surer than of others. Calibrate on others, or use the site-calibration.json that finetune made.\n'
 
 /** With it a probability is sigmoid(logit): what the network said comes back unchanged. */
 const UNCALIBRATED = { priorLogOdds: HAND_JOINTS.map(() => 0), temperature: 1, bias: 0 }

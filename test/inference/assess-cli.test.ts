@@ -176,6 +176,14 @@ describe('jointlens calibrate', () => {
     expect((JSON.parse(await readFile(out, 'utf8')) as { modelDigest: string }).modelDigest).toBe(digest)
   }, 180_000)
 
+  test('says of a fine-tuned model that it needs people it did not learn from', async () => {
+    const [tuned, labels] = [join(base, 'tuned'), join(base, 'few.csv')]
+    await writeTestBundle(tuned, { change: (manifest) => { Object.assign(manifest.training, { base: '0'.repeat(64) }) } })
+    await writeFile(labels, 'photo,side,joint,label\ndemo-1-left.jpg,left,mcp2,1\n')
+    expect(jointlens('calibrate', '--photos', photos, '--labels', labels, '--out', join(base, 'never.json'), '--model', tuned))
+      .toMatchObject({ exit: 3, stdout: expect.stringMatching(/^This model was fine-tuned: .*Calibrate on others/) as unknown })
+  })
+
   test('refuses too few labels, faulty ones and photos that are not there', async () => {
     const labels = join(base, 'few.csv')
     await writeFile(labels, 'photo,side,joint,label\ndemo-1-left.jpg,left,mcp2,1\ndemo-1-left.jpg,left,mcp3,0\n')

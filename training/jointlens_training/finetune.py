@@ -20,9 +20,10 @@ from . import device
 from .augment import augment
 from .bundle_weights import hold_norms, load_bundle
 from .calibrate import calibrate, probability
+from .card import stopping_words
 from .crops import GROUPS, JOINTS, digest, joint_prevalence, load_crops, pairs_of
 from .evaluate import ENOUGH_POSITIVES, NOT_EVALUABLE, Scored, count_figures, figures, rounded, unread
-from .export import Knobs as ExportKnobs, REPOSITORY, export, sha256, write_whole
+from .export import Knobs as ExportKnobs, REPOSITORY, export, sha256, write_calibration, write_whole
 from .losses import LOSSES, smooth_negatives
 from .metrics import auprc, auroc, bootstrap, brier, counts, decisions, ece
 from .run_log import RunLog, commit_of
@@ -61,7 +62,10 @@ class Knobs:
 
 
 def finetune(knobs):
-    """Leaves <out>/finetune.json, <out>/model (model.pt, calibration.json) and <out>/bundle/<version>. ValueError for too little data."""
+    """
+    Leaves <out>/finetune.json, <out>/model (model.pt, calibration.json), <out>/bundle/<version> and <out>/site-calibration.json, its
+    calibration as the service reads it. ValueError for too little data.
+    """
     torch.set_num_threads(knobs.threads)
     if knobs.evidence not in ("clinical", "proxy", "synthetic"):
         raise ValueError(f"Expected evidence to be clinical, proxy or synthetic but received {knobs.evidence}")
@@ -74,15 +78,17 @@ def finetune(knobs):
     log = RunLog(knobs.out, **origin, knobs=asdict(knobs), hands=len(crops), patients=len(np.unique(crops.patients)), positives=float(crops.labels[crops.mask].mean()))
     everyone = np.arange(len(crops))
     held_out = {"tuned": Judged.empty(crops), "base": Judged.empty(crops)}
+    stops = []
     done = Done(Path(knobs.out) / "done.json", origin, knobs)
     for number, test in enumerate(patient_folds(crops, everyone, knobs.outer, knobs.seed), start=1):
         fold = done.once(f"fold {number}", lambda: judge_fold(base, crops, np.setdiff1d(everyone, test), test, knobs, seed=knobs.seed + 100 * number))
         held_out["tuned"].put(test, np.array(fold["tuned"]), fold["calibration"], crops)
         held_out["base"].put(test, np.array(fold["base"]), fold["plain"], crops)
+        stops.append(fold["stop"])
         log.write(fold=number, of=knobs.outer, stopped=fold["stop"], heldOut=len(test))
     stop, calibration, _ = done.once("everyone", lambda: choose(base, crops, everyone, knobs, seed=knobs.seed))
     model = fit(base, crops, everyone, knobs, stop, knobs.seed)[0]
-    made = summary_of(crops, held_out, calibration, origin | training_words(crops), knobs) | {"stopped": stop}
+    made = summary_of(crops, held_out, calibration, origin | training_words(crops), knobs) | {"stopped": stop, "stoppedInFolds": stops}
     write(model, manifest["tier"], calibration, made, knobs, crops)
     print(spoken(made), flush=True)
     return made
@@ -322,7 +328,10 @@ def site_words(crops, rows):
 
 
 def write(model, tier, calibration, made, knobs, crops):
-    """model.pt, calibration.json, finetune.json, then the bundle by the same export as every other. Its golden hands stay the base's: no patient's picture leaves."""
+    """
+    model.pt, calibration.json, finetune.json, then the bundle by the same export as every other. Its golden hands stay the base's: no patient's
+    picture leaves. The calibration comes from out-of-fold logits: `jointlens calibrate` on patients that the network learned from would trust it too much.
+    """
     out = Path(knobs.out)
     folder = out / "model"
     folder.mkdir(parents=True, exist_ok=True)
@@ -330,13 +339,14 @@ def write(model, tier, calibration, made, knobs, crops):
     (folder / "calibration.json").write_text(json.dumps(calibration, indent=2) + "\n")
     made = made | {"modelSha256": sha256((folder / "model.pt").read_bytes())}
     (out / "finetune.json").write_text(json.dumps(made, indent=2) + "\n")
-    export(ExportKnobs(model=str(folder), golden=knobs.base, summary=str(out / "finetune.json"), version=knobs.version, serial=knobs.serial,
-                       out=str(out / "bundle"), labels=knobs.source, evidence=knobs.evidence))
+    bundle = export(ExportKnobs(model=str(folder), golden=knobs.base, summary=str(out / "finetune.json"), version=knobs.version, serial=knobs.serial,
+                                out=str(out / "bundle"), labels=knobs.source, evidence=knobs.evidence))
+    write_calibration(bundle, out / "site-calibration.json", calibration["data"])
 
 
 def spoken(made):
     less = made["lessBase"]["auprc"]
     verdict = "better than" if less["low"] > 0 else "worse than" if less["high"] < 0 else "not shown to differ from"
     return (f"Held-out patients: AUROC {made['model']['auroc']:.3f}, AUPRC {made['model']['auprc']:.3f}; {verdict} the bundle it started from "
-            f"(AUPRC {less['mean']:+.3f}, {less['low']:+.3f} to {less['high']:+.3f}). Stopped after {made['stopped']} epochs. "
-            f"Check it with `jointlens model verify`, compare it in shadow mode, then change JOINTLENS_MODEL.")
+            f"(AUPRC {less['mean']:+.3f}, {less['low']:+.3f} to {less['high']:+.3f}). {stopping_words(made)} "
+            f"Check it with `jointlens model verify`, compare it in shadow mode, then change JOINTLENS_MODEL and calibrationFile.")

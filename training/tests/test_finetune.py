@@ -117,6 +117,9 @@ def test_the_card_says_what_the_command_printed_and_what_could_not_be_read(site)
     for name in ("auroc", "auprc", "f1", "gmean"):
         assert f"{made['model'][name]:.3f} ({made['modelIntervals'][name]['low']:.3f} to {made['modelIntervals'][name]['high']:.3f})" in card
     assert f"0.0% of 48 labelled hands and {made['unread']['jointsMasked']:.1%} of the joints of the others could not be read and are in no figure." in card
+    assert len(made["stoppedInFolds"]) == 2
+    assert f"It learned for {made['stopped']} epochs, the networks that were judged in the folds for {made['stoppedInFolds'][0]}, {made['stoppedInFolds'][1]};" in card
+    assert "| at the count threshold |" not in card
 
 
 def test_a_stopped_run_goes_on_after_the_last_fold(site, tmp_path, monkeypatch):
@@ -161,6 +164,13 @@ def test_a_sites_version_is_newer_than_the_one_it_started_from(tmp_path, base, v
 def test_a_version_that_the_service_would_take_for_older_is_refused(tmp_path, base, version):
     with pytest.raises(ValueError, match="Expected a .*version"):
         finetune.version_after(base, finetune.Knobs(out=str(tmp_path), version=version))
+
+
+def test_the_calibration_of_patients_held_out_is_a_file_of_this_bundle(site):
+    out = finetune.Path(site[0].out)
+    manifest = (out / "bundle" / VERSION / "manifest.json").read_bytes()
+    made = json.loads((out / "site-calibration.json").read_text())
+    assert made == {"modelDigest": finetune.sha256(manifest), "calibration": json.loads(manifest)["calibration"]}
 
 
 @pytest.mark.skipif(not runs_typescript(), reason="needs a Node that runs TypeScript, and the installed packages")
