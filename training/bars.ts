@@ -29,11 +29,20 @@ const BARS: readonly Bar[] = [
   }
 ]
 
-/** A line for each bar that is not reached and for each that was not measured, which is not the same, though neither is reached. */
+/** Of a group's figures in the tables, too. */
+const ENOUGH_POSITIVES = 20
+
+/**
+ * A line for each bar that is not reached and for each that was not measured, which is not the same, though neither is reached; and one where so few
+ * joints are swollen that chance decides.
+ */
 export function missedBars(figures: Figures): readonly string[] {
   const notes = (figures['notes'] ?? {}) as Record<string, string>
-  return BARS.flatMap(({ words, field, holds }) => {
+  const { patients, positives } = figures['data'] as { readonly patients: number, readonly positives: number }
+  const few = positives < ENOUGH_POSITIVES
+    ? [`Too few to say: ${positives} swollen joints of ${patients} patients (at least ${ENOUGH_POSITIVES}); chance decides which bars are reached`] : []
+  return [...few, ...BARS.flatMap(({ words, field, holds }) => {
     if (figures[field] === null || figures[field] === undefined) return [`Not measured: ${words} (${notes[field] ?? 'no figure'})`]
     return holds(figures) ? [] : [`Not reached: ${words}`]
-  })
+  })]
 }

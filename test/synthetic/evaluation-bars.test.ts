@@ -20,6 +20,10 @@ test('a bar that was not measured is said to be that, with the reason, and is no
   ])
 })
 
+test('figures of a handful of swollen joints are too few to say', () => {
+  expect(missedBars({ ...summary, data: { patients: 4, positives: 1 } })[0]).toBe('Too few to say: 1 swollen joints of 4 patients (at least 20); chance decides which bars are reached')
+})
+
 test('a figure on the wrong side of its bar is not reached', () => {
   const worse = { deltaF1Tuned: { mean: 0.1, low: -0.01 }, ece: 0.04, countIntervalCoverage: 0.96, backgroundAuroc: 0.46, fewShot: [{ people: 2, pretrained: 0.7, scratch: 0.65 }] }
   expect(missedBars({ ...summary, ...worse })).toEqual(expect.arrayContaining([

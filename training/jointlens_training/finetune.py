@@ -69,6 +69,8 @@ def finetune(knobs):
     torch.set_num_threads(knobs.threads)
     if knobs.evidence not in ("clinical", "proxy", "synthetic"):
         raise ValueError(f"Expected evidence to be clinical, proxy or synthetic but received {knobs.evidence}")
+    if min(knobs.outer, knobs.inner) < 2 or knobs.epochs < 0:
+        raise ValueError(f"Expected at least 2 outer and 2 inner folds and no fewer than 0 epochs but received {knobs.outer}, {knobs.inner} and {knobs.epochs}")
     base, manifest = load_bundle(knobs.base)
     knobs = replace(knobs, version=version_after(manifest["version"], knobs))
     crops = site_crops(knobs, manifest)

@@ -89,6 +89,22 @@ def test_too_few_patients_or_swollen_joints_are_refused_with_numbers(folders, bu
         finetune.finetune(replace(knobs, out=str(tmp_path / "none")))
 
 
+@pytest.mark.parametrize("change", [{"outer": 1}, {"inner": 1}, {"epochs": -1}, {"evidence": "real"}])
+def test_knobs_that_cannot_be_meant_are_refused(site, change):
+    with pytest.raises(ValueError, match="^Expected "):
+        finetune.finetune(replace(site[0], version="0.3.0", **change))
+
+
+def test_labels_that_are_turned_round_are_refused_with_what_to_look_at(site, tmp_path, monkeypatch):
+    knobs = site[0]
+    monkeypatch.setattr(finetune, "MIN_NOT_SWOLLEN", 50)  # as few as there are swollen ones
+    shutil.copytree(finetune.Path(knobs.out) / "crops", tmp_path / "crops")
+    index = tmp_path / "crops" / "index.jsonl"
+    index.write_text(re.sub(r'"label": ([01])', lambda found: f'"label": {1 - int(found[1])}', index.read_text()))
+    with pytest.raises(ValueError, match="is 1 swollen in the labels"):
+        finetune.finetune(replace(knobs, out=str(tmp_path), epochs=0))
+
+
 def test_the_bundle_says_what_it_is_and_holds_no_picture_of_a_patient(site, bundle):
     knobs, made = site
     folder = finetune.Path(knobs.out) / "bundle" / VERSION
