@@ -3,6 +3,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -87,6 +88,21 @@ def test_too_few_patients_or_swollen_joints_are_refused_with_numbers(folders, bu
         finetune.finetune(knobs)
     with pytest.raises(ValueError, match="Expected --photos and --labels"):
         finetune.finetune(replace(knobs, out=str(tmp_path / "none")))
+
+
+def command(*words):
+    return subprocess.run([sys.executable, "-m", "jointlens_training", *words], capture_output=True, text=True, cwd=REPOSITORY / "training")
+
+
+def test_help_says_what_each_knob_is():
+    said = " ".join(command("finetune", "--help").stdout.split())
+    assert "--labels LABELS CSV photo,side,joint,label,patient[,visit] (default: )" in said
+    assert "--epochs EPOCHS at most; the inner folds say when to stop (default: 8)" in said
+
+
+def test_what_cannot_be_read_is_one_line_and_no_traceback(tmp_path):
+    done = command("finetune", "--base", str(tmp_path), "--out", str(tmp_path / "out"))
+    assert (done.returncode, done.stdout) == (1, "") and len(done.stderr.splitlines()) == 1 and "manifest.json" in done.stderr
 
 
 @pytest.mark.parametrize("change", [{"outer": 1}, {"inner": 1}, {"epochs": -1}, {"evidence": "real"}])
