@@ -27,7 +27,7 @@ from .export import Knobs as ExportKnobs, REPOSITORY, export, sha256, write_cali
 from .losses import LOSSES, smooth_negatives
 from .metrics import auprc, auroc, bootstrap, brier, counts, decisions, ece
 from .run_log import RunLog, commit_of
-from .site_labels import cut_crops, left_out, photo_digests, read_labels
+from .site_labels import cut_crops, cutting_code, left_out, photo_digests, read_labels
 from .train import Knobs as TrainKnobs, batches, pictures, predict, prepared, save, warm_cosine
 
 # Own bars, from what few-people runs showed (method/synthetic, "A site's own path"): below them fine-tuning is a gamble and
@@ -156,11 +156,11 @@ def command_of(knobs):
 
 
 def site_crops(knobs, manifest):
-    """The crops of <out>/crops, cut now when they are not there or belong to other labels, photos or sizes."""
+    """The crops of <out>/crops, cut now when they are not there or belong to other labels, photos, sizes or code."""
     folder = Path(knobs.out) / "crops"
     if knobs.labels:
         labels, sizes = read_labels(knobs.labels), [manifest["inputs"][name]["size"] for name in ("global", "local")]
-        mark, fresh = folder / "made-of.sha256", sha256(json.dumps([labels, photo_digests(knobs.photos, labels), sizes]).encode())
+        mark, fresh = folder / "made-of.sha256", sha256(json.dumps([labels, photo_digests(knobs.photos, labels), sizes, cutting_code()]).encode())
         if not mark.exists() or mark.read_text() != fresh:
             mark.unlink(missing_ok=True)
             cut_crops(knobs.photos, labels, folder, *sizes)

@@ -159,6 +159,12 @@ def cut_crops(photos, labels, out, whole, local):
         raise ValueError(f"Expected training/export-crops.ts to cut the hands of {photos} but it ended with code {done.returncode}")
 
 
+def cutting_code():
+    """SHA-256 in hex of what cuts hands: an upgrade may see other joints in the same photos."""
+    files = [REPOSITORY / "training" / "export-crops.ts", *sorted((REPOSITORY / "src" / "inference").rglob("*.ts"))]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
 def left_out(folder):
     """Lines that say which labelled hands of a folder of crops are in no figure, and why: for the screen, since photos' names may say who is on them."""
     file = Path(folder) / "missing.jsonl"

@@ -269,7 +269,7 @@ def test_one_picture_of_two_patients_is_refused(tmp_path):
 
 
 @pytest.mark.skipif(not runs_typescript(), reason="needs a Node that runs TypeScript, and the installed packages")
-def test_photos_are_cut_again_when_they_change_and_what_is_left_out_is_said(tmp_path):
+def test_photos_are_cut_again_when_they_or_the_code_change_and_what_is_left_out_is_said(tmp_path, monkeypatch):
     photos, knobs = tmp_path / "photos", finetune.Knobs(photos=str(tmp_path / "photos"), labels=str(tmp_path / "labels.csv"), out=str(tmp_path / "out"))
     photos.mkdir()
     manifest = {"inputs": {"global": {"size": 32}, "local": {"size": 16}}}
@@ -285,3 +285,7 @@ def test_photos_are_cut_again_when_they_change_and_what_is_left_out_is_said(tmp_
     assert (crops.folder / "global.npy").stat().st_mtime_ns == made
     shutil.copy(REPOSITORY / "demo" / "photos" / "demo-1-right.jpg", photos / "b.jpg")
     assert len(finetune.site_crops(knobs, manifest)) == 2
+    made = (crops.folder / "global.npy").stat().st_mtime_ns
+    monkeypatch.setattr(finetune, "cutting_code", lambda: "newer")
+    finetune.site_crops(knobs, manifest)
+    assert (crops.folder / "global.npy").stat().st_mtime_ns != made
