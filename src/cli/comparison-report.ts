@@ -164,7 +164,7 @@ function figureVerdict(name: LabelledFigure, figure: PairedEstimate | undefined)
 function nextStep({ joints }: Compared, newDir: string, calibrationFile: string | undefined): string {
   if (joints.both === 0) return 'Next: choose photos of the backs of hands that both models can read. Nothing was switched over.'
   const calibration = calibrationFile === undefined
-    ? `make the site's calibration anew with "jointlens calibrate --model ${newDir}", since the old one belongs to the old model, name it in calibrationFile`
+    ? `make the site's calibration anew with "jointlens calibrate --model ${newDir}" on people that it did not learn from, since the old one belongs to the old model, name it in calibrationFile`
     : `name ${calibrationFile} in calibrationFile`
   return `Next: nothing was switched over; a person decides. To go on, set JOINTLENS_MODEL to ${newDir}, ${calibration}, and restart; to keep the old model, do nothing.`
 }

@@ -1,9 +1,9 @@
-import { appendFile, mkdir, readdir, writeFile } from 'node:fs/promises'
+import { appendFile, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Command } from 'commander'
-import { ScreeningError } from '../errors.ts'
 import type { InferenceEngine } from '../inference/engine/inference-engine.ts'
 import { exportLabels, type LabelExport, type LabelledHand } from '../screening/export-labels.ts'
+import { openEmptyFolder } from './empty-folder.ts'
 import { withProgress } from './progress.ts'
 import { tenantOf, withTools, type ScreeningTools } from './screening-commands.ts'
 
@@ -31,17 +31,16 @@ export function addLabelsCommand(program: Command, open: () => Promise<LabelTool
     }))
 }
 
-/** photos/p0001-1-left.jpg, labels.csv, export.json. Throws ERR_USAGE for a folder that holds something already. */
+/** photos/p0001-1-left.jpg, labels.csv, export.json, for their owner alone. Throws ERR_USAGE for a folder that holds something already. */
 export async function openFolder(out: string) {
-  await mkdir(join(out, 'photos'), { recursive: true })
-  const there = (await readdir(out, { recursive: true })).filter((name) => name !== 'photos')
-  if (there.length > 0) throw new ScreeningError('ERR_USAGE', `Expected --out to be a new or empty folder but "${out}" holds ${there.length} files`)
+  await openEmptyFolder(out)
+  await mkdir(join(out, 'photos'), { mode: 0o700 })
   const table = join(out, 'labels.csv')
-  await writeFile(table, `${HEADER}\n`)
+  await writeFile(table, `${HEADER}\n`, { mode: 0o600 })
   return {
     async add({ patient, visit, side, photo, calls }: LabelledHand): Promise<void> {
       const name = `${patient}-${visit}-${side}.jpg`
-      await writeFile(join(out, 'photos', name), photo)
+      await writeFile(join(out, 'photos', name), photo, { mode: 0o600 })
       await appendFile(table, calls.map(({ joint, swollen, how }) => `${name},${side},${joint},${swollen ? 1 : 0},${patient},${visit},${how}\n`).join(''))
     },
     finish: (made: LabelExport) => writeFile(join(out, 'export.json'), `${JSON.stringify(made, null, 2)}\n`)

@@ -1,5 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises'
-import { join, posix, relative, sep } from 'node:path'
+import { join, relative, sep } from 'node:path'
 import { ScreeningError } from '../errors.ts'
 import type { VisitPhoto, VisitPhotos } from '../inference/read-with-both.ts'
 import type { JointLabel } from './labels-csv.ts'
@@ -16,14 +16,14 @@ const PHOTO = /\.(jpe?g|png|webp|heic|heif)$/i
 /**
  * Every photo of a folder and of the folders in it, in the order of their names. Photos whose labels name the same patient and the
  * same visit are one visit; every other photo is one by itself. Throws ERR_USAGE for a folder without photos or a labelled photo that is not
- * there, ERR_CALIBRATION_DATA for a photo of two patients or visits.
+ * there.
  */
 export async function visitsOfFolder(dir: string, labels: readonly JointLabel[] = []): Promise<readonly FolderVisit[]> {
   const photos = await photosIn(dir)
-  const byPhoto = Map.groupBy(labels, ({ photo }) => nameOf(photo))
+  const byPhoto = Map.groupBy(labels, ({ photo }) => photo)
   const missing = [...byPhoto.keys()].find((photo) => !photos.includes(photo))
   if (missing !== undefined) throw new ScreeningError('ERR_USAGE', `Expected the photo "${missing}" of the labels in "${dir}" but it is not there`)
-  const visits = Map.groupBy(photos, (photo) => visitOf(photo, byPhoto.get(photo) ?? []))
+  const visits = Map.groupBy(photos, (photo) => visitOf(photo, byPhoto.get(photo)?.[0]))
   return [...visits.values()].map((names) => ({
     group: byPhoto.get(names[0] ?? '')?.[0]?.patient ?? names[0] ?? '',
     photos: names.map((photo) => ({ photo, labels: byPhoto.get(photo) ?? [] }))
@@ -52,13 +52,10 @@ async function photosIn(dir: string): Promise<readonly string[]> {
   return names.sort()
 }
 
-/** `./a.jpg` and `a.jpg` are one file, however the machine writes paths. */
-const nameOf = (path: string) => posix.normalize(path.replaceAll(sep, '/'))
+/** As labels name it, however the machine writes paths. */
+const nameOf = (path: string) => path.replaceAll(sep, '/')
 
 /** The key of the visit that a photo belongs to; the photo's own name where its labels name none. */
-function visitOf(photo: string, labels: readonly JointLabel[]): string {
-  const keys = new Set(labels.map(({ patient, visit }) => JSON.stringify([patient, visit])))
-  if (keys.size > 1) throw new ScreeningError('ERR_CALIBRATION_DATA', `Expected one patient and one visit of "${photo}" but its labels name ${[...keys].join(' and ')}`)
-  const [label] = labels
-  return label?.patient === undefined || label.visit === undefined ? photo : [...keys].join()
+function visitOf(photo: string, label: JointLabel | undefined): string {
+  return label?.patient === undefined || label.visit === undefined ? photo : JSON.stringify([label.patient, label.visit])
 }

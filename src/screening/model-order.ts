@@ -12,6 +12,21 @@ function compared(one: string, other: string): number {
     const difference = Number(a[part]) - Number(b[part])
     if (difference !== 0) return difference
   }
-  // A pre-release comes before its release; two of them are told apart by nobody here.
-  return Number(a[4] === undefined) - Number(b[4] === undefined)
+  return comparedSuffixes(a[4], b[4])
+}
+
+/** A pre-release comes before its release; two go by their parts, numbers as numbers and before words (SemVer 2.0.0, 11.4). */
+function comparedSuffixes(one: string | undefined, other: string | undefined): number {
+  if (one === undefined || other === undefined) return Number(one === undefined) - Number(other === undefined)
+  const [a, b] = [one, other].map((suffix) => suffix.slice(1).split('.')) as [string[], string[]]
+  for (const [at, part] of a.entries()) {
+    const against = b[at]
+    if (against === undefined) return 1
+    if (part === against) continue
+    const [isNumber, isOtherNumber] = [part, against].map((text) => /^\d+$/.test(text)) as [boolean, boolean]
+    if (isNumber !== isOtherNumber) return isNumber ? -1 : 1
+    if (isNumber) return Number(part) - Number(against)
+    return part < against ? -1 : 1
+  }
+  return a.length - b.length
 }

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
@@ -155,9 +155,16 @@ describe('jointlens calibrate', () => {
     const middle = rows.map(({ probability }) => probability).sort((a, b) => a - b)[Math.floor(rows.length * 0.6)] ?? 0
     const csv = ['photo,side,joint,label,patient', ...rows.map(({ photo, side, joint, probability }) => `${photo},${side},${joint},${probability > middle ? 1 : 0},${photo.slice(0, 6)}`)]
     const [labels, out] = [join(base, 'labels.csv'), join(base, 'site.json')]
+    const unread = join(base, 'photos')
+    await cp(photos, unread, { recursive: true })
+    await writeFile(join(unread, 'phone.jpg'), 'no photo')
+    csv.push('phone.jpg,left,mcp2,1,other', 'demo-2-left.jpg,right,mcp2,1,demo-2')
     await writeFile(labels, csv.join('\n'))
-    const done = jointlens('calibrate', '--photos', photos, '--labels', labels, '--out', out)
+    const done = jointlens('calibrate', '--photos', unread, '--labels', labels, '--out', out)
     expect(done.exit).toBe(0)
+    expect(done.stdout).toMatch(/^Left out: "phone\.jpg": ERR_PHOTO_FORMAT: .*\.$/m)
+    expect(done.stdout).toMatch(/^Left out: "demo-2-left\.jpg": no labelled joint of a right hand can be read in it$/m)
+    expect(done.stdout).toMatch(/^Only \d patients have a swollen joint: too few to say/m)
     expect(done.stdout).toMatch(/Calibrated with \d+ joints \(\d+ swollen\) of 4 patients of this site/)
     expect(done.stdout).toMatch(/from the model: a site's own needs at least 9 patients/)
     const { digest } = (await readModelBundle(model)).identity
@@ -168,6 +175,14 @@ describe('jointlens calibrate', () => {
     expect(after.hands[0]?.joints[0]?.['probability']).not.toBe(before.hands[0]?.joints[0]?.['probability'])
     expect((JSON.parse(await readFile(out, 'utf8')) as { modelDigest: string }).modelDigest).toBe(digest)
   }, 180_000)
+
+  test('says of a fine-tuned model that it needs people it did not learn from', async () => {
+    const [tuned, labels] = [join(base, 'tuned'), join(base, 'few.csv')]
+    await writeTestBundle(tuned, { change: (manifest) => { Object.assign(manifest.training, { base: '0'.repeat(64) }) } })
+    await writeFile(labels, 'photo,side,joint,label\ndemo-1-left.jpg,left,mcp2,1\n')
+    expect(jointlens('calibrate', '--photos', photos, '--labels', labels, '--out', join(base, 'never.json'), '--model', tuned))
+      .toMatchObject({ exit: 3, stdout: expect.stringMatching(/^This model was fine-tuned: .*Calibrate on others/) as unknown })
+  })
 
   test('refuses too few labels, faulty ones and photos that are not there', async () => {
     const labels = join(base, 'few.csv')

@@ -3,7 +3,6 @@ import { chooseThresholds, conformalFactor, fitCalibration, fitTemperatureAndBia
 import { calibratedProbability } from '../../src/inference/calibrate.ts'
 import type { Calibration } from '../../src/inference/engine/inference-engine.ts'
 import { HAND_JOINTS } from '../../src/joints/hand-joint.ts'
-import { readLabels } from '../../src/cli/labels-csv.ts'
 
 const model: Calibration = {
   priorLogOdds: HAND_JOINTS.map(() => -2), temperature: 1, bias: 0,
@@ -106,31 +105,5 @@ describe("a site's calibration", () => {
     expect(factor).toBeCloseTo(1, 3)
     expect(Math.ceil(2 + factor)).toBe(4)
     expect(conformalFactor(groups.slice(1).flat())).toBeUndefined()
-  })
-})
-
-describe('a table of labels', () => {
-  test('is read with columns in any order, quotes, a byte order mark and names a person would write', () => {
-    expect(readLabels('\uFEFFside,Patient,photo,joint,label\r\nLeft,7,"hands, 1.jpg",MCP 2,1\r\nright,7,b.jpg,wrist,0\r\n')).toEqual([
-      { photo: 'hands, 1.jpg', side: 'left', joint: 'mcp2', swollen: true, patient: '7' },
-      { photo: 'b.jpg', side: 'right', joint: 'wrist', swollen: false, patient: '7' }
-    ])
-    expect(readLabels('photo,side,joint,label\na.jpg,left,ip1,0')).toEqual([{ photo: 'a.jpg', side: 'left', joint: 'ip1', swollen: false }])
-  })
-
-  test.each([
-    ['photo,side,joint\na,left,mcp2', /label/],
-    ['', /columns/],
-    ['photo,side,joint,label', /received none/],
-    ['photo,side,joint,label\n../a.jpg,left,mcp2,1', /line 2 but received "\.\.\/a\.jpg"/],
-    ['photo,side,joint,label\na,both,mcp2,1', /left or right in line 2/],
-    ['photo,side,joint,label\na,left,dip2,1', /joint .* in line 2 but received "dip2"/],
-    ['photo,side,joint,label\na,left,mcp2,swollen', /label 1 .*received "swollen"/],
-    ['photo,side,joint,label\na,left,mcp2,', /received ""/],
-    ['photo,side,joint,label,patient\na,left,mcp2,1,', /a patient in line 2/],
-    ['photo,side,joint,label\na,left,mcp2,1\n\na,left,MCP2,0', /second one in line 4/]
-  ])('that says %j is refused with its line', (csv, words) => {
-    expect(codeOf(() => readLabels(csv))).toMatch(words)
-    expect(codeOf(() => readLabels(csv))).toMatch(/^ERR_CALIBRATION_DATA/)
   })
 })

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
@@ -114,6 +114,13 @@ describe('an export of labels', () => {
     if (!hand) throw new Error('Expected a left hand')
     const box = boxOf(hand)
     expect([width, height].every((side, index) => side <= Math.ceil([box.width, box.height][index] ?? 0) + 1)).toBe(true)
+  })
+
+  test('is for its owner alone', async () => {
+    await rm(out, { recursive: true })
+    await visit('pat-1', DECISIONS)
+    await exported()
+    for (const name of ['', 'photos', 'labels.csv', 'photos/p0001-1-left.jpg']) expect([name, (await stat(join(out, name))).mode & 0o077]).toEqual([name, 0])
   })
 
   test('of a withdrawn answer or photo leaves it out and says so', async () => {

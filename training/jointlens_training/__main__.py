@@ -1,6 +1,8 @@
 """python -m jointlens_training <step> [--knob value ...]; each step says what it does and where it leaves its result."""
 import argparse
 import dataclasses
+import inspect
+import re
 import sys
 
 from . import calibration_step, compare, evaluate, export, fewshot, finetune, pretrain, quantise, retrain, train, transfer
@@ -26,19 +28,27 @@ def main():
     steps = parser.add_subparsers(dest="step", required=True)
     for name, (knobs, _, says) in STEPS.items():
         step = steps.add_parser(name, help=says, description=says, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+        words = words_of(knobs)
         for field in dataclasses.fields(knobs):
             option = f"--{field.name.replace('_', '-')}"
             if isinstance(field.default, tuple):  # may be given again and again
-                step.add_argument(option, dest=field.name, action="append", default=list(field.default), help=" ")
+                step.add_argument(option, dest=field.name, action="append", default=list(field.default), help=words.get(field.name, " "))
                 continue
             kind = yes_or_no if isinstance(field.default, bool) else type(field.default)
-            step.add_argument(option, dest=field.name, type=kind, default=field.default, help=" ")
+            step.add_argument(option, dest=field.name, type=kind, default=field.default, help=words.get(field.name, " "))
     chosen = vars(parser.parse_args())
     knobs, run, _ = STEPS[chosen.pop("step")]
     try:
         run(knobs(**chosen))
-    except ValueError as error:  # what was given cannot be used, and why
+    except (ValueError, OSError) as error:  # what was given cannot be used, and why
         sys.exit(f"{error}")
+    except KeyboardInterrupt:
+        sys.exit("Stopped.")
+
+
+def words_of(knobs):
+    """What stands beside the knobs in their file, for --help."""
+    return {name: said.replace("%", "%%") for name, said in re.findall(r"^    (\w+): .*  # (.+)$", inspect.getsource(knobs), re.MULTILINE)}
 
 
 def yes_or_no(text):

@@ -123,7 +123,7 @@ def fit_temperature_and_bias(z, y, steps=100):
         if np.abs(step).max() < 1e-9:
             break
     if slope <= 0:
-        raise ValueError(f"Expected scores that rise with swelling but the fitted slope is {slope:.3f}")
+        raise ValueError(f"Expected scores that rise with swelling but the fitted slope is {slope:.3f}: is 1 swollen in the labels, and is each label with its own photo and side?")
     return 1 / slope, bias
 
 

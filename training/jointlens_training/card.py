@@ -107,6 +107,28 @@ def elsewhere(summary):
     return [" ".join(lines), ""] * bool(lines) + (altered_table(summary["altered"]) if summary.get("altered") else [])
 
 
+def stopping_words(summary):
+    """The figures are those of the folds' networks; with 0 epochs, the one they started from."""
+    return f"It learned for {summary['stopped']} epochs, the networks that were judged in the folds for {', '.join(map(str, summary['stoppedInFolds']))}; 0 is the network it started from."
+
+
+def unread_words(summary):
+    """What a site labelled and nobody could read: it is in no figure."""
+    if not of_a_site(summary):
+        return ""
+    unread = summary["unread"]
+    reasons = ", ".join(f"{reason} {count}" for reason, count in unread["reasons"].items())
+    return f" {unread['notLocated']:.1%} of {unread['photos']} labelled hands{f' ({reasons})' if reasons else ''} and {unread['jointsMasked']:.1%} of the joints of the others could not be read and are in no figure."
+
+
+def slices_table(slices):
+    """What is flagged of joints with one thing in common; a site's labels do not say such things."""
+    if not slices:
+        return []
+    return ["| at the count threshold | joints | flagged |", "|---|---|---|",
+            *[f"| {name} | {part['joints']} | {'-' if part['flagged'] is None else format(part['flagged'], '.1%')} |" for name, part in slices.items()], ""]
+
+
 def model_card(summary, card, calibration, version):
     """Markdown; every figure from the summary."""
     data, training = summary["data"], summary["training"]
@@ -125,9 +147,10 @@ def model_card(summary, card, calibration, version):
         + (", then with the same joint and the mean of the other hand of the visit, because RA is roughly symmetric" if "pair" in calibration else "")
         + "; priors and thresholds stand in the manifest, not in the network.", "",
         f"Trained with `{training['command']}` (seed {training['seed']}, commit {training['commit']}, data {training['dataSha256'][:12]}…).", "",
+        *([stopping_words(summary), ""] if of_a_site(summary) else []),
         f"## Held-out figures ({data['evidence']})", "",
         f"{data['patients']} patients, {data['hands']} hands, {data['joints']} joints, {data['positiveRate']:.1%} swollen by {'the labels' if of_a_site(summary) else 'simulated readers'}"
-        + (f" whose kappa is {data['readerKappa']:.2f}" if data["readerKappa"] is not None else "") + ". 95 % intervals from patient bootstraps.", "",
+        + (f" whose kappa is {data['readerKappa']:.2f}" if data["readerKappa"] is not None else "") + ". 95 % intervals from patient bootstraps." + unread_words(summary), "",
         "| | " + " | ".join(name for name, _ in names) + " |", "|---|---|---|---|---|",
         *[f"| {name} | " + " | ".join(interval(row[key]) for _, key in names) + " |" for name, row in rows.items()], "",
         ("" if summary["backgroundAuroc"] is None else f"Background only, without any hand: AUROC {summary['backgroundAuroc']:.3f}. ") + f"Expected calibration error {summary['ece']:.3f}. "
@@ -135,8 +158,7 @@ def model_card(summary, card, calibration, version):
         f"at a mean width of {summary['count']['meanIntervalWidth']:.1f}. It may under-count when many joints are swollen.", "",
         *elsewhere(summary),
         *parts_table("Joint group", summary["perGroup"]), *parts_table("Skin tone", summary["perSkinTone"]),
-        "| at the count threshold | joints | flagged |", "|---|---|---|",
-        *[f"| {name} | {part['joints']} | {'-' if part['flagged'] is None else format(part['flagged'], '.1%')} |" for name, part in summary["slices"].items()], "",
+        *slices_table(summary["slices"]),
         f"Thresholds, from {calibration['patients']} calibration patients ({calibration['data']}): {t['f1']:.3f} for the count (F1), {t['gmean']:.3f} (G-mean), {t['sensitivity90']:.3f} (look here first, sensitivity 90 %). "
         + ("They are this site's and do not transfer to another." if of_a_site(summary) else "They do not transfer to real photographs: a site calibrates on its own patients before anything is shown."), "",
         "Not measured: " + ("; ".join(f"{key} ({why})" for key, why in summary["notes"].items()) or "nothing") + ".", "",

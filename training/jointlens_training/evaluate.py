@@ -328,6 +328,8 @@ def report(summary, table):
     lines = [
         "# Held-out figures of the bundled model" + (f": {data['special']}" if "special" in data else ""), "",
         "**Computer-made hands only: these figures say nothing about accuracy in patients.**", "",
+        *([f"**Too few to say: {data['positives']} swollen joints of {data['patients']} patients (at least {ENOUGH_POSITIVES}); intervals of so few are chance too.**", ""]
+          if data["positives"] < ENOUGH_POSITIVES else []),
         f"{data['patients']} synthetic patients never seen in training or calibration, {data['hands']} hands, {data['joints']} joints, "
         f"{data['positiveRate']:.1%} swollen by the simulated readers' label"
         + (f" (their kappa: {data['readerKappa']:.2f})" if data["readerKappa"] is not None else "") + ". 95 % intervals from patient bootstraps.",

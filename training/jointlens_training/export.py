@@ -159,7 +159,12 @@ class DemoKnobs:
 
 def demo_calibration(knobs):
     """demo/calibration.json: what a site makes from its own patients, here made from synthetic ones and bound to one model."""
-    manifest = (Path(knobs.bundle) / "manifest.json").read_bytes()
-    calibration = {**json.loads(manifest)["calibration"], "data": "synthetic demo patients"}
-    write_whole(Path(knobs.out), (json.dumps({"modelDigest": sha256(manifest), "calibration": calibration}, indent=2) + "\n").encode())
-    print(f"{knobs.out} belongs to model {sha256(manifest)}", flush=True)
+    write_calibration(knobs.bundle, knobs.out, "synthetic demo patients")
+
+
+def write_calibration(bundle, out, data):
+    """A calibration file as the service reads it: the bundle's own calibration, made of `data`, bound to its digest."""
+    manifest = (Path(bundle) / "manifest.json").read_bytes()
+    calibration = {**json.loads(manifest)["calibration"], "data": data}
+    write_whole(Path(out), (json.dumps({"modelDigest": sha256(manifest), "calibration": calibration}, indent=2) + "\n").encode())
+    print(f"{out} belongs to model {sha256(manifest)}", flush=True)

@@ -8,7 +8,9 @@ the site's own prevalence, and exported as a bundle that the service can load. P
 """
 import copy
 import json
-from dataclasses import asdict, dataclass
+import re
+import shlex
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +20,14 @@ from . import device
 from .augment import augment
 from .bundle_weights import hold_norms, load_bundle
 from .calibrate import calibrate, probability
+from .card import stopping_words
 from .crops import GROUPS, JOINTS, digest, joint_prevalence, load_crops, pairs_of
-from .evaluate import ENOUGH_POSITIVES, NOT_EVALUABLE, Scored, count_figures, figures, rounded
-from .export import Knobs as ExportKnobs, REPOSITORY, export, sha256
+from .evaluate import ENOUGH_POSITIVES, NOT_EVALUABLE, Scored, count_figures, figures, rounded, unread
+from .export import Knobs as ExportKnobs, REPOSITORY, export, sha256, write_calibration, write_whole
 from .losses import LOSSES, smooth_negatives
 from .metrics import auprc, auroc, bootstrap, brier, counts, decisions, ece
-from .run_log import RunLog, command_line, commit_of
-from .site_labels import cut_crops, read_labels
+from .run_log import RunLog, commit_of
+from .site_labels import cut_crops, cutting_code, left_out, photo_digests, read_labels
 from .train import Knobs as TrainKnobs, batches, pictures, predict, prepared, save, warm_cosine
 
 # Own bars, from what few-people runs showed (method/synthetic, "A site's own path"): below them fine-tuning is a gamble and
@@ -36,9 +39,9 @@ MIN_PATIENTS, MIN_SWOLLEN, MIN_NOT_SWOLLEN = 20, 30, 100
 class Knobs:
     photos: str = ""  # folder of the photos
     labels: str = ""  # CSV photo,side,joint,label,patient[,visit]
-    out: str = "runs/site"
+    out: str = "runs/site"  # keeps what is done of a run, for the same command to go on from
     base: str = str(REPOSITORY / "models" / "hand-joints" / "0.1.0")  # the float32 bundle to start from
-    version: str = "0.1.0-site.1"  # of the bundle that is made
+    version: str = ""  # of the bundle that is made; when left out, the next that the service takes for newer than the base: 0.1.1-site.1
     serial: int = 1000
     evidence: str = "clinical"  # what the photos are: clinical, proxy, synthetic
     source: str = "signed findings of the site's clinicians"  # of the labels, for the manifest
@@ -59,44 +62,121 @@ class Knobs:
 
 
 def finetune(knobs):
-    """Leaves <out>/finetune.json, <out>/model (model.pt, calibration.json) and <out>/bundle/<version>. ValueError for too little data."""
+    """
+    Leaves <out>/finetune.json, <out>/model (model.pt, calibration.json), <out>/bundle/<version> and <out>/site-calibration.json, its
+    calibration as the service reads it. ValueError for too little data.
+    """
     torch.set_num_threads(knobs.threads)
     if knobs.evidence not in ("clinical", "proxy", "synthetic"):
         raise ValueError(f"Expected evidence to be clinical, proxy or synthetic but received {knobs.evidence}")
+    if min(knobs.outer, knobs.inner) < 2 or knobs.epochs < 0:
+        raise ValueError(f"Expected at least 2 outer and 2 inner folds and no fewer than 0 epochs but received {knobs.outer}, {knobs.inner} and {knobs.epochs}")
     base, manifest = load_bundle(knobs.base)
+    knobs = replace(knobs, version=version_after(manifest["version"], knobs))
     crops = site_crops(knobs, manifest)
+    print("\n".join([*left_out(crops.folder), heard_of(crops)]), flush=True)
     refuse_too_little(crops, knobs)
-    origin = {"command": command_line(), "seed": knobs.seed, "commit": commit_of(), "dataSha256": digest(crops.folder), "base": sha256((Path(knobs.base) / "manifest.json").read_bytes())}
+    origin = {"command": command_of(knobs), "seed": knobs.seed, "commit": commit_of(), "dataSha256": digest(crops.folder), "base": sha256((Path(knobs.base) / "manifest.json").read_bytes())}
     log = RunLog(knobs.out, **origin, knobs=asdict(knobs), hands=len(crops), patients=len(np.unique(crops.patients)), positives=float(crops.labels[crops.mask].mean()))
     everyone = np.arange(len(crops))
     held_out = {"tuned": Judged.empty(crops), "base": Judged.empty(crops)}
-    for number, test in enumerate(patient_folds(crops, everyone, knobs.outer, knobs.seed)):
-        rest = np.setdiff1d(everyone, test)
-        stop, calibration, plain = choose(base, crops, rest, knobs, seed=knobs.seed + 100 * (number + 1))
-        model = fit(base, crops, rest, knobs, stop, knobs.seed)[0]
-        held_out["tuned"].put(test, predict(model, crops, test), calibration, crops)
-        held_out["base"].put(test, predict(base, crops, test), plain, crops)
-        log.write(fold=number, stopped=stop, heldOut=len(test))
-    stop, calibration, _ = choose(base, crops, everyone, knobs, seed=knobs.seed)
+    stops = []
+    done = Done(Path(knobs.out) / "done.json", origin, knobs)
+    for number, test in enumerate(patient_folds(crops, everyone, knobs.outer, knobs.seed), start=1):
+        fold = done.once(f"fold {number}", lambda: judge_fold(base, crops, np.setdiff1d(everyone, test), test, knobs, seed=knobs.seed + 100 * number))
+        held_out["tuned"].put(test, np.array(fold["tuned"]), fold["calibration"], crops)
+        held_out["base"].put(test, np.array(fold["base"]), fold["plain"], crops)
+        stops.append(fold["stop"])
+        log.write(fold=number, of=knobs.outer, stopped=fold["stop"], heldOut=len(test))
+    stop, calibration, _ = done.once("everyone", lambda: choose(base, crops, everyone, knobs, seed=knobs.seed))
     model = fit(base, crops, everyone, knobs, stop, knobs.seed)[0]
-    made = summary_of(crops, held_out, calibration, origin | training_words(crops), knobs) | {"stopped": stop}
+    made = summary_of(crops, held_out, calibration, origin | training_words(crops), knobs) | {"stopped": stop, "stoppedInFolds": stops}
     write(model, manifest["tier"], calibration, made, knobs, crops)
     print(spoken(made), flush=True)
     return made
 
 
+def judge_fold(base, crops, rest, test, knobs, seed):
+    """What the rest say of `test`: {stop, calibration, plain (that of the base), tuned, base: [len(test), 11] logits}."""
+    stop, calibration, plain = choose(base, crops, rest, knobs, seed)
+    model = fit(base, crops, rest, knobs, stop, knobs.seed)[0]
+    return {"stop": stop, "calibration": calibration, "plain": plain, "tuned": predict(model, crops, test).tolist(), "base": predict(base, crops, test).tolist()}
+
+
+class Done:
+    """Steps of a run, kept as they end: the same command goes on after the last. Other data, code or knobs begin anew."""
+
+    NO_MATTER = ("photos", "labels", "out", "version", "serial", "evidence", "source", "repeats", "threads")  # to what a step gives
+
+    def __init__(self, file, origin, knobs):
+        key = {name: origin[name] for name in ("commit", "dataSha256", "base")} | {name: value for name, value in asdict(knobs).items() if name not in self.NO_MATTER}
+        kept = json.loads(file.read_text()) if file.exists() else {}
+        self.file, self.kept = file, kept if kept.get("of") == key else {"of": key, "steps": {}}
+
+    def once(self, step, make):
+        """What `make` gave, now or in the run before, as JSON keeps it."""
+        if step not in self.kept["steps"]:
+            self.kept["steps"][step] = make()
+            write_whole(self.file, json.dumps(self.kept).encode())
+        return json.loads(json.dumps(self.kept["steps"][step]))
+
+
+def version_after(base, knobs):
+    """knobs.version, or the one that follows the base's. ValueError for one that the service takes for older, or that is there already."""
+    (major, minor, patch), suffix = parts_of(base)
+    sites = re.fullmatch(r"site\.(\d+)", suffix or "")
+    version = knobs.version or (f"{major}.{minor}.{patch}-site.{int(sites[1]) + 1}" if sites else f"{major}.{minor}.{patch + 1}-site.1")
+    if order_of(version) <= order_of(base):
+        raise ValueError(f"Expected a --version that is newer than the base's {base} but received {version}: the service would take it for older and leave the base's results standing")
+    folder = Path(knobs.out) / "bundle" / version
+    if (folder / "manifest.json").exists():
+        raise ValueError(f"Expected no bundle of version {version} yet but {folder} holds one: it may be in use. Choose another --version or --out")
+    return version
+
+
+def parts_of(version):
+    """'0.1.1-site.2' -> ((0, 1, 1), 'site.2'); None for no suffix."""
+    found = re.fullmatch(r"(\d+)\.(\d+)\.(\d+)(?:-([0-9A-Za-z.-]+))?", version)
+    if not found:
+        raise ValueError(f"Expected a version such as 0.1.1-site.1 but received {version}")
+    return tuple(map(int, found.groups()[:3])), found.group(4)
+
+
+def order_of(version):
+    """Rises as semantic versions do; src/screening/model-order.ts orders models alike."""
+    triple, suffix = parts_of(version)
+    return triple, suffix is None, [(not part.isdigit(), int(part) if part.isdigit() else 0, part) for part in (suffix or "").split(".")]
+
+
+def command_of(knobs):
+    """The command without its paths: card and manifest travel, and names of folders may say who or where somebody is."""
+    told = {field.name: getattr(knobs, field.name) for field in fields(knobs) if getattr(knobs, field.name) != field.default}
+    hidden = {name: name.upper() for name in ("photos", "labels", "out", "base") if name in told}
+    return " ".join(["python -m jointlens_training finetune", *(f"--{name.replace('_', '-')} {shlex.quote(str(value))}" for name, value in (told | hidden).items())])
+
+
 def site_crops(knobs, manifest):
-    """The crops of <out>/crops, cut now when they are not there or belong to other labels."""
+    """The crops of <out>/crops, cut now when they are not there or belong to other labels, photos, sizes or code."""
     folder = Path(knobs.out) / "crops"
     if knobs.labels:
-        labels = read_labels(knobs.labels)
-        mark, fresh = folder / "labels.sha256", sha256(Path(knobs.labels).read_bytes())
+        labels, sizes = read_labels(knobs.labels), [manifest["inputs"][name]["size"] for name in ("global", "local")]
+        mark, fresh = folder / "made-of.sha256", sha256(json.dumps([labels, photo_digests(knobs.photos, labels), sizes, cutting_code()]).encode())
         if not mark.exists() or mark.read_text() != fresh:
-            cut_crops(knobs.photos, labels, folder, manifest["inputs"]["global"]["size"], manifest["inputs"]["local"]["size"])
+            mark.unlink(missing_ok=True)
+            cut_crops(knobs.photos, labels, folder, *sizes)
             mark.write_text(fresh)
     if not (folder / "index.jsonl").exists():
         raise ValueError(f"Expected --photos and --labels, or crops of an earlier run in {folder}")
+    if not (folder / "index.jsonl").read_text().strip():
+        raise ValueError("\n".join([*left_out(folder), "Expected at least one hand that can be read but found none"]))
     return load_crops(folder)
+
+
+def heard_of(crops):
+    """How much of what was labelled can be read."""
+    missing = unread(crops.folder, crops)
+    labelled = sum("label" in joint for row in crops.rows for joint in row["joints"].values())
+    return f"{len(crops)} of {missing['photos']} labelled hands can be read, and {int(crops.mask.sum())} of their {labelled} labelled joints"
 
 
 def refuse_too_little(crops, knobs):
@@ -216,7 +296,7 @@ def summary_of(crops, held_out, calibration, training, knobs):
         "lessBase": difference(tuned, base, y, patients, knobs.repeats), "ece": ece(y, tuned.score), "brier": brier(y, tuned.score),
         "countIntervalCoverage": float(np.mean((visit["true"] >= visit["low"]) & (visit["true"] <= visit["high"]))), "count": count_figures(visit),
         "backgroundAuroc": None, "perGroup": {name: group_figures(held_out["tuned"], crops, np.isin(JOINTS, joints)) for name, joints in GROUPS.items()},
-        "perSkinTone": {}, "slices": {}, "training": training,
+        "perSkinTone": {}, "slices": {}, "unread": unread(crops.folder, crops), "training": training,
         "evaluation": {"command": training["command"], "commit": training["commit"], "how": f"grouped nested cross-validation, {knobs.outer} outer and {knobs.inner} inner folds"},
         "notes": {"backgroundAuroc": "not measured by finetune", "perSkinTone": "skin tones are not among a site's labels", "transferAuroc": "other sites were not asked"},
     }) | {"calibration": calibration}
@@ -250,7 +330,10 @@ def site_words(crops, rows):
 
 
 def write(model, tier, calibration, made, knobs, crops):
-    """model.pt, calibration.json, finetune.json, then the bundle by the same export as every other. Its golden hands stay the base's: no patient's picture leaves."""
+    """
+    model.pt, calibration.json, finetune.json, then the bundle by the same export as every other. Its golden hands stay the base's: no patient's
+    picture leaves. The calibration comes from out-of-fold logits: `jointlens calibrate` on patients that the network learned from would trust it too much.
+    """
     out = Path(knobs.out)
     folder = out / "model"
     folder.mkdir(parents=True, exist_ok=True)
@@ -258,13 +341,14 @@ def write(model, tier, calibration, made, knobs, crops):
     (folder / "calibration.json").write_text(json.dumps(calibration, indent=2) + "\n")
     made = made | {"modelSha256": sha256((folder / "model.pt").read_bytes())}
     (out / "finetune.json").write_text(json.dumps(made, indent=2) + "\n")
-    export(ExportKnobs(model=str(folder), golden=knobs.base, summary=str(out / "finetune.json"), version=knobs.version, serial=knobs.serial,
-                       out=str(out / "bundle"), labels=knobs.source, evidence=knobs.evidence))
+    bundle = export(ExportKnobs(model=str(folder), golden=knobs.base, summary=str(out / "finetune.json"), version=knobs.version, serial=knobs.serial,
+                                out=str(out / "bundle"), labels=knobs.source, evidence=knobs.evidence))
+    write_calibration(bundle, out / "site-calibration.json", calibration["data"])
 
 
 def spoken(made):
     less = made["lessBase"]["auprc"]
     verdict = "better than" if less["low"] > 0 else "worse than" if less["high"] < 0 else "not shown to differ from"
     return (f"Held-out patients: AUROC {made['model']['auroc']:.3f}, AUPRC {made['model']['auprc']:.3f}; {verdict} the bundle it started from "
-            f"(AUPRC {less['mean']:+.3f}, {less['low']:+.3f} to {less['high']:+.3f}). Stopped after {made['stopped']} epochs. "
-            f"Check it with `jointlens model verify`, compare it in shadow mode, then change JOINTLENS_MODEL.")
+            f"(AUPRC {less['mean']:+.3f}, {less['low']:+.3f} to {less['high']:+.3f}). {stopping_words(made)} "
+            f"Check it with `jointlens model verify`, compare it in shadow mode, then change JOINTLENS_MODEL and calibrationFile.")

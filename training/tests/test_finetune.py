@@ -1,7 +1,9 @@
 """A site's own path, on made-up hands: labels, refusals, nested folds, a bundle the service reads."""
 import json
+import re
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -11,12 +13,15 @@ import torch
 from conftest import write_crops
 from jointlens_training import finetune
 from jointlens_training.bundle_weights import load_bundle, module_path
-from jointlens_training.crops import load_crops
-from jointlens_training.site_labels import read_labels
+from jointlens_training.crops import JOINTS, load_crops
+from jointlens_training.site_labels import left_out, photo_digests, read_labels
 from jointlens_training.train import load_model, predict
 from test_pipeline import REPOSITORY, runs_typescript
 
 HEADER = "photo,side,joint,label,patient\n"
+# Read by test/inference/labels-csv.test.ts too: one table, one verdict.
+TABLES = json.loads((REPOSITORY / "test" / "fixtures" / "label-tables.json").read_text())
+VERSION = "0.1.1-site.1"  # after the 0.1.0 of the bundle
 
 
 @pytest.fixture(scope="module")
@@ -85,11 +90,42 @@ def test_too_few_patients_or_swollen_joints_are_refused_with_numbers(folders, bu
         finetune.finetune(replace(knobs, out=str(tmp_path / "none")))
 
 
+def command(*words):
+    return subprocess.run([sys.executable, "-m", "jointlens_training", *words], capture_output=True, text=True, cwd=REPOSITORY / "training")
+
+
+def test_help_says_what_each_knob_is():
+    said = " ".join(command("finetune", "--help").stdout.split())
+    assert "--labels LABELS CSV photo,side,joint,label,patient[,visit] (default: )" in said
+    assert "--epochs EPOCHS at most; the inner folds say when to stop (default: 8)" in said
+
+
+def test_what_cannot_be_read_is_one_line_and_no_traceback(tmp_path):
+    done = command("finetune", "--base", str(tmp_path), "--out", str(tmp_path / "out"))
+    assert (done.returncode, done.stdout) == (1, "") and len(done.stderr.splitlines()) == 1 and "manifest.json" in done.stderr
+
+
+@pytest.mark.parametrize("change", [{"outer": 1}, {"inner": 1}, {"epochs": -1}, {"evidence": "real"}])
+def test_knobs_that_cannot_be_meant_are_refused(site, change):
+    with pytest.raises(ValueError, match="^Expected "):
+        finetune.finetune(replace(site[0], version="0.3.0", **change))
+
+
+def test_labels_that_are_turned_round_are_refused_with_what_to_look_at(site, tmp_path, monkeypatch):
+    knobs = site[0]
+    monkeypatch.setattr(finetune, "MIN_NOT_SWOLLEN", 50)  # as few as there are swollen ones
+    shutil.copytree(finetune.Path(knobs.out) / "crops", tmp_path / "crops")
+    index = tmp_path / "crops" / "index.jsonl"
+    index.write_text(re.sub(r'"label": ([01])', lambda found: f'"label": {1 - int(found[1])}', index.read_text()))
+    with pytest.raises(ValueError, match="is 1 swollen in the labels"):
+        finetune.finetune(replace(knobs, out=str(tmp_path), epochs=0))
+
+
 def test_the_bundle_says_what_it_is_and_holds_no_picture_of_a_patient(site, bundle):
     knobs, made = site
-    folder = finetune.Path(knobs.out) / "bundle" / knobs.version
+    folder = finetune.Path(knobs.out) / "bundle" / VERSION
     manifest = json.loads((folder / "manifest.json").read_text())
-    assert (manifest["version"], manifest["evidence"], manifest["labels"]["source"]) == ("0.1.0-site.1", "synthetic", "made-up labels")
+    assert (manifest["version"], manifest["evidence"], manifest["labels"]["source"]) == (VERSION, "synthetic", "made-up labels")
     assert (folder / "golden" / "inputs.u8").read_bytes() == (bundle / "golden" / "inputs.u8").read_bytes()
     card = (folder / "MODEL_CARD.md").read_text()
     assert "24 patients of one site" in card and "computer-made hands only; research" not in card
@@ -97,10 +133,82 @@ def test_the_bundle_says_what_it_is_and_holds_no_picture_of_a_patient(site, bund
     assert "out of fold" in manifest["calibration"]["data"]
 
 
+def test_the_bundle_says_nothing_of_folders_and_files(site):
+    knobs, made = site
+    named = replace(knobs, photos="/home/dr. geheim/Fotos", labels="geheim.csv", epochs=3)
+    assert finetune.command_of(named) == ("python -m jointlens_training finetune --photos PHOTOS --labels LABELS --out OUT --base BASE "
+                                          "--evidence synthetic --source 'made-up labels' --outer 2 --inner 2 --epochs 3 --repeats 30")
+    for file in (finetune.Path(knobs.out) / "bundle" / VERSION).rglob("*"):
+        assert not file.is_file() or knobs.out.encode() not in file.read_bytes()
+    assert "--out OUT" in made["training"]["command"]
+
+
+def test_the_card_says_what_the_command_printed_and_what_could_not_be_read(site):
+    knobs, made = site
+    card = (finetune.Path(knobs.out) / "bundle" / VERSION / "MODEL_CARD.md").read_text()
+    for name in ("auroc", "auprc", "f1", "gmean"):
+        assert f"{made['model'][name]:.3f} ({made['modelIntervals'][name]['low']:.3f} to {made['modelIntervals'][name]['high']:.3f})" in card
+    assert f"0.0% of 48 labelled hands and {made['unread']['jointsMasked']:.1%} of the joints of the others could not be read and are in no figure." in card
+    assert len(made["stoppedInFolds"]) == 2
+    assert f"It learned for {made['stopped']} epochs, the networks that were judged in the folds for {made['stoppedInFolds'][0]}, {made['stoppedInFolds'][1]};" in card
+    assert "| at the count threshold |" not in card
+
+
+def test_a_stopped_run_goes_on_after_the_last_fold(site, tmp_path, monkeypatch):
+    knobs, made = site
+    shutil.copytree(finetune.Path(knobs.out) / "crops", tmp_path / "crops")
+    here, choose, asked = replace(knobs, out=str(tmp_path)), finetune.choose, []
+
+    def stopped_at(call):
+        def counted(*given, **named):
+            asked.append(call)
+            if len(asked) == call:
+                raise KeyboardInterrupt
+            return choose(*given, **named)
+        return counted
+    monkeypatch.setattr(finetune, "choose", stopped_at(2))
+    with pytest.raises(KeyboardInterrupt):
+        finetune.finetune(here)
+    asked.clear()
+    monkeypatch.setattr(finetune, "choose", stopped_at(None))
+    again = finetune.finetune(here)
+    assert len(asked) == 2  # the second fold and everyone
+    assert {name: again[name] for name in ("modelIntervals", "calibration", "stopped")} == {name: made[name] for name in ("modelIntervals", "calibration", "stopped")}
+    # Other data or knobs begin anew.
+    asked.clear()
+    finetune.finetune(replace(here, smooth=0.01, version="0.2.0"))
+    assert len(asked) == 3
+
+
+def test_a_bundle_that_is_there_is_never_written_over(site):
+    before = (finetune.Path(site[0].out) / "bundle" / VERSION / "manifest.json").read_bytes()
+    with pytest.raises(ValueError, match="holds one: it may be in use"):
+        finetune.finetune(site[0])
+    assert (finetune.Path(site[0].out) / "bundle" / VERSION / "manifest.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("base,version,made", [("0.1.0", "", "0.1.1-site.1"), ("0.1.1-site.9", "", "0.1.1-site.10"), ("0.1.0-int8", "", "0.1.1-site.1"), ("0.1.0", "0.2.0", "0.2.0")])
+def test_a_sites_version_is_newer_than_the_one_it_started_from(tmp_path, base, version, made):
+    assert finetune.version_after(base, finetune.Knobs(out=str(tmp_path), version=version)) == made
+
+
+@pytest.mark.parametrize("base,version", [("0.1.0", "0.1.0-site.1"), ("0.1.0", "0.1.0"), ("0.1.1-site.10", "0.1.1-site.9"), ("0.1.0", "clinic-7")])
+def test_a_version_that_the_service_would_take_for_older_is_refused(tmp_path, base, version):
+    with pytest.raises(ValueError, match="Expected a .*version"):
+        finetune.version_after(base, finetune.Knobs(out=str(tmp_path), version=version))
+
+
+def test_the_calibration_of_patients_held_out_is_a_file_of_this_bundle(site):
+    out = finetune.Path(site[0].out)
+    manifest = (out / "bundle" / VERSION / "manifest.json").read_bytes()
+    made = json.loads((out / "site-calibration.json").read_text())
+    assert made == {"modelDigest": finetune.sha256(manifest), "calibration": json.loads(manifest)["calibration"]}
+
+
 @pytest.mark.skipif(not runs_typescript(), reason="needs a Node that runs TypeScript, and the installed packages")
 def test_the_service_verifies_a_sites_bundle(site, tmp_path):
     knobs, _ = site
-    folder = finetune.Path(knobs.out) / "bundle" / knobs.version
+    folder = finetune.Path(knobs.out) / "bundle" / VERSION
     done = subprocess.run(["node", str(REPOSITORY / "bin" / "jointlens.mjs"), "model", "verify", str(folder)], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "golden outputs 2 hands equal" in done.stdout
@@ -114,24 +222,70 @@ def test_labels_become_one_row_a_hand_and_unlabelled_joints_stay_unknown(tmp_pat
     assert right["side"] == "right"
 
 
-def test_a_spreadsheet_of_another_country_is_read_too(tmp_path):
-    (tmp_path / "labels.csv").write_text("photo;side;joint;label;patient\r\na, b.jpg;left;mcp2;1;p1\r\n", encoding="utf-8-sig")
-    (hand,) = read_labels(tmp_path / "labels.csv")
-    assert hand["photo"] == "a, b.jpg" and hand["joints"]["mcp2"] == {"label": 1}
+@pytest.mark.parametrize("name", TABLES["read"])
+def test_tables_as_people_and_spreadsheets_write_them_are_read(tmp_path, name):
+    text, rows = TABLES["read"][name]
+    (tmp_path / "labels.csv").write_bytes(text.encode())
+    found = [[hand["photo"], hand["side"], joint, value["label"], hand["patient"]]
+             for hand in read_labels(tmp_path / "labels.csv") for joint, value in hand["joints"].items() if value]
+    assert found == rows
 
 
-@pytest.mark.parametrize("text,said", [
-    ("photo,side,joint,label\na.jpg,left,mcp2,1\n", "none called patient"),
-    (HEADER, "found none"),
-    (HEADER + "../a.jpg,left,mcp2,1,p1\n", "photo of the folder in line 2"),
-    (HEADER + "a.jpg,up,mcp2,1,p1\n", "left or right in line 2"),
-    (HEADER + "a.jpg,left,dip2,1,p1\n", "a joint"),
-    (HEADER + "a.jpg,left,mcp2,yes,p1\n", "label 1"),
-    (HEADER + "a.jpg,left,mcp2,1,\n", "a patient in line 2"),
-    (HEADER + "a.jpg,left,mcp2,1,p1\na.jpg,left,mcp2,0,p1\n", "second one for left mcp2"),
-    (HEADER + "a.jpg,left,mcp2,1,p1\na.jpg,left,mcp3,0,p2\n", "patient p1 of a.jpg in line 3"),
-])
-def test_a_table_of_labels_with_a_fault_is_refused_with_its_line(tmp_path, text, said):
-    (tmp_path / "labels.csv").write_text(text)
-    with pytest.raises(ValueError, match=said):
+@pytest.mark.parametrize("name", TABLES["refused"])
+def test_a_table_of_labels_with_a_fault_is_refused_with_its_line(tmp_path, name):
+    text, said = TABLES["refused"][name]
+    (tmp_path / "labels.csv").write_bytes(text.encode())
+    with pytest.raises(ValueError, match=re.escape(said)):
         read_labels(tmp_path / "labels.csv")
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16"])
+def test_a_table_in_another_encoding_is_refused_with_what_to_do(tmp_path, encoding):
+    (tmp_path / "labels.csv").write_bytes("photo,side,joint,label,patient\nMüller.jpg,left,mcp2,1,p1\n".encode(encoding))
+    with pytest.raises(ValueError, match="save it as CSV UTF-8"):
+        read_labels(tmp_path / "labels.csv")
+    with pytest.raises(ValueError, match="cannot be read: No such file"):
+        read_labels(tmp_path / "none.csv")
+
+
+def labelled(photo, patient):
+    return {"photo": photo, "side": "left", "patient": patient, "visit": "1", "joints": {joint: {"label": 0} for joint in JOINTS}}
+
+
+def test_a_labelled_photo_that_is_not_there_is_named_with_the_one_that_is_nearly(tmp_path):
+    (tmp_path / "Mu\u0308ller.JPG").write_bytes(b"1")
+    with pytest.raises(ValueError, match='2 of 2 are not there: "m\u00fcller.jpg" .there is "Mu\u0308ller.JPG", whose accents.*"b.jpg"$'):
+        photo_digests(tmp_path, [labelled("m\u00fcller.jpg", "p1"), labelled("b.jpg", "p1")])
+    with pytest.raises(ValueError, match="--photos to be a folder"):
+        photo_digests(tmp_path / "none", [labelled("b.jpg", "p1")])
+
+
+def test_one_picture_of_two_patients_is_refused(tmp_path):
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / name).write_bytes(b"the same")
+    assert len(set(photo_digests(tmp_path, [labelled("a.jpg", "p1"), labelled("b.jpg", "p1")]).values())) == 1
+    with pytest.raises(ValueError, match='"a.jpg" of p1 and "b.jpg" of p2 are the same picture'):
+        photo_digests(tmp_path, [labelled("a.jpg", "p1"), labelled("b.jpg", "p2")])
+
+
+@pytest.mark.skipif(not runs_typescript(), reason="needs a Node that runs TypeScript, and the installed packages")
+def test_photos_are_cut_again_when_they_or_the_code_change_and_what_is_left_out_is_said(tmp_path, monkeypatch):
+    photos, knobs = tmp_path / "photos", finetune.Knobs(photos=str(tmp_path / "photos"), labels=str(tmp_path / "labels.csv"), out=str(tmp_path / "out"))
+    photos.mkdir()
+    manifest = {"inputs": {"global": {"size": 32}, "local": {"size": 16}}}
+    shutil.copy(REPOSITORY / "demo" / "photos" / "demo-1-left.jpg", photos / "a.jpg")
+    (photos / "b.jpg").write_bytes(b"no photo")
+    (tmp_path / "labels.csv").write_text(HEADER + "a.jpg,left,mcp2,1,p1\nb.jpg,right,mcp2,0,p2\na.jpg,right,mcp2,0,p1\n")
+    crops = finetune.site_crops(knobs, manifest)
+    assert left_out(crops.folder) == ['Left out: right hand of "b.jpg": ERR_PHOTO_FORMAT (docs/errors.md)', 'Left out: right hand of "a.jpg": only a hand of the other side was found in it']
+    assert finetune.heard_of(crops) == "1 of 3 labelled hands can be read, and 1 of their 1 labelled joints"
+    assert crops.folder.stat().st_mode & 0o077 == 0
+    made = (crops.folder / "global.npy").stat().st_mtime_ns
+    finetune.site_crops(knobs, manifest)
+    assert (crops.folder / "global.npy").stat().st_mtime_ns == made
+    shutil.copy(REPOSITORY / "demo" / "photos" / "demo-1-right.jpg", photos / "b.jpg")
+    assert len(finetune.site_crops(knobs, manifest)) == 2
+    made = (crops.folder / "global.npy").stat().st_mtime_ns
+    monkeypatch.setattr(finetune, "cutting_code", lambda: "newer")
+    finetune.site_crops(knobs, manifest)
+    assert (crops.folder / "global.npy").stat().st_mtime_ns != made

@@ -31,6 +31,13 @@ def test_the_model_learns_what_can_be_learned(folders, bundle):
     assert summary["transferAuroc"] is None and "transferAuroc" in summary["notes"]
 
 
+def test_figures_of_few_swollen_joints_are_called_too_few(folders, bundle, tmp_path, monkeypatch):
+    assert "Too few to say" not in (folders["root"] / "results" / "evaluation.md").read_text()
+    monkeypatch.setattr(evaluate, "ENOUGH_POSITIVES", 1000)
+    evaluate.evaluate(evaluate.Knobs(calibration=str(folders["calibration"]), test=str(folders["test"]), bundle=str(bundle), repeats=5, results=str(tmp_path)))
+    assert "**Too few to say: " in (tmp_path / "evaluation.md").read_text().split("| AUROC |")[0]
+
+
 @pytest.mark.parametrize(("fusion", "constancy"), [("paper", False), ("paper", True), ("mix", True)])
 def test_onnx_says_what_pytorch_says_for_any_number_of_hands(folders, fusion, constancy):
     torch.manual_seed(2)
