@@ -5,6 +5,7 @@ import { isScreeningError, ScreeningError } from '../errors.ts'
 import { readCapabilities, type Capabilities } from './capabilities.ts'
 import { isBelow, type Egress } from './egress.ts'
 import { parseBody } from './large-json.ts'
+import { maybe, some } from './lenient.ts'
 import { isOf } from './references.ts'
 import { askedUntil } from './retry-after.ts'
 import { openTransport, refuseStatus, type ClientOptions, type TransportOptions } from './transport.ts'
@@ -73,7 +74,10 @@ export function openFhirSession(options: FhirSessionOptions): FhirSession {
 
   async function readBytes(url: string, maxBytes: number, patientId?: string): Promise<Uint8Array> {
     const whose = patientId === undefined ? undefined : { tenant, patientId }
-    const response = await send('GET', url, { ...PHOTO_INSIDE, headers: { accept: PHOTO_TYPES }, maxBytes: Math.ceil(maxBytes * 1.4) + 4096 })
+    const asked = (accept: string) => send('GET', url, { ...PHOTO_INSIDE, headers: { accept }, maxBytes: Math.ceil(maxBytes * 1.4) + 4096 })
+    const first = await asked(PHOTO_TYPES)
+    // Oracle Health takes the very type of the attachment or that of FHIR, and no list of them.
+    const response = first.status === 406 ? await asked('application/fhir+json') : first
     refuseStatus('GET', response)
     refuseOtherPatient(response.headers.get('x-security-context') ?? undefined, whose)
     const json = /json/.test(response.headers.get('content-type') ?? '')
@@ -96,17 +100,19 @@ export function openFhirSession(options: FhirSessionOptions): FhirSession {
     async search(type, parameters, { maxPages } = {}) {
       const found: OfType<typeof type>[] = []
       const seen = new Set<string>()
+      let called: string | undefined
       let page: unknown = await client.search({ resourceType: type, searchParams: { ...parameters }, options: optionsOf(type) }).catch(nothingSuch)
       for (let count = 1; ; count++) {
         const result = searchset.safeParse(page)
         if (!result.success) throw answer('a searchset Bundle')
         found.push(...(matches(result.data, type) as OfType<typeof type>[]))
-        const next = result.data.link?.find(({ relation }) => relation === 'next')?.url
+        const [next, self] = ['next', 'self'].map((wanted) => result.data.link?.find(({ relation }) => relation === wanted)?.url)
+        if (count === 1) called = ownName(self, type, tenant.fhirBase)
         if (next === undefined || count === maxPages) return found
-        const url = pageAddress(next, tenant.fhirBase)
+        const url = pageAddress(next, tenant.fhirBase, called)
         if (seen.has(url) || count >= MAX_PAGES) throw answer('an end of the pages')
         seen.add(url)
-        page = await client.request(url, { options: optionsOf(type) }).catch(nothingSuch)
+        page = await client.request(url, { options: optionsOf(type) }).catch(nothingSuch).catch(pageLost)
       }
     },
 
@@ -177,23 +183,53 @@ export function checkedId(id: string): string {
 
 function matches(bundle: z.infer<typeof searchset>, type: ResourceType): unknown[] {
   return (bundle.entry ?? []).flatMap(({ resource, search }) => {
-    if (!resource || search?.mode === 'include' || search?.mode === 'outcome') return []
-    if (resource.resourceType === 'OperationOutcome') return []
+    if (resource?.resourceType === 'OperationOutcome') refuseFailed(resource)
+    if (!resource || search?.mode === 'include' || search?.mode === 'outcome' || resource.resourceType === 'OperationOutcome') return []
     if (resource.resourceType !== type) throw answer(`only ${type} in the searchset`)
     return [resource]
   })
 }
 
-/** Relative or absolute `next`; HAPI pages at the base itself with a query. */
-function pageAddress(next: string, fhirBase: string): string {
-  const url = absolute(next, fhirBase)
-  if (!isBelow(new URL(url), fhirBase)) throw new ScreeningError('ERR_EGRESS_REFUSED', 'Expected the next page on the same FHIR server')
-  return url
+/** Some answer 200 to a search that they did not do, with an error among the entries: what is not in it may be there all the same. */
+function refuseFailed(outcome: unknown): void {
+  const { issue } = outcomeIn.parse(outcome)
+  if (issue.some(({ severity }) => severity === 'error' || severity === 'fatal'))
+    throw new ScreeningError('ERR_EHR_REFUSED', 'Expected a search to be done but the FHIR server answered it with an error')
 }
 
+const outcomeIn = z.object({ issue: some(z.object({ severity: maybe(z.string()) })) })
+
+/**
+ * Relative or absolute `next`; HAPI pages at the base itself with a query. Where a server behind a proxy calls itself by another name, the
+ * same page is asked for at the base that we know: nothing is ever sent elsewhere.
+ */
+function pageAddress(next: string, fhirBase: string, called: string | undefined): string {
+  const url = absolute(next, fhirBase)
+  const ours = called !== undefined && isBelow(new URL(url), called) ? `${fhirBase}${url.slice(called.length)}` : url
+  if (isBelow(new URL(ours), fhirBase)) return ours
+  throw new ScreeningError('ERR_EGRESS_REFUSED', 'Expected the next page on the same FHIR server but its link leads to another one; behind a proxy the server has to know the address it is reached at')
+}
+
+/** What the server calls its own base, by the `self` of a first page: `{base}/Media?…`. Undefined where it does not say. */
+function ownName(self: string | undefined, type: ResourceType, fhirBase: string): string | undefined {
+  if (self === undefined || !URL.canParse(self, `${fhirBase}/`)) return undefined
+  const { origin, pathname } = new URL(self, `${fhirBase}/`)
+  const [, path] = new RegExp(`^(.*)/${type}/?$`).exec(pathname) ?? []
+  return path === undefined ? undefined : `${origin}${path}`
+}
+
+/** A page that the server has forgotten, or does not take its own link for, says nothing of the search: it is done again later. */
+function pageLost(error: unknown): never {
+  if (!isScreeningError(error) || error.code !== 'ERR_EHR_REFUSED') throw error
+  throw new ScreeningError('ERR_EHR_UNREACHABLE', `Expected the next page of a search but the server gives it no more (${error.answered ?? 'no status'})`, { cause: error })
+}
+
+/** A server behind a proxy may write http for the https that it is reached by. */
 function absolute(url: string, fhirBase: string): string {
   if (!URL.canParse(url, `${fhirBase}/`)) throw answer('an address that can be read')
-  return new URL(url, `${fhirBase}/`).href
+  const [given, ours] = [new URL(url, `${fhirBase}/`), new URL(fhirBase)]
+  if (given.protocol === 'http:' && given.host === ours.host) given.protocol = ours.protocol
+  return given.href
 }
 
 function writtenReference(resource: FhirResource, result: Record<string, unknown>, location: string | null | undefined): string {

@@ -8,6 +8,8 @@ import { parseJson } from './smart-configuration.ts'
 
 /** Most of a FHIR answer that we read; Media may carry a photo inline. */
 const MAX_FHIR_BYTES = 48_000_000
+/** HAPI gives a search of the last minute the same answer again unless it is asked so, and what was just written would not be seen. */
+const FRESH = { 'cache-control': 'no-cache' }
 
 export interface TransportOptions {
   readonly tenant: TenantConfig
@@ -60,7 +62,7 @@ export function openTransport({ tenant, egress, tokens, signal, beforeWrite, rep
       const answer = await asWrite(method, egress.fetch(url, {
         method,
         purpose: 'fhir',
-        headers: { accept: 'application/fhir+json', ...headers, authorization: `Bearer ${token}` },
+        headers: { accept: 'application/fhir+json', ...(method === 'GET' ? FRESH : {}), ...headers, authorization: `Bearer ${token}` },
         maxBytes: maxBytes ?? MAX_FHIR_BYTES,
         ...(tooLarge ? { tooLarge } : {}),
         json,
