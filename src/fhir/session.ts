@@ -105,6 +105,7 @@ export function openFhirSession(options: FhirSessionOptions): FhirSession {
       for (let count = 1; ; count++) {
         const result = searchset.safeParse(page)
         if (!result.success) throw answer('a searchset Bundle')
+        refuseFailed(page)
         found.push(...(matches(result.data, type) as OfType<typeof type>[]))
         const [next, self] = ['next', 'self'].map((wanted) => result.data.link?.find(({ relation }) => relation === wanted)?.url)
         if (count === 1) called = ownName(self, type, tenant.fhirBase)
@@ -183,21 +184,12 @@ export function checkedId(id: string): string {
 
 function matches(bundle: z.infer<typeof searchset>, type: ResourceType): unknown[] {
   return (bundle.entry ?? []).flatMap(({ resource, search }) => {
-    if (resource?.resourceType === 'OperationOutcome') refuseFailed(resource)
-    if (!resource || search?.mode === 'include' || search?.mode === 'outcome' || resource.resourceType === 'OperationOutcome') return []
+    if (!resource || search?.mode === 'include' || search?.mode === 'outcome') return []
+    if (resource.resourceType === 'OperationOutcome') return []
     if (resource.resourceType !== type) throw answer(`only ${type} in the searchset`)
     return [resource]
   })
 }
-
-/** Some answer 200 to a search that they did not do, with an error among the entries: what is not in it may be there all the same. */
-function refuseFailed(outcome: unknown): void {
-  const { issue } = outcomeIn.parse(outcome)
-  if (issue.some(({ severity }) => severity === 'error' || severity === 'fatal'))
-    throw new ScreeningError('ERR_EHR_REFUSED', 'Expected a search to be done but the FHIR server answered it with an error')
-}
-
-const outcomeIn = z.object({ issue: some(z.object({ severity: maybe(z.string()) })) })
 
 /**
  * Relative or absolute `next`; HAPI pages at the base itself with a query. Where a server behind a proxy calls itself by another name, the
@@ -264,6 +256,15 @@ export function referenceIn(location: string, type: string): string | undefined 
   const id = new RegExp(`(?:^|/)${type}/([A-Za-z0-9\\-.]{1,64})(?:/_history/[^/]+)?/?$`).exec(location)?.[1]
   return id ? `${type}/${id}` : undefined
 }
+
+/** Some answer 200 to a search that they did not do, with an error among the entries: what is not in it may be there all the same. */
+function refuseFailed(page: unknown): void {
+  const severities = outcomesIn.parse(page).entry.flatMap(({ resource: { issue } }) => issue.map(({ severity }) => severity))
+  if (severities.some((one) => one === 'error' || one === 'fatal'))
+    throw new ScreeningError('ERR_EHR_REFUSED', 'Expected a search to be done but the FHIR server answered it with an error')
+}
+
+const outcomesIn = z.object({ entry: some(z.object({ resource: z.object({ resourceType: z.literal('OperationOutcome'), issue: some(z.object({ severity: maybe(z.string()) })) }) })) })
 
 /** Only a read asks for one thing that may be gone: elsewhere 404 and 410 tell of the server, which may be another one tomorrow. */
 function nothingSuch(error: unknown): never {
