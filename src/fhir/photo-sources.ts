@@ -106,8 +106,8 @@ const AI_ASSERTED = aiTerm('AIAST')
 /**
  * The patient's hand photos, newest first, by the first of these routes that has any: Media where the server can search it by
  * patient, DocumentReference, the Media that a DiagnosticReport shows. No vendor sandbox we know searches Media by patient
- * (specs/conformance.md section 5). `handedOver` are references that a launch brought: read one by one, and held to the same
- * rules. Nothing is asked that `/metadata` does not list.
+ * (specs/conformance.md section 5). `handedOver` are references that a launch or a notification brought: read one by one where no search shows
+ * them, or not yet, and held to the same rules. Nothing is asked that `/metadata` does not list.
  */
 export async function findHandPhotos(session: FhirSession, patientId: string, handedOver: readonly string[] = []): Promise<readonly HandPhoto[]> {
   const capabilities = await session.capabilities()
@@ -124,7 +124,6 @@ export async function findHandPhotos(session: FhirSession, patientId: string, ha
       return []
     }
   }
-  const named = handedOver.length > 0 ? await ask(async () => handPhotosIn(await readNamed(session, capabilities, handedOver), whose)) : []
   const routes = photoRoutes(capabilities)
   if (routes.length === 0 && handedOver.length === 0)
     throw new ScreeningError('ERR_EHR_REFUSED', 'Expected an EHR whose Media, DocumentReference or DiagnosticReport can be searched by patient but its /metadata lists none of them')
@@ -134,10 +133,13 @@ export async function findHandPhotos(session: FhirSession, patientId: string, ha
     found = await ask(async () => type === 'DiagnosticReport'
       ? reportedPhotos(session, capabilities, patientId) : handPhotosIn(await ofPatient(session, capabilities, type, patientId), whose))
   }
+  const listed = new Set(found.map(({ resourceType, id: name }) => `${resourceType}/${name}`))
+  const unlisted = handedOver.filter((reference) => !listed.has(relativeTo(session.tenant, reference)))
+  const named = unlisted.length > 0 ? await ask(async () => handPhotosIn(await readNamed(session, capabilities, unlisted), whose)) : []
   // Where another route answered, it holds only if it found something: nothing found beside a refused search is no proof of no photo.
   const unanswered = answered ? refusals.filter(({ code }) => found.length + named.length === 0 && code === 'ERR_EHR_REFUSED') : refusals
   if (unanswered[0]) throw unanswered[0]
-  return [...found, ...named.filter((one) => !found.some((known) => known.resourceType === one.resourceType && known.id === one.id))].sort(newestFirst)
+  return [...found, ...named].sort(newestFirst)
 }
 
 type PhotoRoute = 'Media' | 'DocumentReference' | 'DiagnosticReport'

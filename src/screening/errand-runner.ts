@@ -126,12 +126,16 @@ export function openErrandRunner(deps: ErrandDeps): ErrandRunner {
     if (tenant.retentionDays !== undefined) await eraseMadeBefore(store, tenant.id, daysBefore(now(), tenant.retentionDays))
   }
 
-  /** The record says whose the photo is. One that is gone, or was moved to another patient, may have left results behind. */
+  /**
+   * The record says whose the photo is, and may tell of it before a search shows it. One that is gone, or was moved to another patient, may
+   * have left results behind.
+   */
   async function look(reference: string, { tenant, session }: Task): Promise<void> {
     const [type = '', id = ''] = reference.split('/')
     const photo = await session.read(type as 'Media', id).then((one) => changedPhoto(session, one), (error: unknown) => {
       if (!isScreeningError(error) || error.code !== 'ERR_NOT_FOUND') throw error
     })
+    if (photo && type !== 'DiagnosticReport') await results.handOver(tenant.id, photo.patientId, [reference])
     const before = await results.patientsOf(tenant.id, [{ resourceType: type as 'Media', id }])
     for (const patientId of new Set([...photo ? [photo.patientId] : [], ...before]))
       await deps.screenings.request(tenant.id, patientId, 'notification')
