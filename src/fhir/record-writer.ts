@@ -10,7 +10,7 @@ import { createEntry, identifierOf, inWritingOrder, ownQuery } from './resources
 import type { ScreeningResource, ScreeningResources } from './resources/screening-resources.ts'
 import { isGranted } from './scopes.ts'
 import { referenceIn, type FhirSession } from './session.ts'
-import { isNotOffered } from './transport.ts'
+import { isNotOffered, lostPatience } from './transport.ts'
 import { verify } from './verify-written.ts'
 import { isKeptFor } from './whose.ts'
 import {
@@ -342,7 +342,7 @@ async function judge(writer: Writer, sent: readonly ScreeningResource[], answer:
     const { status = '' } = entries[index]?.response ?? {}
     const reference = placed(one, entries[index])
     if (/^2/.test(status) && reference) accepted.push([ourId(one), reference])
-    else if (/^4/.test(status)) {
+    else if (/^4/.test(status) && !lostPatience(Number(status.slice(0, 3)))) {
       refused ??= status.slice(0, 3)
       await writer.options.ledger.refused([ourId(one)])
     } else unknown = true
