@@ -36,7 +36,7 @@ const tenant = z.strictObject({
   timeZone: z.string().refine(isTimeZone, 'Expected an IANA time zone, for example Europe/Berlin').default('UTC'),
   /** Browser origins of the EHR: CORS of the hooks and frame-ancestors of the app. */
   allowedOrigins: z.array(webOrigin).default([]),
-  /** Further origins photos and keys may be fetched from (never with the FHIR token). */
+  /** Further origins photos, keys and exported files that want no token may be fetched from (never with the FHIR token). */
   photoOrigins: z.array(httpUrl).default([]),
   /** The EHR lives in a private network or on loopback: addresses that egress may then connect to. */
   allowPrivateNetwork: z.boolean().default(false),

@@ -216,8 +216,8 @@ function pageLost(error: unknown): never {
   throw new ScreeningError('ERR_EHR_UNREACHABLE', `Expected the next page of a search but the server gives it no more (${error.answered ?? 'no status'})`, { cause: error })
 }
 
-/** A server behind a proxy may write http for the https that it is reached by. */
-function absolute(url: string, fhirBase: string): string {
+/** An address as a server gives it. Behind a proxy it may write http for the https that it is reached by. Throws ERR_EHR_ANSWER. */
+export function absolute(url: string, fhirBase: string): string {
   if (!URL.canParse(url, `${fhirBase}/`)) throw answer('an address that can be read')
   const [given, ours] = [new URL(url, `${fhirBase}/`), new URL(fhirBase)]
   if (given.protocol === 'http:' && given.host === ours.host) given.protocol = ours.protocol
