@@ -166,7 +166,9 @@ async function ofPatient<T extends PhotoRoute>(
 ) {
   const parameter = searchable(capabilities, type)
   if (!parameter) return []
-  const query = { [parameter]: parameter === 'patient' ? patientId : `Patient/${patientId}` }
+  // Documents and reports are many, and some give ten at a time (Oracle Health, Azure); photos may lie in Media themselves.
+  const many = type !== 'Media' && capabilities.canSearch(type, '_count') ? { _count: 100 } : {}
+  const query = { [parameter]: parameter === 'patient' ? patientId : `Patient/${patientId}`, ...many }
   const pages = maxPages ? { maxPages } : {}
   const found = await session.search(type, query, pages).catch((error: unknown) => {
     // A page of photos that lie in the answer itself: one by one, each that may be read at all fits.

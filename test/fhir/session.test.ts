@@ -341,6 +341,16 @@ describe('the hand photos of a patient', () => {
     expect(server.seen.filter(({ path, method }) => method === 'GET' && path === '/Media')).toEqual([])
   })
 
+  test('are looked for a hundred documents or reports at a time where that can be asked for: a patient of many years has thousands', async () => {
+    const rest = everything()
+    await server.close()
+    server = await startFhirServer({ ...rest, resource: (rest.resource ?? []).map((one) => ({ ...one, searchParam: [...(one.searchParam ?? []), { name: '_count', type: 'number' }] })) })
+    await egress.close()
+    session = open()
+    expect(await findHandPhotos(session, 'pat-1')).toEqual([])
+    expect(server.seen.map(({ path, query }) => path + query)).toEqual(['/Media?patient=pat-1', '/DocumentReference?patient=pat-1&_count=100', '/DiagnosticReport?patient=pat-1&_count=100'])
+  })
+
   test('are found one by one where a page of them is too large to be read at once; one that is too large itself is said to be', async () => {
     const inline = (id: string, megabytes: number) => media({ id, content: { contentType: 'image/jpeg', data: Buffer.alloc(megabytes * 1_000_000).toString('base64') } })
     const page = (photos: readonly Media[], next?: string) => ({
