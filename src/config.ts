@@ -65,6 +65,8 @@ const tenant = z.strictObject({
     /** The worklist is written to a folder of the date below this one. */
     out: z.string().min(1).optional()
   }).optional(),
+  /** Whose appointments make the lists, for a record that gives none by date alone. */
+  appointmentsOf: z.array(z.string().regex(/^(?:Practitioner|Location)\/[A-Za-z0-9\-.]{1,64}$/, 'Expected Practitioner/id or Location/id')).default([]),
   /** What was derived from photos is erased so many days after it was made; kept when absent. */
   retentionDays: z.number().int().min(1).max(36_500).optional(),
   /** SMART Backend Services client. */
