@@ -12,7 +12,7 @@ import { openTransport, refuseStatus, type ClientOptions, type TransportOptions 
 
 type ResourceType = FhirResource['resourceType']
 type OfType<T extends ResourceType> = Extract<FhirResource, { resourceType: T }>
-export type SearchParameters = Readonly<Record<string, string | number>>
+export type SearchParameters = Readonly<Record<string, string | number | string[]>>
 
 /** One EHR, one token. Every answer is checked before it is believed; every error is a ScreeningError without address or PHI. */
 export interface FhirSession {
