@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import type { Media, Observation } from 'fhir/r4.js'
 import { fixedToken, type TokenSource } from '../../src/fhir/backend-auth.ts'
+import { ScreeningError } from '../../src/errors.ts'
 import { readCapabilities } from '../../src/fhir/capabilities.ts'
 import { egressForTenant, type Egress } from '../../src/fhir/egress.ts'
 import { findHandPhotos, photosFromBundle, readPhotoBytes, type HandPhoto } from '../../src/fhir/photo-sources.ts'
@@ -349,6 +350,16 @@ describe('the hand photos of a patient', () => {
     session = open()
     expect(await findHandPhotos(session, 'pat-1')).toEqual([])
     expect(server.seen.map(({ path, query }) => path + query)).toEqual(['/Media?patient=pat-1', '/DocumentReference?patient=pat-1&_count=100', '/DiagnosticReport?patient=pat-1&_count=100'])
+    // Where that is too much, as many as the server likes, then one by one.
+    const asked: unknown[] = []
+    const small = (most: number): FhirSession => ({ ...session, search: (type, parameters, options) => {
+      if (type !== 'DocumentReference') return session.search(type, parameters, options)
+      asked.push(parameters['_count'])
+      return Number(parameters['_count'] ?? 20) > most ? Promise.reject(new ScreeningError('ERR_PHOTO_TOO_LARGE', 'x')) : session.search(type, parameters, options)
+    } })
+    expect(await findHandPhotos(small(20), 'pat-1')).toEqual([])
+    expect(await findHandPhotos(small(1), 'pat-1')).toEqual([])
+    expect(asked).toEqual([100, undefined, 100, undefined, 1])
   })
 
   test('are found one by one where a page of them is too large to be read at once; one that is too large itself is said to be', async () => {
