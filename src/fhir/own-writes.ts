@@ -87,10 +87,19 @@ function goneIsNothing(error: unknown): undefined {
   if (!isScreeningError(error) || error.code !== 'ERR_NOT_FOUND') throw error
 }
 
-/** By what tells one thing from others; whoever asks for a kind or a day as well looks at what comes. */
-function isAskedFor(resource: FhirResource, { identifier, patient, target }: SearchParameters): boolean {
-  const named = resource as { identifier?: readonly { system?: string; value?: string }[]; subject?: { reference?: string }; target?: readonly { reference?: string }[] }
-  if (typeof identifier === 'string') return named.identifier?.some(({ system, value }) => identifier.split(',').includes(`${system}|${value}`)) ?? false
+interface Named {
+  readonly identifier?: readonly { readonly system?: string; readonly value?: string }[]
+  readonly subject?: { readonly reference?: string }
+  readonly target?: readonly { readonly reference?: string }[]
+  readonly code?: { readonly coding?: readonly { readonly system?: string; readonly code?: string }[] }
+}
+
+/** By what tells one thing from others; whoever asks for a day as well looks at what comes. */
+function isAskedFor(resource: FhirResource, { identifier, patient, target, code }: SearchParameters): boolean {
+  const named = resource as Named
+  const among = (tokens: string, system: string | undefined, value: string | undefined) => tokens.split(',').includes(`${system}|${value}`)
+  if (typeof code === 'string' && !named.code?.coding?.some((one) => among(code, one.system, one.code))) return false
+  if (typeof identifier === 'string') return named.identifier?.some(({ system, value }) => among(identifier, system, value)) ?? false
   if (typeof target === 'string') return named.target?.some(({ reference }) => reference === target) ?? false
   return typeof patient === 'string' && named.subject?.reference === `Patient/${patient}`
 }

@@ -62,13 +62,17 @@ describe.each<ProfileName>(['transaction', 'batch', 'single', 'patient-search'])
   })
 })
 
-test('nothing is kept for longer than a quarter of an hour, and what is gone is not found', async () => {
+test('nothing is read that was not asked for or kept for longer than a quarter of an hour, and what is gone is not found', async () => {
   await open('single')
-  const observation: Observation = { resourceType: 'Observation', status: 'final', code: { text: 'x' }, subject: { reference: 'Patient/pat-1' } }
+  const observation: Observation = { resourceType: 'Observation', status: 'final', code: { coding: [{ system: 'urn:c', code: '1' }] }, subject: { reference: 'Patient/pat-1' } }
   const reference = await session().create(observation)
   await session().create({ ...observation, subject: { reference: 'Patient/pat-2' } })
   const found = async () => (await session().search('Observation', { patient: 'pat-1' })).map(({ id }) => `Observation/${id}`)
   expect(await found()).toEqual([reference])
+  const before = witness.events.length
+  expect(await session().search('Observation', { patient: 'pat-1', code: 'urn:c|2,urn:c|3' })).toEqual([])
+  expect(await session().search('Observation', { patient: 'pat-1', code: 'urn:c|2,urn:c|1' })).toHaveLength(1)
+  expect(witness.events).toHaveLength(before + 3)
   time = 900_001
   expect(await found()).toEqual([])
   time = 0
