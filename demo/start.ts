@@ -10,7 +10,7 @@ import { startDemoEhr } from './ehr.ts'
 
 /**
  * `npm start`: JointLens and a demo EHR beside it, both on loopback, with fresh keys and an empty store each time.
- * PORT and DEMO_PORT move them, JOINTLENS_DATA keeps the store.
+ * PORT and DEMO_PORT move them, JOINTLENS_DATA keeps the store, DEMO_FEEDBACK_SECRET opens /feedback/demo.
  */
 const root = fileURLToPath(new URL('../', import.meta.url))
 const closers: (() => Promise<unknown> | void)[] = []
@@ -33,8 +33,11 @@ async function start(): Promise<string> {
   const base = readConfig({ ...rest, JOINTLENS_DATA: rest['JOINTLENS_DATA'] || temporaryFolder() })
   const ehr = await startDemoEhr({ port: demoPort(process.env['DEMO_PORT']), host: base.host, jointlensUrl: base.publicUrl })
   closers.push(() => ehr.close())
-  const tenant = makeTenant({ ...ehr.tenant, mode: 'assist', language: 'en', calibrationFile: join(root, 'demo/calibration.json') })
-  const jointlens = await startJointLens(makeConfig({ ...base, profile: 'development', tenants: [tenant] }))
+  const secret = process.env['DEMO_FEEDBACK_SECRET']
+  const tenant = makeTenant({
+    ...ehr.tenant, mode: 'assist', language: 'en', calibrationFile: join(root, 'demo/calibration.json'), ...(secret ? { feedbackPage: { secretEnv: 'DEMO_FEEDBACK_SECRET' } } : {})
+  })
+  const jointlens = await startJointLens(makeConfig({ ...base, profile: 'development', tenants: [tenant], ...(secret ? { feedbackSecrets: { [tenant.id]: secret } } : {}) }))
   closers.push(() => jointlens.close())
   await answers(`${base.publicUrl}/readyz`)
   await answers(`${ehr.url}/fhir/metadata`)

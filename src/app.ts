@@ -17,7 +17,7 @@ import { readCalibrationFile } from './inference/calibrate.ts'
 import { lastResort } from './last-resort.ts'
 import { openMetrics, type Metrics } from './metrics.ts'
 import type { Page } from './plain-page.ts'
-import { feedbackPage } from './feedback-page.ts'
+import { feedbackPage, siteOfFeedback } from './feedback-page.ts'
 import { modelCardPage } from './model-card-page.ts'
 import { describeApi } from './openapi.ts'
 import { openCardStore } from './screening/store/card-store.ts'
@@ -245,12 +245,13 @@ function operations(app: Express, config: Config, { engine, store, metrics, cali
     if (request.accepts(['json', 'html']) === 'html') return sendPage(response, modelCardPage(card))
     response.json({ manifest: JSON.parse(readFileSync(join(config.modelDir, 'manifest.json'), 'utf8')) as unknown, card })
   })
-  app.get('/feedback', async (request, response) => {
-    const tenants = await Promise.all(config.tenants.map(async ({ id, name }) => ({
-      id, name, rates: await feedback.rates(id), joints: await feedback.jointRates(id)
-    })))
-    if (request.accepts(['json', 'html']) === 'html') return sendPage(response, feedbackPage(tenants))
-    response.json({ tenants })
+  app.get('/feedback/:tenant', async (request, response) => {
+    response.set('WWW-Authenticate', 'Basic realm="JointLens feedback", charset="UTF-8"')
+    const { id, name } = siteOfFeedback(config, request.params.tenant, request.headers.authorization)
+    response.removeHeader('WWW-Authenticate')
+    const found = { id, name, rates: await feedback.rates(id), joints: await feedback.jointRates(id) }
+    if (request.accepts(['json', 'html']) === 'html') return sendPage(response, feedbackPage(found))
+    response.json(found)
   })
   app.get('/.well-known/jwks.json', (_request, response) => {
     response.set('Cache-Control', 'public, max-age=300').json({ keys: doors.publicKeys })

@@ -11,6 +11,9 @@ const algorithm = z.enum(['RS384', 'ES384'])
 const privateJwk = z.looseObject({ kty: z.enum(['RSA', 'EC']), kid: z.string(), alg: algorithm, d: z.string() })
 const publicJwk = z.looseObject({ kty: z.enum(['RSA', 'EC']), kid: z.string() })
 
+/** The environment variable that holds a shared secret: a file of settings is read by more people than a secret should be. */
+const secretEnv = z.string().regex(/^[A-Z][A-Z0-9_]{0,99}$/)
+
 /** A CDS client whose signed calls we accept (specs/security.md section 3). */
 const cdsClient = z.strictObject({
   issuer: z.string().min(1),
@@ -49,12 +52,14 @@ const tenant = z.strictObject({
   calibrationFile: z.string().optional(),
   /** Subscription notifications at /fhir/notifications/{id}: accepted with the secret that this environment variable holds. */
   notifications: z.strictObject({
-    secretEnv: z.string().regex(/^[A-Z][A-Z0-9_]{0,99}$/),
+    secretEnv,
     /** As `channel.header` of the Subscription names it. */
     header: z.string().regex(/^[A-Za-z][A-Za-z0-9-]{0,63}$/).default('Authorization'),
     /** Ids of the Subscriptions that may notify; every one when absent. */
     subscriptions: z.array(z.string().min(1).max(64)).optional()
   }).optional(),
+  /** What clinicians did with the cards, at /feedback/{id}: for whoever knows the secret that this environment variable holds. */
+  feedbackPage: z.strictObject({ secretEnv }).optional(),
   /** How often the record is asked for photos that changed, whether or not it notifies. */
   pollMinutes: z.number().int().min(1).max(1440).optional(),
   /** Screen everyone with an appointment, by itself, once per date: from this time on the site's clock. */
@@ -126,6 +131,8 @@ export interface Config {
   readonly tenants: readonly TenantConfig[]
   /** By tenant, what `notifications.secretEnv` named. Kept apart from the tenants, which travel everywhere. */
   readonly notificationSecrets?: Readonly<Record<string, string>>
+  /** The same of `feedbackPage.secretEnv`. */
+  readonly feedbackSecrets?: Readonly<Record<string, string>>
 }
 
 /** Reads and checks the environment and JOINTLENS_CONFIG once. Throws ERR_CONFIG naming the setting, the value's fault and what was expected. */
@@ -147,9 +154,15 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     profile: values.JOINTLENS_PROFILE,
     logLevel: values.LOG_LEVEL,
     tenants: file.tenants.map((one) => (values.JOINTLENS_MODE ? { ...one, mode: values.JOINTLENS_MODE } : one)),
-    notificationSecrets: Object.fromEntries(file.tenants.flatMap(({ id, notifications }) =>
-      notifications ? [[id, env[notifications.secretEnv] ?? '']] : []))
+    notificationSecrets: secretsOf(file.tenants, 'notifications', env),
+    feedbackSecrets: secretsOf(file.tenants, 'feedbackPage', env)
   })
+}
+
+type SecretSetting = 'notifications' | 'feedbackPage'
+
+function secretsOf(tenants: readonly TenantConfig[], setting: SecretSetting, env: Readonly<Record<string, string | undefined>>): Readonly<Record<string, string>> {
+  return Object.fromEntries(tenants.flatMap(({ id, [setting]: named }) => named ? [[id, env[named.secretEnv] ?? '']] : []))
 }
 
 /** Characters of a shared secret: 128 random bits in hex. */
@@ -166,8 +179,9 @@ export function makeConfig(config: Config): Config {
   for (const one of config.tenants) {
     if (one.mode === 'assist' && !one.calibrationFile)
       throw new ScreeningError('ERR_CONFIG', `Expected tenants.${one.id}.calibrationFile (made by "jointlens calibrate") for mode assist but received none; use mode shadow until the site is calibrated`)
-    if (one.notifications && (config.notificationSecrets?.[one.id] ?? '').length < MIN_SECRET)
-      throw new ScreeningError('ERR_CONFIG', `Expected ${one.notifications.secretEnv} (tenants.${one.id}.notifications.secretEnv) to hold a secret of at least ${MIN_SECRET} characters but it does not`)
+    for (const [setting, secrets] of [['notifications', config.notificationSecrets], ['feedbackPage', config.feedbackSecrets]] as const)
+      if (one[setting] && (secrets?.[one.id] ?? '').length < MIN_SECRET)
+        throw new ScreeningError('ERR_CONFIG', `Expected ${one[setting].secretEnv} (tenants.${one.id}.${setting}.secretEnv) to hold a secret of at least ${MIN_SECRET} characters but it does not`)
     if (config.profile === 'production' && (one.allowHttp || one.fhirBase.startsWith('http:')))
       throw new ScreeningError('ERR_CONFIG', `Expected https for tenants.${one.id}.fhirBase in the production profile but received http; JOINTLENS_PROFILE=development allows it`)
   }

@@ -11,8 +11,8 @@ export function lastResort(log: Logger, clock: () => number = Date.now): ErrorRe
     if (code === 'ERR_INTERNAL') log.error({ code, kind: error instanceof Error ? error.name : typeof error }, 'unexpected')
     if (known && code === 'ERR_RATE_LIMITED' && error.retryAt !== undefined)
       response.set('Retry-After', String(Math.max(1, Math.ceil((error.retryAt - clock()) / 1000))))
-    // RFC 6750 section 3: the same for every cause, without one.
-    if (code === 'ERR_UNAUTHORIZED') response.set('WWW-Authenticate', 'Bearer')
+    // RFC 6750 section 3: the same for every cause, without one. A page for browsers has named its own way before.
+    if (code === 'ERR_UNAUTHORIZED' && !response.hasHeader('WWW-Authenticate')) response.set('WWW-Authenticate', 'Bearer')
     const shown = known && error.status < 500 ? error.message : undefined
     response.status(known ? error.status : statusOf(code)).type('application/fhir+json').json(operationOutcome(code, shown))
   }

@@ -28,7 +28,10 @@ export function describeApi(publicUrl: string) {
       '/smart/callback': { get: { summary: 'SMART redirect back', responses: { 302: { description: 'To the app' }, 400: { description: 'Refused' } } } },
       '/.well-known/jwks.json': { get: { summary: 'Our public keys', responses: { 200: json('JWK set') } } },
       '/models/current': { get: { summary: 'Model manifest and card', responses: { 200: json('Model') } } },
-      '/feedback': { get: { summary: 'Acceptance and overrides by month, service and model', responses: { 200: json('Rates') } } },
+      '/feedback/{tenant}': { get: {
+        summary: 'Acceptance and overrides at one site by month, service, model and joint', security: [{ feedbackPage: [] }],
+        parameters: [{ ...service, name: 'tenant' }], responses: { 200: json('Rates'), 401: outcome }
+      } },
       '/livez': { get: { summary: 'Process is alive', responses: { 200: json('Alive') } } },
       '/readyz': { get: { summary: 'Model verified and store writable', responses: { 200: json('Ready'), 503: json('Not ready') } } },
       '/metrics': { get: { summary: 'Prometheus metrics', responses: { 200: { description: 'Text' } } } },
@@ -36,6 +39,7 @@ export function describeApi(publicUrl: string) {
     },
     components: { securitySchemes: {
       cdsClient: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
+      feedbackPage: { type: 'http', scheme: 'basic', description: 'Any user name, and the secret that the site configured as the password; or the secret as a bearer token' },
       subscription: { type: 'apiKey', in: 'header', name: 'Authorization', description: 'The secret of the Subscription, in the header that the site configured' }
     } }
   }

@@ -9,8 +9,9 @@ import { fixedToken, openBackendTokens, type TokenSource } from './fhir/backend-
 import { readLaboratoryAndScores, readTreatmentStarts } from './fhir/clinical-context.ts'
 import { exportPatients, type ExportedPatients } from './fhir/bulk-export.ts'
 import { egressForTenant, type Egress } from './fhir/egress.ts'
+import { some } from './fhir/lenient.ts'
 import { findHandPhotos, photosFromBundle, type HandPhoto, type Whose } from './fhir/photo-sources.ts'
-import { correctReview, preparedCorrection, signedForCorrection, type CorrectionInput } from './fhir/correct-review.ts'
+import { correctionHeld, correctReview, preparedCorrection, signedForCorrection, type CorrectionInput } from './fhir/correct-review.ts'
 import { unwritable } from './fhir/record-writer.ts'
 import { writePhoto } from './fhir/photo-writer.ts'
 import { openOwnWrites } from './fhir/own-writes.ts'
@@ -18,7 +19,7 @@ import { previewOf, type ClinicianResources } from './fhir/resources/clinician-r
 import { suggestionResources } from './fhir/resources/screening-bundle.ts'
 import { screeningResources } from './fhir/resources/screening-resources.ts'
 import { openFhirSession, type FhirSession } from './fhir/session.ts'
-import { onceEach, photosSince, preparedReview, signReview, type ReviewInput } from './fhir/sign-review.ts'
+import { onceEach, photosSince, preparedReview, reviewHeld, signReview, type ReviewInput } from './fhir/sign-review.ts'
 import { readKeySet, readOpenIdKeys, readSmartConfiguration, type SmartConfiguration } from './fhir/smart-configuration.ts'
 import { signedFindings, type SignedBy } from './fhir/standing-review.ts'
 import { requestToken, revokeToken } from './fhir/token-request.ts'
@@ -103,7 +104,9 @@ export function openTenantDoors(config: Config, now: () => number = Date.now, ha
         hookPhotos(request.prefetch['photos'], { patientId, fhirBase: tenant.fhirBase }, session, () => handedOver(tenant.id, patientId)),
         needs.conditions ? hookConditions(request.prefetch['conditions'], patientId, session) : undefined
       ])
+      const results = bundleOf(request.prefetch['results'])?.resources
       return {
+        ...(results ? { results } : {}),
         photos: photos?.found, photosComplete: photos?.complete ?? false, conditions: conditions?.found, conditionsComplete: conditions?.complete ?? false,
         takesObservations: async () => tokens === undefined || takes(tenant.id, () => allowedUnlessSaid(async () => {
           const opened = session()
@@ -198,6 +201,10 @@ function reviewRecord(sessionOf: (session: AppSession, tenant: TenantConfig) => 
       const [fhir, input] = [sessionOf(session, tenant), reviewInput(session, screening, review, signed)]
       const agreedTo = (resources: ClinicianResources) => agreed(previewOf(resources))
       return corrects(input) ? correctReview(fhir, input, agreedTo) : signReview(fhir, input, agreedTo)
+    },
+    heldOf(session, tenant, screening, review, signed) {
+      const [fhir, input] = [sessionOf(session, tenant), reviewInput(session, screening, review, signed)]
+      return corrects(input) ? correctionHeld(fhir, input) : reviewHeld(fhir, input)
     },
     async signed(session, tenant, screening) {
       const fhir = sessionOf(session, tenant)
@@ -319,17 +326,19 @@ function nothingToRead(error: unknown): undefined {
 /** A prefetched searchset with what it holds; undefined for null, OperationOutcome and everything else. */
 function bundleOf(value: unknown): { readonly resources: readonly unknown[]; readonly complete: boolean } | undefined {
   const bundle = prefetchedBundle.safeParse(value).data
-  return bundle && {
-    resources: (bundle.entry ?? []).map(({ resource }) => resource),
-    complete: !bundle.link?.some(({ relation }) => relation === 'next')
-  }
+  if (!bundle) return undefined
+  const entries = bundle.entry ?? []
+  const resources = entries.flatMap((entry) => entryOfBundle.safeParse(entry).data?.resource ?? [])
+  // One odd entry, such as null, does not hide the others; but what it was to say may be just what matters.
+  return { resources, complete: resources.length === entries.length && !bundle.link.some(({ relation }) => relation === 'next') }
 }
 
 const prefetchedBundle = z.object({
   resourceType: z.literal('Bundle'),
-  link: z.array(z.object({ relation: z.string() })).optional(),
-  entry: z.array(z.object({ resource: z.unknown() })).optional()
+  link: some(z.object({ relation: z.string() })),
+  entry: z.array(z.unknown()).nullish()
 })
+const entryOfBundle = z.object({ resource: z.looseObject({ resourceType: z.string() }) })
 
 function publicPart(key: JWK): JWK {
   const { kty, kid, alg, crv, x, y, n, e } = key

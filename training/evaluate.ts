@@ -39,6 +39,7 @@ for (const { name, split, patients, others = [] } of sets) {
 const judge = ['-m', 'jointlens_training', 'evaluate', '--bundle', options.bundle, '--calibration', cropsOf('calibration')]
 run(python, [...judge, '--test', cropsOf('challenge'), '--special', 'confounders that training never saw', '--results', `${results}/challenge`])
 run(python, [...judge, '--test', cropsOf('test'), '--backgrounds', cropsOf('backgrounds'), '--results', results])
+run(process.execPath, ['cover-joints.ts', '--bundle', options.bundle, '--photos', `${runs}/test`, '--results', results])
 
 const summary = JSON.parse(readFileSync(join(here, results, 'summary.json'), 'utf8')) as Record<string, unknown>
 const missed = missedBars(summary)

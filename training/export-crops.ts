@@ -3,11 +3,13 @@ import { mkdir, open, readFile, type FileHandle } from 'node:fs/promises'
 import { join, resolve, sep } from 'node:path'
 import { parseArgs } from 'node:util'
 import { isScreeningError } from '../src/errors.ts'
-import { HAND_JOINTS, type Laterality } from '../src/joints/hand-joint.ts'
+import { HAND_JOINTS, type HandJoint, type Laterality } from '../src/joints/hand-joint.ts'
 import { decodePhoto, type Photo } from '../src/inference/decode-photo.ts'
 import { LANDMARK_MODEL_DIGEST, openHandLocator, type HandLocator, type LocatedHand } from '../src/inference/hand-landmarks/hand-locator.ts'
+import { coveredJoints } from '../src/inference/covered-joints.ts'
 import { measureHandQuality } from '../src/inference/hand-quality.ts'
 import { cropHand, type CropPlan } from '../src/inference/joint-crops.ts'
+import { jointPatches } from '../src/inference/joint-patches.ts'
 
 const USAGE = `Usage: node training/export-crops.ts --labels DIR/labels.jsonl --photos DIR --out OUT [--global 224] [--local 96] [--skip 0] [--limit N]
 
@@ -64,13 +66,15 @@ async function exportCrops(labels: readonly Label[], { photos, out, plan }: { ph
     } else {
       const { photo, hand } = found
       const crops = cropHand(photo, hand, plan)
+      const patches = jointPatches(photo, hand)
+      const covered = coveredJoints(patches)
       await arrays.global.append(crops.global)
       await arrays.local.append(crops.local)
       await arrays.xy.append(new Uint8Array(crops.xy.buffer))
-      await arrays.mask.append(crops.mask)
+      await arrays.mask.append(crops.mask.map((inFrame, index) => covered.has(HAND_JOINTS[index] as HandJoint) ? 0 : inFrame))
       index.write(`${JSON.stringify({
         ...label, row: rows, located: { side: hand.side, sideConfidence: round(hand.sideConfidence), view: hand.view },
-        quality: measureHandQuality(photo, hand), landmarksDigest: LANDMARK_MODEL_DIGEST
+        quality: measureHandQuality(photo, hand, patches), landmarksDigest: LANDMARK_MODEL_DIGEST
       })}\n`)
       rows += 1
     }

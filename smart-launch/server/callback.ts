@@ -62,7 +62,7 @@ export async function finishLaunch(
 
 async function launched(deps: CallbackDeps, query: Record<string, unknown>, pending: PendingLaunch, tenant: TenantConfig): Promise<CallbackAnswer> {
   if (!isFromServerAsked(pending, query['iss'])) throw refused('The answer came from another authorization server than the one that was asked (RFC 9207).')
-  if (query['error'] !== undefined) throw refused('The EHR did not grant access. Open JointLens again from the patient record.')
+  if (query['error'] !== undefined) throw refused(`The EHR did not grant access${reasonOf(query['error'])}. Open JointLens again from the patient record.`)
   const code = query['code']
   if (typeof code !== 'string' || code.length === 0 || code.length > 4096) throw refused('Expected one authorization code.')
 
@@ -99,6 +99,14 @@ async function launched(deps: CallbackDeps, query: Record<string, unknown>, pend
   await deps.handOver?.(tenant.id, session.patientId, photosNamed(context.data, tenant.fhirBase))
   return { handle, sessionSecret, page: isPatientLaunch(session) || context.data.intent === 'capture' ? 'capture' : 'app' }
 }
+
+/** Why, for whoever looks after the installation: RFC 6749 section 4.1.2.1 and OpenID Connect Core 3.1.2.6. Nothing else of the address is repeated. */
+const REASONS = [
+  'invalid_request', 'unauthorized_client', 'access_denied', 'unsupported_response_type', 'invalid_scope', 'server_error', 'temporarily_unavailable', 'invalid_client',
+  'login_required', 'interaction_required', 'consent_required', 'account_selection_required'
+]
+
+const reasonOf = (error: unknown) => (typeof error === 'string' && REASONS.includes(error) ? ` (${error})` : '')
 
 /**
  * References to photos in the launch context: `fhirContext` of SMART 2.2, and `appContext` where the EHR puts references into it

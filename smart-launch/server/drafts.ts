@@ -20,10 +20,13 @@ export interface Draft extends ExaminedJoints {
 export function openDrafts(sessions: SessionStore) {
   const nameOf = ({ tenant, patientId, fhirUser }: AppSession, screeningId: string) => `draft:${sha256(JSON.stringify([tenant, patientId, fhirUser, screeningId]))}`
   const newestOf = ({ tenant, patientId, fhirUser }: AppSession) => `draft:${sha256(JSON.stringify([tenant, patientId, fhirUser]))}`
+  const beforeOf = ({ tenant, patientId, fhirUser }: AppSession) => `draft:${sha256(JSON.stringify([tenant, patientId, fhirUser, 'before the newest']))}`
   const newest = async (session: AppSession) => (await sessions.get(newestOf(session))) as Draft | undefined
+  const before = async (session: AppSession) => (await sessions.get(beforeOf(session))) as Draft | undefined
   const forget = async (session: AppSession, screeningId: string): Promise<void> => {
     await sessions.delete(nameOf(session, screeningId))
     if ((await newest(session))?.screeningId === screeningId) await sessions.delete(newestOf(session))
+    if ((await before(session))?.screeningId === screeningId) await sessions.delete(beforeOf(session))
   }
   return {
     async of(session: AppSession, screeningId: string): Promise<Draft | undefined> {
@@ -34,11 +37,19 @@ export function openDrafts(sessions: SessionStore) {
       const draft = session.fhirUser === undefined ? undefined : await newest(session)
       return draft?.screeningId === screeningId ? undefined : draft
     },
+    /** The calls that this person made last on other photos of this patient and has not signed: also when there is a draft of these photos by now. */
+    async callsOnOtherPhotos(session: AppSession, screeningId: string): Promise<Pick<Draft, 'screeningId' | 'decisions'> | undefined> {
+      if (session.fhirUser === undefined) return undefined
+      const [draft] = [await newest(session), await before(session)].filter((one) => one && one.screeningId !== screeningId && one.corrects === undefined && one.decisions.length > 0)
+      return draft && { screeningId: draft.screeningId, decisions: draft.decisions }
+    },
     /** Without a person behind it nothing is kept: another one might find it. An empty draft is no draft. */
     async keep(session: AppSession, draft: Draft): Promise<void> {
       if (session.fhirUser === undefined) return
       if (isEmpty(draft)) return forget(session, draft.screeningId)
       await sessions.put(nameOf(session, draft.screeningId), draft, SESSION_SECONDS)
+      const last = await newest(session)
+      if (last && last.screeningId !== draft.screeningId) await sessions.put(beforeOf(session), last, SESSION_SECONDS)
       await sessions.put(newestOf(session), draft, SESSION_SECONDS)
     },
     forget

@@ -48,7 +48,7 @@ export async function beginLaunch(deps: LaunchDeps, query: { iss?: unknown; laun
     scope,
     state,
     nonce,
-    aud: tenant.fhirBase,
+    aud: audienceOf(tenant, query.iss),
     code_challenge: createHash('sha256').update(codeVerifier).digest('base64url'),
     code_challenge_method: 'S256',
     ...(launch === undefined ? {} : { launch })
@@ -60,6 +60,9 @@ export async function beginLaunch(deps: LaunchDeps, query: { iss?: unknown; laun
 export function redirectUri(config: Config): string {
   return `${config.publicUrl}/smart/callback`
 }
+
+/** “In the case of launch flow, this aud value is the same as the launch’s iss value” (SMART App Launch 2.2.0, authorization request): also when that ends with a slash. */
+const audienceOf = ({ fhirBase }: TenantConfig, iss: unknown) => (iss === `${fhirBase}/` ? `${fhirBase}/` : fhirBase)
 
 const LONGEST_ISSUER = 2048
 

@@ -135,6 +135,12 @@ export function openSmartRouter(deps: SmartDeps): Router {
     response.status(201).json(await noted(deps, session, review.corrects ? 'correct' : 'sign', () => deps.desk.sign(session, tenant, review, previewed), `Screening/${review.screeningId}`))
   })
 
+  router.post('/api/:handle/held', async (request, response) => {
+    const { session, tenant } = await forClinicians(changingRecord(request))
+    const { review, previewed } = checkedSignature(request.body)
+    response.json(await noted(deps, session, 'view-record', () => deps.desk.held(session, tenant, review, previewed), `Screening/${review.screeningId}`))
+  })
+
   addCaptureRoutes(router, {
     ...deps.capture,
     save: (session, tenant, photo) => noted(deps, session, 'save-photo', () => deps.capture.save(session, tenant, photo))

@@ -4,6 +4,7 @@ import type { TenantConfig } from '../../src/config.ts'
 import { ScreeningError } from '../../src/errors.ts'
 import type { SignedForCorrection } from '../../src/fhir/correct-review.ts'
 import type { ExaminedJoints } from '../../src/fhir/resources/clinician-resources.ts'
+import type { Held } from '../../src/fhir/review-steps.ts'
 import type { ActivityInputs } from '../../src/joints/activity-scores.ts'
 import type { PhotoRegion } from '../../src/joints/finding.ts'
 import { handThatSpeaks } from '../../src/joints/hand-joint-count.ts'
@@ -48,6 +49,8 @@ export interface ReviewRecord extends ContextRecord {
   writeFinal(
     session: AppSession, tenant: TenantConfig, screening: Screening, review: SignedReview, signed: string, agreed: (resources: readonly object[]) => boolean
   ): Promise<readonly string[]>
+  /** How much of what was signed at that time the record holds. */
+  heldOf(session: AppSession, tenant: TenantConfig, screening: Screening, review: SignedReview, signed: string): Promise<Held>
   /** What clinicians have signed for a screening. */
   signed(session: AppSession, tenant: TenantConfig, screening: Screening): Promise<SignedByClinicians>
   /** The same, all of it, as a correction begins with it. */
@@ -101,12 +104,14 @@ export function openReviewDesk({ screenings, engine, record, sessions, now, cali
       ])
       const draft = status.latest && await drafts.of(session, status.latest.id)
       const earlierDraft = status.latest && !draft ? await drafts.ofOtherPhotos(session, status.latest.id) : undefined
+      const earlierCalls = status.latest && await drafts.callsOnOtherPhotos(session, status.latest.id)
       return withheldInShadow(tenant, {
         pending: status.pending,
         ...(status.failure ? { failure: status.failure } : {}),
         ...(status.latest ? { latest: shown(status.latest) } : {}),
         ...(draft ? { draft } : {}),
         ...(earlierDraft ? { earlierDraft } : {}),
+        ...(earlierCalls ? { earlierCalls } : {}),
         history: history.map(earlierVisit),
         threshold: calibrationFor(tenant).thresholds.f1
       })
@@ -170,6 +175,14 @@ export function openReviewDesk({ screenings, engine, record, sessions, now, cali
       const written = await record.writeFinal(session, tenant, screening, input, at, (resources) => digestOf(resources) === digest)
       await drafts.forget(session, input.screeningId)
       return { written }
+    },
+
+    /** After a signature whose answer was lost: how much of it the record holds. Writes nothing. */
+    async held(session: AppSession, tenant: TenantConfig, input: SignedReview, { at }: Previewed): Promise<Held> {
+      refuseUnsigned(session, tenant, input)
+      const held = await record.heldOf(session, tenant, await screeningOf(screenings, session, tenant, input.screeningId), input, at)
+      if (held.there === held.of) await drafts.forget(session, input.screeningId)
+      return held
     }
   }
 }

@@ -31,6 +31,8 @@ export interface ResultCardInput {
   readonly newer: 'reading' | 'unread' | undefined
   /** The record takes no Observations; the card says so instead of offering to record. */
   readonly unwritable?: boolean
+  /** It lies in the record. */
+  readonly recorded?: boolean
   /** What the calibration was made from. */
   readonly calibration?: string
 }
@@ -46,10 +48,10 @@ const said = new WeakMap<Screening, { readonly of: readonly unknown[]; readonly 
 
 /** A card says days, never less: within a minute the same result in the same words is the same text. */
 function saidOnce(input: ResultCardInput, context: CardContext): CardBody {
-  const { screening, before, newer, unwritable, calibration } = input
+  const { screening, before, newer, unwritable, recorded, calibration } = input
   const { wording, tenant, now } = context
   const old = ageInDays(screening.photoTime, now) > tenant.currentPhotoDays
-  const of = [before, newer, unwritable, calibration, wording, tenant, old, Math.floor(now / MINUTE_MS)]
+  const of = [before, newer, unwritable, recorded, calibration, wording, tenant, old, Math.floor(now / MINUTE_MS)]
   const known = said.get(screening)
   if (known && of.every((one, place) => one === known.of[place])) return known.body
   const body = bodyOf(screening.count.assessable === 0 ? unreadParts(screening, newer, context) : resultParts(input, old, context), context)
@@ -158,7 +160,7 @@ function actionsOf(resources: readonly FhirResource[], wording: Wording): readon
   return actions
 }
 
-function resultDetail({ screening, before, newer, unwritable, calibration }: ResultCardInput, { wording, tenant, now }: CardContext): string {
+function resultDetail({ screening, before, newer, unwritable, recorded, calibration }: ResultCardInput, { wording, tenant, now }: CardContext): string {
   const day = dayIn(wording, screening.photoTime, tenant.timeZone, now)
   const flagged = screening.findings.some((one) => one.kind === 'assessed' && one.inflamed)
   return paragraphs([
@@ -168,6 +170,7 @@ function resultDetail({ screening, before, newer, unwritable, calibration }: Res
     missingList(screening.findings, wording),
     newer ? `**${newerWords(newer, wording)}**` : '',
     unwritable ? wording.unwritable : '',
+    screening.accepted ? wording.accepted(dayIn(wording, screening.accepted, tenant.timeZone, now)) : recorded ? wording.recorded : '',
     wording.caution,
     wording.research,
     calibration ? `${wording.calibration}: ${escaped(calibration)}` : ''

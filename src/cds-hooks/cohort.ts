@@ -1,19 +1,22 @@
 import { z } from 'zod'
 import { inCohort } from '../fhir/codes.ts'
+import { maybe, some, word } from '../fhir/lenient.ts'
 import type { Whose } from '../fhir/photo-sources.ts'
 import { isOf } from '../fhir/references.ts'
 
 /** Whether the record says that the patient has rheumatoid arthritis. `unknown`: the conditions could not be seen completely. */
 export type Cohort = 'in' | 'out' | 'unknown'
 
-const coding = z.object({ system: z.string().optional(), code: z.string().optional() })
-const concept = z.object({ coding: z.array(coding).optional() })
+const coding = z.object({ system: maybe(z.string()), code: word })
+const concept = z.object({ coding: some(coding) })
+/** A status is read or the condition is not: one that we cannot read may be the one that refutes it. */
+const status = z.object({ coding: z.array(coding.extend({ code: z.string() })).nullish() }).nullish()
 const condition = z.object({
   resourceType: z.literal('Condition'),
   subject: z.object({ reference: z.string() }),
-  code: concept.optional(),
-  clinicalStatus: concept.optional(),
-  verificationStatus: concept.optional()
+  code: maybe(concept),
+  clinicalStatus: status,
+  verificationStatus: status
 })
 const OVER = ['inactive', 'resolved']
 const NOT_HELD = ['refuted', 'entered-in-error']
@@ -28,12 +31,12 @@ export function cohortOf(conditions: readonly unknown[] | undefined, complete: b
     const found = condition.safeParse(value).data
     if (!found || !isOf(whose, found.subject.reference, whose.patientId)) return false
     if (has(found.clinicalStatus, OVER) || has(found.verificationStatus, NOT_HELD)) return false
-    return found.code?.coding?.some(({ system, code }) => inCohort(system, code)) ?? false
+    return found.code?.coding.some(({ system, code }) => inCohort(system, code)) ?? false
   })
   if (held) return 'in'
   return complete ? 'out' : 'unknown'
 }
 
-function has(value: z.infer<typeof concept> | undefined, codes: readonly string[]): boolean {
-  return value?.coding?.some(({ code }) => code !== undefined && codes.includes(code)) ?? false
+function has(value: z.infer<typeof status>, codes: readonly string[]): boolean {
+  return value?.coding?.some(({ code }) => codes.includes(code)) ?? false
 }

@@ -5,15 +5,15 @@ import { ScreeningError } from '../errors.ts'
 export type JsonBody = (request: Request, response: Response) => Promise<unknown>
 
 /**
- * Reads the JSON of a request of at most `limitBytes`. Nearly every body is plain UTF-8: its bytes are gathered and read at once.
- * What is packed, or says another charset, goes the longer way of Express. Throws ERR_MEDIA_TYPE, ERR_BODY_TOO_LARGE,
+ * Reads the JSON of a request of at most `limitBytes`, also where a client calls it by the name that FHIR has for its resources. Nearly
+ * every body is plain UTF-8: its bytes are gathered and read at once. What is packed, or says another charset, goes the longer way of Express. Throws ERR_MEDIA_TYPE, ERR_BODY_TOO_LARGE,
  * ERR_REQUEST_INVALID, or what Express throws.
  */
 export function openJsonBody(limitBytes: number): JsonBody {
-  const longWay: RequestHandler = express.json({ limit: limitBytes, type: 'application/json' })
+  const longWay: RequestHandler = express.json({ limit: limitBytes, type: TYPES })
   return async (request, response) => {
     const { 'content-type': type = '', 'content-encoding': encoding } = request.headers
-    if (!/^application\/json *(;|$)/i.test(type)) throw new ScreeningError('ERR_MEDIA_TYPE', 'Expected application/json')
+    if (!JSON_TYPE.test(type)) throw new ScreeningError('ERR_MEDIA_TYPE', 'Expected application/json')
     if (encoding === undefined && PLAIN.test(type)) return parsed(await gathered(request, limitBytes))
     await new Promise<void>((resolve, reject) => {
       void longWay(request, response, (error?: unknown) => (error === undefined ? resolve() : reject(error instanceof Error ? error : new Error('body'))))
@@ -22,7 +22,9 @@ export function openJsonBody(limitBytes: number): JsonBody {
   }
 }
 
-const PLAIN = /^application\/json *(?:; *charset="?utf-8"? *)?$/i
+const TYPES = ['application/json', 'application/fhir+json']
+const JSON_TYPE = /^application\/(?:fhir\+)?json *(;|$)/i
+const PLAIN = /^application\/(?:fhir\+)?json *(?:; *charset="?utf-8"? *)?$/i
 
 /** RFC 8259 section 8.1: UTF-8, and what is none is refused, not repaired. */
 const utf8 = new TextDecoder('utf-8', { fatal: true })

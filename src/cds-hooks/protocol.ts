@@ -1,8 +1,12 @@
 import type { Coding, FhirResource } from 'fhir/r4.js'
 import { z } from 'zod'
 import { ScreeningError } from '../errors.ts'
+import { maybe, orNull, some } from '../fhir/lenient.ts'
 
-/** CDS Hooks 2.0.1 on the wire: what we read, what we send, and the check of what we send. No hand words here. */
+/**
+ * CDS Hooks 2.0.1 on the wire: what we read, what we send, and the check of what we send. No hand words here. Of what we read, a member
+ * that is null is not there: the specification knows none, but many libraries write what is not set as null.
+ */
 
 /** The longest nesting a FHIR resource in a prefetch needs is far below this (security.md: depth cap). */
 const DEEPEST = 60
@@ -14,31 +18,28 @@ const userId = z.string().regex(/^(Practitioner|PractitionerRole|Patient|Related
 
 /** Members every context that we read has in common. */
 const person = { userId, patientId: fhirId }
-const orderBundle = z.object({
+/** Orders that are being written are odd at times: what can be read of them is. */
+const draftBundle = z.object({
   resourceType: z.literal('Bundle'),
-  entry: z.array(z.object({ resource: z.looseObject({ resourceType: z.string() }).nullish() })).optional()
+  entry: some(z.object({ fullUrl: maybe(z.string()), resource: maybe(z.looseObject({ resourceType: z.string() })) }))
 })
 
 /** Contexts of HL7/cds-hooks-library 1.0.1; members that we do not use are dropped. */
 export const HOOK_CONTEXTS = {
-  'patient-view': z.object({ ...person, encounterId: fhirId.optional() }),
+  'patient-view': z.object({ ...person, encounterId: maybe(fhirId) }),
   'encounter-start': z.object({ ...person, encounterId: fhirId }),
-  'appointment-book': z.object({ ...person, encounterId: fhirId.optional(), appointments: orderBundle }),
-  'order-select': z.object({
-    ...person, encounterId: fhirId.optional(), selections: z.array(z.string()).optional(), draftOrders: orderBundle
-  })
+  'appointment-book': z.object({ ...person, encounterId: maybe(fhirId), appointments: draftBundle }),
+  'order-select': z.object({ ...person, encounterId: maybe(fhirId), selections: some(z.string()), draftOrders: draftBundle })
 } as const
 
 export type Hook = keyof typeof HOOK_CONTEXTS
 export type HookContext<Name extends Hook> = z.infer<(typeof HOOK_CONTEXTS)[Name]>
 
+/** What the token is good for shows when it is used: its scope, its time and its subject are not looked at. */
 const fhirAuthorization = z.object({
   access_token: z.string().min(1).max(16_384),
   token_type: z.string().regex(/^bearer$/i),
-  expires_in: z.number(),
-  scope: z.string(),
-  subject: z.string(),
-  patient: fhirId.optional()
+  patient: orNull(fhirId)
 })
 export type FhirAuthorization = z.infer<typeof fhirAuthorization>
 
@@ -46,10 +47,10 @@ const envelope = z.object({
   hook: z.string(),
   hookInstance: z.guid(),
   // Compared with the tenant's own address later: no need to take it apart.
-  fhirServer: z.string().max(2_000).regex(/^https?:\/\/[^\s]+$/i).optional(),
-  fhirAuthorization: fhirAuthorization.optional(),
+  fhirServer: orNull(z.string().max(2_000).regex(/^https?:\/\/[^\s]+$/i)),
+  fhirAuthorization: orNull(fhirAuthorization),
   context: z.unknown(),
-  prefetch: z.record(z.string(), z.unknown()).nullish()
+  prefetch: orNull(z.record(z.string(), z.unknown()))
 }).refine((request) => !request.fhirAuthorization || request.fhirServer !== undefined, {
   path: ['fhirServer'], message: 'Expected fhirServer beside fhirAuthorization'
 })
@@ -85,8 +86,13 @@ export function readHookRequest<Name extends Hook>(hook: Name, body: unknown): H
 const text = (longest: number, shortest = 0) =>
   z.string().transform((value) => value.toWellFormed().replaceAll('\u0000', '')).pipe(z.string().min(shortest).max(longest))
 
+/** Seconds and a zone are left out in the wild; the specification wants UTC. */
+const whole = (instant: string): string => instant.toUpperCase().replace(
+  /^(\d{4}-\d\d-\d\dT\d\d:\d\d)(:\d\d(?:\.\d+)?)?(Z|[+-]\d\d:?\d\d)?$/,
+  (_all, minute: string, second = ':00', zone = 'Z') => `${minute}${String(second)}${String(zone).replace(/(\d\d)(\d\d)$/, '$1:$2')}`)
+
 /** Any spelling of an instant, as the database reads it: it knows no year 0 and no offset of 23 hours. */
-const instant = z.iso.datetime({ offset: true }).transform((value) => new Date(value))
+const instant = z.string().transform(whole).pipe(z.iso.datetime({ offset: true })).transform((value) => new Date(value))
   .refine((date) => date.getUTCFullYear() >= 1970 && date.getUTCFullYear() < 3000, 'Expected a time between the years 1970 and 2999')
   .transform((date) => date.toISOString())
 
@@ -96,11 +102,11 @@ const LONGEST_COMMENT = 4_000
 const feedbackEvent = z.object({
   card: z.guid().toLowerCase(),
   outcome: z.enum(['accepted', 'overridden']),
-  acceptedSuggestions: z.array(z.object({ id: text(200, 1) })).max(50).optional(),
-  overrideReason: z.object({
-    reason: z.object({ code: text(200, 1), system: text(500).optional(), display: text(500).optional() }).optional(),
-    userComment: text(Infinity).transform((comment) => comment.slice(0, LONGEST_COMMENT).toWellFormed()).optional()
-  }).optional(),
+  acceptedSuggestions: orNull(z.array(z.object({ id: text(200, 1) })).max(50)),
+  overrideReason: orNull(z.object({
+    reason: orNull(z.object({ code: text(200, 1), system: orNull(text(500)), display: orNull(text(500)) })),
+    userComment: orNull(text(Infinity).transform((comment) => comment.slice(0, LONGEST_COMMENT).toWellFormed()))
+  })),
   outcomeTimestamp: instant
 }).refine((event) => event.outcome !== 'accepted' || (event.acceptedSuggestions?.length ?? 0) > 0, {
   path: ['acceptedSuggestions'], message: 'Expected the accepted suggestions beside outcome "accepted"'

@@ -5,7 +5,7 @@ import type { Audit } from '../audit.ts'
 import type { TenantConfig } from '../config.ts'
 import { ScreeningError } from '../errors.ts'
 import type { CardStore } from '../screening/store/card-store.ts'
-import type { FeedbackStore } from '../screening/store/feedback-store.ts'
+import type { FeedbackEntry, FeedbackStore } from '../screening/store/feedback-store.ts'
 import { webAddress } from '../web-address.ts'
 import type { CardContext } from './cards.ts'
 import type { ClientVerifier, VerifiedClient } from './client-jwt.ts'
@@ -71,6 +71,7 @@ export function createCdsRouter(deps: CdsDeps): Router {
   })
 
   router.all(['/', '/:id', '/:id/feedback'], (request, response) => {
+    if (request.params['id'] !== undefined) serviceOf(services, request)
     response.set('Allow', request.path === '/' ? 'GET, OPTIONS' : 'POST, OPTIONS')
     throw new ScreeningError('ERR_METHOD_NOT_ALLOWED', `Expected ${request.path === '/' ? 'GET' : 'POST'} here but received ${request.method}`)
   })
@@ -139,21 +140,26 @@ async function remember({ cards, clock, log }: CdsDeps, serviceId: string, tenan
     }).catch(() => { log.warn({ code: 'ERR_STORE', card: uuid }, 'a card was shown but could not be remembered: its feedback will count for no model') })))
 }
 
-/** Each distinct event once. Acceptance reported here never causes a write: the EHR applied the suggestion itself. */
+/**
+ * Each distinct event once. Acceptance reported here never causes a write: the EHR applied the suggestion itself. The audit comes
+ * first: what a power cut leaves is then an event that was not answered and comes again, never one that is kept without a trace.
+ */
 async function keepFeedback(deps: CdsDeps, serviceId: string, { tenant, issuer }: VerifiedClient, event: FeedbackEvent): Promise<void> {
   const { reason } = event.overrideReason ?? {}
-  const stored = await deps.feedback.record({
+  const entry: FeedbackEntry = {
     tenant: tenant.id, serviceId, cardUuid: event.card, outcome: event.outcome, outcomeTimestamp: event.outcomeTimestamp,
     acceptedSuggestions: (event.acceptedSuggestions ?? []).map(({ id }) => id),
     ...(reason ? { overrideReason: { code: reason.code, ...(reason.system ? { system: reason.system } : {}), ...(reason.display ? { display: reason.display } : {}) } } : {}),
     ...(event.overrideReason?.userComment ? { userComment: event.overrideReason.userComment } : {})
-  })
-  if (stored === 'already') return
-  const card = await deps.cards.get(tenant.id, event.card)
-  await deps.audit.record({
-    tenant: tenant.id, action: `feedback-${event.outcome}`, actor: issuer, entity: event.card, outcome: 'success',
-    ...(card ? { patientId: card.patientId } : {})
-  })
+  }
+  if (!await deps.feedback.knows(entry)) {
+    const card = await deps.cards.get(tenant.id, event.card)
+    await deps.audit.record({
+      tenant: tenant.id, action: `feedback-${event.outcome}`, actor: issuer, entity: event.card, outcome: 'success',
+      ...(card ? { patientId: card.patientId } : {})
+    })
+  }
+  await deps.feedback.record(entry)
 }
 
 /** Browser clients: preflight answered for configured origins only. */

@@ -3,9 +3,9 @@ import { ScreeningError } from '../errors.ts'
 import type { Capabilities } from './capabilities.ts'
 import { clinicianResources, type ClinicianResources } from './resources/clinician-resources.ts'
 import { correctedObservation, correctionProvenance, madeBy, withdrawnObservation } from './resources/corrected-observation.ts'
-import { bodyOf, carryOut, referenceOf, type ReviewStep } from './review-steps.ts'
+import { bodyOf, carryOut, heldOf, referenceOf, type Held, type ReviewStep } from './review-steps.ts'
 import type { FhirSession } from './session.ts'
-import { aiObservations, photosSince, refuseFaultsOf, refuseOtherCounts, writeProvenance, type ReviewInput } from './sign-review.ts'
+import { aiObservations, photosSince, refuseFaultsOf, refuseOtherCounts, type ReviewInput } from './sign-review.ts'
 import { callOf, isSigned, type ReviewedScreening } from './signed-calls.ts'
 import { answerOf, standingReview, tokenOf, type StandingReview } from './standing-review.ts'
 
@@ -56,12 +56,17 @@ export async function correctReview(session: FhirSession, input: CorrectionInput
   const steps = await correctionSteps(session, input)
   const resources = previewOfSteps(input, steps)
   if (!agreed(resources)) throw new ScreeningError('ERR_CONFLICT', 'The record has changed since the preview, so something else would be written. Nothing was written; look at the new preview.')
-  const places = await carryOut(session, steps)
-  return [...places.slice(0, resources.observations.length), ...await writeProvenance(session, resources.provenance(places.slice(0, resources.observations.length)))]
+  return carryOut(session, steps, resources.provenance, () => correctionSteps(session, input))
+}
+
+/** How much of a correction whose answer was lost the record holds: `input` as it was sent. Throws as `preparedCorrection`. */
+export async function correctionHeld(session: FhirSession, input: CorrectionInput): Promise<Held> {
+  const steps = await correctionSteps(session, input)
+  return heldOf(session, steps, previewOfSteps(input, steps).provenance)
 }
 
 /** All that shall stand in its order, then what is withdrawn; what stays as it is comes last, so that references to it are known. */
-async function correctionSteps(session: FhirSession, input: CorrectionInput): Promise<readonly (ReviewStep & { readonly changes: boolean })[]> {
+async function correctionSteps(session: FhirSession, input: CorrectionInput): Promise<readonly ReviewStep[]> {
   const why = uncorrectable(await session.capabilities())
   if (why) throw new ScreeningError('ERR_FORBIDDEN', `Expected a record that takes corrections but ${why}. Nothing was written; correct it in the EHR.`)
   const { observations } = await standingReview(session, input, photosSince(input))
@@ -75,29 +80,29 @@ async function correctionSteps(session: FhirSession, input: CorrectionInput): Pr
     ...wanted.observations.map((one) => stepTo(session, one, observations.get(one.id ?? ''), places, input)),
     ...[...observations].flatMap(([ours, there]) => (wanted.observations.some(({ id }) => id === ours) ? [] : withdrawal(ours, there, input)))
   ]
-  if (!steps.some(({ changes }) => changes)) throw new ScreeningError('ERR_REQUEST_INVALID', 'Expected a change to what was signed but received the same again. Nothing was written.')
-  return [...steps.filter(({ changes }) => changes), ...steps.filter(({ changes }) => !changes)]
+  if (!steps.some(({ signed }) => signed)) throw new ScreeningError('ERR_REQUEST_INVALID', 'Expected a change to what was signed but received the same again. Nothing was written.')
+  return [...steps.filter(({ signed }) => signed), ...steps.filter(({ signed }) => !signed)]
 }
 
-function stepTo(session: FhirSession, wanted: Observation, there: Observation | undefined, places: ReadonlyMap<string, string>, input: CorrectionInput) {
+function stepTo(session: FhirSession, wanted: Observation, there: Observation | undefined, places: ReadonlyMap<string, string>, input: CorrectionInput): ReviewStep {
   const ours = wanted.id ?? ''
   // Written by this very signature before its answer was lost: as a new one, or as a new version.
   const mine = there !== undefined && isSigned(there) && madeBy(there, input)
-  if (there === undefined || (mine && there.status === 'final')) return { ours, body: wanted, there, done: there !== undefined, changes: true }
+  if (there === undefined || (mine && there.status === 'final')) return { ours, body: wanted, there, done: there !== undefined, signed: true }
   const same = isSigned(there) && answerOf(session, there) === answerOf(session, bodyOf(wanted, places))
-  return { ours, body: correctedObservation(there, wanted, input), there, done: same, changes: mine || !same }
+  return { ours, body: correctedObservation(there, wanted, input), there, done: same, signed: mine || !same }
 }
 
-function withdrawal(ours: string, there: Observation, input: CorrectionInput) {
+function withdrawal(ours: string, there: Observation, input: CorrectionInput): readonly ReviewStep[] {
   const done = !isSigned(there)
   if (done && !madeBy(there, input)) return []
-  return [{ ours, body: withdrawnObservation(there, input), there, done, changes: true }]
+  return [{ ours, body: withdrawnObservation(there, input), there, done, signed: true }]
 }
 
 /** As the record will hold it: an update under the record's id, what is new under ours. */
-function previewOfSteps(input: CorrectionInput, steps: readonly (ReviewStep & { readonly changes: boolean })[]): ClinicianResources {
+function previewOfSteps(input: CorrectionInput, steps: readonly ReviewStep[]): ClinicianResources {
   const places = new Map(steps.flatMap(({ ours, there, body }) => (there && body.status !== 'final' ? [[ours, referenceOf(there)] as const] : [])))
-  const observations = steps.filter(({ changes }) => changes).map(({ ours, body }): Observation => ({ ...bodyOf(body, places), id: places.get(ours)?.split('/')[1] ?? ours }))
+  const observations = steps.filter(({ signed }) => signed).map(({ ours, body }): Observation => ({ ...bodyOf(body, places), id: places.get(ours)?.split('/')[1] ?? ours }))
   const { provenance } = clinicianResources({ ...input, aiObservation: () => undefined })
   return { patientId: input.patientId, observations, provenance: (targets) => correctionProvenance(provenance(targets), observations.filter(({ status }) => status !== 'final')) }
 }

@@ -8,6 +8,11 @@ export function maybe<T extends z.ZodType>(schema: T) {
   return schema.nullish().catch(undefined).transform((value): z.output<T> | undefined => value ?? undefined)
 }
 
+/** What may be left out may be null as well, and is then not there; anything else must be readable. */
+export function orNull<T extends z.ZodType>(schema: T) {
+  return schema.nullish().transform((value): z.output<T> | undefined => value ?? undefined)
+}
+
 /** What of a list can be read; none where it is no list. */
 export function some<T extends z.ZodType>(schema: T) {
   return z.array(z.unknown()).catch([]).transform((list) => list.flatMap((one): z.output<T>[] => {

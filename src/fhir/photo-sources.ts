@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import type { TenantConfig } from '../config.ts'
 import { isScreeningError, ScreeningError } from '../errors.ts'
+import { dateTimeFrom } from '../joints/date-precision.ts'
 import type { Laterality } from '../joints/hand-joint.ts'
 import type { Capabilities } from './capabilities.ts'
 import { aiTerm, handSiteOf, lateralityOf, termFor } from './codes.ts'
@@ -15,7 +16,7 @@ export interface HandPhoto {
   readonly resourceType: 'Media' | 'DocumentReference'
   readonly id: string
   readonly versionId?: string
-  /** When it was taken, as the record says: FHIR dateTime. */
+  /** When it was taken, as the record says: FHIR dateTime, no more precise than the record is. */
   readonly created?: string
   readonly contentType?: string
   /** As the record says; absent when it does not. The model checks for itself. */
@@ -60,7 +61,7 @@ const media = z.object({
   subject: reference,
   /** Of one that says something else than a body site we do not know what it shows. */
   bodySite: concept.nullish(),
-  createdDateTime: maybe(z.string()),
+  createdDateTime: word,
   createdPeriod: maybe(z.object({ start: maybe(z.string()), end: maybe(z.string()) })),
   issued: maybe(z.string()),
   content: attachment
@@ -139,7 +140,7 @@ export async function findHandPhotos(session: FhirSession, patientId: string, ha
   // Where another route answered, it holds only if it found something: nothing found beside a refused search is no proof of no photo.
   const unanswered = answered ? refusals.filter(({ code }) => found.length + named.length === 0 && code === 'ERR_EHR_REFUSED') : refusals
   if (unanswered[0]) throw unanswered[0]
-  return [...found, ...named].sort(newestFirst)
+  return [...found, ...named].sort((a, b) => newestFirst(a.created, b.created))
 }
 
 type PhotoRoute = 'Media' | 'DocumentReference' | 'DiagnosticReport'
@@ -295,13 +296,21 @@ async function inline(session: FhirSession, photo: HandPhoto): Promise<Uint8Arra
   return typeof data === 'string' ? Buffer.from(data, 'base64') : data
 }
 
+/** Newest first, by the time as it was written: of times without a zone the day is believed, and their order. */
 function handPhotosIn(resources: readonly unknown[], whose: Whose): HandPhoto[] {
   return resources
     .flatMap((resource) => mediaPhoto(resource, whose) ?? documentPhoto(resource, whose) ?? [])
-    .sort(newestFirst)
+    .sort((a, b) => newestFirst(a.written, b.written) || a.photo.id.localeCompare(b.photo.id))
+    .map(({ photo }) => photo)
 }
 
-function mediaPhoto(value: unknown, whose: Whose): HandPhoto | undefined {
+interface WrittenPhoto {
+  readonly photo: HandPhoto
+  /** Its time as the record writes it. */
+  readonly written: string | undefined
+}
+
+function mediaPhoto(value: unknown, whose: Whose): WrittenPhoto | undefined {
   const { data: found } = media.safeParse(value)
   if (!found || found.status !== 'completed' || !isOf(whose, found.subject.reference, whose.patientId)) return undefined
   const kind = kindOf(found.content)
@@ -315,7 +324,7 @@ function mediaPhoto(value: unknown, whose: Whose): HandPhoto | undefined {
 }
 
 /** Records keep all kinds of pictures as documents: only a photograph, or a picture that says it shows a hand, is taken. */
-function documentPhoto(value: unknown, whose: Whose): HandPhoto | undefined {
+function documentPhoto(value: unknown, whose: Whose): WrittenPhoto | undefined {
   const { data: found } = documentReference.safeParse(value)
   if (!found || found.status !== 'current' || found.docStatus === 'entered-in-error') return undefined
   if (!isOf(whose, found.subject.reference, whose.patientId) || isClosed(found.meta?.security) || found.securityLabel?.some(({ coding: label }) => isClosed(label))) return undefined
@@ -330,10 +339,11 @@ function documentPhoto(value: unknown, whose: Whose): HandPhoto | undefined {
 
 function handPhoto(
   found: { resourceType: 'Media' | 'DocumentReference'; id: string; meta?: z.infer<typeof meta> },
-  { contentType, url, size, hash }: Attachment, created: string | undefined, side: Laterality | undefined
-): HandPhoto {
+  { contentType, url, size, hash }: Attachment, written: string | undefined, side: Laterality | undefined
+): WrittenPhoto {
   const versionId = found.meta?.versionId
-  return {
+  const created = dateTimeFrom(written ?? '')
+  const photo: HandPhoto = {
     resourceType: found.resourceType,
     id: found.id,
     ...(versionId ? { versionId } : {}),
@@ -345,6 +355,7 @@ function handPhoto(
       ...(size === undefined ? {} : { size }), ...(hash ? { hash } : {})
     }
   }
+  return { photo, written }
 }
 
 /** `{ side }` when the body site is a hand or a part of one; undefined when it is something else. */
@@ -395,8 +406,10 @@ function bestOf(attachments: readonly Attachment[]): Attachment | undefined {
   return KINDS.slice(0, -1).flatMap((kind) => attachments.filter((one) => kindOf(one) === kind))[0]
 }
 
-function newestFirst(a: HandPhoto, b: HandPhoto): number {
-  return timeOf(b.created) - timeOf(a.created) || a.id.localeCompare(b.id)
+/** Of times: negative when the first is the newer one. */
+function newestFirst(a: string | undefined, b: string | undefined): number {
+  const [first, second] = [timeOf(a), timeOf(b)]
+  return first === second ? 0 : second - first
 }
 
 /** Milliseconds; without a readable date it is the oldest. */

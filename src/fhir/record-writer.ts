@@ -1,20 +1,21 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Bundle, BundleEntry } from 'fhir/r4.js'
 import { isScreeningError, ScreeningError, type ErrorCode } from '../errors.ts'
+import { outcomesOf } from './bundle-outcomes.ts'
 import type { Capabilities } from './capabilities.ts'
 import { outgoingFaults } from './invariants.ts'
 import { look, lookAlike } from './look-up.ts'
 import { TOKENS } from './own-observations.ts'
 import { withReferences } from './resources/inner-references.ts'
-import { createEntry, identifierOf, inWritingOrder, ownQuery } from './resources/screening-bundle.ts'
+import { createEntry, inWritingOrder, ownQuery } from './resources/screening-bundle.ts'
 import type { ScreeningResource, ScreeningResources } from './resources/screening-resources.ts'
 import { isGranted } from './scopes.ts'
-import { referenceIn, type FhirSession } from './session.ts'
-import { isNotOffered, lostPatience } from './transport.ts'
+import type { FhirSession } from './session.ts'
+import { isNotOffered } from './transport.ts'
 import { verify } from './verify-written.ts'
 import { isKeptFor } from './whose.ts'
 import {
-  ambiguous, identifierKey, missing, ourId, record, resolver, wrongPatient, type Found, type Settling, type WriteOptions, type Writer
+  ambiguous, missing, ourId, record, resolver, wrongPatient, type Found, type Settling, type WriteOptions, type Writer
 } from './write-state.ts'
 
 export type { Settling, WriteLedger, WriteOptions } from './write-state.ts'
@@ -325,49 +326,15 @@ function conditional({ capabilities }: Writer, one: ScreeningResource): string |
   return capabilities.conditionalCreate(one.resourceType) ? ownQuery(one) : undefined
 }
 
-/**
- * Each entry on its own, by position after the length was checked. An answer in which any entry names another type or another
- * of our resources is in another order: nothing in it is believed, and the record is asked. Successes are recorded before a
- * refusal is raised.
- */
+/** Each entry on its own. Successes are recorded before a refusal is raised. */
 async function judge(writer: Writer, sent: readonly ScreeningResource[], answer: Bundle): Promise<void> {
-  const entries = answer.entry ?? []
-  if (entries.length !== sent.length)
-    throw ambiguous(`${sent.length} outcomes but received ${entries.length}`)
-  if (sent.some((one, index) => isOfAnother(one, entries[index]))) throw ambiguous('the outcomes in the order of the entries')
-  let refused: string | undefined
-  let unknown = false
-  const accepted: [string, string][] = []
-  for (const [index, one] of sent.entries()) {
-    const { status = '' } = entries[index]?.response ?? {}
-    const reference = placed(one, entries[index])
-    if (/^2/.test(status) && reference) accepted.push([ourId(one), reference])
-    else if (/^4/.test(status) && !lostPatience(Number(status.slice(0, 3)))) {
-      refused ??= status.slice(0, 3)
-      await writer.options.ledger.refused([ourId(one)])
-    } else unknown = true
-  }
-  await record(writer, accepted)
-  if (unknown) throw ambiguous('an outcome for every entry')
-  if (refused !== undefined)
-    throw new ScreeningError('ERR_EHR_REFUSED', `Expected every resource to be accepted but one was answered ${refused}`, { answered: Number(refused) })
-}
-
-function placed(one: ScreeningResource, entry: BundleEntry | undefined): string | undefined {
-  const type = one.resourceType
-  const fromLocation = entry?.response?.location ? referenceIn(entry.response.location, type) : undefined
-  const { resourceType, id } = entry?.resource ?? {}
-  return fromLocation ?? (resourceType === type && id ? `${type}/${id}` : undefined)
-}
-
-function isOfAnother(one: ScreeningResource, entry: BundleEntry | undefined): boolean {
-  const { location, status = '' } = entry?.response ?? {}
-  const named = entry?.resource as { resourceType: string; identifier?: unknown } | undefined
-  const [identifier] = Array.isArray(named?.identifier) ? named.identifier as { system?: string; value?: string }[] : []
-  if (!/^2/.test(status)) return false
-  if (location && !referenceIn(location, one.resourceType)) return true
-  if (named && named.resourceType !== 'OperationOutcome' && named.resourceType !== one.resourceType) return true
-  return identifier !== undefined && identifierOf(one) !== undefined && identifierKey(identifier) !== identifierKey(identifierOf(one))
+  const outcomes = outcomesOf(sent, answer).map((outcome, at) => ({ ...outcome, id: ourId(sent[at] as ScreeningResource) }))
+  const refused = outcomes.flatMap((one) => (one.kind === 'refused' ? [one] : []))
+  for (const { id } of refused) await writer.options.ledger.refused([id])
+  await record(writer, outcomes.flatMap((one) => (one.kind === 'written' ? [[one.id, one.reference] as const] : [])))
+  if (outcomes.some(({ kind }) => kind === 'unknown')) throw ambiguous('an outcome for every entry')
+  if (refused[0])
+    throw new ScreeningError('ERR_EHR_REFUSED', `Expected every resource to be accepted but one was answered ${refused[0].status}`, { answered: refused[0].status })
 }
 
 /**

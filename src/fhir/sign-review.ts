@@ -10,7 +10,7 @@ import {
 } from './resources/clinician-resources.ts'
 import { correctedObservation, madeBy } from './resources/corrected-observation.ts'
 import { resultIds } from './resources/result-ids.ts'
-import { bodyOf, carryOut, referenceOf, type ReviewStep } from './review-steps.ts'
+import { bodyOf, carryOut, heldOf, referenceOf, type Held, type ReviewStep } from './review-steps.ts'
 import type { FhirSession } from './session.ts'
 import { callOf, isSigned } from './signed-calls.ts'
 import { isOfExaminationAt } from './standing-review.ts'
@@ -37,14 +37,16 @@ export async function signReview(session: FhirSession, input: ReviewInput, agree
   const { resources, steps } = await firstSteps(session, input)
   if (!agreed(resources)) throw new ScreeningError('ERR_CONFLICT', 'The record has changed since the preview, so something else would be written. Nothing was written; look at the new preview.')
   if (resources.observations.length === 0) return []
-  const places = (await carryOut(session, steps)).filter((_place, at) => !steps[at]?.stands)
-  return [...places, ...await writeProvenance(session, resources.provenance(places))]
+  return carryOut(session, steps, resources.provenance, async () => (await firstSteps(session, input)).steps)
 }
 
-/** `stands`: it says so already by another signature, so that this one refers to it and does not write it. */
-type FirstStep = ReviewStep & { readonly stands: boolean }
+/** How much of a signature whose answer was lost the record holds: `input` as it was sent. Throws as `preparedReview`. */
+export async function reviewHeld(session: FhirSession, input: ReviewInput): Promise<Held> {
+  const { resources, steps } = await firstSteps(session, input)
+  return heldOf(session, steps, resources.provenance)
+}
 
-async function firstSteps(session: FhirSession, input: ReviewInput): Promise<{ readonly resources: ClinicianResources; readonly steps: readonly FirstStep[] }> {
+async function firstSteps(session: FhirSession, input: ReviewInput): Promise<{ readonly resources: ClinicianResources; readonly steps: readonly ReviewStep[] }> {
   const capabilities = await session.capabilities()
   const why = unwritable(capabilities)
   if (why) throw new ScreeningError('ERR_FORBIDDEN', `Expected a record that takes the review but ${why}. Nothing was written.`)
@@ -62,9 +64,9 @@ async function firstSteps(session: FhirSession, input: ReviewInput): Promise<{ r
 }
 
 /** As the record will hold them: what stands already is referred to where it lies. */
-function observationsOf(steps: readonly FirstStep[]): readonly Observation[] {
-  const places = new Map(steps.flatMap(({ ours, stands, there }) => (stands && there ? [[ours, referenceOf(there)] as const] : [])))
-  return steps.filter(({ stands }) => !stands).map(({ ours, body, there }): Observation => ({ ...bodyOf(body, places), id: body.status === 'final' ? ours : there?.id ?? '' }))
+function observationsOf(steps: readonly ReviewStep[]): readonly Observation[] {
+  const places = new Map(steps.flatMap(({ ours, signed, there }) => (!signed && there ? [[ours, referenceOf(there)] as const] : [])))
+  return steps.filter(({ signed }) => signed).map(({ ours, body, there }): Observation => ({ ...bodyOf(body, places), id: body.status === 'final' ? ours : there?.id ?? '' }))
 }
 
 /**
@@ -104,26 +106,13 @@ function standingJoints(there: ReadonlyMap<string, Observation>, input: ReviewIn
 }
 
 /** A new Observation, or a new version of one that was withdrawn, or of a count that is another one now: an id of ours is used once. */
-function firstStep(wanted: Observation, there: Observation | undefined, input: ReviewInput): FirstStep {
+function firstStep(wanted: Observation, there: Observation | undefined, input: ReviewInput): ReviewStep {
   const ours = wanted.id ?? ''
   const mine = there !== undefined && madeBy(there, input)
-  if (isSigned(there) && !mine && !saysOtherwise(wanted, there)) return { ours, body: wanted, there, done: true, stands: true }
+  if (isSigned(there) && !mine && !saysOtherwise(wanted, there)) return { ours, body: wanted, there, done: true, signed: false }
   const standing = isSigned(there) && !(ours === countId(input) && !mine)
   const again = there !== undefined && (!standing || (there.status === 'corrected' && mine))
-  return { ours, body: again ? correctedObservation(there, wanted, input) : wanted, there, done: standing, stands: false }
-}
-
-/** Once for the same targets and time. Resolves with nothing where the record takes none. */
-export async function writeProvenance(session: FhirSession, provenance: ReturnType<ClinicianResources['provenance']>): Promise<readonly string[]> {
-  const capabilities = await session.capabilities()
-  if (!capabilities.can('Provenance', 'create')) return []
-  if (capabilities.canSearch('Provenance', 'target')) {
-    const target = provenance.target[0]?.reference ?? ''
-    const existing = (await session.search('Provenance', { target })).find((one) => Date.parse(one.recorded) === Date.parse(provenance.recorded) &&
-      provenance.target.every((wanted) => one.target.some(({ reference }) => reference === wanted.reference)))
-    if (existing) return [`Provenance/${existing.id}`]
-  }
-  return [await session.create(provenance)]
+  return { ours, body: again ? correctedObservation(there, wanted, input) : wanted, there, done: standing, signed: true }
 }
 
 /** Where the AI's Observations of these photos lie, by `side-joint`. */

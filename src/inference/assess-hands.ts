@@ -6,6 +6,7 @@ import type {
 import { HAND_JOINTS, jointGroup, type HandJoint, type Laterality } from '../joints/hand-joint.ts'
 import type { OcclusionMap } from '../joints/occlusion-map.ts'
 import { handProbabilities, isInflamed } from './calibrate.ts'
+import { coveredJoints } from './covered-joints.ts'
 import { decodePhoto, type Photo } from './decode-photo.ts'
 import type { Calibration } from './engine/inference-engine.ts'
 import { coverJoint, MAP_GRID } from './explain-joint.ts'
@@ -13,6 +14,7 @@ import { LANDMARK_MODEL_DIGEST, openHandLocator, type HandLocator, type LocatedH
 import { toPhoto } from './hand-landmarks/photo-square.ts'
 import { measureHandQuality } from './hand-quality.ts'
 import { cropHand, jointSquare, type CropPlan, type HandCrops } from './joint-crops.ts'
+import { jointPatches } from './joint-patches.ts'
 import { openJointModel, type Device, type JointModel } from './joint-model.ts'
 import type { ModelBundle, ModelManifest } from './model-bundle.ts'
 
@@ -36,6 +38,7 @@ interface ReadHand {
   readonly hand: LocatedHand
   readonly quality: HandQuality
   readonly crops: HandCrops
+  readonly covered: ReadonlySet<HandJoint>
   /** Why no joint of this hand can be read; absent when some can. */
   readonly reason?: NotAssessedReason
 }
@@ -124,10 +127,11 @@ async function readHands(bytes: Uint8Array, { bundle, locator }: Pick<Tools, 'bu
 const planOf = ({ inputs, crops }: ModelManifest): CropPlan => ({ ...crops, globalSizePx: inputs.global.size, localSizePx: inputs.local.size })
 
 function readHand(photo: Photo, hand: LocatedHand, manifest: ModelManifest): ReadHand {
-  const quality = measureHandQuality(photo, hand)
+  const patches = jointPatches(photo, hand)
+  const quality = measureHandQuality(photo, hand, patches)
   const cropped = cropHand(photo, hand, planOf(manifest))
   const reason = handGate(photo, hand, quality, manifest.gates)
-  return { hand, quality, crops: cropped, ...(reason ? { reason } : {}) }
+  return { hand, quality, crops: cropped, covered: coveredJoints(patches), ...(reason ? { reason } : {}) }
 }
 
 /**
@@ -185,15 +189,12 @@ function probabilitiesOf(read: ReadHand, logits: ArrayLike<number> | undefined, 
   return handProbabilities(new Map(readable), calibration)
 }
 
-function jointReason(joint: HandJoint, { hand, crops, reason }: ReadHand, manifest: ModelManifest): NotAssessedReason | undefined {
-  return reason ?? jointGate(joint, hand, crops.mask[HAND_JOINTS.indexOf(joint)] === 1, manifest)
-}
-
-/** A joint must lie inside the frame and its square must hold enough photo pixels. */
-function jointGate(joint: HandJoint, hand: LocatedHand, inFrame: boolean, { crops, gates }: ModelManifest): NotAssessedReason | undefined {
-  if (!inFrame) return 'outside-frame'
-  if (crops.scales[jointGroup(joint)] * hand.palmLengthPx < gates.minCropPx) return 'low-detail'
-  return undefined
+/** A joint must lie inside the frame with nothing over it, and its square must hold enough photo pixels. */
+function jointReason(joint: HandJoint, { hand, crops, covered, reason }: ReadHand, manifest: ModelManifest): NotAssessedReason | undefined {
+  if (reason) return reason
+  if (crops.mask[HAND_JOINTS.indexOf(joint)] !== 1) return 'outside-frame'
+  if (manifest.crops.scales[jointGroup(joint)] * hand.palmLengthPx < manifest.gates.minCropPx) return 'low-detail'
+  return covered.has(joint) ? 'occluded' : undefined
 }
 
 /** What keeps a photo without any hand from showing one. */

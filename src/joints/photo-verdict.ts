@@ -3,7 +3,7 @@ import { HAND_JOINTS, type Laterality } from './hand-joint.ts'
 
 /** What to change when the photo is taken again. */
 export type PhotoProblem =
-  | 'no-hand' | 'too-dark' | 'too-bright' | 'too-small' | 'blurred' | 'palmar-view' | 'oblique-view' | 'cut-off' | 'low-detail' | 'wrong-side' | 'several-hands'
+  | 'no-hand' | 'too-dark' | 'too-bright' | 'too-small' | 'blurred' | 'palmar-view' | 'oblique-view' | 'cut-off' | 'covered' | 'low-detail' | 'wrong-side' | 'several-hands'
 
 /** Whether the joints of one hand can be read in a photo. It says nothing about what was found at them. */
 export interface PhotoVerdict {
@@ -19,7 +19,7 @@ const ENOUGH_JOINTS = 9
 
 const PROBLEM_OF: Readonly<Partial<Record<NotAssessedReason, PhotoProblem>>> = {
   'too-dark': 'too-dark', 'too-bright': 'too-bright', 'too-small': 'too-small', blurred: 'blurred', 'palmar-view': 'palmar-view',
-  'oblique-view': 'oblique-view', 'outside-frame': 'cut-off', 'low-detail': 'low-detail', 'not-located': 'no-hand', 'uncertain-side': 'wrong-side', occluded: 'low-detail'
+  'oblique-view': 'oblique-view', 'outside-frame': 'cut-off', 'low-detail': 'low-detail', 'not-located': 'no-hand', 'uncertain-side': 'wrong-side', occluded: 'covered'
 }
 
 /** Judges a photo as one of the back of the `wanted` hand. */

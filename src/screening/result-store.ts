@@ -21,7 +21,7 @@ export type Guard = (queries: Queries) => Promise<void>
 
 export type ResultStore = ReturnType<typeof openResultStore>
 
-const COLUMNS = 'state, data, written'
+const COLUMNS = 'state, data, written, accepted_at'
 /** When what was written is looked at again for doubles (specs/reliability.md section 3.7). */
 const SWEEPS = [60_000, 3_600_000]
 

@@ -46,6 +46,8 @@ export interface Screening {
   /** The day of the newest photo, ISO date-time; the effective time of the result. */
   readonly photoTime: string
   readonly completedAt: string
+  /** When the EHR says that a clinician accepted its suggestion, ISO 8601: whether the EHR then wrote it, only the record knows. */
+  readonly accepted?: string
   /** References of what our own writer wrote (`Observation/…`), empty when nothing was written. */
   readonly written: readonly string[]
 }

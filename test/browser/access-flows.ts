@@ -114,6 +114,23 @@ export const accessFlows: readonly Flow[] = [
     }
   },
   {
+    name: 'with the keyboard alone: photos that have not been read yet are read when asked, and the focus goes from the button to what is happening and to the result',
+    async run({ page, site, check }) {
+      await warm(page, site, 'demo-1')
+      let looks = -1
+      await page.context().route('**/api/*/screen', (route) => { looks = 0; return route.fulfill({ status: 202, json: { accepted: true } }) })
+      await page.context().route('**/api/*/review', (route) => (looks < 0 || looks++ < 2 ? route.fulfill({ json: { pending: looks >= 0, history: [], threshold: 0.5 } }) : route.continue()))
+      const app = await page.context().newPage()
+      await app.goto(`${site.ehr}/demo/launch?patient=demo-1`)
+      await app.getByRole('button', { name: 'Read the photos now' }).waitFor()
+      await check('review-not-read', app)
+      await tabTo(app, 'Read the photos now', 'button')
+      await app.keyboard.press('Enter')
+      await focusOn(app, 'The hand photos are being read', 'after asking for it')
+      await focusOn(app, /^SECTION: .*assessable hand joints/s, 'when the photos are read')
+    }
+  },
+  {
     name: 'row 36: a sign-in that may only read shows findings and says what is missing',
     async run({ page, site, check }) {
       await warm(page, site, 'demo-1')

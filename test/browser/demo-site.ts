@@ -7,12 +7,15 @@ import type { Site } from './steps.ts'
 export const CHROMIUM = [process.env['CHROMIUM'], '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) => path && existsSync(path))
 export const NO_CHROMIUM = 'No Chromium found: install it (Debian: apt-get install chromium) or name it in CHROMIUM.\n'
 
+/** The password of `/feedback/demo`. */
+export const FEEDBACK_SECRET = 'f'.repeat(40)
+
 /** `npm start`'s own program on free ports, with a store of its own in `data`. */
 export async function startDemo(data: string): Promise<{ site: Site; child: ChildProcess }> {
   const [port, demoPort] = [await freePort(), await freePort()]
   const started = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', 'demo/start.ts'], {
     // Another site than the EHR, as in a clinic: cookies and frames are those of a third party.
-    env: { ...process.env, PUBLIC_URL: `http://localhost:${port}`, PORT: String(port), DEMO_PORT: String(demoPort), JOINTLENS_DATA: data, LOG_LEVEL: 'error' },
+    env: { ...process.env, DEMO_FEEDBACK_SECRET: FEEDBACK_SECRET, PUBLIC_URL: `http://localhost:${port}`, PORT: String(port), DEMO_PORT: String(demoPort), JOINTLENS_DATA: data, LOG_LEVEL: 'error' },
     stdio: ['ignore', 'pipe', 'inherit']
   })
   const line = await new Promise<string>((resolve, reject) => {

@@ -1,5 +1,5 @@
 import type { Page } from 'playwright-core'
-import { clean, expectEqual, launched, type Flow, type Site } from './steps.ts'
+import { clean, expectEqual, focusOn, launched, type Flow, type Site } from './steps.ts'
 
 /** An examination that is signed in more than one sitting, numbers that stand or are impossible, and photos that come while someone works. */
 export const sittingFlows: readonly Flow[] = [
@@ -122,8 +122,9 @@ export const sittingFlows: readonly Flow[] = [
       })
       const app = await launched(page, site, 'demo-5')
       await app.locator('[data-joint="right-wrist"]').click()
-      await app.keyboard.press('s')
       await app.keyboard.press('t')
+      await app.locator('[data-joint="right-mcp4"]').click()
+      await app.keyboard.press('s')
       await app.getByLabel('Patient global, 0–10').fill('3')
       await app.getByLabel(/I examined all 28 joints/).check()
       await app.getByText('Kept as a draft for eight hours.').first().waitFor()
@@ -135,7 +136,17 @@ export const sittingFlows: readonly Flow[] = [
       await carried(again)
       await app.getByRole('button', { name: 'Show the newer photos' }).click()
       await carried(app)
+      await focusOn(app, /^SECTION: /, 'when the newer photos are shown')
+      await app.getByText('Your calls on earlier photos that are not signed (1)').click()
+      await app.getByRole('listitem').filter({ hasText: 'Right MCP 4: swollen' }).waitFor()
       await check('review-carried', app)
+      await again.reload()
+      await again.getByText('What you had entered and not signed is here again.').waitFor()
+      await again.getByText('Your calls on earlier photos that are not signed (1)').waitFor()
+      await app.getByRole('button', { name: 'Take them over' }).click()
+      await focusOn(app, '1 call taken over from earlier photos.', 'when the calls are taken over')
+      await app.getByText('1 of 22 joints decided.').waitFor()
+      expectEqual(await app.getByText('Your calls on earlier photos').count(), 0, 'offers of calls that are taken over')
       await clean(app)
     }
   }

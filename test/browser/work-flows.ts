@@ -39,8 +39,8 @@ export const workFlows: readonly Flow[] = [
     }
   },
   {
-    name: 'a signature whose answer is lost: the page says that nobody knows whether it was written, and signing again writes nothing twice',
-    async run({ page, site }) {
+    name: 'a signature whose answer is lost: the page looks for itself in the record, shows what it finds there, and signing again writes nothing twice',
+    async run({ page, site, check }) {
       const app = await launched(page, site, 'demo-2')
       await clean(app)
       await app.locator('[data-joint="right-pip3"]').click()
@@ -52,12 +52,25 @@ export const workFlows: readonly Flow[] = [
         await route.fulfill({ status: 504, contentType: 'text/html', body: '<h1>504 Gateway Time-out</h1>' })
       }, { times: 1 })
       await app.getByRole('button', { name: 'Sign and record' }).click()
-      await app.getByText('No answer came back, so it is not known whether it was written. Sign again').waitFor()
-      const written = await observationsOf(page, site, 'demo-2')
+      await app.getByText('No answer came back. Looking in the record whether it was written').waitFor()
+      await focusOn(app, /^P: The answer was lost on the way, but it was written: \d+ resources are in the record/, 'when it was found')
       expectEqual((await joint(page, site, 'demo-2', 'R-PIP3')).length, 1, 'what the record holds of the joint')
+      await app.getByText('Nothing to sign yet.').waitFor()
+      await app.getByText(/^Signed: not swollen \(you, /).waitFor()
+      const written = await observationsOf(page, site, 'demo-2')
+      await app.locator('[data-joint="right-pip2"]').click()
+      await app.keyboard.press('n')
+      await app.getByRole('button', { name: 'Preview' }).click()
+      await app.getByRole('heading', { name: /Exactly this will be written/ }).waitFor()
+      await app.route('**/api/*/sign', (route) => route.abort(), { times: 1 })
+      await app.getByRole('button', { name: 'Sign and record' }).click()
+      await app.getByText('No answer came back, and the record does not show that anything was written. Sign again').waitFor({ timeout: 40_000 })
+      await focusOn(app, 'Sign and record', 'when nothing was found')
+      await check('review-not-found', app)
+      expectEqual(await observationsOf(page, site, 'demo-2'), written, 'Observations after a signature that never arrived')
       await app.getByRole('button', { name: 'Sign and record' }).click()
       await app.getByText(/resources are in the record/).waitFor()
-      expectEqual(await observationsOf(page, site, 'demo-2'), written, 'Observations after signing again')
+      expectEqual((await joint(page, site, 'demo-2', 'R-PIP2')).length, 1, 'what the record holds of the joint after signing again')
     }
   },
   {
@@ -109,6 +122,7 @@ export const workFlows: readonly Flow[] = [
       await check('review-conflict', two)
       await two.getByRole('button', { name: 'Keep what was signed' }).click()
       await two.getByText('These joints were signed with another answer.').waitFor({ state: 'detached' })
+      await focusOn(two, 'What was signed stays.', 'after what was signed is kept')
       await two.reload()
       await two.getByText('Signed so far for these photos: 1 of 22 joints, by you.').waitFor()
     }
@@ -173,6 +187,7 @@ export const workFlows: readonly Flow[] = [
       const app = await launched(page, site, 'demo-5')
       await app.locator('.trend .treatment-names text').first().waitFor()
       expectEqual((await app.evaluate(coveredDrugs)).join('; '), '', 'words of the chart that cannot be read')
+      expectEqual((await app.evaluate(flagsTurnedAway)).join('; '), '', 'flags that point away from their names')
       expectEqual((await app.locator('.trend').innerHTML()).includes('NaN'), false, 'a mark that is nowhere')
       await check('review-drugs', app)
     }
@@ -379,6 +394,18 @@ function coveredDrugs(): string[] {
     ...texts.slice(at + 1).filter((other) => Math.min(box.right, other.box.right) - Math.max(box.left, other.box.left) > 1 && Math.min(box.bottom, other.box.bottom) - Math.max(box.top, other.box.top) > 5).map((other) => `${words} over ${other.words}`),
     ...(box.left < edge.left - 1 || box.right > edge.right + 1 || box.top < edge.top - 1 ? [`${words} is cut off`] : [])
   ])
+}
+
+/** Runs in the page: which drugs' names do not stand where their flags point to. */
+function flagsTurnedAway(): string[] {
+  const names = [...document.querySelectorAll('.trend .treatment-names text')].map((text) => ({ words: text.textContent ?? '', box: text.getBoundingClientRect() }))
+  return [...document.querySelectorAll('.trend .treatment')].flatMap((mark, at) => {
+    const [line, flag] = [mark.querySelector('path')?.getBoundingClientRect(), mark.querySelector('.flag')?.getBoundingClientRect()]
+    const name = names[at]
+    if (!line || !flag || !name) return ['a mark without a name']
+    const middle = (box: DOMRect) => box.left + box.width / 2
+    return (middle(flag) < middle(line)) === (middle(name.box) < middle(line)) ? [] : [name.words]
+  })
 }
 
 interface SignedObservation { readonly status: string; readonly note?: readonly object[]; readonly bodySite?: { readonly coding: readonly { readonly code: string }[] }; readonly performer?: object }

@@ -32,6 +32,9 @@ const DEMO = 'https://demo-client.example'
 const ROTATING = 'https://rotating-client.example'
 const REDIRECTED = 'https://redirected-client.example'
 const WITNESS = 'https://witness-client.example'
+/** A CDS client in a browser: it names an address of its keys that nobody can reach, so that the site has them by hand. */
+const BROWSER = { issuer: 'https://browser-client.example', jku: 'https://browser-client.example/.well-known/jwks.json', origin: 'https://chart.example' }
+const FEEDBACK_SECRET = 's'.repeat(40)
 const MARK = `marker-${randomUUID()}`
 
 beforeAll(async () => {
@@ -46,11 +49,11 @@ beforeAll(async () => {
   ehr = await startDemoEhr({ port: 0, host: '127.0.0.1', jointlensUrl: `http://127.0.0.1:${port}` })
   const assisting = { mode: 'assist' as const, calibrationFile: 'demo/calibration.json', allowHttp: true, allowPrivateNetwork: true }
   service = await startServiceProcess(port, [
-    { ...ehr.tenant, ...assisting, allowedOrigins: ['https://chart.example'], cdsClients: [...(ehr.tenant.cdsClients ?? []), { issuer: DEMO, keys }] },
-    { ...assisting, id: 'witness', name: 'Witness', fhirBase: witness.base, currentPhotoDays: 30, cdsClients: [
+    { ...ehr.tenant, ...assisting, allowedOrigins: ['https://chart.example'], cdsClients: [...(ehr.tenant.cdsClients ?? []), { issuer: DEMO, keys }, { issuer: BROWSER.issuer, jku: BROWSER.jku, keys }] },
+    { ...assisting, id: 'witness', name: 'Witness', fhirBase: witness.base, currentPhotoDays: 30, feedbackPage: { secretEnv: 'WITNESS_FEEDBACK' }, cdsClients: [
       { issuer: WITNESS, keys, audiences: ['typed-in-by-hand'] }, { issuer: ROTATING, jku: `${keyServer.origin}/jwks` }, { issuer: REDIRECTED, jku: `${keyServer.origin}/moved` }
     ] }
-  ])
+  ], { WITNESS_FEEDBACK: FEEDBACK_SECRET })
   await cardOf('demo-1')
 }, 120_000)
 afterAll(async () => {
@@ -215,6 +218,17 @@ describe('row 4: prefetch that is whole, missing, null, an error or a first page
     expect([...new Set(asked)].sort()).toEqual(read)
   })
 
+  test.each<[string, () => Record<string, unknown>]>([
+    ['a condition that is none', () => ({ conditions: searchset({ resourceType: 'Condition', id: 7, code: 'RA', subject: 'pat-1' }, diagnosis), photos: photos() })],
+    ['codes that are null and numbers', () => ({ conditions: searchset({ ...diagnosis, code: { coding: [null, { system: null, code: 714 }, ...diagnosis.code.coding] } }), photos: photos() })],
+    ['times without seconds or zone', () => ({ conditions: searchset({ ...diagnosis, onsetDateTime: '2011-03-04 10:00', recordedDate: '2011-03-04T10:00' }), photos: searchset(photo({ id: 'm-3', createdDateTime: '2026-11-20T08:12' }), photo()) })],
+    ['entries that are null or hold nothing', () => ({ conditions: { ...conditions, entry: [null, {}, ...conditions.entry] }, photos: { ...photos(), entry: [null, { resource: null }, ...photos().entry] } })],
+    ['a link without a relation', () => ({ conditions: { ...conditions, link: [null, { url: 'x' }] }, photos: photos() })]
+  ])('one odd thing in it neither silences nor fails the hook: %s', async (_name, prefetch) => {
+    const { status, body } = await post(HOOK, patientView({ prefetch: prefetch() }))
+    expect([status, answerFaults(body), body.cards?.length]).toEqual([200, [], 1])
+  })
+
   test('pages are followed on the FHIR server alone: the token never goes elsewhere (row 24)', async () => {
     witness.pageSize = 1
     witness.next = (url) => url.replace(witness.base, `${canary.origin}/fhir`)
@@ -322,11 +336,96 @@ describe('cards', () => {
     const again = await (await accept()).json() as typeof first
     expect([first.status, again.status]).toEqual(['written', 'already'])
     expect(again.resources.map(({ id }) => id)).toEqual(first.resources.map(({ id }) => id))
+    // An EHR that compares no identifiers would write another set.
+    for (const hook of ['hand-joints', 'hand-joints-encounter-start']) {
+      const [next] = (await chartCall('demo-2', hook)).cards
+      expect([next?.suggestions, next?.links.length]).toEqual([undefined, 1])
+      expect(next?.detail).toMatch(/The suggestion was accepted on \d+ \w+, as the EHR reports/)
+    }
+    await service.restart('SIGKILL')
+    expect((await chartCall('demo-2')).cards[0]?.suggestions).toBeUndefined()
+  })
+
+  test('row 15: what the record shows is not offered for recording, though nobody reported that it was accepted', async () => {
+    const { cards: [card], request } = await chartCall('demo-5')
+    const results = (card?.suggestions?.[0]?.actions ?? []).map(({ resource }) => resource).filter((one) => one.resourceType === 'Observation' && one.code.coding?.some(({ code }) => code === 'hand-sjc-22-suggestion'))
+    expect([results.length, request['prefetch']]).toEqual([1, expect.objectContaining({ results: expect.objectContaining({ resourceType: 'Bundle' }) as unknown })])
+    const call = async (resources: readonly object[]) => {
+      const prefetch = { ...request['prefetch'] as object, results: searchset(...resources) }
+      return (await post(HOOK, { ...request, prefetch, fhirAuthorization: undefined, hookInstance: randomUUID() }, { authorization: await token(HOOK, { issuer: DEMO }) })).body.cards[0]
+    }
+    expect((await call([]))?.suggestions).toHaveLength(1)
+    const next = await call(results)
+    expect([next?.suggestions, next?.links.length]).toEqual([undefined, 1])
+    expect(next?.detail).toContain('This suggestion is in the record already.')
   })
 
   test('row 27: the day of the photos is shown', async () => {
     const { cards } = await chartCall('demo-5')
     expect(cards[0]?.detail).toMatch(/Photos taken .+ \((today|yesterday|\d+ days? ago)\)/)
+  })
+})
+
+describe.each(['ES384', 'RS384'] as const)('a CDS client in a browser, with %s', (alg) => {
+  const send = async (path: string, { method = 'POST', body }: { method?: string; body?: unknown } = {}) => {
+    const response = await fetch(service.url + path, {
+      method, ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      headers: {
+        origin: BROWSER.origin, accept: 'application/json, text/plain, */*', authorization: `Bearer ${await token(path, { issuer: BROWSER.issuer, jku: BROWSER.jku, alg })}`,
+        ...(body === undefined ? {} : { 'content-type': 'application/json;charset=utf-8' })
+      }
+    })
+    const text = await response.text()
+    return { status: response.status, origin: response.headers.get('access-control-allow-origin'), body: (text ? JSON.parse(text) : {}) as { cards: Card[]; services: { id: string; hook: string }[] } }
+  }
+  const view = async (change: object = {}) => {
+    const { request: { prefetch, fhirServer } } = await chartCall('demo-1')
+    return { hookInstance: randomUUID(), hook: 'patient-view', fhirServer, context: { patientId: 'demo-1', userId: 'Practitioner/COREPRACTITIONER1' }, prefetch, ...change }
+  }
+
+  test.each([['GET', '/cds-services', 'authorization'], ['POST', HOOK, 'authorization,content-type'], ['POST', `${HOOK}/feedback`, 'authorization,content-type']])(
+    'asks before %s of %s, and is let in', async (method, path, headers) => {
+      const answer = await fetch(service.url + path, { method: 'OPTIONS', headers: { origin: BROWSER.origin, 'access-control-request-method': method, 'access-control-request-headers': headers } })
+      const allowed = (name: string) => (answer.headers.get(`access-control-allow-${name}`) ?? '').toLowerCase().split(/, */)
+      expect([answer.status, allowed('origin')]).toEqual([204, [BROWSER.origin]])
+      expect(allowed('methods')).toContain(method.toLowerCase())
+      expect(allowed('headers')).toEqual(expect.arrayContaining(headers.split(',')))
+    })
+
+  test('finds the services, is given the card with all that its buttons need, and reports what became of it', async () => {
+    const { body: { services }, ...discovery } = await send('/cds-services', { method: 'GET' })
+    expect(discovery).toEqual({ status: 200, origin: BROWSER.origin })
+    for (const { id } of services.filter(({ hook }) => hook === 'patient-view')) {
+      const { status, origin, body } = await send(`/cds-services/${id}`, { body: await view() })
+      expect([status, origin, answerFaults(body), body.cards.length]).toEqual([200, BROWSER.origin, [], 1])
+      const [card] = body.cards
+      const [suggestion, link] = [card?.suggestions?.[0], card?.links[0]]
+      for (const one of [card?.uuid, card?.source.label, suggestion?.uuid, suggestion?.label, link?.type === 'smart' && link.appContext]) expect(one).toEqual(expect.any(String))
+      expect(card?.selectionBehavior).toBe('at-most-one')
+      const { code, system } = card?.overrideReasons?.[0] ?? {}
+      for (const event of [{}, { overrideReason: { reason: { code } } }, { overrideReason: { reason: { code, system } } }, { overrideReason: { reason: { code, system, display: null }, userComment: null }, acceptedSuggestions: null }]) {
+        const feedback = [{ card: card?.uuid, outcome: 'overridden', outcomeTimestamp: new Date().toISOString(), ...event }]
+        expect((await send(`/cds-services/${id}/feedback`, { body: { feedback } })).status).toBe(200)
+      }
+    }
+  })
+
+  test('can read why it is refused', async () => {
+    const refused = await Promise.all([send('/cds-services/nothing', { body: {} }), send(HOOK, { body: {} }), send(HOOK, { method: 'GET' })])
+    expect(refused.map(({ status, origin }) => [status, origin])).toEqual([404, 400, 405].map((status) => [status, BROWSER.origin]))
+    const stranger = await fetch(service.url + HOOK, { method: 'POST', headers: { origin: BROWSER.origin, authorization: 'Bearer x' } })
+    expect([stranger.status, stranger.headers.get('access-control-allow-origin')]).toEqual([401, BROWSER.origin])
+  })
+
+  test.each<[string, object]>([
+    ['members that are not set are null', { fhirAuthorization: null, extension: null }],
+    ['a token comes with less than the specification wants', { fhirAuthorization: { access_token: MARK, token_type: 'Bearer', patient: null } }],
+    ['the encounter is null', { context: { patientId: 'demo-1', userId: 'PractitionerRole/1', encounterId: null } }],
+    ['the encounter is written as a reference', { context: { patientId: 'demo-1', userId: 'Practitioner/1', encounterId: 'Encounter/1' } }]
+  ])('is answered when %s', async (_name, change) => {
+    const { status, body } = await send(HOOK, { body: await view(change) })
+    expect([status, answerFaults(body), body.cards?.length]).toEqual([200, [], 1])
+    for (const { resource } of body.cards[0]?.suggestions?.[0]?.actions ?? []) expect(JSON.stringify(resource)).not.toContain('Encounter/')
   })
 })
 
@@ -407,14 +506,40 @@ describe('what is called wrongly', () => {
 
 test('row 14: feedback that was answered with 200 is there after the process is killed at once', async () => {
   const overridden = async () => {
-    const { tenants } = await (await fetch(`${service.url}/feedback`, { headers: { accept: 'application/json' } })).json() as { tenants: { id: string; rates: { overridden: number; reasons: Record<string, number> }[] }[] }
-    return tenants.find(({ id }) => id === 'witness')?.rates.reduce((sum, { reasons }) => sum + (reasons['other-cause'] ?? 0), 0)
+    const { rates } = await (await feedbackOf('witness', `Bearer ${FEEDBACK_SECRET}`)).json() as { rates: { overridden: number; reasons: Record<string, number> }[] }
+    return rates.reduce((sum, { reasons }) => sum + (reasons['other-cause'] ?? 0), 0)
   }
   const event = () => ({ card: randomUUID(), outcome: 'overridden', overrideReason: { reason: { code: 'other-cause' } }, outcomeTimestamp: new Date().toISOString() })
   expect(await overridden()).toBe(0)
   expect((await post(`${HOOK}/feedback`, { feedback: Array.from({ length: 5 }, event) })).status).toBe(200)
   await service.restart('SIGKILL')
   expect(await overridden()).toBe(5)
+})
+
+const feedbackOf = (tenant: string, authorization?: string, accept = 'application/json') =>
+  fetch(`${service.url}/feedback/${tenant}`, { headers: { accept, ...(authorization ? { authorization } : {}) } })
+
+test('what clinicians did with the cards is shown to whoever knows the secret of their site, and of no other', async () => {
+  const basic = (password: string) => `Basic ${Buffer.from(`somebody:${password}`).toString('base64')}`
+  for (const authorization of [basic(FEEDBACK_SECRET), `Bearer ${FEEDBACK_SECRET}`]) {
+    const found = await feedbackOf('witness', authorization)
+    expect([found.status, found.headers.get('www-authenticate')]).toEqual([200, null])
+    expect(await found.json()).toMatchObject({ id: 'witness', rates: expect.any(Array) as unknown })
+  }
+  const page = await (await feedbackOf('witness', basic(FEEDBACK_SECRET), 'text/html')).text()
+  expect(page).toContain('<h2>Witness</h2>')
+  expect(page).not.toContain('Demo')
+  const refusals = await Promise.all([
+    ['witness'], ['witness', basic('x')], ['witness', `Bearer ${'x'.repeat(40)}`], ['witness', 'Basic ='], ['witness', `Bearer ${await token(HOOK)}`],
+    ['demo', basic(FEEDBACK_SECRET)], ['demo', basic('')], ['nobody', basic(FEEDBACK_SECRET)], ['nobody']
+  ].map(async ([tenant = '', authorization]) => {
+    const { status, headers, ...answer } = await feedbackOf(tenant, authorization).then(async (found) => ({ status: found.status, headers: found.headers, text: await found.text() }))
+    return JSON.stringify([status, headers.get('www-authenticate'), answer.text])
+  }))
+  expect(new Set(refusals).size).toBe(1)
+  expect(refusals[0]).toContain('401')
+  expect(refusals[0]).toContain('Basic realm')
+  expect((await fetch(`${service.url}/feedback`)).status).toBe(404)
 })
 
 test('row 22: no token of a call is in what the service writes, keeps or answers', async () => {
@@ -425,6 +550,7 @@ test('row 22: no token of a call is in what the service writes, keeps or answers
   const everything = [text, service.output(), service.kept()].join('\n')
   expect(everything).toContain('witness')
   expect(everything).not.toContain(MARK)
+  expect(everything).not.toContain(FEEDBACK_SECRET)
   expect(everything).not.toContain(jwt.split('.')[2])
 })
 

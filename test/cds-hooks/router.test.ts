@@ -8,7 +8,9 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import type { Observation } from 'fhir/r4.js'
 import { handJointCount } from '../../src/joints/hand-joint-count.ts'
 import { ScreeningError } from '../../src/errors.ts'
+import { RESULT_ID } from '../../src/fhir/codes.ts'
 import type { JointFinding } from '../../src/joints/finding.ts'
+import { writtenIds } from '../../src/screening/screening-input.ts'
 import { openStore, type Store } from '../../src/screening/store/open-store.ts'
 import { NOW, openCdsHouse, PATIENT_WITH_RA, patientView, signed, storedScreening } from '../support/cds-house.ts'
 import { LEFT_PHOTO, RIGHT_PHOTO, sampleFindings } from '../support/screening-sample.ts'
@@ -40,7 +42,7 @@ describe('discovery', () => {
     for (const service of services) {
       expect(Object.keys(service).sort()).toEqual(['description', 'hook', 'id', 'prefetch', 'title'])
       for (const query of Object.values(service['prefetch'] as Record<string, string>))
-        expect(query).toMatch(/^[A-Z]\w+\?patient=\{\{context\.patientId\}\}(&_(sort|count)=[-\w]+)*$/)
+        expect(query).toMatch(/^[A-Z]\w+\?patient=\{\{context\.patientId\}\}(&(code|_sort|_count)=[-\w]+)*$/)
     }
   })
 
@@ -144,8 +146,35 @@ describe('the card of a stored result', () => {
 
   test('that our own writer has recorded suggests nothing more', async () => {
     withResult({ written: ['Observation/1'] })
-    expect((await cds.call('hand-joints'))[0]?.suggestions).toBeUndefined()
+    const [card] = await cds.call('hand-joints')
+    expect(card?.suggestions).toBeUndefined()
+    expect(card?.detail).toContain('This suggestion is in the record already.')
   })
+
+  test('that the record holds, by what came with the call, suggests nothing more', async () => {
+    const latest = withResult()
+    const [, count] = writtenIds(latest)
+    const observation = { resourceType: 'Observation', status: 'preliminary', subject: { reference: 'Patient/pat-1' }, identifier: [null, { system: 'urn:x', value: 'y' }, { system: RESULT_ID, value: count }] }
+    const offers = async (...results: readonly unknown[]) => {
+      cds.house.record = { ...cds.house.record, results }
+      return (await cds.call('hand-joints'))[0]?.suggestions?.length ?? 0
+    }
+    expect([await offers(), await offers(null, 7, observation), await offers({ ...observation, status: 'final' })]).toEqual([1, 0, 0])
+    for (const change of [{ status: 'entered-in-error' }, { subject: { reference: 'Patient/pat-2' } }, { subject: { reference: 'https://evil.example/fhir/Patient/pat-1' } }, { identifier: undefined }, { identifier: [{ system: RESULT_ID, value: 'another' }] }, { identifier: [{ system: 'urn:x', value: count }] }])
+      expect(await offers({ ...observation, ...change })).toBe(1)
+  })
+
+  test.each([['en', 'The suggestion was accepted on 24 Nov'], ['de', 'Der Vorschlag wurde am 24. Nov. angenommen']])(
+    'whose suggestion was accepted does not offer it again, and says since when, with the way to the app: %s', async (language, words) => {
+      withResult({ accepted: '2026-11-24T08:59:00.000Z' })
+      for (const service of ['hand-joints', 'hand-joints-encounter-start']) {
+        const context = { userId: 'Practitioner/example', patientId: 'pat-1', encounterId: 'e-1' }
+        const hook = service === 'hand-joints' ? 'patient-view' : 'encounter-start'
+        const [card] = await cds.call(service, patientView({ hook, context }), { 'accept-language': language })
+        expect([card?.suggestions, card?.selectionBehavior, card?.links.length]).toEqual([undefined, undefined, 1])
+        expect(card?.detail).toContain(words)
+      }
+    })
 
   test.each([['de', 'KI-Vorschlag, Fotos vom 22. Nov.'], ['de-CH, en;q=0.5', 'KI-Vorschlag'], ['fr, en;q=0.2', 'AI suggestion'], ['', 'AI suggestion'], ['constructor, __proto__', 'AI suggestion']])(
     'speaks the language asked for: %s', async (language, words) => {
@@ -347,7 +376,7 @@ describe('what is not a hook call is refused with its status', () => {
   })
 
   test.each<[string, Record<string, string>, BodyInit | undefined, number]>([
-    ['text', { 'content-type': 'text/plain' }, '{}', 415], ['FHIR JSON', { 'content-type': 'application/fhir+json' }, '{}', 415], ['no type and no body', { 'content-type': '' }, undefined, 415],
+    ['text', { 'content-type': 'text/plain' }, '{}', 415], ['another JSON', { 'content-type': 'application/fhir+jsonp' }, '{}', 415], ['FHIR XML', { 'content-type': 'application/fhir+xml' }, '{}', 415], ['no type and no body', { 'content-type': '' }, undefined, 415],
     ['no body', {}, undefined, 400], ['another charset', { 'content-type': 'application/json; charset=latin1' }, '{}', 415], ['an unknown encoding', { 'content-encoding': 'compress' }, '{}', 415],
     ['gzip that is none', { 'content-encoding': 'gzip' }, 'x', 400], ['brotli that is none', { 'content-encoding': 'br' }, 'x', 400], ['zstd that is none', { 'content-encoding': 'zstd' }, 'x', 400]
   ])('a body as %s: a stranger hears 401, a client what is wrong', async (_name, headers, body, expected) => {
@@ -373,6 +402,8 @@ describe('what is not a hook call is refused with its status', () => {
     })
     expect([await status(text), await status(pieces(Buffer.from(text), 7)), await status(`\ufeff${text}`)]).toEqual([200, 200, 200])
     expect([await status(text, { 'content-type': 'Application/JSON; charset="UTF-8"' }), await status(gzipSync(text), { 'content-encoding': 'gzip' })]).toEqual([200, 200])
+    for (const type of ['application/fhir+json', 'Application/FHIR+JSON; charset=utf-8', 'application/fhir+json; fhirVersion=4.0'])
+      expect([await status(text, { 'content-type': type }), await status(gzipSync(text), { 'content-type': type, 'content-encoding': 'gzip' })]).toEqual([200, 200])
     expect([await status(Buffer.from(text, 'latin1')), await status(pieces(Buffer.alloc(2_200_000, ' '), 100_000)), await status(gzipSync(Buffer.alloc(20_000_000, ' ')), { 'content-encoding': 'gzip' })]).toEqual([400, 413, 413])
     const broken = connect(Number(new URL(url).port), '127.0.0.1')
     broken.write(`POST /cds-services/hand-joints HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nauthorization: Bearer ${await signed(url)}\r\ncontent-length: 500\r\n\r\n{`)
@@ -384,6 +415,13 @@ describe('what is not a hook call is refused with its status', () => {
   test('another method is 405 with what is allowed', async () => {
     const response = await fetch(`${cds.publicUrl}/cds-services/hand-joints`, { method: 'PUT' })
     expect([response.status, response.headers.get('allow')]).toEqual([405, 'POST, OPTIONS'])
+  })
+
+  test.each(['/nothing', '/nothing/feedback'])('no method finds a service that discovery does not list: %s', async (path) => {
+    for (const method of ['GET', 'HEAD', 'PUT', 'DELETE']) {
+      const { status, headers } = await fetch(`${cds.publicUrl}/cds-services${path}`, { method })
+      expect([status, headers.get('allow')]).toEqual([404, null])
+    }
   })
 })
 
@@ -401,6 +439,14 @@ describe('the other services', () => {
     const [card] = await cds.call('hand-photo-request', booking('2026-12-01T10:00:00Z'))
     expect(card?.summary).toBe('Ask for hand photos before the visit: none in the record')
     expect(card?.suggestions?.[0]?.actions[0]?.resource).toMatchObject({ resourceType: 'CommunicationRequest', status: 'draft', subject: { reference: 'Patient/pat-1' }, occurrenceDateTime: '2026-11-30T10:00:00.000Z' })
+  })
+
+  test.each([
+    ['2026-12-01T10:00+01:00', '2026-11-30T09:00:00.000Z'], ['2026-12-01T10:00', '2026-11-30'], ['2026-12-01T23:30:00', '2026-11-30'], ['2026-12-01', '2026-11-30'],
+    ['2026-12', undefined], ['12/01/2026', undefined], ['2026-02-30T10:00:00Z', undefined], ['', undefined]
+  ])('a booking for %j is due %s: no more precise than the visit, and never by our own clock’s zone', async (start, due) => {
+    const [card] = await cds.call('hand-photo-request', booking(start))
+    expect((card?.suggestions?.[0]?.actions[0]?.resource as { occurrenceDateTime?: string } | undefined)?.occurrenceDateTime).toBe(due)
   })
 
   test('a booking with a current photo is left alone', async () => {
@@ -422,6 +468,44 @@ describe('the other services', () => {
     const found = await cds.call('hand-joints-order', order(resource))
     expect(found).toHaveLength(cards)
     expect(found[0]?.suggestions).toBeUndefined()
+  })
+
+  const methotrexate = { text: 'Methotrexate 15 mg' }
+  const rx = { resourceType: 'MedicationRequest', id: 'rx-1', medicationCodeableConcept: methotrexate }
+  const diet = { resource: { resourceType: 'NutritionOrder', id: 'diet', oralDiet: { type: [{ text: 'Pureed diet' }] } } }
+  const referring = (reference: string, contained?: readonly unknown[]) => ({ resource: { resourceType: 'MedicationRequest', id: 'rx-1', medicationReference: { reference }, ...(contained ? { contained } : {}) } })
+  const drafts = (entry: readonly unknown[], selections: unknown = ['MedicationRequest/rx-1']) => ({
+    ...patientView({ hook: 'order-select' }), context: { userId: 'Practitioner/1', patientId: 'pat-1', selections, draftOrders: { resourceType: 'Bundle', entry } }
+  })
+
+  test.each<[string, object, number]>([
+    ['of which another is selected', drafts([diet, { resource: rx }], ['NutritionOrder/diet']), 0],
+    ['of which both are selected', drafts([diet, { resource: rx }], ['NutritionOrder/diet', 'MedicationRequest/rx-1']), 1],
+    ['of which one is selected by its id alone', drafts([diet, { resource: rx }], ['rx-1']), 1],
+    ['of which one is selected by its whole address', drafts([diet, { resource: rx }], ['https://ehr.example/fhir/MedicationRequest/rx-1/_history/2']), 1],
+    ['of which one is selected by its fullUrl', drafts([diet, { fullUrl: 'urn:uuid:4f0c', resource: { ...rx, id: undefined } }], ['urn:uuid:4f0c']), 1],
+    ['whose id only ends like the one selected', drafts([diet, { resource: { ...rx, id: '1' } }], ['NutritionOrder/diet', 'MedicationRequest/rx-1']), 0],
+    ['of which none is there that is selected', drafts([diet, { resource: rx }], ['MedicationRequest/undefined']), 1],
+    ['with a selection that is null', drafts([{ resource: rx }], null), 1],
+    ['with selections that are odd', drafts([diet, { resource: rx }], [null, 7, 'MedicationRequest/rx-1']), 1],
+    ['among entries that are odd', drafts([null, {}, { resource: null }, { resource: { id: 1 } }, { resource: rx }]), 1],
+    ['without a medicine yet', drafts([{ resource: { ...rx, medicationCodeableConcept: undefined } }]), 0],
+    ['with codes that are null', drafts([{ resource: { ...rx, medicationCodeableConcept: { text: null, coding: [null, { system: null, code: null, display: 'Methotrexate' }] } } }]), 1],
+    ['with a code as a number', drafts([{ resource: { ...rx, medicationCodeableConcept: { coding: [{ system: 'http://www.nlm.nih.gov/research/umls/rxnorm', code: 6851 }] } } }]), 1],
+    ['of a medicine contained in it among others', drafts([referring('#m', [null, { resourceType: 'Medication', id: 'other', code: { text: 'Amoxicillin' } }, { resourceType: 'Medication', id: 'm', code: { ...methotrexate, coding: null } }])]), 1],
+    ['of a contained medicine that is another one', drafts([referring('#other', [{ resourceType: 'Medication', id: 'other', code: { text: 'Amoxicillin' } }, { resourceType: 'Medication', id: 'm', code: methotrexate }])]), 0],
+    ['of a medicine named by its ingredient', drafts([referring('#m', [{ resourceType: 'Medication', id: 'm', ingredient: [{ itemReference: { reference: '#x' } }, { itemCodeableConcept: methotrexate }] }])]), 1],
+    ['of a medicine in the Bundle by its fullUrl', drafts([referring('urn:uuid:9a'), { fullUrl: 'urn:uuid:9a', resource: { resourceType: 'Medication', code: methotrexate } }]), 1],
+    ['of a medicine in the Bundle by its whole address', drafts([referring('https://ehr.example/fhir/Medication/m/_history/3'), { resource: { resourceType: 'Medication', id: 'm', code: methotrexate } }]), 1],
+    ['of a medicine that is not in the Bundle', drafts([referring('Medication/m'), { resource: { resourceType: 'Medication', id: 'other', code: methotrexate } }]), 0],
+    ['of R5, with a concept', drafts([{ resource: { resourceType: 'MedicationRequest', id: 'rx-1', medication: { concept: methotrexate } } }]), 1],
+    ['of R5, with a reference', drafts([{ resource: { resourceType: 'MedicationRequest', id: 'rx-1', medication: { reference: { reference: '#m' } }, contained: [{ resourceType: 'Medication', id: 'm', ingredient: [{ item: { concept: methotrexate } }] }] } }]), 1],
+    ['of R5, for an ultrasound', drafts([{ resource: { resourceType: 'ServiceRequest', id: 's', code: { concept: { text: 'Ultrasound of the hand' } } } }], []), 1],
+    ['for an ultrasound whose site stands beside it', drafts([{ resource: { resourceType: 'ServiceRequest', id: 's', code: { text: 'Ultrasonography' }, bodySite: [{ coding: [{ display: 'Structure of left hand' }] }] } }], []), 1],
+    ['for an ultrasound of another site', drafts([{ resource: { resourceType: 'ServiceRequest', id: 's', code: { text: 'Ultrasonography' }, bodySite: [{ text: 'Liver' }] } }], []), 0]
+  ])('an order %s is understood', async (_name, request, cards) => {
+    withResult()
+    expect(await cds.call('hand-joints-order', request)).toHaveLength(cards)
   })
 
   test('a medicine beside the order, among the drafts, is found by its reference', async () => {
@@ -474,6 +558,32 @@ describe('feedback', () => {
     expect(await send(odd({ card: randomUUID(), outcome: 'accepted', acceptedSuggestions: [{ id: 'x\u0000' }] }))).toBe(200)
     const [rate] = (await cds.feedback.rates('clinic')).filter(({ month }) => month === '2025-06-01')
     expect(rate).toMatchObject({ accepted: 1, overridden: 1, reasons: { 'other\ufffd': 1 } })
+  })
+
+  test.each([
+    ['2025-05-24T09:05Z', '2025-05-24T09:05:00.000Z'], ['2025-05-24T09:05:00', '2025-05-24T09:05:00.000Z'], ['2025-05-24T09:05', '2025-05-24T09:05:00.000Z'],
+    ['2025-05-24T11:05:00.5+0200', '2025-05-24T09:05:00.500Z'], ['2025-05-24t09:05:00z', '2025-05-24T09:05:00.000Z']
+  ])('is kept also where its time lacks seconds or the zone, which is UTC by the specification: %s', async (outcomeTimestamp, meant) => {
+    const card = randomUUID()
+    expect((await cds.post('/hand-joints/feedback', { feedback: [{ card, outcome: 'overridden', outcomeTimestamp }] })).status).toBe(200)
+    expect(await store.query('select outcome_at from feedback where card_uuid = $1', [card])).toEqual([{ outcome_at: new Date(meant) }])
+  })
+
+  test.each([['the audit', 'insert into audit'], ['the feedback', 'insert into feedback']])('that a power cut before %s is written leaves no feedback without its trace, and comes again', async (_what, statement) => {
+    const card = randomUUID()
+    const event = { card, outcome: 'overridden', outcomeTimestamp: '2025-04-24T09:05:00Z' }
+    let cut = true
+    await cds.close()
+    cds = await openCdsHouse({ ...store, query: (sql, parameters) => cut && sql.trim().startsWith(statement) ? Promise.reject(new ScreeningError('ERR_STORE', 'power')) : store.query(sql, parameters) })
+    const send = async () => (await cds.post('/hand-joints/feedback', { feedback: [event] })).status
+    const kept = async () => (await store.query('select 1 from feedback where card_uuid = $1', [card])).length
+    const traces = async () => (await store.query("select 1 from audit where event ->> 'entity' = $1", [card])).length
+    expect([await send(), await kept()]).toEqual([503, 0])
+    cut = false
+    const before = await traces()
+    expect([await send(), await kept(), await traces()]).toEqual([200, 1, before + 1])
+    expect([await send(), await kept(), await traces()]).toEqual([200, 1, before + 1])
+    expect(await cds.audit.verify()).toBe(true)
   })
 
   test('is answered only once it is on the disk', async () => {

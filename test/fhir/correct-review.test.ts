@@ -3,16 +3,17 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { validateResource } from '@medplum/core'
 import type { Observation as MedplumObservation } from '@medplum/fhirtypes'
 import { Fhir } from 'fhir/fhir.js'
-import type { CapabilityStatementRest, FhirResource, Observation, Provenance } from 'fhir/r4.js'
+import type { Bundle, CapabilityStatementRest, FhirResource, Observation, Provenance } from 'fhir/r4.js'
+import { ScreeningError } from '../../src/errors.ts'
 import { fixedToken } from '../../src/fhir/backend-auth.ts'
-import { correctReview, preparedCorrection, signedForCorrection, type CorrectionInput } from '../../src/fhir/correct-review.ts'
+import { correctionHeld, correctReview, preparedCorrection, signedForCorrection, type CorrectionInput } from '../../src/fhir/correct-review.ts'
 import { egressForTenant, type Egress } from '../../src/fhir/egress.ts'
 import { previewOf, type JointDecision } from '../../src/fhir/resources/clinician-resources.ts'
 import { openFhirSession, type FhirSession } from '../../src/fhir/session.ts'
 import { signedFindings } from '../../src/fhir/standing-review.ts'
 import { preparedReview, signReview, type ReviewInput } from '../../src/fhir/sign-review.ts'
 import { HAND_JOINTS, LATERALITIES } from '../../src/joints/hand-joint.ts'
-import { everything, startFhirServer, type TestFhirServer } from '../support/fhir-server.ts'
+import { everything, startFhirServer, type SeenRequest, type TestFhirServer } from '../support/fhir-server.ts'
 import { personaOf, refusalOf } from '../support/persona.ts'
 import { loopbackTenant, sampleScreening } from '../support/screening-sample.ts'
 
@@ -60,7 +61,16 @@ const all = async (): Promise<readonly Observation[]> => session.search('Observa
 const said = ({ code, bodySite, valueCodeableConcept, valueQuantity }: Observation) =>
   `${bodySite?.coding?.[0]?.code ?? code.coding?.[0]?.code} ${valueCodeableConcept?.text ?? valueQuantity?.value}`
 const signedJoints = async (of: FhirSession, screening: ReviewInput) => (await signedFindings(of, screening, Date.parse(screening.signed))).joints
-const puts = () => server.seen.filter(({ method }) => method === 'PUT')
+/** Each write as the record saw it, those of a transaction one by one. */
+const writes = () => server.seen.flatMap((one): readonly Pick<SeenRequest, 'method' | 'path' | 'headers' | 'body'>[] => {
+  if (one.path !== '/') return one.method === 'GET' ? [] : [one]
+  return ((one.body as Bundle).entry ?? []).map(({ request, resource }) => ({
+    method: request?.method ?? '', path: `/${request?.url}`, headers: request?.ifMatch ? { 'if-match': request.ifMatch } : {}, body: resource
+  }))
+})
+const puts = () => writes().filter(({ method }) => method === 'PUT')
+/** A record that takes no transactions. */
+const singly = (): CapabilityStatementRest => ({ ...everything(), interaction: [{ code: 'batch' }] })
 
 describe('a correction of what was signed', () => {
   beforeEach(() => open())
@@ -106,7 +116,7 @@ describe('a correction of what was signed', () => {
     const input = await correction()
     const previewed = previewOf(await preparedCorrection(session, input))
     await correctReview(session, input)
-    const written = [...puts().map(({ body }) => body), ...server.seen.filter(({ method, path, body }) => method === 'POST' && path === '/Provenance' && (body as Provenance).recorded === input.signed).map(({ body }) => body)]
+    const written = [...puts().map(({ body }) => body), ...writes().filter(({ method, path, body }) => method === 'POST' && path === '/Provenance' && (body as Provenance).recorded === input.signed).map(({ body }) => body)]
     expect(written.map(bare)).toEqual(previewed.map(bare))
   })
 
@@ -117,44 +127,6 @@ describe('a correction of what was signed', () => {
     const before = puts().length
     await expect(correctReview(session, input)).rejects.toMatchObject({ code: 'ERR_CONFLICT', message: expect.stringContaining('Nothing was written') })
     expect(puts()).toHaveLength(before)
-  })
-
-  test('stops at a version that came between the last look and the send, and says that a part is written', async () => {
-    const input = await correction()
-    const count = (await all()).find((one) => one.code.coding?.[0]?.code === 'hand-sjc-22-exam')
-    let raced = false
-    server.fault = ({ method, path }) => {
-      if (method === 'PUT' && !raced) {
-        raced = true
-        // The EHR itself changes the count while we write the joint before it.
-        void server.repository.updateResource({ ...count, note: [{ text: 'seen' }] } as never)
-        expect(path).not.toContain(count?.id)
-      }
-      return undefined
-    }
-    await expect(correctReview(session, input)).rejects.toMatchObject({ code: 'ERR_WRITE_PARTIAL', message: expect.stringContaining('took 1') })
-    expect(puts()).toHaveLength(2)
-    server.fault = () => undefined
-    await correctReview(session, input)
-    expect((await all()).filter(({ status }) => status === 'corrected')).toHaveLength(7)
-  })
-
-  test.each(['commit-then-reset', 'commit-then-500'] as const)('goes on after an answer that was lost (%s): every version is written once', async (fault) => {
-    const input = await correction()
-    const agreed = previewOf(await preparedCorrection(session, input))
-    let sent = 0
-    server.fault = ({ method }) => (method === 'PUT' && ++sent === 3 ? fault : undefined)
-    await expect(correctReview(session, input)).rejects.toMatchObject({ code: 'ERR_WRITE_AMBIGUOUS' })
-    server.fault = () => undefined
-    await correctReview(session, input, (resources) => isDeepStrictEqual(previewOf(resources), agreed))
-    await correctReview(session, input)
-    const changed = (await all()).filter(({ status }) => status !== 'final')
-    expect(changed).toHaveLength(8)
-    for (const { id, note } of changed) {
-      expect((await server.repository.readHistory('Observation', id ?? '')).entry).toHaveLength(2)
-      expect(note?.filter(({ text }) => text.startsWith('Earlier version'))).toHaveLength(1)
-    }
-    expect((await session.search('Provenance', { target: `Observation/${changed[0]?.id}` }))).toHaveLength(2)
   })
 
   test('that changes nothing is refused, and so is one that nobody agreed to', async () => {
@@ -225,6 +197,123 @@ describe('a correction of what was signed', () => {
       const { messages } = fhir.validate(one, { skipCodeValidation: true })
       expect(messages.filter(({ severity }) => ['error', 'fatal'].includes(String(severity)))).toEqual([])
     }
+  })
+})
+
+describe('a correction in a record that takes no transactions', () => {
+  beforeEach(() => open(singly()))
+
+  test('stops at a version that came between the last look and the send, and says that a part is written', async () => {
+    const input = await correction()
+    const count = (await all()).find((one) => one.code.coding?.[0]?.code === 'hand-sjc-22-exam')
+    let raced = false
+    server.fault = ({ method, path }) => {
+      if (method === 'PUT' && !raced) {
+        raced = true
+        // The EHR itself changes the count while we write the joint before it.
+        void server.repository.updateResource({ ...count, note: [{ text: 'seen' }] } as never)
+        expect(path).not.toContain(count?.id)
+      }
+      return undefined
+    }
+    await expect(correctReview(session, input)).rejects.toMatchObject({ code: 'ERR_WRITE_PARTIAL', message: expect.stringContaining('took 1') })
+    expect(puts()).toHaveLength(2)
+    server.fault = () => undefined
+    await correctReview(session, input)
+    expect((await all()).filter(({ status }) => status === 'corrected')).toHaveLength(7)
+  })
+
+  test.each(['commit-then-reset', 'commit-then-500'] as const)('goes on after an answer that was lost (%s): every version is written once', async (fault) => {
+    const input = await correction()
+    const agreed = previewOf(await preparedCorrection(session, input))
+    let sent = 0
+    server.fault = ({ method }) => (method === 'PUT' && ++sent === 3 ? fault : undefined)
+    await expect(correctReview(session, input)).rejects.toMatchObject({ code: 'ERR_WRITE_AMBIGUOUS' })
+    server.fault = () => undefined
+    await correctReview(session, input, (resources) => isDeepStrictEqual(previewOf(resources), agreed))
+    await correctReview(session, input)
+    const changed = (await all()).filter(({ status }) => status !== 'final')
+    expect(changed).toHaveLength(8)
+    for (const { id, note } of changed) {
+      expect((await server.repository.readHistory('Observation', id ?? '')).entry).toHaveLength(2)
+      expect(note?.filter(({ text }) => text.startsWith('Earlier version'))).toHaveLength(1)
+    }
+    expect((await session.search('Provenance', { target: `Observation/${changed[0]?.id}` }))).toHaveLength(2)
+  })
+})
+
+describe('a correction in a record that takes transactions', () => {
+  beforeEach(() => open())
+  const changed = async () => (await all()).filter(({ status }) => status !== 'final')
+  const sent = () => server.seen.filter(({ method }) => method !== 'GET')
+
+  test('is one of them, with its Provenance, and is sent without conditions where a record takes none in so large a one', async () => {
+    const input = await correction({ examined: { tender: [...tender.slice(0, 1), { side: 'right', joint: 'wrist' }], swollen: [] }, activity: { ...activity, tenderJointCount28: 2, swollenJointCount28: 1 } })
+    const before = sent().length
+    const written = await correctReview(session, input)
+    expect(sent().slice(before).map(({ path, body }) => `${path} ${(body as Bundle).entry?.some(({ request }) => request?.ifNoneExist)}`)).toEqual(['/ true', '/ false'])
+    expect(new Set(written)).toEqual(new Set([...(await changed()).map(({ id }) => `Observation/${id}`), ...(await all()).filter((one) => said(one) === '88983-2 Right wrist').map(({ id }) => `Observation/${id}`), written.at(-1)]))
+    const provenance = await session.read('Provenance', written.at(-1)?.split('/')[1] ?? '')
+    expect(provenance.target.map(({ reference }) => reference)).toEqual(written.slice(0, -1))
+    expect(JSON.stringify(await all())).not.toContain('urn:uuid')
+  })
+
+  test('stops whole at a version that came between the last look and the send', async () => {
+    const input = await correction()
+    const [count] = (await all()).filter((one) => one.code.coding?.[0]?.code === 'hand-sjc-22-exam')
+    server.fault = ({ path }) => {
+      if (path === '/') void server.repository.updateResource({ ...count, note: [{ text: 'seen' }] } as never)
+      return undefined
+    }
+    await expect(correctReview(session, input)).rejects.toMatchObject({ code: 'ERR_CONFLICT' })
+    expect(await changed()).toEqual([])
+    server.fault = () => undefined
+    await correctReview(session, input)
+    expect(await changed()).toHaveLength(8)
+  })
+
+  test.each(['commit-then-reset', 'commit-then-500'] as const)('goes on after an answer that was lost (%s): every version is written once', async (fault) => {
+    const input = await correction()
+    server.fault = ({ path }) => (path === '/' ? fault : undefined)
+    expect(await correctionHeld(session, input)).toEqual({ there: 0, of: 9 })
+    await expect(correctReview(session, input)).rejects.toMatchObject({ code: 'ERR_WRITE_AMBIGUOUS' })
+    server.fault = () => undefined
+    const before = sent().length
+    expect(await correctionHeld(session, input)).toEqual({ there: 9, of: 9 })
+    await correctReview(session, input)
+    expect(sent()).toHaveLength(before)
+    for (const { id } of await changed()) expect((await server.repository.readHistory('Observation', id ?? '')).entry).toHaveLength(2)
+    expect((await session.search('Provenance', { target: `Observation/${(await changed())[0]?.id}` }))).toHaveLength(2)
+  })
+
+  test.each([403, 404])('and refuses this one (%d) is written one by one', async (status) => {
+    const input = await correction()
+    server.refuse = ({ path }) => (path === '/' ? { status, why: 'no bundles' } : undefined)
+    expect(await correctReview(session, input)).toHaveLength(9)
+    expect(await changed()).toHaveLength(8)
+  })
+
+  test('and refuses what is in it gets nothing of it', async () => {
+    const input = await correction()
+    server.refuse = ({ path }) => (path === '/' ? { status: 422, why: 'not so' } : undefined)
+    await expect(correctReview(session, input)).rejects.toMatchObject({ code: 'ERR_EHR_REFUSED' })
+    expect(await changed()).toEqual([])
+  })
+
+  test('and denies one that it has done is not sent it again', async () => {
+    const input = await correction()
+    const denying: FhirSession = { ...session, transaction: async (bundle) => { await session.transaction(bundle); throw new ScreeningError('ERR_EHR_REFUSED', 'Expected it to be accepted but the FHIR server answered 404', { answered: 404 }) } }
+    expect(await correctReview(denying, input)).toHaveLength(9)
+    for (const { id } of await changed()) expect((await server.repository.readHistory('Observation', id ?? '')).entry).toHaveLength(2)
+  })
+
+  test('but treats one as a batch says how much it took, and signing again writes the rest', async () => {
+    const input = await correction()
+    const [count] = (await all()).filter((one) => one.code.coding?.[0]?.code === 'hand-sjc-22-exam')
+    const loose: FhirSession = { ...session, transaction: (bundle) => { void server.repository.updateResource({ ...count, note: [{ text: 'seen' }] } as never); return session.batch(bundle) } }
+    await expect(correctReview(loose, input)).rejects.toMatchObject({ code: 'ERR_WRITE_PARTIAL', message: expect.stringContaining('took 8') })
+    await correctReview(session, input)
+    expect(await changed()).toHaveLength(8)
   })
 })
 

@@ -291,6 +291,27 @@ describe('the hand photos of a patient', () => {
     expect(photosFromBundle({ entry: [null, { resource }] }, { patientId: 'pat-1', fhirBase: server.base })).toEqual([expect.objectContaining({ id: 'm1', ...expected })])
   })
 
+  test.each<[string | number, string | undefined]>([
+    ['2026-11-20T08:12:00+01:00', '2026-11-20T08:12:00+01:00'], ['2026-11-20', '2026-11-20'], ['2026-11', '2026-11'], ['2026', '2026'],
+    ['2026-11-20T08:12Z', '2026-11-20T08:12:00Z'], ['2026-11-20T08:12:00.1234567+0100', '2026-11-20T08:12:00.1234567+01:00'], ['2026-11-20t08:12z', '2026-11-20T08:12:00Z'],
+    // Nobody knows which moment it was, so the day is all that is said.
+    ['2026-11-20T08:12:00', '2026-11-20'], ['2026-11-20T23:59', '2026-11-20'], ['2026-11-20 00:10', '2026-11-20'], ['2026-11-20T08', '2026-11-20'],
+    ['2026-11-20T24:00:00Z', '2026-11-20'], ['2026-11-20T08:12:60Z', '2026-11-20'], ['2026-11-20T08:12:00+23:00', '2026-11-20'],
+    // The 11th of December, or the 12th of November? No date is better than a wrong one.
+    ['11/12/2026', undefined], ['20261120', undefined], [20261120, undefined], ['2026-02-30', undefined], ['2026-02-30T08:12:00Z', undefined], ['2026-13', undefined], ['0000-01-01', undefined], ['yesterday', undefined]
+  ])('are dated as far as the record does it without doubt: %j is %s', (createdDateTime, created) => {
+    const resource = { ...media({ id: 'm1', issued: '2026-11-25T10:00:00Z' }), createdDateTime }
+    const [found] = photosFromBundle({ entry: [{ resource }, { resource: media({ id: 'm2', createdDateTime: '2020-01-01' }) }] }, { patientId: 'pat-1', fhirBase: server.base }).filter(({ id }) => id === 'm1')
+    expect([found?.id, found?.created]).toEqual(['m1', created])
+  })
+
+  test('of one day without a zone keep the order of their times', async () => {
+    const resources = Object.entries({ b: '2026-11-20T08:12', c: '2026-11-20T09:30', a: '2026-11-20T07:00' }).map(([id, createdDateTime]) => media({ id, createdDateTime }))
+    const page = { resourceType: 'Bundle', type: 'searchset', entry: resources.map((resource) => ({ resource })) }
+    server.raw.set('/Media?patient=pat-1', { type: 'application/fhir+json', body: Buffer.from(JSON.stringify(page)) })
+    expect((await findHandPhotos(session, 'pat-1')).map(({ id, created }) => [id, created])).toEqual([['c', '2026-11-20'], ['b', '2026-11-20'], ['a', '2026-11-20']])
+  })
+
   test.each<[string, object]>([
     ['a film', { content: { contentType: 'application/octet-stream', url: 'Binary/b1' }, type: { coding: [{ code: 'video' }] } }],
     ['of no known body site and kind', { content: { url: 'Binary/b1' }, bodySite: undefined }],

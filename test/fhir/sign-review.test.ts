@@ -2,14 +2,14 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { validateResource } from '@medplum/core'
 import type { Observation as MedplumObservation } from '@medplum/fhirtypes'
 import { Fhir } from 'fhir/fhir.js'
-import type { Observation } from 'fhir/r4.js'
+import type { CapabilityStatementRest, Observation } from 'fhir/r4.js'
 import { fixedToken } from '../../src/fhir/backend-auth.ts'
 import { egressForTenant, type Egress } from '../../src/fhir/egress.ts'
 import { writeScreening } from '../../src/fhir/record-writer.ts'
 import { clinicianResources, previewOf, type JointDecision } from '../../src/fhir/resources/clinician-resources.ts'
 import { screeningResources } from '../../src/fhir/resources/screening-resources.ts'
 import { openFhirSession, type FhirSession } from '../../src/fhir/session.ts'
-import { onceEach, preparedReview, signReview, type ReviewInput } from '../../src/fhir/sign-review.ts'
+import { onceEach, preparedReview, reviewHeld, signReview, type ReviewInput } from '../../src/fhir/sign-review.ts'
 import { signedFindings } from '../../src/fhir/standing-review.ts'
 import { HAND_JOINTS, LATERALITIES } from '../../src/joints/hand-joint.ts'
 import { everything, startFhirServer, type TestFhirServer } from '../support/fhir-server.ts'
@@ -27,10 +27,15 @@ const swollen: JointDecision = { side: 'left', joint: 'mcp2', call: 'swollen' }
 const corrected: JointDecision = { side: 'right', joint: 'pip3', call: 'swollen' }
 const unseen: JointDecision = { side: 'left', joint: 'ip1', call: 'not-assessable' }
 
-beforeEach(async () => {
-  server = await startFhirServer(everything())
+beforeEach(() => open(everything()))
+
+/** A record with the model's results of one photo. */
+async function open(rest: CapabilityStatementRest): Promise<void> {
+  await close()
+  server = await startFhirServer(rest)
   const tenant = loopbackTenant(server.base)
   egress = egressForTenant(tenant)
+  isOpen = true
   session = openFhirSession({ tenant, egress, tokens: fixedToken('t') })
   const media = await server.repository.createResource({
     resourceType: 'Media', status: 'completed', subject: { reference: 'Patient/pat-1' }, content: { contentType: 'image/jpeg' }
@@ -42,11 +47,14 @@ beforeEach(async () => {
     tenant: 'clinic', patientId: 'pat-1', performer: 'Practitioner/doc-1', screeningId: 'screening-1', photos: [photo], photoOf: () => photo,
     findings: sample.findings, model: sample.model, decisions: [swollen, corrected, unseen], signed: '2026-11-23T10:41:30.000Z'
   }
-})
-afterEach(async () => {
-  await egress.close()
-  await server.close()
-})
+}
+afterEach(close)
+
+let isOpen = false
+async function close(): Promise<void> {
+  if (isOpen) await Promise.all([egress.close(), server.close()])
+  isOpen = false
+}
 
 describe('a signed review', () => {
   test('becomes final Observations of the clinician beside the untouched AI ones, with a Provenance', async () => {
@@ -70,13 +78,45 @@ describe('a signed review', () => {
     expect((await search()).filter(({ status }) => status === 'final')).toHaveLength(3)
   })
 
-  test('continues after the connection dropped behind a committed write', async () => {
+  test.each([
+    ['one by one', (): CapabilityStatementRest => ({ ...everything(), interaction: [{ code: 'batch' }] }), '/Observation', 1],
+    ['in one transaction', everything, '/', 0]
+  ])('continues after the connection dropped behind a committed write (%s)', async (_how, rest, dropped, after) => {
+    await open(rest())
     let faults = 0
-    server.fault = ({ method, path }) => method === 'POST' && path === '/Observation' && faults++ === 1 ? 'commit-then-reset' : undefined
-    await expect(signReview(session, input)).rejects.toMatchObject({ name: 'ScreeningError' })
+    server.fault = ({ method, path }) => method === 'POST' && path === dropped && faults++ === after ? 'commit-then-reset' : undefined
+    await expect(signReview(session, input)).rejects.toMatchObject({ code: 'ERR_WRITE_AMBIGUOUS' })
     server.fault = () => undefined
     await signReview(session, input)
     expect((await search()).filter(({ status }) => status === 'final')).toHaveLength(3)
+    expect(server.lost).toBe(1)
+  })
+
+  test('can be looked for as it was sent, without writing: how much of it is there, its Provenance too', async () => {
+    await open({ ...everything(), interaction: [] })
+    const writes = () => server.seen.filter(({ method }) => method !== 'GET').length
+    expect(await reviewHeld(session, input)).toEqual({ there: 0, of: 4 })
+    let sent = 0
+    server.fault = ({ method, path }) => (method === 'POST' && (path === '/Provenance' || (path === '/Observation' && ++sent === 3)) ? '500-before-commit' : undefined)
+    await expect(signReview(session, input)).rejects.toMatchObject({ code: 'ERR_WRITE_AMBIGUOUS' })
+    expect(await reviewHeld(session, input)).toEqual({ there: 2, of: 4 })
+    await expect(signReview(session, input)).rejects.toMatchObject({ code: 'ERR_WRITE_AMBIGUOUS' })
+    expect(await reviewHeld(session, input)).toEqual({ there: 3, of: 4 })
+    server.fault = () => undefined
+    await signReview(session, input)
+    const before = writes()
+    expect(await reviewHeld(session, input)).toEqual({ there: 4, of: 4 })
+    expect(writes()).toBe(before)
+  })
+
+  test('is one transaction where the record takes it: a record that fails in the middle of it holds nothing of it', async () => {
+    const { length } = server.seen
+    await signReview(session, { ...input, decisions: [swollen] })
+    expect(server.seen.slice(length).filter(({ method }) => method !== 'GET').map(({ path }) => path)).toEqual(['/'])
+    const create = server.repository.createResource.bind(server.repository)
+    server.repository.createResource = (resource, ...rest) => { if (resource.resourceType === 'Provenance') throw new Error('disk full'); return create(resource, ...rest) }
+    await expect(signReview(session, { ...input, decisions: [corrected, unseen] })).rejects.toMatchObject({ code: 'ERR_EHR_REFUSED' })
+    expect((await search()).filter(({ status }) => status === 'final')).toHaveLength(1)
   })
 
   test('is refused whole when a colleague signed another answer meanwhile', async () => {

@@ -90,8 +90,8 @@ type Manifest = z.infer<typeof manifest>
 /** What the program itself says. */
 let commands: readonly string[]
 const variables = [...read('src/config.ts').matchAll(/^ {2}([A-Z][A-Z_]+): (?:z\.|httpUrl)/gm)].map(([, name = '']) => name)
-const site = parse(read('deploy/site.example.yaml')) as { tenants: { notifications?: { secretEnv: string } }[] }
-const secretVariables = site.tenants.flatMap(({ notifications }) => notifications?.secretEnv ?? [])
+const site = parse(read('deploy/site.example.yaml')) as { tenants: { notifications?: { secretEnv: string }; feedbackPage?: { secretEnv: string } }[] }
+const secretVariables = site.tenants.flatMap(({ notifications, feedbackPage }) => [notifications, feedbackPage].flatMap((one) => one?.secretEnv ?? []))
 const paths = Object.keys(describeApi('http://x').paths)
 
 beforeAll(() => {
@@ -233,13 +233,16 @@ test('deploy/Dockerfile copies what is there, listens where compose and Kubernet
   expect(readConfig({}).port).toBe(PORT)
 })
 
-test('deploy/site.example.yaml is a configuration that production takes, and tells when its secret is missing', () => {
+test('deploy/site.example.yaml is a configuration that production takes, and tells when a secret of it is missing', () => {
   const given = { JOINTLENS_CONFIG: fileURLToPath(new URL('deploy/site.example.yaml', root)), DATABASE_URL: 'postgres://jointlens:x@store/jointlens', PUBLIC_URL: 'https://jointlens.example' }
-  const [name = ''] = secretVariables
-  const config = readConfig({ ...given, [name]: 's'.repeat(32) })
+  const secrets = Object.fromEntries(secretVariables.map((name) => [name, 's'.repeat(32)]))
+  const config = readConfig({ ...given, ...secrets })
   expect([config.profile, config.tenants[0]?.previsit?.at]).toEqual(['production', '02:00'])
-  expect(() => readConfig(given)).toThrow(name)
-  expect(composeText).toContain(`${name}:`)
+  expect(secretVariables).toHaveLength(2)
+  for (const name of secretVariables) {
+    expect(() => readConfig({ ...given, ...secrets, [name]: '' })).toThrow(name)
+    expect(composeText).toContain(`${name}:`)
+  }
   const out = config.tenants[0]?.previsit?.out ?? ''
   expect([composeText.includes(`worklists:${out}`), read('deploy/Dockerfile').includes(out)]).toEqual([true, true])
 })

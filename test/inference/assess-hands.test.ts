@@ -111,6 +111,16 @@ describe('a photo of the back of a hand', () => {
   })
 })
 
+test('a joint under a sticker gets that reason and no probability; its neighbours keep theirs', async () => {
+  const { regions } = only(await assessor.assess(left))
+  const at = HAND_JOINTS.indexOf('pip2')
+  const { x = 0, y = 0, width = 0, height = 0 } = regions[at] ?? {}
+  const input = await sharp({ create: { width: Math.round(width), height: Math.round(height), channels: 3, background: '#808080' } }).png().toBuffer()
+  const found = reasons(only(await assessor.assess(await sharp(left).composite([{ input, left: Math.round(x), top: Math.round(y) }]).jpeg({ quality: 90 }).toBuffer())))
+  expect(found[at]).toBe('occluded')
+  expect(found.filter((reason) => reason === 'assessed')).toHaveLength(10)
+})
+
 describe('a photo that cannot be read', () => {
   test.each(['left', 'right'] as const)('because it shows the %s palm gets that reason at every joint', async (side) => {
     const hand = only(await assessor.assess(await renderPalm(side)))

@@ -27,6 +27,7 @@ describe('the verdict on a photo', () => {
     ['of the other hand', photoOf(handOf('right')), ['wrong-side']], ['of the palm', photoOf(handOf('left', ...every('palmar-view'))), ['palmar-view']],
     ['that is blurred', photoOf(handOf('left', ...every('blurred'))), ['blurred']],
     ['cut off, with too little detail', photoOf(handOf('left', 'low-detail', 'outside-frame', 'outside-frame')), ['cut-off', 'low-detail']],
+    ['with plasters on three joints', photoOf(handOf('left', 'occluded', 'occluded', 'occluded')), ['covered']],
     ['of both hands', photoOf(handOf('left'), handOf('right')), ['several-hands']]
   ])('%s says what to change', (_name, photo, problems) => {
     const verdict = photoVerdict(photo, 'left')

@@ -481,4 +481,8 @@ test('the secret is what the named variable holds; missing or short it is a conf
   writeFileSync(file, 'tenants: [{ id: clinic, name: Clinic, fhirBase: "https://ehr.example/fhir", notifications: { secretEnv: CLINIC_SECRET } }]')
   expect(readConfig({ JOINTLENS_CONFIG: file, CLINIC_SECRET: SECRET }).notificationSecrets).toEqual({ clinic: SECRET })
   expect(() => readConfig({ JOINTLENS_CONFIG: file })).toThrow(/CLINIC_SECRET/)
+  writeFileSync(file, 'tenants: [{ id: clinic, name: Clinic, fhirBase: "https://ehr.example/fhir", feedbackPage: { secretEnv: CLINIC_SECRET } }]')
+  expect(readConfig({ JOINTLENS_CONFIG: file, CLINIC_SECRET: SECRET })).toMatchObject({ feedbackSecrets: { clinic: SECRET }, notificationSecrets: {} })
+  for (const CLINIC_SECRET of ['', 'short-secret'])
+    expect(() => readConfig({ JOINTLENS_CONFIG: file, CLINIC_SECRET })).toThrow(/feedbackPage\.secretEnv(?!.*short-secret)/)
 })

@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { openAudit } from '../../src/audit.ts'
 import type { ScreeningError } from '../../src/errors.ts'
 import { openQueue } from '../../src/screening/queue.ts'
+import { openResultStore } from '../../src/screening/result-store.ts'
 import { openCardStore } from '../../src/screening/store/card-store.ts'
 import { openFeedbackStore, type FeedbackEntry } from '../../src/screening/store/feedback-store.ts'
 import { openJtiStore } from '../../src/screening/store/jti-store.ts'
@@ -183,8 +184,10 @@ test('feedback is stored once each and counted by service, model and month', asy
   expect(await cards.get('clinic', uuid)).toMatchObject({ patientId: 'pat-1', suggestions: ['s'] })
   expect(await cards.get('another', uuid)).toBeUndefined()
   const entry: FeedbackEntry = { tenant: 'clinic', serviceId: 'hand-joints', cardUuid: uuid, outcome: 'accepted', acceptedSuggestions: ['s'], outcomeTimestamp: '2026-11-20T08:05:00Z' }
-  expect(await feedback.record(entry)).toBe('stored')
-  expect(await feedback.record(entry)).toBe('already')
+  expect(await feedback.knows(entry)).toBe(false)
+  await feedback.record(entry)
+  await feedback.record(entry)
+  expect([await feedback.knows(entry), await feedback.knows({ ...entry, tenant: 'another' })]).toEqual([true, false])
   await feedback.record({ ...entry, outcome: 'overridden', acceptedSuggestions: [], overrideReason: { code: 'photo-quality' } })
   expect(await feedback.rates('clinic')).toEqual([
     { serviceId: 'hand-joints', modelDigest: 'ab', month: '2026-11-01', accepted: 1, overridden: 1, reasons: { 'photo-quality': 1 } }
@@ -195,12 +198,38 @@ test('feedback is stored once each and counted by service, model and month', asy
 test('feedback that is sent again with its reason keeps the reason, and one reason beside both outcomes is counted in both', async () => {
   const feedback = openFeedbackStore(store)
   const entry: FeedbackEntry = { tenant: 'clinic', serviceId: 'hand-joints', cardUuid: '3fa85f64-5717-4562-b3fc-2c963f66afa7', outcome: 'overridden', acceptedSuggestions: [], outcomeTimestamp: '2026-11-20T08:05:00Z' }
-  expect(await feedback.record(entry)).toBe('stored')
-  expect(await feedback.record({ ...entry, overrideReason: { code: 'poor-photo' }, userComment: 'blurred' })).toBe('already')
-  expect(await feedback.record({ ...entry, overrideReason: { code: 'another' } })).toBe('already')
+  await feedback.record(entry)
+  await feedback.record({ ...entry, overrideReason: { code: 'poor-photo' }, userComment: 'blurred' })
+  await feedback.record({ ...entry, overrideReason: { code: 'another' } })
+  expect(await store.query('select 1 from feedback')).toHaveLength(1)
   await feedback.record({ ...entry, outcome: 'accepted', acceptedSuggestions: ['s'], overrideReason: { code: 'poor-photo' } })
   expect((await feedback.rates('clinic')).map(({ reasons }) => reasons)).toEqual([{ 'poor-photo': 2 }])
   expect(await store.query("select user_comment from feedback where outcome = 'overridden'")).toEqual([{ user_comment: 'blurred' }])
+})
+
+test('a result knows when its suggestion was first accepted, and of no other card, site, or time that is still to come', async () => {
+  const [cards, feedback, results] = [openCardStore(store), openFeedbackStore(store), openResultStore(store)]
+  const ids = { ours: '11111111-2222-4333-8444-555555555555', others: '99999999-2222-4333-8444-555555555555', late: '77777777-2222-4333-8444-555555555555' }
+  for (const [name, id] of Object.entries(ids))
+    await store.query(
+      `insert into screening (id, tenant, patient_id, day, photo_set, photo_time, state, data, completed_at)
+       values ($1, $2, $3, '2026-11-20', 'photos', now(), 'done', '{}', now())`, [id, name === 'others' ? 'another' : 'clinic', name])
+  const put = (uuid: string, tenant: string, screeningId: string, suggestions: readonly string[] = ['s']) =>
+    cards.put({ uuid, tenant, serviceId: 'hand-joints', patientId: 'p', screeningId, suggestions, createdAt: '2026-11-20T08:00:00Z' })
+  await Promise.all([put('first', 'clinic', ids.ours), put('second', 'clinic', ids.ours), put('bare', 'clinic', ids.ours, []), put('late', 'clinic', ids.late), put('other', 'another', ids.others)])
+  const report = (cardUuid: string, outcomeTimestamp: string, outcome: 'accepted' | 'overridden' = 'accepted') =>
+    feedback.record({ tenant: 'clinic', serviceId: 'hand-joints', cardUuid, outcome, acceptedSuggestions: outcome === 'accepted' ? ['s'] : [], outcomeTimestamp })
+  const accepted = async (tenant: string, patientId: string) => (await results.newest(tenant, patientId)).latest?.accepted
+
+  for (const [card, outcome] of [['first', 'overridden'], ['bare', 'accepted'], ['other', 'accepted'], ['unknown', 'accepted']] as const) await report(card, '2026-11-20T08:05:00Z', outcome)
+  expect([await accepted('clinic', 'ours'), await accepted('another', 'others')]).toEqual([undefined, undefined])
+  await report('second', '2026-11-20T09:00:00Z')
+  await report('first', '2026-11-20T08:30:00Z')
+  await report('second', '2026-11-20T09:00:00Z')
+  await report('second', '2026-11-20T10:00:00Z')
+  expect(await accepted('clinic', 'ours')).toBe('2026-11-20T08:30:00.000Z')
+  await report('late', '2999-01-01T00:00:00Z')
+  expect(Date.parse(await accepted('clinic', 'late') ?? '')).toBeLessThanOrEqual(Date.now() + 1_000)
 })
 
 test('feedback is counted by the joints that a card called swollen', async () => {

@@ -39,7 +39,7 @@ interface Persona {
   revoked?: Set<string>
   revocationStatus?: number
   /** Sent for the SMART configuration, the OpenID configuration or the keys, instead of what they are. */
-  raw?: (path: string, response: ServerResponse) => boolean
+  raw?: ((path: string, response: ServerResponse) => boolean) | undefined
   keys?: readonly object[]
   openId?: Record<string, unknown>
 }
@@ -404,10 +404,67 @@ describe('a code that was meant for another launch', () => {
     expect(calls.filter(({ path }) => path === '/oauth2/v1/token')).toEqual([])
   })
 
-  test('an error that the server sends is not echoed', async () => {
-    const { go, state } = await begin()
-    const response = await go(`${base}/smart/callback?error=access_denied&error_description=${encodeURIComponent('<b>call 555</b>')}&error_uri=https://evil.example&state=${state}`)
-    expect([response.status, /555|evil/.test(await response.text())]).toEqual([400, false])
+  test.each([['access_denied', ' (access_denied)'], ['invalid_scope', ' (invalid_scope)'], ['invalid_client', ' (invalid_client)'], ['call 555', ''], ['', '']])(
+    'an error that the server sends (%j) is told to whoever looks after the installation when it is one of the standard’s; its words are not echoed', async (error, reason) => {
+      const { go, state } = await begin()
+      const response = await go(`${base}/smart/callback?error=${encodeURIComponent(error)}&error_description=${encodeURIComponent('<b>call 555</b>')}&error_uri=https://evil.example&state=${state}`)
+      const text = await response.text()
+      expect([response.status, /555|evil/.test(text)]).toEqual([400, false])
+      expect(text).toContain(`The EHR did not grant access${reason}. Open JointLens again from the patient record. (ERR_LAUNCH_REFUSED)`)
+    })
+})
+
+/**
+ * As two public test servers answer a client: the mock server of Inferno’s SMART App Launch client suite (2.2) and the SMART launcher, version 2. What they check
+ * of a client beyond the standard’s words: `typ: JWT` and `kid` of the assertion, `aud` to the letter, one usable key for `kid` and `alg` that may not sign.
+ */
+describe('a public test server', () => {
+  const context = { need_patient_banner: false, smart_style_url: 'https://launch.example/smart-style.json', encounter: 'enc-1', intent: 'order-review', fhirContext: [{ reference: 'Encounter/enc-1' }] }
+
+  test.each<[string, Persona]>([
+    ['the SMART launcher', { token: { ...context, token_type: 'Bearer', expires_in: 3600, scope: 'launch openid fhirUser offline_access patient/*.cruds' }, claims: { profile: 'Practitioner/doc-1', fhirUser: 'Practitioner/doc-1' } }],
+    ['Inferno’s client suite', {
+      token: { ...context, token_type: 'Bearer', expires_in: 3600, scope: 'launch openid fhirUser offline_access patient/*.cruds' },
+      configuration: { token_endpoint_auth_signing_alg_values_supported: ['RS384', 'ES384'], capabilities: ['client-confidential-asymmetric', 'launch-ehr', 'permission-v1', 'permission-v2'], grant_types_supported: ['client_credentials', 'authorization_code'], scopes_supported: ['system/*.read', 'user/*.read', 'patient/*.read'] },
+      keys: [otherKey, ownKey]
+    }]
+  ])('%s opens the app for its clinician', async (_name, change) => {
+    persona = change
+    const { session, redirect } = await launched()
+    expect(session).toMatchObject({ name: 'pat-1', canSign: true })
+    const asked = Object.fromEntries(redirect?.searchParams ?? [])
+    expect(asked).toMatchObject({ response_type: 'code', client_id: 'jointlens', redirect_uri: `${base}/smart/callback`, launch: 'xyz', aud: fhirBase, code_challenge_method: 'S256', scope: 'launch openid fhirUser offline_access patient/*.cruds' })
+    expect([asked['state']?.length, asked['code_challenge']?.length]).toEqual([43, 43])
+    const [form] = calls.flatMap((one) => (one.path === '/oauth2/v1/token' ? [one.form] : []))
+    expect(form).toMatchObject({ grant_type: 'authorization_code', code: 'c', redirect_uri: asked['redirect_uri'], client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer' })
+    const usable = doors.publicKeys.filter(({ kid, alg, key_ops, d }) => kid === 'app' && alg === 'ES384' && !key_ops?.includes('sign') && d === undefined)
+    expect(usable).toHaveLength(1)
+    const { payload, protectedHeader } = await jwtVerify(form?.['client_assertion'] ?? '', await importJWK(usable[0] ?? {}, 'ES384'), { typ: 'JWT' })
+    expect(protectedHeader).toEqual({ alg: 'ES384', kid: 'app', typ: 'JWT' })
+    expect(payload).toMatchObject({ iss: 'jointlens', sub: 'jointlens', aud: `${issuer}/v1/token`, jti: expect.stringMatching(/./) })
+    expect((payload.exp ?? 0) - (payload.iat ?? 0)).toBeLessThanOrEqual(300)
+  })
+
+  test('that finds the token expired, in words instead of FHIR, gets another try with a new one and the same refresh token where it gives no other', async () => {
+    const { read } = await launched()
+    const refuse = (...tokens: readonly string[]): Persona['raw'] => (path, response) => {
+      if (!path.includes('/Patient/') || !tokens.includes(calls.at(-1)?.authorization ?? '')) return false
+      response.writeHead(401, { 'content-type': 'text/plain' }).end('Token expired (simulated error)')
+      return true
+    }
+    persona = { token: { refresh_token: undefined, id_token: undefined }, raw: refuse('Bearer access-1') }
+    expect((await read()).status).toBe(200)
+    persona = { token: { refresh_token: undefined }, raw: refuse('Bearer access-1', 'Bearer access-2') }
+    expect((await read()).status).toBe(200)
+    expect(calls.filter(({ form }) => form['grant_type'] === 'refresh_token').map(({ form }) => form['refresh_token'])).toEqual(['refresh-1', 'refresh-1'])
+  })
+
+  test.each([401, 403])('that simulates an invalid client or an expired refresh token (%d) ends the launch or the session with a page that says so', async (tokenStatus) => {
+    const one = await launched()
+    persona = { tokenStatus, revoked: new Set(['Bearer access-1']) }
+    expect((await one.read()).status).toBe(401)
+    const response = await back(await begin())
+    expect([response.status, await response.text()]).toEqual([400, expect.stringContaining('JointLens cannot open')])
   })
 })
 

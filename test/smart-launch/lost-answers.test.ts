@@ -3,6 +3,7 @@ import { afterEach, describe, expect, jest, test } from '@jest/globals'
 // The page's own modules read the address they were loaded from.
 Object.assign(globalThis, { location: { pathname: '/smart/app/handle' }, window: new EventTarget() })
 const { ApiError, checkPhoto, preview, savePhoto, sign } = await import('../../smart-launch/web/src/api.ts')
+const { lookedFor } = await import('../../smart-launch/web/src/lost-signature.ts')
 const { CAPTURE_WORDS, captureErrorWords } = await import('../../smart-launch/web/src/capture-words.ts')
 const { errorWords, WORDS } = await import('../../smart-launch/web/src/words.ts')
 
@@ -38,6 +39,41 @@ describe.each(LOST)('when %s', (_, answer) => {
       expect(error).toBeInstanceOf(ApiError)
       const words = [errorWords(WORDS.en, error), errorWords(WORDS.de, error), captureErrorWords(CAPTURE_WORDS.en, error), captureErrorWords(CAPTURE_WORDS.de, error)]
       expect(words.join(' ')).not.toMatch(/nothing was|nichts g/i)
+    }
+  })
+})
+
+describe('a signature whose answer was lost is looked for in the record', () => {
+  const answers = (...all: readonly ({ there: number; of: number } | string)[]) => {
+    const waits: number[] = []
+    const look = () => { const one = all[waits.length - 1]; return typeof one === 'object' ? Promise.resolve(one) : Promise.reject(new ApiError(one ?? 'offline', '')) }
+    return { waits, found: lookedFor(look, (ms) => { waits.push(ms); return Promise.resolve() }) }
+  }
+
+  test.each([
+    ['that is there at once', [{ there: 3, of: 3 }], { there: 3, of: 3 }, 1],
+    ['that the record shows late', [{ there: 0, of: 3 }, 'offline', { there: 3, of: 3 }], { there: 3, of: 3 }, 3],
+    ['of which a part is there', [{ there: 1, of: 3 }, { there: 2, of: 3 }, 'ERR_EHR_UNREACHABLE', 'offline'], { there: 2, of: 3 }, 4],
+    ['that never came', [{ there: 0, of: 3 }, { there: 0, of: 3 }, { there: 0, of: 3 }, { there: 0, of: 3 }], { there: 0, of: 3 }, 4],
+    ['where someone signed something else meanwhile', [{ there: 1, of: 3 }, 'ERR_CONFLICT'], undefined, 2],
+    ['where nobody can be asked', ['offline', 'offline', 'ERR_INTERNAL', 'offline'], undefined, 4]
+  ] as const)('one %s', async (_name, all, expected, looks) => {
+    const { waits, found } = answers(...all)
+    expect([await found, waits.length]).toEqual([expected, looks])
+    expect(waits.reduce((sum, ms) => sum + ms, 0)).toBeLessThanOrEqual(20_000)
+  })
+
+  test.each(['ERR_SESSION', 'ERR_FORBIDDEN'])('and not any more after %s', async (code) => {
+    const { waits, found } = answers(code)
+    await expect(found).rejects.toMatchObject({ code })
+    expect(waits).toHaveLength(1)
+  })
+
+  test('and what the page says of it claims no more than was seen', () => {
+    for (const w of [WORDS.en, WORDS.de]) {
+      expect(w.notFound(0, 3)).toMatch(/(not show|nicht zu sehen).*(twice|doppelt)/)
+      expect(w.notFound(1, 3)).toMatch(/1 (of|von) 3.*(twice|doppelt)/)
+      expect(w.foundWritten(3)).toMatch(/3 (resources|Ressourcen)/)
     }
   })
 })

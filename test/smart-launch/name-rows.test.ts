@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals'
 import { seeded } from '../../src/joints/seeded.ts'
-import { rowsOfNames, type NamedMark } from '../../smart-launch/web/src/name-rows.ts'
+import { FLAG, rowsOfNames, type NamedMark } from '../../smart-launch/web/src/name-rows.ts'
 import { topOfScores } from '../../smart-launch/web/src/time-axis.ts'
 
 const CHART = { left: 4, right: 676, letter: 9 }
@@ -12,12 +12,13 @@ function faults(marks: readonly NamedMark[]): string[] {
   const boxes = rowsOfNames(marks, CHART).map(({ row, x, anchor, words }, at) => {
     const width = words.length * CHART.letter
     const from = anchor === 'start' ? x : x - width
-    return { row, words, from, to: from + width, mark: marks[at]?.x ?? 0 }
+    const mark = marks[at]?.x ?? 0
+    return { row, words, from, to: from + width, flag: anchor === 'start' ? { from: mark, to: mark + FLAG } : { from: mark - FLAG, to: mark } }
   })
   return boxes.flatMap((one, at) => [
     ...(one.from < CHART.left || one.to > CHART.right ? [`${one.words} leaves the chart`] : []),
     ...boxes.filter((other, index) => index > at && other.row === one.row && Math.min(one.to, other.to) > Math.max(one.from, other.from)).map((other) => `${one.words} over ${other.words}`),
-    ...boxes.filter((other, index) => index !== at && other.row === one.row && other.mark + 6 > one.from && other.mark < one.to).map((other) => `${one.words} over the flag of ${other.words}`)
+    ...boxes.filter((other, index) => index !== at && other.row === one.row && other.flag.to > one.from && other.flag.from < one.to).map((other) => `${one.words} over the flag of ${other.words}`)
   ])
 }
 

@@ -20,13 +20,14 @@ test('row 13: appContext is only a hint: another patient’s photo, map, preview
       // The screenings of this patient, and of nobody else.
       history: (of: string, patient: string) => { asked.push(`history ${of} ${patient}`); return Promise.resolve([]) }
     } as unknown as ScreeningService,
-    record: { photoBytes: nothing('photo'), previewFinal: nothing('preview'), writeFinal: nothing('write') } as unknown as ReviewRecord
+    record: { photoBytes: nothing('photo'), previewFinal: nothing('preview'), writeFinal: nothing('write'), heldOf: nothing('look for what was written') } as unknown as ReviewRecord
   })
   const review = { screeningId: 'of-pat-2', decisions: [{ side: 'left', joint: 'mcp2', call: 'swollen' }] } as const
   await expect(desk.photo(session, tenant, 'of-pat-2')).rejects.toMatchObject({ code: 'ERR_NOT_FOUND' })
   await expect(desk.map(session, tenant, 'of-pat-2', { side: 'left', joint: 'mcp2' })).rejects.toMatchObject({ code: 'ERR_NOT_FOUND' })
   await expect(desk.preview(session, tenant, review)).rejects.toMatchObject({ code: 'ERR_CONFLICT' })
   await expect(desk.sign(session, tenant, review, previewed)).rejects.toMatchObject({ code: 'ERR_CONFLICT' })
+  await expect(desk.held(session, tenant, review, previewed)).rejects.toMatchObject({ code: 'ERR_CONFLICT' })
   expect(new Set(asked)).toEqual(new Set(['history clinic pat-1']))
 })
 
@@ -81,16 +82,20 @@ describe('a review', () => {
   let now: number
   let record: object[]
   let written: { at: string }[]
+  let held: { there: number; of: number }
+  let lookedAt: string[]
 
   function opened() {
     now = Date.parse('2026-11-26T09:00:00Z')
     record = [{ resourceType: 'Observation', id: 'one' }]
     written = []
+    lookedAt = []
     return openReviewDesk({
       engine: openByteEngine(), calibrationOf: () => undefined, sessions: openMemorySessions(), now: () => now,
       screenings: { history: () => Promise.resolve([screening]), status: () => Promise.resolve({ latest: screening, pending: false }) } as unknown as ScreeningService,
       record: {
         previewFinal: (_session: unknown, _tenant: unknown, _screening: unknown, _review: unknown, at: string) => Promise.resolve(record.map((one) => ({ ...one, issued: at }))),
+        heldOf: (_session: unknown, _tenant: unknown, _screening: unknown, _review: unknown, at: string) => { lookedAt.push(at); return Promise.resolve(held) },
         writeFinal: (_session: unknown, _tenant: unknown, _screening: unknown, _review: unknown, at: string, agreed: (resources: readonly object[]) => boolean) => {
           if (!agreed(record.map((one) => ({ ...one, issued: at })))) return Promise.reject(new ScreeningError('ERR_CONFLICT', 'changed'))
           written.push({ at })
@@ -145,14 +150,33 @@ describe('a review', () => {
     const earlier = { screeningId: 's-0', decisions: review.decisions, tender: [], swollen: [], examinedAll: false, typed: { patientGlobal: '3' } }
     await desk.keepDraft(session, earlier)
     const found = async (who = session) => { const { draft, earlierDraft } = await desk.review(who, tenant) as { draft?: unknown; earlierDraft?: unknown }; return [draft, earlierDraft] }
-    expect(await found()).toEqual([undefined, earlier])
+    const calls = async (who = session) => (await desk.review(who, tenant) as { earlierCalls?: unknown }).earlierCalls
+    expect([await found(), await calls()]).toEqual([[undefined, earlier], { screeningId: 's-0', decisions: review.decisions }])
     expect(await found({ ...session, fhirUser: 'Practitioner/doc-2' })).toEqual([undefined, undefined])
     expect(await found({ ...session, patientId: 'pat-2' })).toEqual([undefined, undefined])
     const carried = { ...earlier, screeningId: 's-1', decisions: [] }
     await desk.keepDraft(session, carried)
     expect(await found()).toEqual([carried, undefined])
+    expect(await calls()).toEqual({ screeningId: 's-0', decisions: review.decisions })
+    for (const other of [{ ...session, fhirUser: 'Practitioner/doc-2' }, { ...session, patientId: 'pat-2' }]) expect(await calls(other)).toBeUndefined()
     await desk.sign(session, tenant, review, (await desk.preview(session, tenant, review)).previewed)
     expect(await found()).toEqual([undefined, undefined])
+    await desk.keepDraft(session, { ...earlier, decisions: [], typed: {} })
+    expect(await calls()).toBeUndefined()
+  })
+
+  test('whose answer was lost is looked for as it was sent, and its draft goes once all of it is there', async () => {
+    const desk = opened()
+    const draft = { screeningId: 's-1', decisions: review.decisions, tender: [], swollen: [], examinedAll: false, typed: {} }
+    await desk.keepDraft(session, draft)
+    const { previewed: seen } = await desk.preview(session, tenant, review)
+    const kept = async () => (await desk.review(session, tenant) as { draft?: unknown }).draft !== undefined
+    held = { there: 1, of: 2 }
+    expect([await desk.held(session, tenant, review, seen), await kept()]).toEqual([held, true])
+    held = { there: 2, of: 2 }
+    expect([await desk.held(session, tenant, review, seen), await kept()]).toEqual([held, false])
+    expect([lookedAt, written]).toEqual([[seen.at, seen.at], []])
+    await expect(desk.held({ ...session, scope: 'patient/*.rs' }, tenant, review, seen)).rejects.toMatchObject({ code: 'ERR_FORBIDDEN' })
   })
 
   test('in shadow mode the photos and where the joints lie are shown, nothing that the model says is, and nothing is written', async () => {

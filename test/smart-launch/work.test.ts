@@ -6,7 +6,7 @@ import { linesOf } from '../../smart-launch/web/src/preview-lines.ts'
 import { activityOf, numberConflicts } from '../../smart-launch/web/src/activity.ts'
 import type { ContextView, ReviewView, SignedNumber } from '../../smart-launch/web/src/api.ts'
 import {
-  begun, carriedOver, changesOf, countsOf, draftOf, isEmpty, NO_WORK, rebased, received, reviewOf, toggled, withCall, withNewer, workOf, workOfSigned, type Work
+  begun, callsToTakeOver, carriedOver, changesOf, countsOf, draftOf, isEmpty, NO_WORK, rebased, received, reviewOf, toggled, withCall, withNewer, workOf, workOfSigned, type Work
 } from '../../smart-launch/web/src/work.ts'
 
 const work: Work = {
@@ -152,11 +152,20 @@ describe('a newer result', () => {
 
   test('takes over what does not depend on the photo, and says what it does not', () => {
     const carried = carriedOver(work)
-    expect(carried).toMatchObject({ calls: 3, correction: false })
+    expect(carried).toMatchObject({ calls: work.calls, correction: false })
     const next = begun(undefined, carried)
     expect([next.calls.size, [...next.tender], [...next.swollen], next.examinedAll, next.typed]).toEqual([0, ['left-wrist', 'right-knee'], ['left-elbow'], false, { patientGlobal: '3' }])
-    expect(carriedOver({ ...work, corrects: { a: 't' } })).toEqual({ work: NO_WORK, calls: 0, correction: true })
+    expect(carriedOver({ ...work, corrects: { a: 't' } })).toEqual({ work: NO_WORK, calls: new Map(), correction: true })
     expect(begun(draftOf({ ...NO_WORK, tender: new Set(['left-mcp2']), typed: { patientGlobal: '7' } }, 's-2'), carried)).toMatchObject({ tender: new Set(['left-mcp2', 'left-wrist', 'right-knee']), typed: { patientGlobal: '7' } })
+  })
+
+  test('offers the calls on the earlier photos for taking over, but for joints that are called or signed by now, after a reload too', () => {
+    const offered = (shown: ReviewView, carried?: ReturnType<typeof carriedOver>, known: Work['calls'] = new Map()) => [...callsToTakeOver(shown, carried, known)].map(([key, call]) => `${key} ${call}`)
+    expect(offered(newer, carriedOver(work))).toEqual(['left-wrist swollen', 'left-mcp2 not-assessable', 'right-pip2 not-swollen'])
+    expect(offered(newer, carriedOver(work), new Map([['left-wrist', 'not-swollen']]))).toEqual(['left-mcp2 not-assessable', 'right-pip2 not-swollen'])
+    const reloaded = of('s-2', ['s-2', 's-1'], { earlierCalls: { screeningId: 's-1', decisions: draftOf(work, 's-1').decisions } })
+    expect(offered(reloaded)).toHaveLength(3)
+    expect(offered(newer)).toEqual([])
   })
 
   test('is shown at once with what can be carried over when the one on the screen does not stand any more, and so it is after a reload', () => {

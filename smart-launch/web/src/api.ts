@@ -57,6 +57,8 @@ export interface ReviewView {
   readonly draft?: DraftView
   /** Where there is none: what this person entered last for other photos of this patient and has not signed. */
   readonly earlierDraft?: DraftView
+  /** Calls that this person made on other photos of this patient and has not signed. */
+  readonly earlierCalls?: Pick<DraftView, 'screeningId' | 'decisions'>
   /** From which probability on a joint is flagged. */
   readonly threshold: number
   /** Newest first, the latest among them. */
@@ -130,6 +132,9 @@ export interface Review {
 
 /** The server's answer to a preview, sent back with the signature. */
 export interface Previewed { readonly at: string; readonly digest: string }
+
+/** How many of the resources of a signature the record holds. */
+export interface Held { readonly there: number; readonly of: number }
 
 export interface DraftView {
   readonly screeningId: string
@@ -214,6 +219,7 @@ export const keepDraft = (csrf: string, draft: DraftView) => call('/draft', { ..
 export const logout = (csrf: string) => call('/logout', post(csrf, {}))
 export const preview = (csrf: string, review: Review) => call<{ resources: readonly object[]; previewed: Previewed }>('/preview', post(csrf, review))
 export const sign = (csrf: string, review: Review, previewed: Previewed) => write<{ written: readonly string[] }>('/sign', post(csrf, { review, previewed }))
+export const readHeld = (csrf: string, review: Review, previewed: Previewed) => call<Held>('/held', post(csrf, { review, previewed }))
 export const photoUrl = (photo: string) => `${base}/photos/${encodeURIComponent(photo)}`
 export const closeUpUrl = (photo: string, side: Laterality, joint: HandJoint) => `${photoUrl(photo)}?side=${side}&joint=${joint}`
 export const readMap = (photo: string, side: Laterality, joint: HandJoint) => call<OcclusionMap>(`/photos/${encodeURIComponent(photo)}/map?side=${side}&joint=${joint}`)

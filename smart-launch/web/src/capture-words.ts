@@ -59,6 +59,7 @@ const english = {
     'palmar-view': 'This is the palm. Turn the hand over: the back is needed.',
     'oblique-view': 'The hand is turned. Lay it flat and hold the camera straight above.',
     'cut-off': 'A part is outside the picture. Show the whole hand with the wrist.',
+    covered: 'Something covers a joint, or light burns it out. Take off what covers it; avoid glare.',
     'low-detail': 'Some joints show too little detail. Go nearer and hold still.',
     'wrong-side': 'This looks like the other hand, or a mirrored picture. Check the side; switch off mirroring.',
     'several-hands': 'There is more than one hand. Photograph one at a time.'
@@ -144,6 +145,7 @@ const german: CaptureWords = {
     'palmar-view': 'Das ist die Handfläche. Bitte umdrehen: Der Handrücken wird gebraucht.',
     'oblique-view': 'Die Hand ist gedreht. Flach auflegen, Kamera gerade darüber.',
     'cut-off': 'Ein Teil fehlt im Bild. Zeigen Sie die ganze Hand mit Handgelenk.',
+    covered: 'Ein Gelenk ist verdeckt oder überstrahlt. Nehmen Sie ab, was es verdeckt; kein Gegenlicht.',
     'low-detail': 'Einige Gelenke zeigen zu wenig Einzelheiten. Näher heran, ruhig halten.',
     'wrong-side': 'Das sieht nach der anderen Hand oder einem gespiegelten Bild aus. Seite prüfen, Spiegelung ausschalten.',
     'several-hands': 'Es ist mehr als eine Hand im Bild. Bitte einzeln fotografieren.'

@@ -60,6 +60,8 @@ export function JointPanel({ latest, earlier, side, joint, call, signed, tender,
         {number && <p className="probability">{number}. <span>{w.threshold(percentOf(threshold))}</span></p>}
         {signed && <p className="signed">{signedWords(w, signed)}{earlierWords(w, signed).map((words) => <span key={words}>{words}</span>)}</p>}
         {tenderSigned && <p className="signed">{signedPlaceWords(w, tenderSigned, w.tenderShort)}</p>}
+      </div>
+      <div className="acts">
         <div className="calls" role="group" aria-label={w.yourCallFor(name)}>
           {Object.entries(CALL_KEYS).map(([key, value]) => (
             <button key={value} type="button" aria-pressed={call === value} onClick={() => onDecide(call === value ? undefined : value)}>

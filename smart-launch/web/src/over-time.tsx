@@ -1,7 +1,7 @@
 import type { ActivityIndex } from '../../../src/joints/activity-scores.ts'
 import type { ContextView, HandJointCount, ReviewView } from './api.ts'
 import { dayOf } from './dates.ts'
-import { rowsOfNames, type RowedName } from './name-rows.ts'
+import { FLAG, rowsOfNames, type RowedName } from './name-rows.ts'
 import { placeTimes, topOfScores } from './time-axis.ts'
 import { useWords, type Words } from './words.ts'
 
@@ -74,7 +74,7 @@ function Chart({ visits, scores, treatments }: Series) {
   const rowAt = ({ row }: RowedName) => NAME_TOP - raised + row * NAME_ROW
   return (
     <svg className="trend" viewBox={`0 ${-raised} ${WIDTH} ${bottom + 32 + raised}`} role="img" aria-label={w.chart}>
-      {names.map((name, at) => <TreatmentLine key={at} x={marks[at]?.x ?? 0} top={rowAt(name) - 8} bottom={bottom} />)}
+      {names.map((name, at) => <TreatmentLine key={at} x={marks[at]?.x ?? 0} top={rowAt(name) - 8} bottom={bottom} towards={name.anchor === 'end' ? -FLAG : FLAG} />)}
       {visits.length > 0 && <Counts visits={visits} x={x} />}
       {scores.length > 0 && <Scores scores={scores} x={x} w={w} />}
       <g className="treatment-names">{names.map((name, at) => <text key={at} x={name.x} y={rowAt(name)} textAnchor={name.anchor}>{name.words}</text>)}</g>
@@ -83,12 +83,12 @@ function Chart({ visits, scores, treatments }: Series) {
   )
 }
 
-/** A dashed line from the row of the drug's name; shape and word say it, not colour. Dashes that lie over each other fall into one. */
-function TreatmentLine({ x, top, bottom }: { x: number; top: number; bottom: number }) {
+/** A dashed line from the row of the drug's name, with a flag that points to it; shape and word say it, not colour. Dashes that lie over each other fall into one. */
+function TreatmentLine({ x, top, bottom, towards }: { x: number; top: number; bottom: number; towards: number }) {
   return (
     <g className="treatment">
       <path d={`M${x} ${top + 8}V${bottom}`} strokeDashoffset={top + 8} />
-      <path className="flag" d={`M${x} ${top}l6 5l-6 5z`} />
+      <path className="flag" d={`M${x} ${top}l${towards} 5l${-towards} 5z`} />
     </g>
   )
 }

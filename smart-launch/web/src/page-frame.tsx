@@ -49,18 +49,27 @@ export function Ended({ session }: { session: SessionView }) {
   )
 }
 
-export function Notice({ title, text, busy, alone, action, link }: {
+/** Takes the focus when it comes, in the place of a button that is gone: it says what the button did. */
+export function Done({ words }: { words: string }) {
+  const said = useRef<HTMLParagraphElement>(null)
+  useEffect(() => said.current?.focus(), [words])
+  return <p className="restored" ref={said} tabIndex={-1} role="status">{words}</p>
+}
+
+export function Notice({ title, text, busy, alone, asked, action, link }: {
   title: string; text: string; busy?: boolean
+  /** Someone pressed a button for it, which is gone. */
+  asked?: boolean
   /** There is no header above it. */
   alone?: boolean; action?: readonly [string, () => void]; link?: readonly [string, string] | undefined
 }) {
   // Alone it has taken the place of all that was there, also of what had the focus.
   const heading = useRef<HTMLHeadingElement>(null)
-  useEffect(() => { if (!busy) heading.current?.focus() }, [busy, title])
+  useEffect(() => { if (asked || (alone && !busy)) heading.current?.focus() }, [alone, busy, title])
   return (
     <main className="notice" aria-busy={busy ?? false}>
       {alone && <p className="brand">JointLens</p>}
-      {alone ? <h1 ref={heading} tabIndex={-1}>{title}</h1> : <h2>{title}</h2>}
+      {alone ? <h1 ref={heading} tabIndex={-1}>{title}</h1> : <h2 ref={heading} tabIndex={-1}>{title}</h2>}
       <p role="status">{text}</p>
       {busy && <p className="progress" aria-hidden="true" />}
       {(action ?? link) && <div className="actions">

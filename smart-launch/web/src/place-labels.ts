@@ -1,3 +1,5 @@
+import { freePlace, overlap, type Box } from './free-place.ts'
+
 /** A ring on the photo, and a name that wants to stand beside it; lengths in one unit, the name's box as it is drawn. */
 export interface Labelled {
   readonly key: string
@@ -22,8 +24,6 @@ function rounded(value: number): number {
   return Math.round(value * 1e6) / 1e6
 }
 
-interface Box { readonly left: number; readonly top: number; readonly right: number; readonly bottom: number }
-
 /** Above first, as a reader expects it, then below and to the sides. */
 const DIRECTIONS = [-90, 90, 180, 0, -45, -135, 45, 135, -67, -113, 67, 113, -22, -158, 22, 158, -78, -102, 78, 102, -56, -124, 56, 124, -34, -146, 34, 146].map((degrees) => ({ dx: rounded(Math.cos((degrees * Math.PI) / 180)), dy: rounded(Math.sin((degrees * Math.PI) / 180)) }))
 /** Gaps between ring and name, in ring radii; beyond the first a line leads to it. */
@@ -39,9 +39,10 @@ export function placeLabels(marks: readonly Labelled[], frame: { readonly width:
   const lines: Line[] = []
   for (const mark of [...marks].sort((one, other) => one.y - other.y)) {
     if (!mark.label) continue
-    const best = leastCovering(mark, mark.label, { taken, lines, marks, frame })
+    const { key, x, y, label } = mark
+    const best = freePlace(candidates(mark, label), (at, enough) => coveredBy(at, label, { taken, lines, marks, frame }, enough)) ?? { key, x, y }
     placed.push(best)
-    taken.push(around(best.x, best.y, mark.label.width, mark.label.height))
+    taken.push(around(best.x, best.y, label.width, label.height))
     if (best.leader) lines.push(best.leader)
   }
   return placed
@@ -50,16 +51,6 @@ export function placeLabels(marks: readonly Labelled[], frame: { readonly width:
 interface Surroundings { readonly taken: readonly Box[]; readonly lines: readonly Line[]; readonly marks: readonly Labelled[]; readonly frame: Size }
 type Line = NonNullable<PlacedLabel['leader']>
 interface Size { readonly width: number; readonly height: number }
-
-function leastCovering(mark: Labelled, label: Size, surroundings: Surroundings): PlacedLabel {
-  let [best, least]: [PlacedLabel | undefined, number] = [undefined, Infinity]
-  for (const at of candidates(mark, label)) {
-    const covered = coveredBy(at, label, surroundings, least)
-    if (covered < least) [best, least] = [at, covered]
-    if (least === 0) break
-  }
-  return best ?? { key: mark.key, x: mark.x, y: mark.y }
-}
 
 /** Area that a name here covers or loses, or some of it as soon as it is more than `enough`. A line through a name counts as the whole of it; one over the edge of a ring, as little more than nothing. */
 function coveredBy({ key, x, y, leader }: PlacedLabel, label: Size, { taken, lines, marks, frame }: Surroundings, enough: number): number {
@@ -94,10 +85,6 @@ function* candidates({ key, x, y, radius }: Labelled, { width, height }: Size): 
 
 function around(x: number, y: number, width: number, height: number): Box {
   return { left: x - width / 2, top: y - height / 2, right: x + width / 2, bottom: y + height / 2 }
-}
-
-function overlap(a: Box, b: Box): number {
-  return Math.max(0, Math.min(a.right, b.right) - Math.max(a.left, b.left)) * Math.max(0, Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top))
 }
 
 function outside({ left, top, right, bottom }: Box, { width, height }: { readonly width: number; readonly height: number }): number {

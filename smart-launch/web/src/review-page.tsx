@@ -4,17 +4,18 @@ import { activityOf, GLOBALS, numberConflicts } from './activity.ts'
 import { ActivityPanel } from './activity-panel.tsx'
 import { ApiError, capturePage, logout, readContext, readReview, readSession, requestScreening, SESSION_ENDED, type ContextView, type ReviewCall, type ReviewView, type SessionView } from './api.ts'
 import { CorrectionNotice, useCorrection } from './correction.tsx'
+import { EarlierCalls } from './earlier-calls.tsx'
 import { HandDiagram } from './hand-diagram.tsx'
 import { CALL_KEYS, JointPanel } from './joint-panel.tsx'
 import { KeysHelp } from './keys-help.tsx'
 import { OverTime } from './over-time.tsx'
-import { Ended, Footer, Header, Notice, Research } from './page-frame.tsx'
+import { Done, Ended, Footer, Header, Notice, Research } from './page-frame.tsx'
 import { PhotoView, ZOOM } from './photo-view.tsx'
 import { SignPanel } from './sign-panel.tsx'
 import { Summary } from './summary.tsx'
 import { useDraft } from './use-draft.ts'
 import { useKeys, useLetters } from './use-keys.ts'
-import { begun, draftOf, HAND_PLACES, NO_WORK, received, reviewOf, toggled, withCall, withNewer, withStanding, type CarriedOver, type OnScreen, type Work } from './work.ts'
+import { begun, callsToTakeOver, draftOf, HAND_PLACES, NO_WORK, received, reviewOf, toggled, withCall, withNewer, withStanding, type CarriedOver, type OnScreen, type Work } from './work.ts'
 import { errorWords, failureWords, numberConflictWords, signedConflicts, useWords, WORDS, WordsProvider } from './words.ts'
 
 const STEPS: Record<string, number> = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }
@@ -86,6 +87,9 @@ function Page({ session, onScreen, fault, state, onLoad, onLeave, onEntered, onN
   const w = useWords()
   const review = onScreen?.shown
   const [help, setHelp] = useState(false)
+  const [asked, setAsked] = useState(false)
+  // The findings have taken it by now.
+  useEffect(() => setAsked(false), [review?.latest?.id])
   if (state === 'left') return <Notice alone title={w.left} text={w.leftText} />
   if (!session || !review) {
     if (state === 'ended') return <Notice alone title={w.ended} text={w.endedText} />
@@ -98,8 +102,8 @@ function Page({ session, onScreen, fault, state, onLoad, onLeave, onEntered, onN
       {state === 'ended' && <Ended session={session} />}
       {fault && state === 'open' && <p className="banner" role="alert">{errorWords(w, fault)} <button type="button" className="quiet" onClick={onLoad}>{w.again}</button></p>}
       {review.latest
-        ? <Findings key={review.latest.id} session={session} review={review} latest={review.latest} carried={onScreen?.carried} onNewer={onScreen?.newer && onNewer} ended={state !== 'open'} help={help} onHelp={setHelp} onEntered={onEntered} onSigned={onLoad} />
-        : <Empty review={review} canSavePhotos={session.canSavePhotos} onRequest={() => void requestScreening(session.csrf).then(onLoad, onLoad)} />}
+        ? <Findings key={review.latest.id} session={session} review={review} latest={review.latest} carried={onScreen?.carried} onNewer={onScreen?.newer && (() => { setAsked(true); onNewer() })} ended={state !== 'open'} help={help} onHelp={setHelp} asked={asked} onEntered={onEntered} onSigned={onLoad} />
+        : <Empty review={review} canSavePhotos={session.canSavePhotos} asked={asked} onRequest={() => { setAsked(true); void requestScreening(session.csrf).then(onLoad, onLoad) }} />}
       <Footer session={session} />
     </>
   )
@@ -116,17 +120,22 @@ interface FindingsProps {
   readonly onNewer: (() => void) | undefined
   readonly ended: boolean
   readonly help: boolean
+  /** Someone pressed a button for it, which is gone: the focus goes to the result. */
+  readonly asked: boolean
   onHelp(shown: boolean): void
   onEntered(work: Work): void
   onSigned(): void
 }
 
-function Findings({ session, review: { pending, history, draft, threshold }, latest, carried, onNewer, ended, help, onHelp, onEntered, onSigned }: FindingsProps) {
+function Findings({ session, review: shown, latest, carried, onNewer, ended, help, asked, onHelp, onEntered, onSigned }: FindingsProps) {
   const w = useWords()
+  const { pending, history, draft, threshold } = shown
   const flagged = useMemo(() => HAND_PLACES.filter(({ side, joint }) => latest.findings.some((one) => one.side === side && one.joint === joint && one.kind === 'assessed' && one.inflamed)), [latest])
   const [chosen, setChosen] = useState(() => (flagged[0] ?? HAND_PLACES.find(({ side }) => latest.photos.some(({ hands }) => hands.some((hand) => hand.side === side))) ?? HAND_PLACES[0])?.key ?? '')
   const [work, setWork] = useState<Work>(() => begun(draft, carried))
   useEffect(() => onEntered(work))
+  useEffect(() => { if (asked) document.getElementById('result')?.focus() }, [asked])
+  const [done, setDone] = useState<{ readonly what: 'kept' | 'taken'; readonly words: string }>()
   const [context, readAgain] = useContextOfRecord(latest.id)
   const [marks, setMarks] = useState(true)
   const [mapShown, setMapShown] = useState(false)
@@ -140,6 +149,7 @@ function Findings({ session, review: { pending, history, draft, threshold }, lat
   // In a correction a joint whose call was taken back shall not stand any more.
   const signed = useMemo(() => new Map([...inRecord].filter(([key]) => !correcting || work.calls.has(key))), [inRecord, correcting, work.calls])
   const shownCalls = useMemo(() => new Map([...[...signed].map(([key, { call }]) => [key, call] as const), ...work.calls]), [signed, work.calls])
+  const earlierCalls = useMemo(() => (correcting ? NO_WORK.calls : callsToTakeOver(shown, carried, shownCalls)), [correcting, shown, carried, shownCalls])
   const ownCalls = correction.changes?.calls ?? work.calls
   const activity = useMemo(() => activityOf(work, context), [work, context])
   const { standing } = activity
@@ -181,6 +191,13 @@ function Findings({ session, review: { pending, history, draft, threshold }, lat
   const numbers = numberConflicts(work, activity, context?.signed?.numbers ?? [])
   const globals = GLOBALS.filter((name) => numbers.some(({ signed: one }) => one.name === name))
   const correct = session.canSign && !ended && !correcting ? correction.begin : undefined
+  const keepSigned = () => {
+    setWork({
+      ...work, calls: new Map([...work.calls].filter(([key]) => !conflicts.some((one) => one.key === key))),
+      typed: Object.fromEntries(Object.entries(work.typed).filter(([name]) => !globals.some((one) => one === name)))
+    })
+    setDone({ what: 'kept', words: w.signedKept })
+  }
   if (!current) return null
   const missing = LATERALITIES.filter((side) => latest.photos.length > 0 && !latest.photos.some(({ hands }) => hands.some((hand) => hand.side === side)))
   return (
@@ -188,10 +205,15 @@ function Findings({ session, review: { pending, history, draft, threshold }, lat
       {help && <KeysHelp letters={letters} onLetters={setLetters} onClose={() => onHelp(false)} />}
       <Summary session={session} latest={latest} pending={pending} signed={context?.signed?.joints ?? []} onCorrect={correct} />
       {onNewer && <div className="banner newer"><p role="status">{w.newer}</p><button type="button" onClick={onNewer}>{w.showNewer}</button></div>}
-      {carried && <p className="restored" role="status">{w.carried(carried.calls, carried.correction)}</p>}
+      {carried && <p className="restored" role="status">{w.carried([...carried.calls.keys()].filter((key) => !work.calls.has(key)).length, carried.correction)}</p>}
+      {session.canSign && !ended && <EarlierCalls calls={earlierCalls} onTake={() => {
+        setWork((before) => ({ ...before, calls: new Map([...earlierCalls, ...before.calls]) }))
+        setDone({ what: 'taken', words: w.takenOver(earlierCalls.size) })
+      }} />}
+      {done?.what === 'taken' && <Done words={done.words} />}
       <CorrectionNotice correction={correction} />
       {draft && correction.state.kind !== 'stale' && <p className="restored" role="status">{w.restored}</p>}
-      <div className="columns"><div className="column">
+      <div className="columns">
         <section className="photos" aria-label={w.photos}>
           {latest.photos.map((photo) => (
             <PhotoView key={photo.id} photo={photo} calls={shownCalls} chosen={chosen} marks={marks} zoom={zooms[photo.id] ?? 1}
@@ -203,38 +225,39 @@ function Findings({ session, review: { pending, history, draft, threshold }, lat
             {session.canSavePhotos && missing.length === 0 && <a href={capturePage}>{w.takePhotos}</a>}
           </div>
         </section>
-        <section className="review" aria-label={w.chosenJoint}>
-          <JointPanel latest={latest} earlier={history.filter(({ id }) => id !== latest.id)} side={current.side} joint={current.joint} call={work.calls.get(chosen)}
-            signed={inRecord.get(chosen)} tender={shownTender.has(chosen)} tenderSigned={context?.signed?.tender.find(({ side, joint }) => `${side}-${joint}` === chosen)} tenderStands={standing.tender.has(chosen)} threshold={threshold} mapShown={mapShown} onMap={() => setMapShown(!mapShown)} onDecide={decide} onTender={toggleTender} />
-        </section>
-        <OverTime history={history} context={context} />
-      </div><div className="column">
-        <section className="hands" aria-label={w.joints}>
-          <div className="diagrams">
-            {LATERALITIES.map((side) => <HandDiagram key={side} side={side} findings={latest.findings} calls={ownCalls} signed={signed} tender={shownTender} chosen={chosen} onChoose={choose} />)}
-          </div>
-          <ul className="legend">{Object.entries(w.legend).filter(([state]) => latest.findings.length > 0 || !MODEL_STATES.includes(state)).map(([state, words]) => <li key={state} className={state}>{words}</li>)}</ul>
-        </section>
-        <ActivityPanel work={work} context={context} activity={activity} onWork={setWork} />
-      </div></div>
-      {conflicts.length + numbers.length > 0 && (
-        <div className="banner conflict" role="alert">
-          <p>{numbers.length > 0 ? w.conflictNumbers : w.conflict}</p>
-          <ul>
-            {conflicts.map(({ key, words }) => <li key={key}>{words}</li>)}
-            {numbers.map((one) => <li key={one.signed.name}>{numberConflictWords(w, one)}</li>)}
-          </ul>
-          <div className="actions">
-            {conflicts.length + globals.length > 0 && <button type="button" onClick={() => setWork({
-              ...work, calls: new Map([...work.calls].filter(([key]) => !conflicts.some((one) => one.key === key))),
-              typed: Object.fromEntries(Object.entries(work.typed).filter(([name]) => !globals.some((one) => one === name)))
-            })}>{w.takeSigned}</button>}
-            {correct && <button type="button" onClick={correct}>{w.correct}</button>}
-          </div>
+        <div className="column">
+          <section className="review" aria-label={w.chosenJoint}>
+            <JointPanel latest={latest} earlier={history.filter(({ id }) => id !== latest.id)} side={current.side} joint={current.joint} call={work.calls.get(chosen)}
+              signed={inRecord.get(chosen)} tender={shownTender.has(chosen)} tenderSigned={context?.signed?.tender.find(({ side, joint }) => `${side}-${joint}` === chosen)} tenderStands={standing.tender.has(chosen)} threshold={threshold} mapShown={mapShown} onMap={() => setMapShown(!mapShown)} onDecide={decide} onTender={toggleTender} />
+          </section>
+          <section className="hands" aria-label={w.joints}>
+            <div className="diagrams">
+              {LATERALITIES.map((side) => <HandDiagram key={side} side={side} findings={latest.findings} calls={ownCalls} signed={signed} tender={shownTender} chosen={chosen} onChoose={choose} />)}
+            </div>
+            <ul className="legend">{Object.entries(w.legend).filter(([state]) => latest.findings.length > 0 || !MODEL_STATES.includes(state)).map(([state, words]) => <li key={state} className={state}>{words}</li>)}</ul>
+          </section>
+          <ActivityPanel work={work} context={context} activity={activity} onWork={setWork} />
         </div>
-      )}
-      <SignPanel session={session} review={review} draft={kept} changes={correction.changes?.count} faulty={activity.faulty.length > 0} conflicting={conflicts.length + numbers.length > 0} ended={ended} onConflict={() => { readAgain(); return correction.renew() }}
-        onSigned={() => { setWork(NO_WORK); correction.leave(); readAgain(); onSigned() }} />
+        <div className="column">
+          <OverTime history={history} context={context} />
+          {conflicts.length + numbers.length > 0 && (
+            <div className="banner conflict" role="alert">
+              <p>{numbers.length > 0 ? w.conflictNumbers : w.conflict}</p>
+              <ul>
+                {conflicts.map(({ key, words }) => <li key={key}>{words}</li>)}
+                {numbers.map((one) => <li key={one.signed.name}>{numberConflictWords(w, one)}</li>)}
+              </ul>
+              <div className="actions">
+                {conflicts.length + globals.length > 0 && <button type="button" onClick={keepSigned}>{w.takeSigned}</button>}
+                {correct && <button type="button" onClick={correct}>{w.correct}</button>}
+              </div>
+            </div>
+          )}
+          {done?.what === 'kept' && conflicts.length === 0 && <Done words={done.words} />}
+          <SignPanel session={session} review={review} draft={kept} changes={correction.changes?.count} faulty={activity.faulty.length > 0} conflicting={conflicts.length + numbers.length > 0} ended={ended} onConflict={() => { readAgain(); return correction.renew() }} onUncertain={readAgain}
+            onSigned={() => { setDone(undefined); setWork(NO_WORK); correction.leave(); readAgain(); onSigned() }} />
+        </div>
+      </div>
       <Research session={session} threshold={threshold} />
       {review && session.canSign && !signInView && <p className="decided-bar"><span>{correction.changes ? w.changes(correction.changes.count) : w.unsigned(review.decisions.length)} <span className="quiet-words">{w.draft[kept]}</span></span> <a className="button primary" href="#sign">{w.toSign}</a></p>}
     </main>
@@ -267,10 +290,10 @@ function useContextOfRecord(screening: string): readonly [ContextView | undefine
   return [context, read]
 }
 
-function Empty({ review, canSavePhotos, onRequest }: { review: ReviewView; canSavePhotos: boolean; onRequest(): void }) {
+function Empty({ review, canSavePhotos, asked, onRequest }: { review: ReviewView; canSavePhotos: boolean; asked: boolean; onRequest(): void }) {
   const w = useWords()
   const photos = canSavePhotos ? [w.takePhotos, capturePage] as const : undefined
-  if (review.pending) return <Notice title={w.busyTitle} text={w.busyText} busy />
-  if (review.failure?.code === 'no-photos') return <Notice title={w.noPhotosTitle} text={w.noPhotosText} action={[w.readNow, onRequest]} link={photos} />
-  return <Notice title={w.noFindingsTitle} text={review.failure ? failureWords(w, review.failure.code) : w.notScreened} action={[w.readNow, onRequest]} link={photos} />
+  if (review.pending) return <Notice asked={asked} title={w.busyTitle} text={w.busyText} busy />
+  if (review.failure?.code === 'no-photos') return <Notice asked={asked} title={w.noPhotosTitle} text={w.noPhotosText} action={[w.readNow, onRequest]} link={photos} />
+  return <Notice asked={asked} title={w.noFindingsTitle} text={review.failure ? failureWords(w, review.failure.code) : w.notScreened} action={[w.readNow, onRequest]} link={photos} />
 }

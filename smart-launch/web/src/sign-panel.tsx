@@ -1,5 +1,6 @@
 import { useEffect, useRef, useState } from 'react'
-import { ApiError, preview, sign, type Previewed, type Review, type SessionView } from './api.ts'
+import { ApiError, preview, readHeld, sign, type Previewed, type Review, type SessionView } from './api.ts'
+import { lookedFor } from './lost-signature.ts'
 import { PatientLine } from './page-frame.tsx'
 import { linesOf, type PreviewedResource } from './preview-lines.ts'
 import type { DraftState } from './use-draft.ts'
@@ -20,6 +21,8 @@ export interface SignPanelProps {
   onSigned(): void
   /** A colleague signed something else meanwhile, or the record changed since the preview; resolves when the page knows what stands now. */
   onConflict(): Promise<void>
+  /** What stands signed may be more than the page shows. */
+  onUncertain(): void
 }
 
 interface Message { readonly kind: 'written' | 'failed'; readonly words: string; readonly isConflict?: boolean }
@@ -30,11 +33,11 @@ interface Shown { readonly resources: readonly PreviewedResource[]; readonly pre
  * Preview of exactly what will be written, then the signature. Nothing can be signed that was not previewed. The buttons are `aria-disabled`
  * while they do nothing, so that the focus stays on them; it moves to the preview, and after the signature to what was recorded.
  */
-export function SignPanel({ session, review, draft, changes, faulty, conflicting, ended, onSigned, onConflict }: SignPanelProps) {
+export function SignPanel({ session, review, draft, changes, faulty, conflicting, ended, onSigned, onConflict, onUncertain }: SignPanelProps) {
   const w = useWords()
   const [shown, setShown] = useState<Shown>()
   const [message, setMessage] = useState<Message>()
-  const [busy, setBusy] = useState<'preview' | 'sign'>()
+  const [busy, setBusy] = useState<'preview' | 'sign' | 'look'>()
   const said = useRef<HTMLParagraphElement>(null)
   const same = JSON.stringify(review)
   useEffect(() => {
@@ -66,10 +69,22 @@ export function SignPanel({ session, review, draft, changes, faulty, conflicting
   })
   const record = () => act('sign', async () => {
     if (!review || !shown) return
-    const { written } = await sign(session.csrf, review, shown.previewed)
-    setMessage({ kind: 'written', words: written.length > 0 ? w.written(written.length) : w.nothingWritten })
+    const answer = await sign(session.csrf, review, shown.previewed).catch((error: unknown) => {
+      if (!(error instanceof ApiError && error.code === 'ERR_WRITE_AMBIGUOUS')) throw error
+    })
+    const words = answer ? (answer.written.length > 0 ? w.written(answer.written.length) : w.nothingWritten) : await foundAfterAll(review, shown.previewed)
+    if (words === undefined) return onUncertain()
+    setMessage({ kind: 'written', words })
     onSigned()
   })
+  /** The answer was lost: the page looks for itself what the record holds. Undefined when not all of it was found. */
+  const foundAfterAll = async (sent: Review, previewed: Previewed): Promise<string | undefined> => {
+    setBusy('look')
+    const held = await lookedFor(() => readHeld(session.csrf, sent, previewed))
+    if (held && held.there === held.of) return held.of > 0 ? w.foundWritten(held.of) : w.nothingWritten
+    setMessage({ kind: 'failed', words: held ? w.notFound(held.there, held.of) : w.errors['ERR_WRITE_AMBIGUOUS'] ?? w.unknownError })
+    return undefined
+  }
   const canPreview = busy === undefined && review !== undefined && changes !== 0 && !faulty && !ended
   const canRecord = busy === undefined && shown !== undefined && !faulty && !ended
   return (
@@ -83,7 +98,7 @@ export function SignPanel({ session, review, draft, changes, faulty, conflicting
         <button type="button" className="primary" aria-disabled={!canRecord} onClick={() => { if (canRecord) void record() }}>{w.sign}</button>
       </div>
       {shown && (shown.resources.length > 0 ? <Preview resources={shown.resources} /> : <p>{w.allStands}</p>)}
-      <p role="status" ref={said} tabIndex={-1}>{busy === 'sign' ? w.signing : message?.isConflict && conflicting ? w.signedOtherwise : message?.words ?? ''}</p>
+      <p role="status" ref={said} tabIndex={-1}>{busy === 'sign' ? w.signing : busy === 'look' ? w.looking : message?.isConflict && conflicting ? w.signedOtherwise : message?.words ?? ''}</p>
     </section>
   )
 }

@@ -40,15 +40,21 @@ export function workOf(draft: DraftView): Work {
 }
 
 /** What went on with newer photos, and what did not: calls on joints, and a correction of what was signed for the earlier ones. */
-export interface CarriedOver { readonly work: Work; readonly calls: number; readonly correction: boolean }
+export interface CarriedOver { readonly work: Work; readonly calls: Work['calls']; readonly correction: boolean }
 
 /**
  * What does not depend on a photo: tender and large joints, globals and laboratory values. That all 28 joints were examined is to be said again,
  * since without the calls on the earlier photos a count would be too low.
  */
 export function carriedOver({ calls, tender, swollen, typed, corrects }: Work): CarriedOver {
-  if (corrects) return { work: NO_WORK, calls: 0, correction: true }
-  return { work: { ...NO_WORK, tender, swollen, typed }, calls: calls.size, correction: false }
+  if (corrects) return { work: NO_WORK, calls: new Map(), correction: true }
+  return { work: { ...NO_WORK, tender, swollen, typed }, calls, correction: false }
+}
+
+/** Calls made on earlier photos that could be taken over: none for a joint that is called or signed by now (`known`). */
+export function callsToTakeOver({ earlierCalls }: ReviewView, carried: CarriedOver | undefined, known: ReadonlyMap<string, ReviewCall>): Work['calls'] {
+  const all = carried && !carried.correction ? carried.calls : new Map((earlierCalls?.decisions ?? []).map(({ side, joint, call }) => [`${side}-${joint}`, call]))
+  return new Map(HAND_PLACES.flatMap(({ key }) => { const call = all.get(key); return call && !known.has(key) ? [[key, call] as const] : [] }))
 }
 
 /** The review on the screen; `newer` waits until it is asked for, `carried` came from the photos that were shown before. */

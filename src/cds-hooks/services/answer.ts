@@ -7,6 +7,7 @@ import { dayOf, visitsOf } from '../../screening/visits.ts'
 import { askForPhotoCard, failedCard, pendingCard, resultCard, type CardContext, type ResultCardInput } from '../cards.ts'
 import { cohortOf, type Cohort } from '../cohort.ts'
 import type { Card, HookContext, HookRequest } from '../protocol.ts'
+import { isRecorded } from '../recorded.ts'
 import { isJointOrder } from './orders.ts'
 import { appointmentStart, photoRequest } from './photo-request.ts'
 
@@ -18,6 +19,8 @@ export interface HookRecord {
   readonly conditions: readonly unknown[] | undefined
   /** All conditions were seen, not only a first page. */
   readonly conditionsComplete: boolean
+  /** Observations of results that the call brought; where it brought none, nothing is read for it. */
+  readonly results?: readonly unknown[]
   /** False where the record's /metadata lists no Observation create: then there is nothing to offer for recording. Asked when it matters. */
   takesObservations?(): Promise<boolean>
 }
@@ -126,7 +129,9 @@ async function showLatest(
 ): Promise<Answer> {
   const { tenant } = context
   const { encounterId } = request.context
-  const suggest = request.hook !== 'order-select' && latest.written.length === 0 && latest.count.assessable > 0
+  // Many EHRs compare no identifiers: what lies there, or was accepted, would be written again.
+  const recorded = latest.written.length > 0 || isRecorded(latest, record.results ?? [], { fhirBase: tenant.fhirBase, patientId: latest.patientId })
+  const suggest = request.hook !== 'order-select' && !recorded && latest.accepted === undefined && latest.count.assessable > 0
   const unwritable = suggest && await record.takesObservations?.() === false
   const calibration = deps.calibrationOf(tenant)
   const card = resultCard({
@@ -135,6 +140,7 @@ async function showLatest(
     resources: suggest && !unwritable ? deps.resourcesFor(tenant, latest, { encounterId }) : [],
     newer,
     unwritable,
+    recorded,
     ...(calibration ? { calibration } : {})
   }, context)
   return { cards: [card], screening: latest }

@@ -1,11 +1,19 @@
+import { observationTerm } from '../../fhir/codes.ts'
 import type { Hook, ServiceDefinition } from '../protocol.ts'
 
-/** Metadata of photos and the coded diagnosis; every key is optional to us. Queries stay in the recommended subset. */
+/**
+ * Metadata of photos, the coded diagnosis, and where something may be offered for recording, what was recorded before; every key is
+ * optional to us. Queries stay in the recommended subset.
+ */
 const CONDITIONS = 'Condition?patient={{context.patientId}}'
 const PHOTOS = 'Media?patient={{context.patientId}}&_sort=-created&_count=20'
 
+/** The count that every result has; the code is ours alone, so it needs no system. */
+const RESULTS = `Observation?patient={{context.patientId}}&code=${observationTerm('hand-sjc-22-suggestion').code ?? ''}&_sort=-date&_count=20`
+
 function define<Name extends Hook>(hook: Name, id: string, title: string, description: string): ServiceDefinition<Name> {
-  return { hook, id, title, description, prefetch: { conditions: CONDITIONS, photos: PHOTOS } }
+  const offers = hook === 'patient-view' || hook === 'encounter-start'
+  return { hook, id, title, description, prefetch: { conditions: CONDITIONS, photos: PHOTOS, ...(offers ? { results: RESULTS } : {}) } }
 }
 
 export const SERVICES: readonly ServiceDefinition[] = [

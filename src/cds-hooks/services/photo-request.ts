@@ -2,6 +2,7 @@ import type { CommunicationRequest } from 'fhir/r4.js'
 import { z } from 'zod'
 import type { TenantConfig } from '../../config.ts'
 import { isOf } from '../../fhir/references.ts'
+import { dateTimeFrom, datePrecisionOf } from '../../joints/date-precision.ts'
 import type { HookContext } from '../protocol.ts'
 import type { Wording } from '../wording.ts'
 
@@ -15,7 +16,7 @@ const appointment = z.object({
 export function appointmentStart(
   { appointments, patientId }: HookContext<'appointment-book'>, tenant: Pick<TenantConfig, 'fhirBase'>
 ): { readonly start?: string } | undefined {
-  for (const { resource } of appointments.entry ?? []) {
+  for (const { resource } of appointments.entry) {
     const found = appointment.safeParse(resource).data
     if (!found) continue
     const named = found.participant?.flatMap(({ actor }) => (actor?.reference?.includes('Patient/') ? [actor.reference] : [])) ?? []
@@ -26,7 +27,7 @@ export function appointmentStart(
 
 /** A draft that a person sends: never sent by itself. Due the day before the visit, when that is still to come. */
 export function photoRequest(patientId: string, start: string | undefined, wording: Wording, now: number): CommunicationRequest {
-  const due = start === undefined ? Number.NaN : Date.parse(start) - 86_400_000
+  const due = dayBefore(dateTimeFrom(start ?? ''))
   return {
     resourceType: 'CommunicationRequest',
     status: 'draft',
@@ -34,6 +35,13 @@ export function photoRequest(patientId: string, start: string | undefined, wordi
     recipient: [{ reference: `Patient/${patientId}` }],
     payload: [{ contentString: wording.askText }],
     authoredOn: new Date(now).toISOString(),
-    ...(due > now ? { occurrenceDateTime: new Date(due).toISOString() } : {})
+    ...(due !== undefined && Date.parse(due) > now ? { occurrenceDateTime: due } : {})
   }
+}
+
+/** No more precise than the visit itself; undefined where not even its day is known. */
+function dayBefore(dateTime = ''): string | undefined {
+  const precision = datePrecisionOf(dateTime)
+  if (precision !== 'day' && precision !== 'time') return undefined
+  return new Date(Date.parse(dateTime) - 86_400_000).toISOString().slice(0, precision === 'day' ? 10 : undefined)
 }

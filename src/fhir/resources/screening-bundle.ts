@@ -38,8 +38,9 @@ export function screeningBundle(resources: ScreeningResources, { conditional = t
   }
 }
 
+/** Under urn:uuid and our id, which the server replaces by its own. */
 export function createEntry(
-  resource: ScreeningResource, ifNoneExist: string | undefined, resolve: Parameters<typeof withReferences>[1]
+  resource: ScreeningResource, ifNoneExist?: string, resolve: Parameters<typeof withReferences>[1] = () => undefined
 ): BundleEntry {
   const { id, ...body } = withReferences(resource, resolve)
   return {

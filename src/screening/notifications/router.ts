@@ -1,8 +1,8 @@
-import { createHash, timingSafeEqual } from 'node:crypto'
 import express, { type Request, type RequestHandler, type Response, type Router } from 'express'
 import type { Audit } from '../../audit.ts'
 import type { TenantConfig } from '../../config.ts'
 import { ScreeningError } from '../../errors.ts'
+import { isSameSecret } from '../../shared-secret.ts'
 import type { Inbox } from './inbox.ts'
 import { readNotification, type Notification } from './read-notification.ts'
 
@@ -58,15 +58,10 @@ function authenticated({ tenants, secrets }: NotificationDeps, request: Request)
   const { notifications } = tenant ?? {}
   const secret = tenant ? secrets[tenant.id] : undefined
   const sent = request.get(notifications?.header ?? 'Authorization') ?? ''
-  const known = same(sent.replace(/^Bearer /i, ''), secret ?? '')
+  const known = isSameSecret(sent.replace(/^Bearer /i, ''), secret ?? '')
   if (!tenant || !notifications || !secret || !known)
     throw new ScreeningError('ERR_UNAUTHORIZED', 'Expected the secret of this endpoint')
   return tenant
-}
-
-function same(sent: string, secret: string): boolean {
-  const [a, b] = [sent, secret].map((one) => createHash('sha256').update(one).digest())
-  return a !== undefined && b !== undefined && timingSafeEqual(a, b)
 }
 
 /** No body is a notification too (R4, empty payload); one that is no JSON is refused. */

@@ -36,8 +36,13 @@ export interface JointFeedbackRate {
 }
 
 export interface FeedbackStore {
-  /** The same event once; what a repetition adds (a reason, a comment, a suggestion) is kept with it. */
-  record(entry: FeedbackEntry): Promise<'stored' | 'already'>
+  /** This event was recorded before. */
+  knows(entry: FeedbackEntry): Promise<boolean>
+  /**
+   * The same event once; what a repetition adds (a reason, a comment, a suggestion) is kept with it. A result whose suggestion was
+   * accepted knows it from then on.
+   */
+  record(entry: FeedbackEntry): Promise<void>
   /** Resolves once everything that was recorded is on the disk. Throws ERR_STORE. */
   kept(): Promise<void>
   /** Newest month first. */
@@ -63,19 +68,29 @@ interface CountRow extends Readonly<Record<string, unknown>> {
   readonly count: number
 }
 
+/** The earliest time counts, and none that is still to come: a client's clock may be wrong. */
+const MARK_ACCEPTED = `with marked as (
+  update screening set accepted_at = least(accepted_at, $4::timestamptz, now()) from card
+  where card.tenant = $1 and card.uuid = $2 and jsonb_array_length(card.suggestions) > 0
+    and screening.tenant = card.tenant and screening.id = card.screening_id::uuid)`
+
 export function openFeedbackStore(store: Store): FeedbackStore {
   return {
+    async knows({ tenant, cardUuid, outcome, outcomeTimestamp }) {
+      const rows = await store.query(
+        'select 1 from feedback where tenant = $1 and card_uuid = $2 and outcome = $3 and outcome_at = $4', [tenant, cardUuid, outcome, outcomeTimestamp])
+      return rows.length > 0
+    },
+
     async record({ tenant, cardUuid, outcome, outcomeTimestamp, serviceId, acceptedSuggestions, overrideReason, userComment }) {
-      const [row] = await store.query<{ added: boolean }>(
-        `insert into feedback (tenant, card_uuid, outcome, outcome_at, service_id, accepted, override_reason, user_comment)
+      await store.query(
+        `${outcome === 'accepted' ? MARK_ACCEPTED : ''} insert into feedback (tenant, card_uuid, outcome, outcome_at, service_id, accepted, override_reason, user_comment)
          values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (tenant, card_uuid, outcome, outcome_at) do update set
            accepted = (select coalesce(jsonb_agg(distinct id), '[]') from jsonb_array_elements(feedback.accepted || excluded.accepted) as id),
            override_reason = coalesce(feedback.override_reason, excluded.override_reason),
-           user_comment = coalesce(feedback.user_comment, excluded.user_comment)
-         returning (xmax = 0) as added`,
+           user_comment = coalesce(feedback.user_comment, excluded.user_comment)`,
         [tenant, cardUuid, outcome, outcomeTimestamp, serviceId, JSON.stringify(acceptedSuggestions),
           overrideReason ? JSON.stringify(overrideReason) : null, userComment ?? null])
-      return row?.added ? 'stored' : 'already'
     },
 
     kept: () => store.flush(),

@@ -171,7 +171,12 @@ const MIGRATIONS: readonly string[] = [
      tenant text primary key,
      fhir_base text not null
    )`,
-  'alter table job add column company boolean not null default false'
+  'alter table job add column company boolean not null default false',
+  `alter table screening add column accepted_at timestamptz;
+   update screening set accepted_at = reported.at from (
+     select card.tenant, card.screening_id, min(outcome_at) as at from feedback join card on card.tenant = feedback.tenant and card.uuid = feedback.card_uuid
+     where outcome = 'accepted' and jsonb_array_length(suggestions) > 0 group by card.tenant, card.screening_id) reported
+   where screening.tenant = reported.tenant and screening.id::text = reported.screening_id`
 ]
 
 /** Several processes may start at once: one runs what is missing, the others wait for it. */
