@@ -11,6 +11,7 @@ import { handThatSpeaks } from '../../src/joints/hand-joint-count.ts'
 import { HAND_JOINTS, type HandJoint, type Laterality } from '../../src/joints/hand-joint.ts'
 import type { Calibration, InferenceEngine } from '../../src/inference/engine/inference-engine.ts'
 import { mapWithOtherHand } from '../../src/inference/with-other-hand.ts'
+import { photoName } from '../../src/screening/screened-photo.ts'
 import type { ScreenedPhoto, Screening, ScreeningService } from '../../src/screening/screening.ts'
 import type { AppSession, SessionStore } from './app-session.ts'
 import { isPatientLaunch, maySavePhotos } from './capture-desk.ts'
@@ -119,7 +120,7 @@ export function openReviewDesk({ screenings, engine, record, sessions, now, cali
 
     /** Addresses of the newest photos, so that a page can ask for them before its script runs. */
     async newestPhotos({ tenant, patientId }: AppSession): Promise<readonly string[]> {
-      return (await screenings.status(tenant, patientId)).latest?.photos.map(({ id }) => id) ?? []
+      return (await screenings.status(tenant, patientId)).latest?.photos.map(photoName) ?? []
     },
 
     keepDraft: (session: AppSession, draft: Draft) => drafts.keep(session, draft),
@@ -227,7 +228,7 @@ function withheldInShadow<View extends { latest?: Shown; history: readonly Visit
 
 async function screenedPhoto(screenings: ScreeningService, session: AppSession, tenant: TenantConfig, photoId: string) {
   const history = await screenings.history(tenant.id, session.patientId)
-  const photo = history.flatMap(({ photos }) => photos).find(({ id }) => id === photoId)
+  const photo = history.flatMap(({ photos }) => photos).find((one) => photoName(one) === photoId)
   if (!photo) throw new ScreeningError('ERR_NOT_FOUND', 'Expected a photo of this patient.')
   return photo
 }
@@ -258,7 +259,7 @@ function shown({ id, photoTime, findings, count, model, photos, written }: Scree
   return {
     id, photoTime, findings, count, model, recorded: written.length > 0,
     photos: [...photos].sort((a, b) => sideOf(a).localeCompare(sideOf(b))).map((photo) => ({
-      id: photo.id,
+      id: photoName(photo),
       ...(photo.created ? { created: photo.created } : {}),
       width: photo.assessment.width,
       height: photo.assessment.height,
@@ -270,7 +271,7 @@ function shown({ id, photoTime, findings, count, model, photos, written }: Scree
 
 /** What the trend and the look back at one joint need: findings, and which photo shows which hand. */
 function earlierVisit({ id, photoTime, count, findings, photos }: Screening) {
-  return { id, photoTime, count, findings, photos: photos.map((photo) => ({ id: photo.id, sides: photo.assessment.hands.map(({ side }) => side) })) }
+  return { id, photoTime, count, findings, photos: photos.map((photo) => ({ id: photoName(photo), sides: photo.assessment.hands.map(({ side }) => side) })) }
 }
 
 /** Left before right, as on the desk in front of a person. */

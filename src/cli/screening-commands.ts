@@ -20,7 +20,7 @@ export interface ScreeningTools {
   readonly store: Store
   readonly audit: Audit
   /** Bulk Data `$export` with the tenant's backend registration. */
-  exportPatients(tenant: TenantConfig, options: { group?: string }): Promise<{ patients: ReadonlySet<string>; errors?: number; deleted?: boolean }>
+  exportPatients(tenant: TenantConfig, options: { group?: string }): Promise<{ patients: ReadonlySet<string>; errors?: number; leftOut?: number; deleted?: boolean }>
   /** The worklist as JSON, CSV and a page, in a folder. */
   writeWorklist(dir: string, worklist: WorklistOfDay & { tenant: TenantConfig; date: string; madeAt: string }): void
   close(): Promise<void>

@@ -38,6 +38,8 @@ export interface ExportedPatients {
   readonly patients: ReadonlySet<string>
   /** OperationOutcomes in the export's error files. */
   readonly errors: number
+  /** Lines of its files of patients that are no Patient we can read: an OperationOutcome, a broken one. Somebody may be missing for each. */
+  readonly leftOut: number
   /** The server was told to delete its files, and said that it does. */
   readonly deleted: boolean
 }
@@ -59,12 +61,14 @@ const manifest = z.object({
 })
 const patient = z.object({ resourceType: z.literal('Patient'), id: z.string().regex(/^(?!\.{1,2}$)[A-Za-z0-9\-.]{1,64}$/) })
 
+const outcome = z.object({ resourceType: z.literal('OperationOutcome') })
+
 type Files = z.infer<typeof manifest>
 
 /**
  * Ids of the patients of a Group or of the whole record, by Bulk Data `$export`: kick-off, looks as often as Retry-After allows,
- * NDJSON read as it arrives, and the server's files deleted at the end whatever happened. Every address must have the FHIR
- * server's own origin; the token goes nowhere else. Files that want none may lie where photos may.
+ * NDJSON read as it arrives, and the server's files deleted at the end whatever happened. A line that is no Patient ends nothing, and is
+ * counted. Every address must have the FHIR server's own origin; the token goes nowhere else. Files that want none may lie where photos may.
  * Throws ERR_EHR_REFUSED where `/metadata` lists no such export, ERR_EGRESS_REFUSED, ERR_EHR_ANSWER, ERR_EHR_UNREACHABLE, ERR_EHR_UNAUTHORIZED.
  */
 export async function exportPatients(options: BulkOptions): Promise<ExportedPatients> {
@@ -77,11 +81,12 @@ export async function exportPatients(options: BulkOptions): Promise<ExportedPati
   try {
     const files = await manifestOf(statusUrl, options, client, limits)
     const patients = new Set<string>()
+    let leftOut = 0
     for (const one of files.output)
-      if (one.type === 'Patient') await tried(() => readPatients(one, files, patients, options, client, limits))
+      if (one.type === 'Patient') leftOut += await tried(() => readPatients(one, files, patients, options, client, limits))
     let errors = 0
     for (const one of files.error) errors += await tried(() => countLines(one, files, client, limits))
-    return { patients, errors, deleted: await cleanUp() }
+    return { patients, errors, leftOut, deleted: await cleanUp() }
   } catch (error) {
     await cleanUp()
     throw error
@@ -169,22 +174,29 @@ function retryAfterMs(value: string | null, now: number): number | undefined {
   return Number.isNaN(ms) ? undefined : Math.max(1_000, ms)
 }
 
-/** Ids are a set, so a file whose reading broke off is simply read again. */
+/** Ids are a set, so a file whose reading broke off is simply read again. Resolves with how many of its lines were left out. */
 async function readPatients(
   one: Files['output'][number], files: Files, patients: Set<string>, { onProgress }: BulkOptions, client: BulkClient, limits: BulkLimits
-): Promise<void> {
+): Promise<number> {
   let count = 0
+  let outcomes = 0
+  let unreadable = 0
   for await (const line of linesOf(one.url, files, client, limits)) {
-    const found = patient.safeParse(parseJson(line)).data
-    if (!found) throw new ScreeningError('ERR_EHR_ANSWER', `Expected a Patient on line ${count + 1} of an exported file but received something else`)
-    patients.add(found.id)
+    const value = parseJson(line)
+    const found = patient.safeParse(value).data
+    if (found) patients.add(found.id)
+    else if (outcome.safeParse(value).success) outcomes++
+    else unreadable++
     if (patients.size > limits.patients) throw new ScreeningError('ERR_EHR_ANSWER', `Expected at most ${limits.patients} patients but there are more`)
     count++
     if (count % 1_000 === 0) onProgress?.(patients.size)
   }
-  if (one.count !== undefined && count !== one.count)
+  if (unreadable > 0 && unreadable + outcomes === count) throw new ScreeningError('ERR_EHR_ANSWER', 'Expected Patients in an exported file but received something else')
+  // Some count what the export says of itself, and some do not.
+  if (one.count !== undefined && count !== one.count && count - outcomes !== one.count)
     throw new ScreeningError('ERR_EHR_UNREACHABLE', `Expected ${one.count} lines as the manifest says but received ${count}`)
   onProgress?.(patients.size)
+  return outcomes + unreadable
 }
 
 async function countLines(one: Files['error'][number], files: Files, client: BulkClient, limits: BulkLimits): Promise<number> {
@@ -193,7 +205,7 @@ async function countLines(one: Files['error'][number], files: Files, client: Bul
   return count
 }
 
-/** The lines of an NDJSON file as they arrive; empty ones are passed over. */
+/** The lines of an NDJSON file as they arrive; empty ones are passed over. A last one that breaks off says that the file does. */
 async function* linesOf(url: string, { requiresAccessToken }: Files, client: BulkClient, { fileBytes, lineBytes }: BulkLimits): AsyncGenerator<Uint8Array> {
   const answer = await client.stream(url, requiresAccessToken, fileBytes)
   if (answer.status !== 200) {
@@ -213,7 +225,9 @@ async function* linesOf(url: string, { requiresAccessToken }: Files, client: Bul
     if (data.byteLength > lineBytes) throw tooLong(lineBytes)
     rest = Buffer.from(data)
   }
-  if (rest.some((byte) => byte > 32)) yield rest
+  if (!rest.some((byte) => byte > 32)) return
+  if (parseJson(rest) === undefined) throw new ScreeningError('ERR_EHR_UNREACHABLE', 'Expected an exported file to its end but its last line breaks off')
+  yield rest
 }
 
 function tooLong(lineBytes: number): ScreeningError {

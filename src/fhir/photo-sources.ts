@@ -4,7 +4,7 @@ import { z } from 'zod'
 import type { TenantConfig } from '../config.ts'
 import { isScreeningError, ScreeningError } from '../errors.ts'
 import { dateTimeFrom } from '../joints/date-precision.ts'
-import type { Laterality } from '../joints/hand-joint.ts'
+import { LATERALITIES, type Laterality } from '../joints/hand-joint.ts'
 import type { Capabilities } from './capabilities.ts'
 import { aiTerm, handSiteOf, lateralityOf, termFor } from './codes.ts'
 import { maybe, some, whole, word } from './lenient.ts'
@@ -16,6 +16,8 @@ export interface HandPhoto {
   readonly resourceType: 'Media' | 'DocumentReference'
   readonly id: string
   readonly versionId?: string
+  /** Of a document that holds several photos: which of its `content`, from 0. Absent for the best of them, which every document has. */
+  readonly part?: number
   /** When it was taken, as the record says: FHIR dateTime, no more precise than the record is. */
   readonly created?: string
   readonly contentType?: string
@@ -289,8 +291,8 @@ async function inline(session: FhirSession, photo: HandPhoto): Promise<Uint8Arra
     if (isScreeningError(cause) && cause.code === 'ERR_NOT_FOUND') throw unreachable('the photo in the record but it is gone', cause)
     throw cause
   })
-  const contents = media.safeParse(resource).data?.content ?? documentReference.safeParse(resource).data?.content.map((one) => one.attachment) ?? []
-  const data = bestOf([contents].flat().filter((one) => one.data !== undefined))?.data
+  const contents = [media.safeParse(resource).data?.content ?? documentReference.safeParse(resource).data?.content.map((one) => one.attachment) ?? []].flat()
+  const data = photo.part === undefined ? bestOf(contents.filter((one) => one.data !== undefined))?.data : contents[photo.part]?.data
   if (data === undefined) throw unreachable('the photo to have an address or data but it has neither')
   if (data.length > MAX_PHOTO_BYTES * (typeof data === 'string' ? 1.4 : 1)) throw tooLarge()
   return typeof data === 'string' ? Buffer.from(data, 'base64') : data
@@ -299,7 +301,7 @@ async function inline(session: FhirSession, photo: HandPhoto): Promise<Uint8Arra
 /** Newest first, by the time as it was written: of times without a zone the day is believed, and their order. */
 function handPhotosIn(resources: readonly unknown[], whose: Whose): HandPhoto[] {
   return resources
-    .flatMap((resource) => mediaPhoto(resource, whose) ?? documentPhoto(resource, whose) ?? [])
+    .flatMap((resource) => mediaPhoto(resource, whose) ?? documentPhotos(resource, whose))
     .sort((a, b) => newestFirst(a.written, b.written) || a.photo.id.localeCompare(b.photo.id))
     .map(({ photo }) => photo)
 }
@@ -323,23 +325,32 @@ function mediaPhoto(value: unknown, whose: Whose): WrittenPhoto | undefined {
   return handPhoto(found, found.content, created, site.side)
 }
 
-/** Records keep all kinds of pictures as documents: only a photograph, or a picture that says it shows a hand, is taken. */
-function documentPhoto(value: unknown, whose: Whose): WrittenPhoto | undefined {
+/** Every picture of a document that can be read; of one that has none, the best of what it has (HEIC, what may be a picture). */
+function documentPhotos(value: unknown, whose: Whose): readonly WrittenPhoto[] {
   const { data: found } = documentReference.safeParse(value)
-  if (!found || found.status !== 'current' || found.docStatus === 'entered-in-error') return undefined
-  if (!isOf(whose, found.subject.reference, whose.patientId) || isClosed(found.meta?.security) || found.securityLabel?.some(({ coding: label }) => isClosed(label))) return undefined
-  const image = bestOf(found.content.map((one) => one.attachment))
-  if (!image) return undefined
-  const words = [found.description, image.title, found.type?.text].join(' ')
+  if (!found || found.status !== 'current' || found.docStatus === 'entered-in-error') return []
+  if (!isOf(whose, found.subject.reference, whose.patientId) || isClosed(found.meta?.security) || found.securityLabel?.some(({ coding: label }) => isClosed(label))) return []
+  const attachments = found.content.map((one) => one.attachment)
+  const best = bestOf(attachments)
+  return attachments.flatMap((image, part) =>
+    image === best ? documentPhoto(found, image) ?? [] : kindOf(image) === 'readable' ? documentPhoto(found, image, part) ?? [] : [])
+}
+
+/** Records keep all kinds of pictures as documents: only a photograph, or a picture that says it shows a hand, is taken. */
+function documentPhoto(found: z.infer<typeof documentReference>, image: Attachment, part?: number): WrittenPhoto | undefined {
+  const ofAll = [found.description, found.type?.text].join(' ')
+  const words = [ofAll, image.title].join(' ')
   const photograph = found.type?.coding.some(({ system, code }) => system === PHOTOGRAPH.system && code === PHOTOGRAPH.code)
   const site = handInWords(words)
   if (!photograph && (!site || (kindOf(image) === 'unnamed' && !PICTURE_WORDS.test(words)))) return undefined
-  return handPhoto(found, image, image.creation ?? found.date, site?.side)
+  // A document of both hands says so; which one a picture shows, its own title may tell.
+  const side = sidesIn(ofAll).length > 1 ? onlySideIn(image.title ?? '') : site?.side
+  return handPhoto(found, image, image.creation ?? found.date, side, part)
 }
 
 function handPhoto(
   found: { resourceType: 'Media' | 'DocumentReference'; id: string; meta?: z.infer<typeof meta> },
-  { contentType, url, size, hash }: Attachment, written: string | undefined, side: Laterality | undefined
+  { contentType, url, size, hash }: Attachment, written: string | undefined, side: Laterality | undefined, part?: number
 ): WrittenPhoto {
   const versionId = found.meta?.versionId
   const created = dateTimeFrom(written ?? '')
@@ -347,6 +358,7 @@ function handPhoto(
     resourceType: found.resourceType,
     id: found.id,
     ...(versionId ? { versionId } : {}),
+    ...(part === undefined ? {} : { part }),
     ...(created ? { created } : {}),
     ...(contentType ? { contentType } : {}),
     ...(side ? { side } : {}),
@@ -370,8 +382,17 @@ function handIn(site: Concept): { readonly side?: Laterality } | undefined {
 
 function handInWords(text: string): { readonly side?: Laterality } | undefined {
   if (!/\b(hands?|wrists?|fingers?|knuckles?)\b/i.test(text)) return undefined
-  const sides = (['left', 'right'] as const).filter((side) => new RegExp(`\\b${side}\\b`, 'i').test(text))
-  return sides.length === 1 && sides[0] ? { side: sides[0] } : {}
+  const side = onlySideIn(text)
+  return side ? { side } : {}
+}
+
+function onlySideIn(text: string): Laterality | undefined {
+  const [side, other] = sidesIn(text)
+  return other ? undefined : side
+}
+
+function sidesIn(text: string): readonly Laterality[] {
+  return LATERALITIES.filter((side) => new RegExp(`\\b${side}\\b`, 'i').test(text))
 }
 
 const CONFIDENTIALITY = 'http://terminology.hl7.org/CodeSystem/v3-Confidentiality'

@@ -12,7 +12,7 @@ import type { ScreeningResource, ScreeningResources } from './resources/screenin
 import { isGranted } from './scopes.ts'
 import type { FhirSession } from './session.ts'
 import { isNotOffered } from './transport.ts'
-import { verify } from './verify-written.ts'
+import { noteIndex, verify } from './verify-written.ts'
 import { isKeptFor } from './whose.ts'
 import {
   ambiguous, missing, ourId, record, resolver, wrongPatient, type Found, type Settling, type WriteOptions, type Writer
@@ -43,11 +43,11 @@ export async function writeScreening(session: FhirSession, resources: ScreeningR
   const why = unwritable(capabilities)
   if (why) throw new ScreeningError('ERR_EHR_REFUSED', why)
 
-  const writer: Writer = { session, resources, options, capabilities, wanted, places: new Map(), inDoubt: [], unasked: new Set(), seen: new Map() }
+  const writer: Writer = { session, resources, options, capabilities, wanted, places: new Map(), inDoubt: [], unasked: new Set(), seen: new Map(), before: new Set() }
   const unanswered = await options.ledger.unanswered(wanted.map(ourId))
   await lookUp(writer)
   await settle(writer, unanswered)
-  const before = new Set(writer.places.keys())
+  writer.before = new Set(writer.places.keys())
   for (let refusals = 0; missing(writer).length > 0;) {
     try {
       await send(writer)
@@ -59,9 +59,9 @@ export async function writeScreening(session: FhirSession, resources: ScreeningR
     }
   }
   await point(writer, 'before-verify')
-  await verify(writer, before, looksMs(options))
-  const written = [...writer.places].flatMap(([id, reference]) => (before.has(id) ? [] : [reference]))
-  return { written, alreadyThere: before.size }
+  await verify(writer, looksMs(options))
+  const written = [...writer.places].flatMap(([id, reference]) => (writer.before.has(id) ? [] : [reference]))
+  return { written, alreadyThere: writer.before.size }
 }
 
 /** What the registration was granted, where we know it: a model, report or Provenance that it may not write is left out, as where there is no such thing. */
@@ -75,9 +75,14 @@ export function unwritable(capabilities: Capabilities): string | undefined {
 }
 
 const SETTLING: Settling = { promptMs: 180_000, lateMs: 900_000 }
-/** Longer than this the worker does something else meanwhile, and looks again after so long. */
+/** Longer than this the worker does something else meanwhile. */
 const WAIT_MS = 5_000
-const LOOK_AGAIN_MS = 20_000
+const LOOK_AGAIN_AT_MOST_MS = 60_000
+
+/** When to look again for what was sent so long ago: soon at first, then later each time. */
+function lookAgainMs(sentAgoMs: number): number {
+  return Math.min(LOOK_AGAIN_AT_MOST_MS, Math.max(WAIT_MS, sentAgoMs))
+}
 
 function refuseFaults(resources: ScreeningResources): void {
   const faults = outgoingFaults(inWritingOrder(resources), resources.patientId)
@@ -89,7 +94,7 @@ function refuseFaults(resources: ScreeningResources): void {
 
 /** Photo still there, of this patient, and not withdrawn, and the patient still one of their own, before the first byte is sent (I3). */
 async function checkSources(session: FhirSession, { photos, patientId }: ScreeningResources): Promise<void> {
-  for (const { resourceType, id } of photos) {
+  for (const { resourceType, id } of new Map(photos.map((one) => [`${one.resourceType}/${one.id}`, one])).values()) {
     const photo = await session.read(resourceType, id).catch(goneMeanwhile)
     if (photo.status === 'entered-in-error')
       throw new ScreeningError('ERR_PHOTO_UNREACHABLE', 'Expected a valid photo but it is entered in error; nothing was written')
@@ -156,9 +161,10 @@ async function settle(writer: Writer, unanswered: ReadonlyMap<string, number>): 
   const settlingMs = await settleMs(writer)
   leaveOutModel(writer, lost(), unanswered, settlingMs)
   if (lost().length === 0) return
-  const leftMs = Math.max(...lost().map((one) => settlingMs - (unanswered.get(ourId(one)) ?? 0)))
+  const sentAgoMs = Math.min(...lost().map((one) => unanswered.get(ourId(one)) ?? 0))
+  const leftMs = settlingMs - sentAgoMs
   if (leftMs > WAIT_MS)
-    throw ambiguous(`an outcome of ${lost().length} resources that were sent a moment ago`, { retryAt: Date.now() + Math.min(leftMs, LOOK_AGAIN_MS) })
+    throw ambiguous(`an outcome of ${lost().length} resources that were sent a moment ago`, { retryAt: Date.now() + Math.min(leftMs, lookAgainMs(sentAgoMs)) })
   if (leftMs > 0) {
     await wait(leftMs)
     await lookUp(writer)
@@ -339,17 +345,22 @@ async function judge(writer: Writer, sent: readonly ScreeningResource[], answer:
 
 /**
  * After an unknown outcome: ask until everything that was under way is found, then the rest may be sent. What is not found
- * stays unknown and ends this call, as an empty look right after a write is no proof of absence.
+ * stays unknown and ends this call, as an empty look right after a write is no proof of absence. How long it stays so depends on
+ * whether the server shows at once what it writes: what it took a moment before, in this call, tells that of a server we do not know.
  */
 async function readBack(writer: Writer, cause: unknown): Promise<void> {
   if (!isScreeningError(cause) || cause.code !== 'ERR_WRITE_AMBIGUOUS') throw cause
   const lost = () => writer.inDoubt.filter((one) => !writer.places.has(ourId(one)))
   const { retryAt } = cause
   if (retryAt !== undefined && retryAt > Date.now()) throw ambiguous('to ask for the outcome of a write but not before its time', { cause, retryAt })
-  for (const delay of looksMs(writer.options)) {
+  const { places, before, seen } = writer
+  const fresh = writer.wanted.map((one) => [one, ourId(one)] as const).flatMap(([one, id]) => places.has(id) && !before.has(id) && !seen.has(id) ? [one] : [])
+  for (const [time, delay] of looksMs(writer.options).entries()) {
     await wait(delay)
     await point(writer, 'read-back')
-    await record(writer, placesIn(await look(writer, missing(writer)).catch(passOver)))
+    const found = await look(writer, time === 0 ? [...missing(writer), ...fresh] : missing(writer)).catch(passOver)
+    if (time === 0 && found) await noteIndex(writer, fresh, new Map(found.map((one) => [one.id, one])))
+    await record(writer, placesIn(found ?? []))
     if (lost().length === 0) return
   }
   throw ambiguous(`${writer.inDoubt.length} written resources but ${lost().length} were not found`, { cause })
@@ -364,8 +375,8 @@ function placesIn(found: readonly Found[]): readonly [string, string][] {
 }
 
 /** A server that cannot be asked now is asked again at the next look; a wrong patient is not passed over. */
-function passOver(error: unknown): [] {
-  if (isScreeningError(error) && (error.code === 'ERR_EHR_UNREACHABLE' || error.code === 'ERR_EHR_ANSWER')) return []
+function passOver(error: unknown): undefined {
+  if (isScreeningError(error) && (error.code === 'ERR_EHR_UNREACHABLE' || error.code === 'ERR_EHR_ANSWER')) return undefined
   throw error
 }
 

@@ -52,13 +52,14 @@ const PHOTO_INSIDE: ClientOptions = { tooLarge: 'ERR_PHOTO_TOO_LARGE' }
 /** What makes an answer of Media and documents too large is a photo inside it, or several. */
 const optionsOf = (type: ResourceType): ClientOptions => type === 'Media' || type === 'DocumentReference' ? PHOTO_INSIDE : {}
 
+/** Servers send null for what they do not have; a member that is there and cannot be read may be a page or a resource that we would miss. */
 const searchset = z.object({
   resourceType: z.literal('Bundle'),
-  link: z.array(z.object({ relation: z.string(), url: z.string() })).optional(),
+  link: z.array(z.object({ relation: z.string(), url: z.string() })).nullish(),
   entry: z.array(z.object({
-    resource: z.looseObject({ resourceType: z.string() }).optional(),
-    search: z.object({ mode: z.string().optional() }).optional()
-  })).optional()
+    resource: z.looseObject({ resourceType: z.string() }).nullish(),
+    search: z.object({ mode: z.string().nullish() }).nullish()
+  }).nullable()).nullish()
 })
 const bundleAnswer = z.looseObject({
   resourceType: z.literal('Bundle'),
@@ -182,13 +183,16 @@ export function checkedId(id: string): string {
   return id
 }
 
+/**
+ * What was asked for. Some include what it refers to, or an OperationOutcome, and do not say so in `search.mode`: that is passed over
+ * beside something of the right type. Resources of other types alone are the answer to another question, and prove nothing.
+ */
 function matches(bundle: z.infer<typeof searchset>, type: ResourceType): unknown[] {
-  return (bundle.entry ?? []).flatMap(({ resource, search }) => {
-    if (!resource || search?.mode === 'include' || search?.mode === 'outcome') return []
-    if (resource.resourceType === 'OperationOutcome') return []
-    if (resource.resourceType !== type) throw answer(`only ${type} in the searchset`)
-    return [resource]
-  })
+  const found = (bundle.entry ?? []).flatMap((entry) => entry?.resource ? [{ resource: entry.resource, mode: entry.search?.mode ?? undefined }] : [])
+    .filter(({ resource, mode }) => mode !== 'include' && mode !== 'outcome' && resource.resourceType !== 'OperationOutcome')
+  const [asked, others] = [found.filter(({ resource }) => resource.resourceType === type), found.filter(({ resource }) => resource.resourceType !== type)]
+  if (others.some(({ mode }) => mode !== undefined) || (others.length > 0 && asked.length === 0)) throw answer(`only ${type} in the searchset`)
+  return asked.map(({ resource }) => resource)
 }
 
 /**
@@ -236,7 +240,7 @@ function writtenReference(resource: FhirResource, result: Record<string, unknown
 }
 
 /** A body that names another patient or carries another identifier is the answer to somebody else's request, and so is its Location. */
-function isOfAnother(sent: FhirResource, answered: Record<string, unknown>): boolean {
+export function isOfAnother(sent: FhirResource, answered: Readonly<Record<string, unknown>>): boolean {
   const [ours, theirs] = [sent, answered].map((one) => namesOf.safeParse(one).data)
   if (!ours || !theirs || answered['resourceType'] !== sent.resourceType) return false
   const patientOf = ({ subject }: z.infer<typeof namesOf>) => /(?:^|\/)Patient\/([A-Za-z0-9\-.]{1,64})$/.exec(subject?.reference ?? '')?.[1]

@@ -13,7 +13,8 @@ import { ambiguous, identifierKey, ourId, record, resolver, type Found, type Wri
  * used, answer in another order, or answer without having written at all. What lies elsewhere is noted; what refers to
  * nothing is put right. Throws ERR_WRITE_AMBIGUOUS when something is not there; it is looked for again before it is written again.
  */
-export async function verify(writer: Writer, before: ReadonlySet<string>, delaysMs: readonly number[]): Promise<void> {
+export async function verify(writer: Writer, delaysMs: readonly number[]): Promise<void> {
+  const { before } = writer
   // The model is shared by all patients, and was looked for when it was written.
   const unseen = writer.wanted.filter((one) => !writer.seen.has(ourId(one)) && !(one.resourceType === 'Device' && before.has(ourId(one))))
   const shown = new Map<string, Found>()
@@ -57,7 +58,7 @@ function refersToOthers(writer: Writer, one: ScreeningResource, refersTo: readon
 }
 
 /** How long an empty look means nothing depends on whether this server shows at once what was written. */
-async function noteIndex({ options, unasked }: Writer, fresh: readonly ScreeningResource[], shown: ReadonlyMap<string, Found>): Promise<void> {
+export async function noteIndex({ options, unasked }: Writer, fresh: readonly ScreeningResource[], shown: ReadonlyMap<string, Found>): Promise<void> {
   const askable = fresh.filter((one) => one.resourceType === 'Observation' && !unasked.has(ourId(one)))
   if (askable.length > 0) await options.ledger.showed(askable.every((one) => shown.has(ourId(one))))
 }

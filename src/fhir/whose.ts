@@ -3,7 +3,7 @@ import { ScreeningError } from '../errors.ts'
 import { isOf } from './references.ts'
 import type { FhirSession } from './session.ts'
 
-type OfPatient = Extract<FhirResource, { resourceType: 'Media' | 'DocumentReference' | 'Observation' | 'DiagnosticReport' }>
+type OfPatient = Extract<FhirResource, { resourceType: 'Media' | 'DocumentReference' | 'Observation' | 'DiagnosticReport' | 'Consent' }>
 
 /**
  * Whether the record keeps this for the patient. “For another one” is believed when it is said twice: what follows from it, a refusal or
@@ -12,9 +12,13 @@ type OfPatient = Extract<FhirResource, { resourceType: 'Media' | 'DocumentRefere
  * Throws ERR_EHR_ANSWER when the record contradicts itself, which is asked again later; ERR_NOT_FOUND when it is gone by now.
  */
 export async function isKeptFor(session: FhirSession, found: OfPatient, patientId: string): Promise<boolean> {
-  if (isOf(session.tenant, found.subject?.reference, patientId)) return true
+  if (isOf(session.tenant, subjectOf(found), patientId)) return true
   if (found.id === undefined || !(await session.capabilities()).can(found.resourceType, 'read')) return false
   const again = await session.read(found.resourceType, found.id)
-  if (!isOf(session.tenant, again.subject?.reference, patientId)) return false
+  if (!isOf(session.tenant, subjectOf(again), patientId)) return false
   throw new ScreeningError('ERR_EHR_ANSWER', `Expected the record to keep one ${found.resourceType} for one patient but two answers named two`)
+}
+
+function subjectOf(found: OfPatient): string | undefined {
+  return (found.resourceType === 'Consent' ? found.patient : found.subject)?.reference
 }

@@ -67,6 +67,8 @@ export interface Writer {
   readonly unasked: Set<string>
   /** What the server showed of ours in this call, by our id. */
   readonly seen: Map<string, Found>
+  /** Ids of what had a place before this call sent anything. */
+  before: ReadonlySet<string>
 }
 
 /** One of ours, as the record has it. */

@@ -29,7 +29,11 @@ export interface Job {
 export type JobEnd =
   | { readonly kind: 'done' }
   | { readonly kind: 'refused' | 'failed'; readonly code: ErrorCode | 'no-photos' }
-  | { readonly kind: 'parked'; readonly code: ErrorCode; readonly waitMs?: number; readonly pauseMs?: number; readonly serverFailed?: boolean }
+  | {
+    readonly kind: 'parked'; readonly code: ErrorCode; readonly waitMs?: number; readonly pauseMs?: number; readonly serverFailed?: boolean
+    /** `waitMs` is the time to look again, no failure: it is neither put off further nor counted. */
+    readonly appointed?: boolean
+  }
 
 export interface JobOutcome {
   readonly pending: boolean
@@ -192,11 +196,11 @@ export function openQueue(store: Store, { leaseMs = 10_000, parkMs = parkTime, r
          update job set
            state = case when asked_again and $3 = 'done' then 'accepted' else $3 end,
            attempts = case when $3 in ('parked', 'done') then 0 else attempts end,
-           parked = case when $3 = 'parked' then parked + 1 else parked end,
+           parked = parked + $7,
            run_after = clock_timestamp() + make_interval(secs => $4), asked_again = false, lease_owner = null, lease_until = null,
            failure_code = $5, failed_at = case when $5::text is null then null else clock_timestamp() end, updated_at = clock_timestamp()
          where id = $1 and fence = $2 and state = 'leased' returning *`,
-        [job.id, job.fence, state, waitMs / 1000, code, job.tenant]))
+        [job.id, job.fence, state, waitMs / 1000, code, job.tenant, state === 'parked' && !isAppointed(end) ? 1 : 0]))
       if (end.kind === 'parked') await pause(job.tenant, end)
       return row?.state ?? state
     },
@@ -258,10 +262,15 @@ function after(
   job: Job, end: JobEnd, parkMs: (parked: number) => number, retryMs: (attempts: number) => number
 ): { readonly state: JobState; readonly waitMs: number } {
   if (end.kind === 'done' || end.kind === 'refused') return { state: end.kind, waitMs: 0 }
+  if (isAppointed(end)) return { state: 'parked', waitMs: Math.max(0, end.waitMs) }
   if (end.kind === 'parked')
     return job.parked >= MAX_PARKED ? { state: 'dead-letter', waitMs: 0 }
       : { state: 'parked', waitMs: Math.max(parkMs(job.parked), Math.min(end.waitMs ?? 0, MAX_PAUSE_MS)) }
   return job.attempts >= MAX_ATTEMPTS ? { state: 'dead-letter', waitMs: 0 } : { state: 'accepted', waitMs: retryMs(job.attempts) }
+}
+
+function isAppointed(end: JobEnd): end is Extract<JobEnd, { kind: 'parked' }> & { readonly waitMs: number } {
+  return end.kind === 'parked' && end.appointed === true && end.waitMs !== undefined
 }
 
 function held<R>(rows: readonly R[]): readonly R[] {

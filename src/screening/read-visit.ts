@@ -8,12 +8,13 @@ import type { JointFinding, ModelIdentity, NotAssessedReason, PhotoAssessment } 
 import { visitFindings } from '../joints/hand-joint-count.ts'
 import { LATERALITIES } from '../joints/hand-joint.ts'
 import { onRecordedSide } from '../joints/recorded-side.ts'
-import type { ScreenedPhoto } from './screening.ts'
+import type { Job } from './queue.ts'
+import type { PhotoReference, ScreenedPhoto } from './screening.ts'
 import type { ResultStore } from './result-store.ts'
 import { digest, type DatedPhoto, type Visit } from './visits.ts'
 
 export interface VisitReader {
-  readonly patientId: string
+  readonly job: Job
   readonly session: FhirSession
   readonly engine: InferenceEngine
   readonly calibration: Calibration
@@ -45,13 +46,18 @@ export async function readVisit(visit: Visit, reader: VisitReader): Promise<Read
   const fetching = fetchedAhead(visit.photos, reader)
   for (const photo of visit.photos) {
     const screened = await readPhoto(photo, fetching(), reader)
-    if (!read.has(screened.sha256)) read.set(screened.sha256, { photo, screened })
+    const same = read.get(screened.sha256)
+    read.set(screened.sha256, same ? { ...same, screened: withCopy(same.screened, photo) } : { photo, screened })
   }
   const photos = bothHands([...read.values()], reader.calibration)
   return { photos: photos.map(({ screened }) => screened), findings: findingsOf(photos) }
 }
 
 type ReadPhoto = { readonly photo: DatedPhoto; readonly screened: ScreenedPhoto }
+
+function withCopy(screened: ScreenedPhoto, photo: DatedPhoto): ScreenedPhoto {
+  return { ...screened, copies: [...screened.copies ?? [], named(photo)] }
+}
 
 /** Readings are kept hand by hand; what the two hands of a visit say together is worked out anew from them. */
 function bothHands(photos: readonly ReadPhoto[], calibration: Calibration): readonly ReadPhoto[] {
@@ -60,7 +66,7 @@ function bothHands(photos: readonly ReadPhoto[], calibration: Calibration): read
 }
 
 /** The next photo comes while the model looks at this one; no more than two are held. Each call gives the next. */
-function fetchedAhead(photos: readonly DatedPhoto[], { session, patientId }: VisitReader): () => Promise<Uint8Array> {
+function fetchedAhead(photos: readonly DatedPhoto[], { session, job: { patientId } }: VisitReader): () => Promise<Uint8Array> {
   let next = 0
   const fetch = () => {
     const photo = photos[next++]
@@ -79,31 +85,33 @@ function fetchedAhead(photos: readonly DatedPhoto[], { session, patientId }: Vis
 }
 
 async function readPhoto(photo: DatedPhoto, fetching: Promise<Uint8Array>, reader: VisitReader): Promise<ScreenedPhoto> {
-  const { resourceType, id, versionId, created } = photo
-  const named = { resourceType, id, ...(versionId ? { versionId } : {}), created }
-  let sha256 = digest(['unread', named])
+  let sha256 = digest(['unread', named(photo)])
   try {
     const bytes = await fetching
     sha256 = createHash('sha256').update(bytes).digest('hex')
     const assessment = await assess(bytes, sha256, reader)
     await reader.photoWasRead(photo)
-    return { ...named, sha256, assessment: { ...assessment, hands: onRecordedSide(assessment.hands, photo.side) } }
+    return { ...named(photo), sha256, assessment: { ...assessment, hands: onRecordedSide(assessment.hands, photo.side) } }
   } catch (error) {
     const code = fileFault(error, reader.lastTry)
     if (!code) throw error
     await reader.photoWasRead(photo, code)
-    return { ...named, sha256, refused: code, assessment: unreadable(sha256, reader.engine.model) }
+    return { ...named(photo), sha256, refused: code, assessment: unreadable(sha256, reader.engine.model) }
   }
 }
 
-async function assess(bytes: Uint8Array, sha256: string, { engine, calibration, results, session, signal, progress }: VisitReader): Promise<PhotoAssessment> {
+function named({ resourceType, id, versionId, created, part }: DatedPhoto): PhotoReference {
+  return { resourceType, id, ...(versionId ? { versionId } : {}), created, ...(part === undefined ? {} : { part }) }
+}
+
+async function assess(bytes: Uint8Array, sha256: string, { job, engine, calibration, results, session, signal, progress }: VisitReader): Promise<PhotoAssessment> {
   const tenant = session.tenant.id
   const key = digest([engine.model.digest, calibration])
   const known = await results.reading(tenant, sha256, key)
   if (known) return known
   const assessment = await engine.assess(bytes, { calibration, signal })
   if (assessment.photoSha256 !== sha256) throw new Error('Expected the reading of the photo that was given')
-  await results.keepReading(tenant, key, assessment)
+  await results.keepReading(tenant, key, assessment, job)
   await progress()
   return assessment
 }

@@ -6,6 +6,7 @@ import type { PatientOfTenant, PhotoReference, Screening } from './screening.ts'
 import { askLater } from './errands.ts'
 import { writtenIds } from './screening-input.ts'
 import { screeningOf, SPEAKS, type Result, type ScreeningRow } from './stored-screening.ts'
+import type { Job } from './queue.ts'
 import { inBatches } from './store/in-batches.ts'
 import type { Queries, Store } from './store/open-store.ts'
 
@@ -22,6 +23,12 @@ export type Guard = (queries: Queries) => Promise<void>
 export type ResultStore = ReturnType<typeof openResultStore>
 
 const COLUMNS = 'state, data, written, accepted_at'
+/**
+ * What a worker found out is kept also when it lost its lease, but not when the patient was erased meanwhile, and the job with it. The
+ * lock makes whoever erases wait until it is kept, and whoever keeps it until it is erased.
+ */
+const notErased = (parameter: string) => `(${parameter}::uuid is null or exists (select 1 from job where id = ${parameter}::uuid for key share))`
+const SHA256_OF_SCREENINGS = "select photo ->> 'sha256' from screening, jsonb_array_elements(data -> 'photos') photo where tenant = $1"
 /** When what was written is looked at again for doubles (specs/reliability.md section 3.7). */
 const SWEEPS = [60_000, 3_600_000]
 
@@ -206,13 +213,16 @@ export function openResultStore(store: Store) {
       return row?.data
     },
 
-    async keepReading(tenant: string, reader: string, assessment: PhotoAssessment): Promise<void> {
-      await store.query('insert into assessment (tenant, photo_sha256, reader, data) values ($1, $2, $3, $4) on conflict do nothing',
-        [tenant, assessment.photoSha256, reader, JSON.stringify(assessment)])
+    /** For a job, unless it was erased. */
+    async keepReading(tenant: string, reader: string, assessment: PhotoAssessment, job?: Pick<Job, 'id'>): Promise<void> {
+      await store.query(
+        `insert into assessment (tenant, photo_sha256, reader, data) select $1, $2, $3, $4 where ${notErased('$5')} on conflict do nothing`,
+        [tenant, assessment.photoSha256, reader, JSON.stringify(assessment), job?.id ?? null])
     },
 
-    /** What a write did is a fact, so it is kept even if the lease was lost meanwhile. */
-    ledger(tenant: string, patientId: string): WriteLedger {
+    /** What a write did is a fact, so it is kept even if the lease was lost meanwhile; for a job, unless it was erased. */
+    ledger(tenant: string, patientId: string, job?: Pick<Job, 'id'>): WriteLedger {
+      const jobId = job?.id ?? null
       const refused = async (identifiers: readonly string[]) => {
         await store.query('delete from sent_unanswered where tenant = $1 and identifier = any($2::text[])', [tenant, identifiers])
       }
@@ -226,8 +236,8 @@ export function openResultStore(store: Store) {
         async disbelieve(identifier) {
           await store.query(
             `with gone as (delete from ledger where tenant = $1 and identifier = $2)
-             insert into sent_unanswered (tenant, identifier, patient_id) values ($1, $2, $3)
-             on conflict (tenant, identifier) do update set sent_at = excluded.sent_at`, [tenant, identifier, patientId])
+             insert into sent_unanswered (tenant, identifier, patient_id) select $1, $2, $3 where ${notErased('$4')}
+             on conflict (tenant, identifier) do update set sent_at = excluded.sent_at`, [tenant, identifier, patientId, jobId])
         },
         async showed(atOnce) {
           if (atOnce && promptTenants.has(tenant)) return
@@ -246,17 +256,18 @@ export function openResultStore(store: Store) {
         async record(places) {
           await store.query(
             `with answered as (delete from sent_unanswered where tenant = $1 and identifier = any($2::text[]))
-             insert into ledger (tenant, identifier, reference, patient_id) select $1, identifier, reference, $4 from unnest($2::text[], $3::text[]) as news (identifier, reference)
+             insert into ledger (tenant, identifier, reference, patient_id)
+               select $1, identifier, reference, $4 from unnest($2::text[], $3::text[]) as news (identifier, reference) where ${notErased('$5')}
              on conflict (tenant, identifier) do update set reference = excluded.reference`,
-            [tenant, [...places.keys()], [...places.values()], patientId])
+            [tenant, [...places.keys()], [...places.values()], patientId, jobId])
           await store.flush()
         },
         async sending(identifiers, settleMs) {
           const kept = await store.query<{ identifier: string }>(
-            `insert into sent_unanswered (tenant, identifier, patient_id) select $1, identifier, $3 from unnest($2::text[]) as identifier
+            `insert into sent_unanswered (tenant, identifier, patient_id) select $1, identifier, $3 from unnest($2::text[]) as identifier where ${notErased('$5')}
              on conflict (tenant, identifier) do update set sent_at = excluded.sent_at, patient_id = excluded.patient_id
                where sent_unanswered.sent_at < clock_timestamp() - make_interval(secs => $4)
-             returning identifier`, [tenant, identifiers, patientId, settleMs / 1000])
+             returning identifier`, [tenant, identifiers, patientId, settleMs / 1000, jobId])
           // Asked after the announcement: whoever sends the same, the model, from now on sees it, and whoever did before has said where.
           if (kept.length === identifiers.length && (await places(identifiers)).size === 0) {
             await store.flush()
@@ -289,15 +300,25 @@ export function openResultStore(store: Store) {
       await store.flush()
     },
 
-    /** Removes everything derived from one patient's photos; what the record holds is the record's. */
+    /**
+     * Removes everything derived from one patient's photos; what the record holds is the record's. The job goes first: from then on no
+     * worker keeps anything of this patient, nor sends anything. Readings that belong to no result, which may be of photos of this
+     * patient that were just read, go as well; others' are read again.
+     */
     async erase(tenant: string, patientId: string): Promise<void> {
+      const ofPatient = [tenant, patientId]
       await store.transaction(async ({ query }) => {
+        await query('delete from job where tenant = $1 and patient_id = $2', ofPatient)
         await query(
-          `delete from assessment where tenant = $1 and photo_sha256 in (
-             select photo ->> 'sha256' from screening, jsonb_array_elements(data -> 'photos') photo where tenant = $1 and patient_id = $2)`,
-          [tenant, patientId])
-        for (const table of ['screening', 'job', 'ledger', 'sent_unanswered', 'card', 'handed_photo', 'retirement', 'read_photo'])
-          await query(`delete from ${table} where tenant = $1 and patient_id = $2`, [tenant, patientId])
+          `delete from assessment where tenant = $1 and (
+             photo_sha256 in (${SHA256_OF_SCREENINGS} and patient_id = $2) or photo_sha256 not in (${SHA256_OF_SCREENINGS}))`, ofPatient)
+        await query(
+          `update feedback set user_comment = null where tenant = $1 and user_comment is not null
+             and card_uuid in (select uuid from card where tenant = $1 and patient_id = $2)`, ofPatient)
+        await query(`delete from errand where tenant = $1 and split_part(what, ' ', 1) = 'sweep' and split_part(what, ' ', 2) in (
+           select id::text from screening where tenant = $1 and patient_id = $2)`, ofPatient)
+        for (const table of ['screening', 'ledger', 'sent_unanswered', 'card', 'handed_photo', 'retirement', 'read_photo'])
+          await query(`delete from ${table} where tenant = $1 and patient_id = $2`, ofPatient)
       })
     }
   }

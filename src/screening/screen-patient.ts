@@ -14,6 +14,7 @@ import type { Guard, ResultPlace, ResultStore } from './result-store.ts'
 import { retireResults } from './retire-results.ts'
 import type { Lease } from './lease.ts'
 import { screeningInput, writtenIds } from './screening-input.ts'
+import { photoName } from './screened-photo.ts'
 import { isOlderModel } from './model-order.ts'
 import type { PhotoReference, Screening } from './screening.ts'
 import { screeningId, visitKey, visitsOf, type Visit } from './visits.ts'
@@ -98,7 +99,7 @@ async function screenVisit(work: Work, visit: Visit): Promise<Screening> {
   if (standing && isOlderModel(engine.model, standing.model) && restsOn(standing, visit)) return ofNewerModel(standing)
 
   const { photos, findings } = await readVisit(visit, {
-    ...work, patientId: job.patientId, calibration, lastTry: job.attempts >= MAX_ATTEMPTS, progress: () => progress(work),
+    ...work, calibration, lastTry: job.attempts >= MAX_ATTEMPTS, progress: () => progress(work),
     photoWasRead: (photo, code) => record(work, 'read-photo', referenceOf(photo), code)
   })
   await work.failpoint('inferred')
@@ -127,8 +128,9 @@ function ofNewerModel(standing: Screening): Screening {
 
 /** The day has no photo that the result was not read from, and none that changed. */
 function restsOn({ photos, photoTime }: Screening, visit: Visit): boolean {
-  const there = new Set(visit.photos.map((photo) => `${referenceOf(photo)} ${photo.versionId ?? ''}`))
-  return photos.every((photo) => there.has(`${referenceOf(photo)} ${photo.versionId ?? ''}`)) && timeOf(visit) === photoTime
+  const versionOf = (photo: PhotoReference) => `${photo.resourceType}/${photoName(photo)} ${photo.versionId ?? ''}`
+  const there = new Set(visit.photos.map(versionOf))
+  return photos.every((photo) => there.has(versionOf(photo))) && timeOf(visit) === photoTime
 }
 
 /** Our own preliminary results, only where the site decided so and calibrated the model for its photos. */
@@ -146,7 +148,7 @@ async function write(work: Work, stored: Screening): Promise<void> {
     throw new ScreeningError('ERR_FORBIDDEN', 'Expected consent to go on but it was withdrawn meanwhile; nothing was written')
   await results.begin(screening, guard)
 
-  const ledger = results.ledger(job.tenant, job.patientId)
+  const ledger = results.ledger(job.tenant, job.patientId, job)
   const places = new Map<string, string>()
   const keep = (found: ReadonlyMap<string, string>) => {
     for (const [id, reference] of found) places.set(id, reference)

@@ -59,6 +59,6 @@ export function photoThatSpeaks(photos: readonly ScreenedPhoto[], side: Laterali
   return hands.find(({ hand }) => hand === speaks)
 }
 
-function sourceOf({ resourceType, id, versionId, created }: ScreenedPhoto): SourcePhoto {
-  return { resourceType, id, ...(versionId ? { versionId } : {}), ...(created ? { created } : {}) }
+function sourceOf({ resourceType, id, versionId, created, part }: ScreenedPhoto): SourcePhoto {
+  return { resourceType, id, ...(versionId ? { versionId } : {}), ...(created ? { created } : {}), ...(part === undefined ? {} : { part }) }
 }

@@ -254,10 +254,10 @@ export function openScreeningService(deps: ScreeningDeps): RunningScreening {
 function parked(code: ErrorCode, error: unknown, session: FhirSession | undefined): JobEnd {
   const retryAt = isScreeningError(error) ? error.retryAt : undefined
   const asked = session?.retryAt
-  // A writer that waits for another, or for its own earlier send, says nothing about the server.
-  const serverFailed = SERVER_FAILED.includes(code) && (retryAt === undefined || asked !== undefined)
+  // A writer that waits for another, or for its own earlier send, says nothing about the server, and knows when to look again.
+  const appointed = code === 'ERR_WRITE_AMBIGUOUS' && retryAt !== undefined && asked === undefined
   return {
-    kind: 'parked', code, serverFailed, waitMs: Math.max(retryAt ?? 0, asked ?? 0) - Date.now(),
+    kind: 'parked', code, serverFailed: SERVER_FAILED.includes(code) && (retryAt === undefined || asked !== undefined), appointed, waitMs: Math.max(retryAt ?? 0, asked ?? 0) - Date.now(),
     ...(asked === undefined ? {} : { pauseMs: asked - Date.now() })
   }
 }

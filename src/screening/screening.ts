@@ -20,12 +20,16 @@ export interface PhotoReference {
   readonly versionId?: string
   /** When the photo was taken (Media.created), ISO 8601. */
   readonly created?: string
+  /** Which of several photos of one document (HandPhoto). */
+  readonly part?: number
 }
 
 export interface ScreenedPhoto extends PhotoReference {
   /** Of the bytes; of its reference when the record's copy could not be read at all. */
   readonly sha256: string
   readonly assessment: PhotoAssessment
+  /** The same picture under other names at the same visit: read and counted once. */
+  readonly copies?: readonly PhotoReference[]
   /** The file could not be decoded, and why: ERR_PHOTO_*. Its assessment then has no size and no hands. */
   readonly refused?: ErrorCode
 }

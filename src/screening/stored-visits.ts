@@ -4,7 +4,7 @@ import { readPhotoBytes } from '../fhir/photo-sources.ts'
 import type { FhirSession } from '../fhir/session.ts'
 import type { VisitPhoto, VisitPhotos } from '../inference/read-with-both.ts'
 import { openResultStore } from './result-store.ts'
-import { findScreenedPhoto } from './screened-photo.ts'
+import { findScreenedPhoto, photoName } from './screened-photo.ts'
 import type { ScreenedPhoto, Screening } from './screening.ts'
 import type { Store } from './store/open-store.ts'
 
@@ -59,7 +59,7 @@ async function photosOf({ photos, patientId }: Screening, session: FhirSession):
 }
 
 async function fetchPhoto(screened: ScreenedPhoto, patientId: string, session: FhirSession): Promise<VisitPhoto> {
-  const name = `${screened.resourceType}/${screened.id}`
+  const name = `${screened.resourceType}/${photoName(screened)}`
   try {
     const found = await findScreenedPhoto(session, patientId, screened)
     return { photo: name, ...(found.side ? { side: found.side } : {}), bytes: await readPhotoBytes(session, found, patientId) }

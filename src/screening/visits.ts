@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto'
 import { OWN_BASE } from '../fhir/codes.ts'
 import { isCalledPicture, type HandPhoto } from '../fhir/photo-sources.ts'
+import { photoKey } from '../fhir/resources/result-ids.ts'
 import { URL_NAMESPACE, uuidV5 } from '../fhir/resources/uuid-v5.ts'
 import type { Calibration } from '../inference/engine/inference-engine.ts'
 import type { ModelIdentity } from '../joints/finding.ts'
-import type { Laterality } from '../joints/hand-joint.ts'
+import { LATERALITIES, type Laterality } from '../joints/hand-joint.ts'
 
 /** The hand photos of one day at the site, and those of them that are read. */
 export interface Visit {
@@ -16,8 +17,8 @@ export interface Visit {
 
 export type DatedPhoto = HandPhoto & { readonly created: string }
 
-/** Photos without a side that are read of one day; a visit takes two, sometimes twice. */
-const MAX_UNSIDED = 4
+/** Photos without a side that are read of one day, and of one side in one document; a visit takes two, sometimes twice. */
+const MAX_ALIKE = 4
 
 /** More than any clock of ours is behind: such a date is a slip of the pen, as 2062 for 2026. */
 const TOO_FAR_AHEAD_MS = 366 * 86_400_000
@@ -48,15 +49,20 @@ export function dayOf(dateTime: string, timeZone: string): string {
 function speaking(photos: readonly DatedPhoto[]): readonly DatedPhoto[] {
   // What may be a film or a document as well does not stand before what the record calls a picture.
   const newest = (side: Laterality) => photos.find((photo) => photo.side === side && isCalledPicture(photo)) ?? photos.find((photo) => photo.side === side)
-  const unsided = photos.filter(({ side }) => side === undefined).slice(0, MAX_UNSIDED)
-  const chosen = new Set([newest('left'), newest('right'), ...unsided])
+  const unsided = photos.filter(({ side }) => side === undefined).slice(0, MAX_ALIKE)
+  const sided = LATERALITIES.map(newest).flatMap((one) => one ? [one, ...photos.filter((photo) => isBeside(photo, one))].slice(0, MAX_ALIKE) : [])
+  const chosen = new Set([...sided, ...unsided])
   return photos.filter((photo) => chosen.has(photo))
+}
+
+/** Another one of the same hand in the same document: neither is newer than the other. */
+function isBeside(photo: DatedPhoto, one: DatedPhoto): boolean {
+  return photo.resourceType === one.resourceType && photo.id === one.id && photo.part !== one.part && photo.side === one.side && photo.created === one.created
 }
 
 /** Everything that decides a result: other photos, another version of one, another model or calibration give another key. */
 export function visitKey({ photos }: Visit, model: ModelIdentity, calibration: Calibration): string {
-  const sources = photos.map(({ resourceType, id, versionId, created }) => `${resourceType}/${id}/${versionId ?? created}`).sort()
-  return digest([sources, model.digest, digest(calibration)])
+  return digest([photos.map(photoKey).sort(), model.digest, digest(calibration)])
 }
 
 /** The screening's id is computed, so that a run that is repeated after a crash makes no second one. */

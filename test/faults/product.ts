@@ -69,7 +69,7 @@ async function main({ base, store: place, request, patients, ledgerFile, httpTim
   await store.close()
 }
 
-async function openJobs(store: Store): Promise<number> {
+export async function openJobs(store: Store): Promise<number> {
   const [row] = await store.query<{ open: number }>("select count(*)::int as open from job where state in ('accepted', 'leased', 'parked')")
   return row?.open ?? 0
 }

@@ -7,18 +7,15 @@ import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
 import { checkHistory } from './check-history.ts'
 import type { CallerEvent, LedgerExport } from './history.ts'
-import { seeded } from './mutations.ts'
 import { TENANT, type ProductSettings } from './product.ts'
-import { READ_FAULTS, WRITE_FAULTS } from './scenarios.ts'
+import { failAtRandom } from './random-faults.ts'
 import { startProduct } from './start-product.ts'
-import type { Rule } from './witness/modes.ts'
 import { startWitness } from './witness/witness.ts'
 
 // `npm run faults:soak`: one process for many screenings while the server fails in every way, judged like a sweep (R28), with the
 // memory and the open files of the process watched.
 const { values } = parseArgs({ options: { screenings: { type: 'string', default: '2000' }, seed: { type: 'string', default: '1' }, 'at-once': { type: 'string' } } })
 const count = Number(values.screenings)
-const random = seeded(Number(values.seed))
 const dir = await mkdtemp(join(tmpdir(), 'jointlens-soak-'))
 const witness = await startWitness({ profile: 'conditional', requestsPerToken: 60 })
 const patients = Array.from({ length: count }, (_, index) => `soak-${index + 1}`)
@@ -28,15 +25,7 @@ for (const patientId of patients)
     bodySite: { text: 'left hand' }, content: { contentType: 'image/jpeg', data: Buffer.from(`left hand of ${patientId}`).toString('base64') }
   })
 
-/** Another fault every so many requests; those that only take time would make a soak of a few minutes one of waiting. */
-const SLOW = new Set(['slow-bytes', 'gzip-bomb', 'commit-then-hang'])
-const faults = [...WRITE_FAULTS.map((mode): Rule => ({ mode, method: 'POST', path: '/', delayMs: 600 })),
-  ...READ_FAULTS.flatMap((mode) => ['/Media', '/Observation'].map((path): Rule => ({ mode, method: 'GET', path })))].filter(({ mode }) => !SLOW.has(mode))
-let requests = 0
-witness.onRequest = () => {
-  if (++requests % 25 === 0) witness.faults([faults[Math.floor(random() * faults.length)] ?? { mode: '500' }])
-}
-
+failAtRandom(witness, Number(values.seed))
 const settings: ProductSettings = {
   base: witness.base, store: { dataDir: join(dir, 'store') }, request: patients, patients: [], ledgerFile: join(dir, 'ledger.json'),
   httpTimeoutMs: 2_000, leaseMs: 5_000, settleMs: 400, ...(values['at-once'] ? { atOnce: Number(values['at-once']) } : {})

@@ -78,11 +78,11 @@ describe('without a fault', () => {
   })
 
   test('a search finds a new resource only after the index lag; a read finds it at once', async () => {
-    await open([], { indexLagMs: 60 })
+    await open([], { indexLagMs: 1_000 })
     const { id } = await (await post('/Observation', observation)).json() as { id: string }
     expect(await (await call('/Observation?patient=pat-1')).json()).toMatchObject({ total: 0 })
     expect((await call(`/Observation/${id}`)).status).toBe(200)
-    await sleep(80)
+    await sleep(1_050)
     expect(await (await call('/Observation?patient=pat-1')).json()).toMatchObject({ total: 1 })
   })
 

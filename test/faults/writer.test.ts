@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from '@jest/globals'
+import type { Bundle, Observation } from 'fhir/r4.js'
 import { fixedToken } from '../../src/fhir/backend-auth.ts'
 import { egressForTenant, type Egress } from '../../src/fhir/egress.ts'
 import { writeScreening, type WriteOptions } from '../../src/fhir/record-writer.ts'
@@ -129,6 +130,33 @@ describe('an answer to somebody else’s request', () => {
     expect(provenance?.members.every((one) => mine.has(one))).toBe(true)
   })
 
+  test.each<WitnessOptions['profile']>(['transaction', 'batch'])('that names another patient and keeps no identifiers is not believed where a Bundle was sent (%s)', async (profile) => {
+    const resources = await open(profile ? { profile } : {})
+    await writeScreening(session, of('pat-2'), options())
+    const theirs = witness.memory.all().filter(({ resourceType }) => resourceType !== 'Media')
+    /** For each that was sent one of theirs of the same type. */
+    const mixed = (bundle: Bundle): Bundle => {
+      const left = Map.groupBy(theirs, ({ resourceType }) => resourceType)
+      return { resourceType: 'Bundle', type: 'batch-response', entry: (bundle.entry ?? []).map(({ resource }) => {
+        const one = left.get(resource?.resourceType ?? '')?.shift()
+        return { response: { status: '201', location: `${one?.resourceType}/${one?.id}` }, resource: { ...one, identifier: undefined } as unknown as Observation }
+      }) }
+    }
+    const ledger = memoryLedger()
+    const recorded: string[] = []
+    const watched = { ...ledger, record: (places: ReadonlyMap<string, string>) => {
+      recorded.push(...places.values())
+      return ledger.record(places)
+    } }
+    const send = (way: 'transaction' | 'batch') => async (bundle: Bundle) => {
+      await session[way](bundle)
+      return mixed(bundle)
+    }
+    await writeScreening({ ...session, transaction: send('transaction'), batch: send('batch') }, resources, options(watched)).catch(() => undefined)
+    const placesOfTheirs = new Set(theirs.filter(({ resourceType }) => resourceType !== 'Device').map(({ resourceType, id }) => `${resourceType}/${id}`))
+    expect(recorded.filter((one) => placesOfTheirs.has(one))).toEqual([])
+  })
+
   test('that names another patient is not believed where one resource was sent', async () => {
     const resources = await open({ profile: 'single' })
     witness.faults([{ mode: 'wrong-subject', method: 'POST', path: '/Observation', from: 3 }])
@@ -237,6 +265,29 @@ describe('a server that shows late what it wrote', () => {
     const another = memoryLedger()
     await writeScreening(session, prompt, options(another))
     expect(await another.showsAtOnce()).toBe(true)
+  })
+})
+
+describe('what was sent and is not found', () => {
+  test.each<WitnessOptions['profile']>(['single', 'batch'])('is sent again soon where a server that nobody knew (%s) showed at once what it took just before', async (profile) => {
+    const resources = await open(profile ? { profile } : {})
+    witness.faults([{ mode: 'drop-before-commit', method: 'POST', path: '/Observation', from: profile === 'single' ? 4 : 1 }])
+    const ledger = memoryLedger()
+    await untilWritten(resources, options(ledger, { settling: { promptMs: 200, lateMs: 600_000 } }))
+    expect(witness.acted.get('drop-before-commit')).toBe(1)
+    expectWhole(ledger, resources)
+  })
+
+  test('is looked for again soon at first, then later each time, until it may be sent again', async () => {
+    const resources = await open({ profile: 'transaction' })
+    const lookedForAgain = async (sentAgoMs: number) => {
+      const ledger = { ...memoryLedger(), unanswered: (ids: readonly string[]) => Promise.resolve(new Map(ids.map((id) => [id, sentAgoMs]))) }
+      const error = await writeScreening(session, resources, options(ledger, { settling: { promptMs: 180_000, lateMs: 900_000 } })).catch((one: unknown) => one)
+      expect(error).toMatchObject({ code: 'ERR_WRITE_AMBIGUOUS' })
+      return Math.round(((error as { retryAt?: number }).retryAt ?? 0) - Date.now()) / 1000
+    }
+    for (const [sentAgo, again] of [[1, 5], [8, 8], [30, 30], [200, 60], [880, 20]] as const) expect(await lookedForAgain(sentAgo * 1000)).toBeCloseTo(again, 0)
+    expect(observations()).toEqual([])
   })
 })
 

@@ -217,11 +217,36 @@ describe('the files of an export', () => {
     await expect(run()).rejects.toEqual(code('ERR_EHR_UNREACHABLE'))
   })
 
-  test.each(['not json\n', '{"resourceType":"Observation","id":"1"}\n', '{"resourceType":"Patient","id":"../x"}\n', '{"resourceType":"Patient"}\n'])(
-    'that hold %j are refused', async (line) => {
-      server.files.set('1', patients('p-1') + line)
-      await expect(run()).rejects.toEqual(code('ERR_EHR_ANSWER'))
+  const OUTCOME = '{"resourceType":"OperationOutcome","issue":[{"severity":"warning"}]}\n'
+
+  test.each(['not json\n', 'null\n', '{"resourceType":"Observation","id":"1"}\n', '{"resourceType":"Patient","id":"../x"}\n', '{"resourceType":"Patient"}\n', OUTCOME])(
+    'that hold %j beside patients are read on, and the result says that a line was left out', async (line) => {
+      server.files.set('1', patients('p-1') + line + patients('p-2')).set('2', patients('p-3'))
+      expect(await run()).toMatchObject({ leftOut: 1, patients: new Set(['p-1', 'p-2', 'p-3']) })
+      if (line !== OUTCOME) {
+        server.files.set('2', line)
+        await expect(run()).rejects.toEqual(code('ERR_EHR_ANSWER'))
+      }
     })
+
+  test('are counted with what the export says of itself, or without', async () => {
+    server.files.set('1', OUTCOME + patients('p-1')).set('2', OUTCOME)
+    for (const counts of [[2, 1], [1, 0]]) {
+      manifest({ output: counts.map((count, index) => ({ type: 'Patient', url: `${server.origin}/files/${index + 1}`, count })) })
+      expect(await run()).toMatchObject({ leftOut: 2, patients: new Set(['p-1']) })
+    }
+  })
+
+  test('whose last line breaks off are read again, and are an error when it stays so', async () => {
+    let time = 0
+    server.files.set('1', (response) => {
+      response.writeHead(200, { 'content-type': 'application/fhir+ndjson' })
+      response.end(patients('p-1') + (++time === 1 ? patients('p-2').slice(0, 20) : patients('p-2')))
+    })
+    expect(await run()).toMatchObject({ leftOut: 0, patients: new Set(['p-1', 'p-2']) })
+    server.files.set('1', patients('p-1') + patients('p-2').slice(0, 20))
+    await expect(run()).rejects.toEqual(code('ERR_EHR_UNREACHABLE'))
+  })
 
   test('cut anywhere, also inside a character, are the same lines', async () => {
     const bytes = Buffer.from(['p-1', 'p-2', 'p-3'].map((id) => JSON.stringify({ resourceType: 'Patient', id, name: [{ text: 'Zoë 手' }] })).join('\r\n'))

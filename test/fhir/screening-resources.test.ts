@@ -128,6 +128,14 @@ describe('ids', () => {
     for (const other of others) expect(other.filter((id) => ids().includes(id)).length).toBeLessThanOrEqual(1)
     expect(ids({ findings: findings({ side: 'left', joint: 'wrist', kind: 'assessed', probability: 0.9, inflamed: true }) })).toEqual(ids())
   })
+  test('stay the same from release to release: a record is asked by them for what was written years ago', () => {
+    const { observations: [joint], count } = screeningResources(sampleScreening())
+    expect([joint?.id, count.id]).toEqual(['af24174f-b20e-5922-b30a-4bce24f14e50', '8245d4f1-1403-5720-a80b-f0d37c1490a1'])
+  })
+  test('of two photos in one document are not the same', () => {
+    const [one, other] = [LEFT_PHOTO, { ...LEFT_PHOTO, part: 1 }].map((photo) => ids({ photos: [photo], photoOf: () => photo }))
+    expect(one?.filter((id) => other?.includes(id))).toHaveLength(1)
+  })
   test('are those of RFC 9562 (www.example.com in the DNS namespace)', () => {
     expect(uuidV5('6ba7b810-9dad-11d1-80b4-00c04fd430c8', 'www.example.com')).toBe('2ed6657d-e927-568b-95e1-2665a8aea6a2')
   })

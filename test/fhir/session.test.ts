@@ -212,6 +212,34 @@ describe('the session', () => {
     expect(String(error)).not.toMatch(/secret-token|127\.0\.0\.1|pat-1/)
   })
 
+  describe('takes the answer to a search', () => {
+    const [one, two] = ['1', '2'].map((id) => ({ resourceType: 'Observation', id, status: 'final' }))
+    const patient = { resourceType: 'Patient', id: 'pat-1' }
+    const outcome = { resourceType: 'OperationOutcome', issue: [{ severity: 'information', code: 'informational' }] }
+    const found = async (bundle: object) => {
+      server.raw.set('/Observation', { type: 'application/fhir+json', body: Buffer.from(JSON.stringify({ resourceType: 'Bundle', type: 'searchset', ...bundle })) })
+      return (await session.search('Observation', { patient: 'pat-1' })).map(({ id }) => id)
+    }
+
+    test.each<[string, object, readonly string[]]>([
+      ['without entries', { entry: null, link: null, total: 0 }, []],
+      ['with null for what is not there', { entry: [null, { resource: null, search: null }, { resource: one, search: null }, { resource: two, search: { mode: null } }] }, ['1', '2']],
+      ['with what it refers to, and does not say so', { entry: [{ resource: patient }, { resource: one }, { resource: outcome }, { resource: two, search: { mode: 'match' } }] }, ['1', '2']],
+      ['with nothing but an outcome', { entry: [{ resource: outcome }] }, []]
+    ])('%s', async (_how, bundle, expected) => {
+      expect(await found(bundle)).toEqual(expected)
+    })
+
+    test.each<[string, object]>([
+      ['of another type alone', { entry: [{ resource: patient }] }],
+      ['of another type that is called a match', { entry: [{ resource: one }, { resource: patient, search: { mode: 'match' } }] }],
+      ['that names no type', { entry: [{ resource: one }, { resource: { id: '2' } }] }],
+      ['with a next page of no address', { entry: [{ resource: one }], link: [{ relation: 'next', url: null }] }]
+    ])('%s for none', async (_how, bundle) => {
+      await expect(found(bundle)).rejects.toEqual(code('ERR_EHR_ANSWER'))
+    })
+  })
+
   test('asks for /metadata once', async () => {
     expect((await session.capabilities()).transaction).toBe(true)
     const known = await session.capabilities()
@@ -343,6 +371,25 @@ describe('the hand photos of a patient', () => {
       content: [{ attachment: { contentType: 'image/heic', data: 'AAAA' } }, { attachment: { contentType: 'image/png', data: pixels.toString('base64') } }]
     })) })
     expect(Buffer.from(await readPhotoBytes(session, { resourceType: 'DocumentReference', id: 'd1', attachment: {} }))).toEqual(pixels)
+  })
+
+  test('are all the pictures of a document that can be read, each with the side that its own title tells; what else lies there is passed over', () => {
+    const [left, right, foot] = ['left', 'right', 'foot'].map((name) => ({ contentType: 'image/jpeg', url: `Binary/${name}`, title: `${name}.jpg` }))
+    const letter = { contentType: 'application/pdf', url: 'Binary/letter' }
+    const heic = { contentType: 'image/heic', url: 'Binary/heic' }
+    const photos = (members: object, ...attachments: readonly unknown[]) => photosFromBundle({
+      entry: [{ resource: {
+        resourceType: 'DocumentReference', id: 'd1', meta: { versionId: '1' }, status: 'current', subject: { reference: 'Patient/pat-1' }, date: '2026-11-20T08:12:00Z',
+        content: attachments.map((attachment) => ({ attachment })), ...members
+      } }]
+    }, { patientId: 'pat-1', fhirBase: server.base }).map(({ attachment: { url }, side, part }) => [url, side, part])
+    const both = { description: 'Photos of the left and right hand' }
+    expect(photos(both, letter, left, heic, right)).toEqual([['Binary/left', 'left', undefined], ['Binary/right', 'right', 3]])
+    expect(photos({ description: 'Photos of both hands' }, left, right)).toEqual([['Binary/left', 'left', undefined], ['Binary/right', 'right', 1]])
+    expect(photos({ description: 'Left hand' }, { ...left, title: undefined }, right)).toEqual([['Binary/left', 'left', undefined], ['Binary/right', undefined, 1]])
+    // Each has to be of a hand, by its own title where the document does not say so.
+    expect(photos({ description: 'Photos' }, foot, { ...left, title: 'left hand.jpg' })).toEqual([['Binary/left', 'left', 1]])
+    expect(photos(both, letter, heic, { url: 'Binary/unnamed' })).toEqual([['Binary/heic', undefined, undefined]])
   })
 
   test('come from documents where Media cannot be searched', async () => {

@@ -180,7 +180,7 @@ describe('jointlens screen', () => {
     '%j takes the patients from an export, which it deletes', async (words, kickOff) => {
       const seen = await run(...words)
       expect(seen).toEqual(expect.arrayContaining([kickOff, 'DELETE /bulk/status/1']))
-      expect(lines()[3]).toEqual({ tenant: 'clinic', summary: { patients: 3, results: 1, 'needs-photo': 1, 'no-photo': 1, failed: 0 }, export: { errors: 0, deleted: true } })
+      expect(lines()[3]).toEqual({ tenant: 'clinic', summary: { patients: 3, results: 1, 'needs-photo': 1, 'no-photo': 1, failed: 0 }, export: { errors: 0, leftOut: 0, deleted: true } })
     })
 
   test('--patient prints the whole result, as before', async () => {

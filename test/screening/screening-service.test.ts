@@ -144,12 +144,12 @@ describe('a screening', () => {
       scope: { coding: [{ system: 'http://terminology.hl7.org/CodeSystem/consentscope', code: 'patient-privacy' }] },
       category: [{ text: 'privacy' }], provision: { type: 'deny' }, ...change
     })
-    const say = (ehr: TestFhirServer, resource: Consent) => ehr.raw.set('/Consent', {
-      type: 'application/fhir+json', body: Buffer.from(JSON.stringify({ resourceType: 'Bundle', type: 'searchset', entry: [{ resource }] }))
-    })
+    const json = (value: object) => ({ type: 'application/fhir+json', body: Buffer.from(JSON.stringify(value)) })
+    const say = (ehr: TestFhirServer, ...resources: readonly Consent[]) =>
+      ehr.raw.set('/Consent', json({ resourceType: 'Bundle', type: 'searchset', entry: resources.map((resource) => ({ resource })) }))
     async function houseWith(settings: Parameters<typeof openHouse>[1]) {
       const rest = everything()
-      const ehr = await startFhirServer({ ...rest, resource: [...(rest.resource ?? []), { type: 'Consent', interaction: [{ code: 'search-type' }], searchParam: [{ name: 'patient', type: 'reference' }] }] })
+      const ehr = await startFhirServer({ ...rest, resource: [...(rest.resource ?? []), { type: 'Consent', interaction: [{ code: 'search-type' }, { code: 'read' }], searchParam: [{ name: 'patient', type: 'reference' }] }] })
       house = await openHouse(engine, settings, { store, ehr })
       await house.addPhoto('pat-1', 'demo-1-left')
       return ehr
@@ -174,6 +174,34 @@ describe('a screening', () => {
       const ehr = await houseWith(scoped)
       say(ehr, consent(change))
       expect((await screen('pat-1')).latest).toBeDefined()
+      await ehr.close()
+    })
+
+    const ofAnother = consent({ id: 'c9', patient: { reference: 'Patient/pat-9' } })
+    const permitted = consent({ provision: { type: 'permit' } })
+
+    test.each<[string, string, Consent]>([
+      ['goes on where a denial beside it is another patient\'s, and is so when asked again', 'read', ofAnother],
+      ['waits, unread, where a denial is another patient\'s by one answer and this one\'s by the next', 'ERR_EHR_ANSWER', consent({ id: 'c9' })]
+    ])('%s', async (_what, expected, again) => {
+      const ehr = await houseWith(scoped)
+      say(ehr, permitted, ofAnother)
+      ehr.raw.set('/Consent/c9', json(again))
+      const { latest, failure } = await screen('pat-1')
+      expect(latest ? 'read' : failure?.code).toBe(expected)
+      await ehr.close()
+    })
+
+    test.each<[string, readonly Consent[], string]>([
+      ['another patient\'s alone: that answers another question', [ofAnother], 'ERR_EHR_ANSWER'],
+      ['a denial that names nobody', [consent({ patient: undefined as never })], 'ERR_FORBIDDEN'],
+      ['a denial of the patient by an address elsewhere', [permitted, consent({ patient: { reference: 'https://elsewhere.example/fhir/Patient/7' } })], 'ERR_FORBIDDEN'],
+      ['this patient\'s denial beside another\'s permission', [consent({ id: 'c8', patient: { reference: 'Patient/pat-9' }, provision: { type: 'permit' } }), consent()], 'ERR_FORBIDDEN']
+    ])('is not read where the record answers %s', async (_what, answers, expected) => {
+      const ehr = await houseWith(scoped)
+      say(ehr, ...answers)
+      expect(await screen('pat-1')).toMatchObject({ failure: { code: expected } })
+      expect(ehr.seen.filter(({ path }) => /Media|Binary/.test(path))).toEqual([])
       await ehr.close()
     })
 

@@ -151,8 +151,9 @@ export function isCovered(photos: readonly HandPhoto[], latest: Screening | unde
   const [newest] = visitsOf(photos, timeZone, now)
   if (!newest) return true
   if (latest && newest.day < dayOf(latest.photoTime, timeZone)) return true
-  return newest.photos.every((photo) => latest?.photos.some((read) =>
-    read.resourceType === photo.resourceType && read.id === photo.id && (photo.versionId === undefined || read.versionId === undefined || read.versionId === photo.versionId)))
+  const known = latest?.photos.flatMap((read) => [read, ...read.copies ?? []]) ?? []
+  return newest.photos.every((photo) => known.some((read) =>
+    read.resourceType === photo.resourceType && read.id === photo.id && read.part === photo.part && (photo.versionId === undefined || read.versionId === undefined || read.versionId === photo.versionId)))
 }
 
 function unavailable(what: string): ScreeningError {

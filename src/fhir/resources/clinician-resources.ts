@@ -4,7 +4,7 @@ import type { JointFinding, ModelIdentity } from '../../joints/finding.ts'
 import { HAND_JOINTS, isHandJoint, LARGE_JOINTS, LATERALITIES, type HandJoint, type JointOf28, type LargeJoint, type Laterality } from '../../joints/hand-joint.ts'
 import { ABSENT, aiTerm, jointSite, largeJointSite, methodTerm, observationTerm, PRESENT, RESULT_ID, statusTerm, term, termFor, termShown, UCUM } from '../codes.ts'
 import { narrative } from './narrative.ts'
-import { clinicianIds, resultIds, type SourcePhoto } from './result-ids.ts'
+import { clinicianIds, photoReference, photoReferences, resultIds, type SourcePhoto } from './result-ids.ts'
 import { uuidV5 } from './uuid-v5.ts'
 
 /** What a clinician says about one joint after looking at patient and suggestion. */
@@ -157,7 +157,7 @@ function jointObservation({ side, joint, call }: JointDecision, input: Clinician
   const method = methodOf(finding, call)
   const photo = input.photoOf(side)
   const ai = aiReference(side, joint, finding, input)
-  const sources: Reference[] = [...(photo ? [{ reference: `${photo.resourceType}/${photo.id}` }] : []), ...(ai ? [ai] : [])]
+  const sources: Reference[] = [...(photo ? [photoReference(photo)] : []), ...(ai ? [ai] : [])]
   return {
     ...common(input),
     id,
@@ -323,7 +323,7 @@ function verifierProvenance(targets: readonly string[], input: ClinicianInput): 
     activity: { coding: [aiTerm('CREATE')] },
     agent: [{ type: { coding: [aiTerm('verifier')] }, who: { reference: input.performer } }],
     ...(input.photos.length > 0
-      ? { entity: input.photos.map(({ resourceType, id }) => ({ role: 'source' as const, what: { reference: `${resourceType}/${id}` } })) }
+      ? { entity: photoReferences(input.photos).map((what) => ({ role: 'source' as const, what })) }
       : {})
   }
 }

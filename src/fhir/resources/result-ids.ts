@@ -1,3 +1,4 @@
+import type { Reference } from 'fhir/r4.js'
 import type { HandJoint, Laterality } from '../../joints/hand-joint.ts'
 import type { ModelIdentity } from '../../joints/finding.ts'
 import { OWN_BASE } from '../codes.ts'
@@ -9,6 +10,8 @@ export interface SourcePhoto {
   readonly id: string
   readonly versionId?: string
   readonly created?: string
+  /** Which of several photos of one document (HandPhoto). */
+  readonly part?: number
 }
 
 /** Whose result it is. */
@@ -53,6 +56,16 @@ function uuidOf(parts: readonly unknown[]): string {
   return uuidV5(NAMESPACE, JSON.stringify(parts))
 }
 
-function photoKey({ resourceType, id, versionId, created }: SourcePhoto): string {
-  return `${resourceType}/${id}/${versionId ?? created ?? ''}`
+/** One version of one photo, for ids and digests. */
+export function photoKey({ resourceType, id, versionId, created, part }: SourcePhoto): string {
+  return `${resourceType}/${id}/${versionId ?? created ?? ''}${part === undefined ? '' : `#${part}`}`
+}
+
+export function photoReference({ resourceType, id, part }: SourcePhoto): Reference {
+  return { reference: `${resourceType}/${id}`, ...(part === undefined ? {} : { display: `Picture ${part + 1} of this document` }) }
+}
+
+/** Each resource once: a document may hold several of the photos. */
+export function photoReferences(photos: readonly SourcePhoto[]): readonly Reference[] {
+  return [...new Set(photos.map(({ resourceType, id }) => `${resourceType}/${id}`))].map((reference) => ({ reference }))
 }

@@ -10,7 +10,7 @@ import {
   term, UCUM
 } from '../codes.ts'
 import { narrative } from './narrative.ts'
-import { resultIds, type SourcePhoto } from './result-ids.ts'
+import { photoReference, photoReferences, resultIds, type SourcePhoto } from './result-ids.ts'
 
 export type { SourcePhoto } from './result-ids.ts'
 
@@ -176,7 +176,7 @@ function countObservation(id: string, observations: readonly Observation[], inpu
     ...(count.assessable > 0 ? { valueQuantity: joints(count.swollen) } : notAssessed('No hand joint could be assessed')),
     note: [{ text: countNote(missing) }],
     hasMember: observations.map((one) => ({ reference: `Observation/${one.id}` })),
-    ...(input.photos.length > 0 ? { derivedFrom: input.photos.map(photoReference) } : {}),
+    ...(input.photos.length > 0 ? { derivedFrom: [...photoReferences(input.photos)] } : {}),
     component: [
       { code: { coding: [observationTerm('joints-assessed')] }, valueQuantity: joints(count.assessable) },
       { code: { coding: [observationTerm('joints-not-assessable')] }, valueQuantity: joints(missing) },
@@ -196,7 +196,7 @@ function flagged({ side, joint }: JointFinding): ObservationComponent {
 }
 
 function aiReport(id: string, observations: readonly Observation[], count: Observation, input: ScreeningInput): DiagnosticReport {
-  const media = input.photos.filter(({ resourceType }) => resourceType === 'Media')
+  const media = photoReferences(input.photos.filter(({ resourceType }) => resourceType === 'Media'))
   return {
     resourceType: 'DiagnosticReport',
     id,
@@ -211,7 +211,7 @@ function aiReport(id: string, observations: readonly Observation[], count: Obser
     effectiveDateTime: input.photoTime,
     issued: input.issued,
     result: [count, ...observations].map((one) => ({ reference: `Observation/${one.id}` })),
-    ...(media.length > 0 ? { media: media.map((photo) => ({ comment: 'Source photograph', link: photoReference(photo) })) } : {}),
+    ...(media.length > 0 ? { media: media.map((link) => ({ comment: 'Source photograph', link })) } : {}),
     conclusion: conclusion(input)
   }
 }
@@ -234,7 +234,7 @@ function aiProvenance(
       who: device
     }],
     entity: [
-      ...input.photos.map((photo) => ({ role: 'source' as const, what: photoReference(photo) })),
+      ...photoReferences(input.photos).map((what) => ({ role: 'source' as const, what })),
       {
         role: 'derivation' as const,
         what: {
@@ -267,10 +267,6 @@ function modelDevice(id: string, model: ModelIdentity): Device {
 
 function modelName({ name, version }: ModelIdentity): string {
   return `JointLens ${name} ${version}`
-}
-
-function photoReference({ resourceType, id }: SourcePhoto): Reference {
-  return { reference: `${resourceType}/${id}` }
 }
 
 /** W3C media fragment on the upright photo. */
