@@ -39,7 +39,7 @@ const tenant = z.strictObject({
   timeZone: z.string().refine(isTimeZone, 'Expected an IANA time zone, for example Europe/Berlin').default('UTC'),
   /** Browser origins of the EHR: CORS of the hooks and frame-ancestors of the app. */
   allowedOrigins: z.array(webOrigin).default([]),
-  /** Further origins photos and keys may be fetched from (never with the FHIR token). */
+  /** Further origins photos, keys and exported files that want no token may be fetched from (never with the FHIR token). */
   photoOrigins: z.array(httpUrl).default([]),
   /** The EHR lives in a private network or on loopback: addresses that egress may then connect to. */
   allowPrivateNetwork: z.boolean().default(false),
@@ -70,6 +70,8 @@ const tenant = z.strictObject({
     /** The worklist is written to a folder of the date below this one. */
     out: z.string().min(1).optional()
   }).optional(),
+  /** Whose appointments make the lists, for a record that gives none by date alone. */
+  appointmentsOf: z.array(z.string().regex(/^(?:Practitioner|Location)\/[A-Za-z0-9\-.]{1,64}$/, 'Expected Practitioner/id or Location/id')).default([]),
   /** What was derived from photos is erased so many days after it was made; kept when absent. */
   retentionDays: z.number().int().min(1).max(36_500).optional(),
   /** SMART Backend Services client. */

@@ -14,6 +14,7 @@ import { findHandPhotos, photosFromBundle, type HandPhoto, type Whose } from './
 import { correctionHeld, correctReview, preparedCorrection, signedForCorrection, type CorrectionInput } from './fhir/correct-review.ts'
 import { unwritable } from './fhir/record-writer.ts'
 import { writePhoto } from './fhir/photo-writer.ts'
+import { openOwnWrites } from './fhir/own-writes.ts'
 import { previewOf, type ClinicianResources } from './fhir/resources/clinician-resources.ts'
 import { suggestionResources } from './fhir/resources/screening-bundle.ts'
 import { screeningResources } from './fhir/resources/screening-resources.ts'
@@ -36,6 +37,8 @@ interface Door {
   readonly tenant: TenantConfig
   readonly egress: Egress
   readonly backend: TokenSource
+  /** What people wrote through it a moment ago is found by the next who looks. */
+  readonly ownWrites: ReturnType<typeof openOwnWrites>
 }
 
 export type TenantDoors = ReturnType<typeof openTenantDoors>
@@ -46,7 +49,7 @@ export function openTenantDoors(config: Config, now: () => number = Date.now, ha
   const discovered = rememberedFor<SmartConfiguration>(now)
   const doors = new Map<string, Door>(config.tenants.map((tenant) => {
     const egress = egressForTenant(tenant)
-    return [tenant.id, { tenant, egress, backend: openBackendTokens(tenant, egress, now) }] as const
+    return [tenant.id, { tenant, egress, backend: openBackendTokens(tenant, egress, now), ownWrites: openOwnWrites(now) }] as const
   }))
   const doorOf = ({ id }: TenantConfig): Door => {
     const door = doors.get(id)
@@ -131,7 +134,7 @@ export function openTenantDoors(config: Config, now: () => number = Date.now, ha
       return revoked.every(Boolean)
     },
 
-    reviewRecord: reviewRecord((session, tenant) => sessionWith(tenant, tokensOf(session)), now),
+    reviewRecord: reviewRecord((session, tenant) => doorOf(tenant).ownWrites(sessionWith(tenant, tokensOf(session))), now),
 
     close: async () => {
       await Promise.all([...doors.values()].map(({ egress }) => egress.close()))

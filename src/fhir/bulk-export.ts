@@ -5,7 +5,7 @@ import { isScreeningError, ScreeningError } from '../errors.ts'
 import type { TokenSource } from './backend-auth.ts'
 import type { Egress, EgressRequest } from './egress.ts'
 import { some, truth, whole } from './lenient.ts'
-import { checkedId, type FhirSession } from './session.ts'
+import { absolute, checkedId, type FhirSession } from './session.ts'
 import { parseJson } from './smart-configuration.ts'
 import { refuseStatus } from './transport.ts'
 
@@ -68,7 +68,7 @@ type Files = z.infer<typeof manifest>
 /**
  * Ids of the patients of a Group or of the whole record, by Bulk Data `$export`: kick-off, looks as often as Retry-After allows,
  * NDJSON read as it arrives, and the server's files deleted at the end whatever happened. A line that is no Patient ends nothing, and is
- * counted. Every address must have the FHIR server's own origin; the token goes nowhere else.
+ * counted. Every address must have the FHIR server's own origin; the token goes nowhere else. Files that want none may lie where photos may.
  * Throws ERR_EHR_REFUSED where `/metadata` lists no such export, ERR_EGRESS_REFUSED, ERR_EHR_ANSWER, ERR_EHR_UNREACHABLE, ERR_EHR_UNAUTHORIZED.
  */
 export async function exportPatients(options: BulkOptions): Promise<ExportedPatients> {
@@ -96,7 +96,7 @@ export async function exportPatients(options: BulkOptions): Promise<ExportedPati
 type BulkClient = ReturnType<typeof bulkClient>
 
 /** Requests with our token, renewed and repeated once after a 401. */
-function bulkClient({ egress, tokens, signal }: BulkOptions) {
+function bulkClient({ tenant, egress, tokens, signal }: BulkOptions) {
   async function authorized<T extends { readonly status: number }>(
     once: (headers: Readonly<Record<string, string>>) => Promise<T>, dispose: (answer: T) => Promise<unknown> = () => Promise.resolve()
   ): Promise<T> {
@@ -113,9 +113,12 @@ function bulkClient({ egress, tokens, signal }: BulkOptions) {
   return {
     fetch: (method: string, url: string, headers: Readonly<Record<string, string>> = {}) =>
       authorized((token) => egress.fetch(url, request({ method, headers: { accept: 'application/json', ...headers, ...token }, maxBytes: 20_000_000, timeoutMs: 60_000 }))),
-    stream(url: string, withToken: boolean, maxBytes: number) {
+    /** Files that want no token may lie where the site lets photos lie: a cloud's store, with the permission in the address. */
+    stream(address: string, withToken: boolean, maxBytes: number) {
+      const url = absolute(address, tenant.fhirBase)
+      const purpose = withToken || new URL(url).origin === new URL(tenant.fhirBase).origin ? 'bulk' : 'photo'
       const open = (token: Readonly<Record<string, string>>) =>
-        egress.stream(url, request({ headers: { accept: 'application/fhir+ndjson', ...token }, maxBytes, timeoutMs: 60_000 }))
+        egress.stream(url, { ...request({ headers: { accept: 'application/fhir+ndjson', ...token }, maxBytes, timeoutMs: 60_000 }), purpose })
       return withToken ? authorized(open, ({ chunks }) => drained(chunks)) : open({})
     }
   }
@@ -133,9 +136,9 @@ async function kickOff({ tenant, session, group }: BulkOptions, client: BulkClie
   const answer = await client.fetch('GET', `${tenant.fhirBase}/${path}?_type=Patient`, { accept: 'application/fhir+json', prefer: 'respond-async' })
   refuseStatus('GET', answer)
   const location = answer.headers.get('content-location')
-  if (answer.status !== 202 || location === null || !URL.canParse(location, `${tenant.fhirBase}/`))
+  if (answer.status !== 202 || location === null)
     throw new ScreeningError('ERR_EHR_ANSWER', `Expected 202 with Content-Location for an export but received ${answer.status}`)
-  return new URL(location, `${tenant.fhirBase}/`).href
+  return absolute(location, tenant.fhirBase)
 }
 
 async function manifestOf(

@@ -2,6 +2,7 @@ import type { Bundle, BundleEntry } from 'fhir/r4.js'
 import { ScreeningError } from '../errors.ts'
 import type { ScreeningResource } from './resources/screening-resources.ts'
 import { isOfAnother, referenceIn } from './session.ts'
+import { lostPatience } from './transport.ts'
 
 /** What became of one entry of a transaction or batch; `reference` is `Type/id`. */
 export type Outcome = { readonly kind: 'written'; readonly reference: string } | { readonly kind: 'refused'; readonly status: number } | { readonly kind: 'unknown' }
@@ -18,7 +19,8 @@ export function outcomesOf(sent: readonly ScreeningResource[], answer: Bundle, l
     const { status = '' } = entries[index]?.response ?? {}
     const reference = lying[index] ?? placed(one, entries[index])
     if (/^2/.test(status) && reference) return { kind: 'written', reference }
-    return /^4/.test(status) ? { kind: 'refused', status: Number(status.slice(0, 3)) } : { kind: 'unknown' }
+    const code = Number(status.slice(0, 3))
+    return /^4/.test(status) && !lostPatience(code) ? { kind: 'refused', status: code } : { kind: 'unknown' }
   })
 }
 

@@ -1,7 +1,7 @@
 import type { DiagnosticReport, FhirResource, Observation, Provenance } from 'fhir/r4.js'
 import { isScreeningError } from '../errors.ts'
 import { aiTerm, MODEL_SHA256, REPORT_ID, RESULT_ID } from './codes.ts'
-import { chunks, dayBefore, TOKENS } from './own-observations.ts'
+import { chunks, dayBefore, ofThePatient, searchInOneWay, TOKENS, type SearchWays } from './own-observations.ts'
 import { isOf, relativeTo } from './references.ts'
 import { identifierOf } from './resources/screening-bundle.ts'
 import type { ScreeningResource } from './resources/screening-resources.ts'
@@ -14,14 +14,11 @@ export async function look(writer: Writer, looked: readonly ScreeningResource[])
   for (const type of ['Device', 'Observation', 'DiagnosticReport'] as const) {
     const ours = new Map(looked.filter((one) => one.resourceType === type).map((one) => [identifierKey(identifierOf(one)), one]))
     if (ours.size === 0) continue
-    const queries = searches(writer, type, [...ours.values()])
-    if (queries.length === 0) for (const one of ours.values()) writer.unasked.add(ourId(one))
     const matches: { readonly ours: ScreeningResource; readonly there: FhirResource }[] = []
-    for (const parameters of queries)
-      for (const there of await asked(writer, type, parameters, [...ours.values()])) {
-        const match = identifiersOf(there).map((identifier) => ours.get(identifierKey(identifier))).find(Boolean)
-        if (match) matches.push({ ours: match, there })
-      }
+    for (const there of await asked(writer, type, searches(writer, type, [...ours.values()]), [...ours.values()])) {
+      const match = identifiersOf(there).map((identifier) => ours.get(identifierKey(identifier))).find(Boolean)
+      if (match) matches.push({ ours: match, there })
+    }
     for (const same of Map.groupBy(matches, ({ ours: one }) => one).values()) found.push(...await ofThisPatient(writer, same))
   }
   const provenance = looked.find(({ resourceType }) => resourceType === 'Provenance')
@@ -85,12 +82,13 @@ export function isOurProvenance({ session: { tenant }, resources, seen }: Writer
  * servers keep none. `issued` is the moment of this very result, so nobody else's says the same of the same joint. Throws ERR_EHR_*.
  */
 export async function lookAlike(writer: Writer, looked: readonly ScreeningResource[]): Promise<readonly Found[]> {
-  const { capabilities, session, resources } = writer
+  const { session, resources } = writer
   const found: Found[] = []
   for (const type of ['Observation', 'DiagnosticReport'] as const) {
     const ours = looked.filter((one) => one.resourceType === type)
-    if (ours.length === 0 || !capabilities.canSearch(type, 'patient')) continue
-    const there = (await asked(writer, type, ofThePatient(writer, type, ours), [])).filter((one) => isOf(session.tenant, one.subject?.reference, resources.patientId))
+    const ways = alike(writer, type, ours)
+    if (ours.length === 0 || ways.length === 0) continue
+    const there = (await asked(writer, type, ways, [])).filter((one) => isOf(session.tenant, one.subject?.reference, resources.patientId))
     for (const one of ours) {
       const key = identifierKey(identifierOf(one))
       // Some find nothing by several identifiers at once, or by any, and keep them all the same.
@@ -153,44 +151,38 @@ export function foundAs(ours: ScreeningResource, there: FhirResource): Found {
   }
 }
 
-/** A server may refuse a search that it does not rule out: then it cannot be asked. */
-async function asked<T extends 'Device' | 'Observation' | 'DiagnosticReport'>(
-  writer: Writer, type: T, parameters: Readonly<Record<string, string>>, ours: readonly ScreeningResource[]
-) {
+/** A server may refuse a search that it does not rule out: where it refuses every way, it cannot be asked. */
+async function asked<T extends 'Device' | 'Observation' | 'DiagnosticReport'>(writer: Writer, type: T, ways: SearchWays, ours: readonly ScreeningResource[]) {
+  const cannot = () => {
+    for (const one of ours) writer.unasked.add(ourId(one))
+    return []
+  }
+  if (ways.length === 0) return cannot()
   try {
-    return await writer.session.search(type, parameters)
+    return await searchInOneWay(writer.session, type, ways)
   } catch (error) {
     // The model is everybody's, and a registration may not be allowed to look for it.
     const refused = isScreeningError(error) && (error.code === 'ERR_EHR_REFUSED' || (type === 'Device' && error.code === 'ERR_EHR_UNAUTHORIZED'))
     if (!refused) throw error
-    for (const one of ours) writer.unasked.add(ourId(one))
-    return []
+    return cannot()
   }
 }
 
-function searches(
-  writer: Writer, type: 'Device' | 'Observation' | 'DiagnosticReport', ours: readonly ScreeningResource[]
-): readonly Record<string, string>[] {
-  const { capabilities } = writer
-  if (capabilities.canSearch(type, 'identifier')) {
-    const tokens = ours.map((one) => token(identifierOf(one)?.system, identifierOf(one)?.value))
-    return chunks([...new Set(tokens)], TOKENS).map((some) => ({ identifier: some.join(',') }))
-  }
-  return type === 'Device' || !capabilities.canSearch(type, 'patient') ? [] : [ofThePatient(writer, type, ours)]
+/** By identifier; among the patient's results of the same kind and day where that is not offered, or refused as it stands. */
+function searches(writer: Writer, type: 'Device' | 'Observation' | 'DiagnosticReport', ours: readonly ScreeningResource[]): SearchWays {
+  const tokens = ours.map((one) => token(identifierOf(one)?.system, identifierOf(one)?.value))
+  return [
+    ...writer.capabilities.canSearch(type, 'identifier') ? [chunks([...new Set(tokens)], TOKENS).map((some) => ({ identifier: some.join(',') }))] : [],
+    ...type === 'Device' ? [] : alike(writer, type, ours)
+  ]
 }
 
-/** The patient's results of the same kind and day, for servers that cannot be asked by identifier. */
-function ofThePatient(
-  { capabilities, resources }: Writer, type: 'Observation' | 'DiagnosticReport', ours: readonly ScreeningResource[]
-): Record<string, string> {
+/** The patient's results of the same kind and day. */
+function alike({ capabilities, resources }: Writer, type: 'Observation' | 'DiagnosticReport', ours: readonly ScreeningResource[]): SearchWays {
   const codings = ours.flatMap((one) => 'code' in one ? (one.code?.coding ?? []) : [])
   const codes = [...new Set(codings.map(({ system, code }) => token(system, code)))]
   const day = resources.count.effectiveDateTime?.slice(0, 10)
-  return {
-    patient: resources.patientId,
-    ...(capabilities.canSearch(type, 'code') ? { code: codes.join(',') } : {}),
-    ...(day && capabilities.canSearch(type, 'date') ? { date: `ge${dayBefore(day)}` } : {})
-  }
+  return ofThePatient(capabilities, type, resources.patientId, { codes, ...(day ? { since: dayBefore(day) } : {}) })
 }
 
 function token(system: string | undefined, value: string | undefined): string {

@@ -1,7 +1,9 @@
-import type { DiagnosticReport, Observation } from 'fhir/r4.js'
-import { RESULT_ID } from './codes.ts'
+import type { DiagnosticReport, FhirResource, Observation } from 'fhir/r4.js'
+import { isScreeningError } from '../errors.ts'
+import type { Capabilities } from './capabilities.ts'
+import { RESULT_ID, statusTerm } from './codes.ts'
 import { isOf } from './references.ts'
-import type { FhirSession } from './session.ts'
+import type { FhirSession, SearchParameters } from './session.ts'
 
 type ResultType = 'Observation' | 'DiagnosticReport'
 type Result<T extends ResultType> = T extends 'Observation' ? Observation : DiagnosticReport
@@ -41,18 +43,47 @@ export async function findAllOwn<T extends ResultType>(
   }
 ): Promise<ReadonlyMap<string, readonly Result<T>[]>> {
   const capabilities = await session.capabilities()
-  const may = (name: string) => capabilities.canSearch(type, name)
-  if (ids.length === 0 || (!may('identifier') && !may('patient'))) return new Map()
-  const ofThePatient = { patient: patientId, ...(may('date') && since ? { date: `ge${since}` } : {}) }
-  const queries = may('identifier') ? chunks(ids, TOKENS).map((some) => ({ identifier: some.map((id) => `${system}|${id}`).join(',') })) : [ofThePatient]
-  const found: Result<T>[] = []
-  for (const query of queries) found.push(...await session.search(type, query) as unknown as Result<T>[])
-  if (thorough && found.length === 0 && ids.length > 1 && may('identifier') && may('patient'))
-    found.push(...await session.search(type, ofThePatient) as unknown as Result<T>[])
+  const byPatient = ofThePatient(capabilities, type, patientId, { ...(since ? { since } : {}) })
+  const byIdentifier = capabilities.canSearch(type, 'identifier') ? [chunks(ids, TOKENS).map((some) => ({ identifier: some.map((id) => `${system}|${id}`).join(',') }))] : []
+  if (ids.length === 0) return new Map()
+  const listed = await searchInOneWay(session, type, [...byIdentifier, ...byPatient])
+  const found = (thorough && listed.length === 0 && ids.length > 1 && byIdentifier.length > 0 ? await searchInOneWay(session, type, byPatient) : listed) as unknown as readonly Result<T>[]
   const idOf = (one: Result<T>) => one.identifier?.find((identifier) => identifier.system === system)?.value ?? ''
   const mine = found.filter((one) => isOf(session.tenant, one.subject?.reference, patientId) && ids.includes(idOf(one)) && (withdrawn || one.status !== 'entered-in-error'))
   return Map.groupBy([...new Map(mine.map((one) => [one.id, one])).values()].sort(olderFirst), idOf)
 }
+
+/** Ways to ask for one thing: each is some searches that give it together, and the next is for servers that refuse the one before. */
+export type SearchWays = readonly (readonly SearchParameters[])[]
+
+/** A search may need more than its listed parameters, and is then refused. Throws ERR_EHR_REFUSED where every way is, ERR_EHR_*. */
+export async function searchInOneWay<T extends 'Device' | ResultType>(session: FhirSession, type: T, ways: SearchWays): Promise<readonly Extract<FhirResource, { resourceType: T }>[]> {
+  for (const [index, searches] of ways.entries()) {
+    const found: Extract<FhirResource, { resourceType: T }>[] = []
+    try {
+      for (const parameters of searches) found.push(...await session.search(type, parameters))
+      return found
+    } catch (error) {
+      if (!isScreeningError(error) || error.code !== 'ERR_EHR_REFUSED' || index === ways.length - 1) throw error
+    }
+  }
+  return []
+}
+
+/** The patient's results since a day; last by our categories, for servers that want a category beside the patient (Epic). */
+export function ofThePatient(
+  capabilities: Capabilities, type: ResultType, patientId: string, { since, codes = [] }: { readonly since?: string; readonly codes?: readonly string[] }
+): SearchWays {
+  const may = (name: string) => capabilities.canSearch(type, name)
+  if (!may('patient')) return []
+  const patient = { patient: patientId, ...(since && may('date') ? { date: `ge${since}` } : {}) }
+  const narrower = codes.length > 0 && may('code') ? { ...patient, code: codes.join(',') } : patient
+  return [[narrower], ...(may('category') ? [[{ ...patient, category: CATEGORIES[type] }]] : [])]
+}
+
+const tokensOf = (...codes: readonly string[]) => codes.map(statusTerm).map(({ system, code }) => `${system}|${code}`).join(',')
+/** Under what our results stand, the AI's and what clinicians sign. */
+const CATEGORIES: Readonly<Record<ResultType, string>> = { Observation: tokensOf('imaging', 'exam'), DiagnosticReport: tokensOf('IMG') }
 
 function olderFirst(one: Observation | DiagnosticReport, other: Observation | DiagnosticReport): number {
   const [a = '', b = ''] = [one.meta?.lastUpdated, other.meta?.lastUpdated]

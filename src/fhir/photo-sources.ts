@@ -9,7 +9,7 @@ import type { Capabilities } from './capabilities.ts'
 import { aiTerm, handSiteOf, lateralityOf, termFor } from './codes.ts'
 import { maybe, some, whole, word } from './lenient.ts'
 import { isOf, relativeTo } from './references.ts'
-import { MAX_PHOTO_BYTES, type FhirSession } from './session.ts'
+import { MAX_PHOTO_BYTES, type FhirSession, type SearchParameters } from './session.ts'
 
 /** One photo of a hand as the record knows it; the bytes are read with readPhotoBytes. */
 export interface HandPhoto {
@@ -109,8 +109,8 @@ const AI_ASSERTED = aiTerm('AIAST')
 /**
  * The patient's hand photos, newest first, by the first of these routes that has any: Media where the server can search it by
  * patient, DocumentReference, the Media that a DiagnosticReport shows. No vendor sandbox we know searches Media by patient
- * (specs/conformance.md section 5). `handedOver` are references that a launch brought: read one by one, and held to the same
- * rules. Nothing is asked that `/metadata` does not list.
+ * (specs/conformance.md section 5). `handedOver` are references that a launch or a notification brought: read one by one where no search shows
+ * them, or not yet, and held to the same rules. Nothing is asked that `/metadata` does not list.
  */
 export async function findHandPhotos(session: FhirSession, patientId: string, handedOver: readonly string[] = []): Promise<readonly HandPhoto[]> {
   const capabilities = await session.capabilities()
@@ -127,7 +127,6 @@ export async function findHandPhotos(session: FhirSession, patientId: string, ha
       return []
     }
   }
-  const named = handedOver.length > 0 ? await ask(async () => handPhotosIn(await readNamed(session, capabilities, handedOver), whose)) : []
   const routes = photoRoutes(capabilities)
   if (routes.length === 0 && handedOver.length === 0)
     throw new ScreeningError('ERR_EHR_REFUSED', 'Expected an EHR whose Media, DocumentReference or DiagnosticReport can be searched by patient but its /metadata lists none of them')
@@ -137,11 +136,13 @@ export async function findHandPhotos(session: FhirSession, patientId: string, ha
     found = await ask(async () => type === 'DiagnosticReport'
       ? reportedPhotos(session, capabilities, patientId) : handPhotosIn(await ofPatient(session, capabilities, type, patientId), whose))
   }
+  const listed = new Set(found.map(({ resourceType, id: name }) => `${resourceType}/${name}`))
+  const unlisted = handedOver.filter((reference) => !listed.has(relativeTo(session.tenant, reference)))
+  const named = unlisted.length > 0 ? await ask(async () => handPhotosIn(await readNamed(session, capabilities, unlisted), whose)) : []
   // Where another route answered, it holds only if it found something: nothing found beside a refused search is no proof of no photo.
   const unanswered = answered ? refusals.filter(({ code }) => found.length + named.length === 0 && code === 'ERR_EHR_REFUSED') : refusals
   if (unanswered[0]) throw unanswered[0]
-  return [...found, ...named.filter((one) => !found.some((known) => known.resourceType === one.resourceType && known.id === one.id))]
-    .sort((a, b) => newestFirst(a.created, b.created))
+  return [...found, ...named].sort((a, b) => newestFirst(a.created, b.created))
 }
 
 type PhotoRoute = 'Media' | 'DocumentReference' | 'DiagnosticReport'
@@ -169,16 +170,26 @@ async function ofPatient<T extends PhotoRoute>(
   const parameter = searchable(capabilities, type)
   if (!parameter) return []
   const query = { [parameter]: parameter === 'patient' ? patientId : `Patient/${patientId}` }
-  const pages = maxPages ? { maxPages } : {}
-  const found = await session.search(type, query, pages).catch((error: unknown) => {
-    // A page of photos that lie in the answer itself: one by one, each that may be read at all fits.
-    if (!isScreeningError(error) || error.code !== 'ERR_PHOTO_TOO_LARGE') throw error
-    return session.search(type, { ...query, _count: 1 }, pages)
-  })
+  const found = await searchThatFits(session, type, [
+    // Documents and reports are many, and some give ten at a time (Oracle Health, Azure).
+    ...type !== 'Media' && capabilities.canSearch(type, '_count') ? [{ ...query, _count: 100 }] : [], query, { ...query, _count: 1 }
+  ], maxPages ? { maxPages } : {})
   const subjects = found.map((one) => (one as { subject?: Reference }).subject?.reference)
   if (subjects.some((subject) => /(^|\/)Patient\//.test(subject ?? '')) && !subjects.some((subject) => isOf(session.tenant, subject, patientId)))
     throw new ScreeningError('ERR_EHR_ANSWER', `Expected ${type} of the patient that was asked for but received only those of others`)
   return found
+}
+
+/** Photos may lie in the answer itself, and a page of them be too large to be read: the next search gives smaller ones, the last one by one. */
+async function searchThatFits<T extends PhotoRoute>(session: FhirSession, type: T, searches: readonly SearchParameters[], pages: { readonly maxPages?: number }) {
+  for (const [index, parameters] of searches.entries()) {
+    try {
+      return await session.search(type, parameters, pages)
+    } catch (error) {
+      if (!isScreeningError(error) || error.code !== 'ERR_PHOTO_TOO_LARGE' || index === searches.length - 1) throw error
+    }
+  }
+  return []
 }
 
 /** Reports of every kind are many: so many pages are looked at, and so many pictures of the newest reports. */

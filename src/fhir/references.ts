@@ -2,9 +2,13 @@ import type { TenantConfig } from '../config.ts'
 
 type Base = Pick<TenantConfig, 'fhirBase'>
 
-/** `Type/id` of this FHIR server, whether it is written relative or absolute, with or without a version; anything else as it is. */
+/**
+ * `Type/id` of this FHIR server, whether it is written relative or absolute, with or without a version; anything else as it is. Behind a
+ * proxy a server may write http for the https that it is reached by.
+ */
 export function relativeTo({ fhirBase }: Base, reference: string): string {
-  const relative = reference.startsWith(`${fhirBase}/`) ? reference.slice(fhirBase.length + 1) : reference
+  const named = fhirBase.startsWith('https:') ? reference.replace(/^http:/, 'https:') : reference
+  const relative = named.startsWith(`${fhirBase}/`) ? named.slice(fhirBase.length + 1) : reference
   return relative.replace(/\/_history\/[A-Za-z0-9\-.]{1,64}$/, '')
 }
 

@@ -6,14 +6,21 @@ export const MAX_RETRY_AFTER_MS = 3_600_000
 
 /**
  * When a server that answered 429 or 503 may be called again (RFC 9110 section 10.2.3), milliseconds since the epoch: seconds,
- * or a date, which is read against the server's own clock where it sends one. Undefined for any other answer, and for junk.
+ * or a date, which is read against the server's own clock where it sends one, or Azure's milliseconds. Undefined for any other answer, and for junk.
  */
 export function retryAtOf({ status, headers }: Pick<EgressResponse, 'status' | 'headers'>, now: number = Date.now()): number | undefined {
-  const value = headers.get('retry-after')?.trim()
-  if ((status !== 429 && status !== 503) || !value) return undefined
-  const waitMs = /^\d{1,9}$/.test(value) ? Number(value) * 1000 : dateOf(value) - (dateOf(headers.get('date') ?? '') || now)
+  if (status !== 429 && status !== 503) return undefined
+  const value = headers.get('retry-after')?.trim() ?? ''
+  const said = /^\d{1,9}$/.test(value) ? Number(value) * 1000 : dateOf(value) - (dateOf(headers.get('date') ?? '') || now)
+  const waitMs = Number.isNaN(said) ? azureMs(headers) : said
   if (Number.isNaN(waitMs)) return undefined
   return now + Math.min(MAX_RETRY_AFTER_MS, Math.max(0, waitMs))
+}
+
+/** Azure API for FHIR said it only so, in milliseconds, before it also sent Retry-After. */
+function azureMs(headers: Headers): number {
+  const value = headers.get('x-ms-retry-after-ms')?.trim() ?? ''
+  return /^\d{1,12}(\.\d+)?$/.test(value) ? Number(value) : NaN
 }
 
 /** IMF-fixdate, the one form that is still sent. Others are junk: Date.parse would make a date of almost anything. */

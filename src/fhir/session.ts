@@ -5,13 +5,14 @@ import { isScreeningError, ScreeningError } from '../errors.ts'
 import { readCapabilities, type Capabilities } from './capabilities.ts'
 import { isBelow, type Egress } from './egress.ts'
 import { parseBody } from './large-json.ts'
+import { maybe, some } from './lenient.ts'
 import { isOf } from './references.ts'
 import { askedUntil } from './retry-after.ts'
 import { openTransport, refuseStatus, type ClientOptions, type TransportOptions } from './transport.ts'
 
 type ResourceType = FhirResource['resourceType']
 type OfType<T extends ResourceType> = Extract<FhirResource, { resourceType: T }>
-export type SearchParameters = Readonly<Record<string, string | number>>
+export type SearchParameters = Readonly<Record<string, string | number | string[]>>
 
 /** One EHR, one token. Every answer is checked before it is believed; every error is a ScreeningError without address or PHI. */
 export interface FhirSession {
@@ -74,7 +75,10 @@ export function openFhirSession(options: FhirSessionOptions): FhirSession {
 
   async function readBytes(url: string, maxBytes: number, patientId?: string): Promise<Uint8Array> {
     const whose = patientId === undefined ? undefined : { tenant, patientId }
-    const response = await send('GET', url, { ...PHOTO_INSIDE, headers: { accept: PHOTO_TYPES }, maxBytes: Math.ceil(maxBytes * 1.4) + 4096 })
+    const asked = (accept: string) => send('GET', url, { ...PHOTO_INSIDE, headers: { accept }, maxBytes: Math.ceil(maxBytes * 1.4) + 4096 })
+    const first = await asked(PHOTO_TYPES)
+    // Oracle Health takes the very type of the attachment or that of FHIR, and no list of them.
+    const response = first.status === 406 ? await asked('application/fhir+json') : first
     refuseStatus('GET', response)
     refuseOtherPatient(response.headers.get('x-security-context') ?? undefined, whose)
     const json = /json/.test(response.headers.get('content-type') ?? '')
@@ -97,17 +101,20 @@ export function openFhirSession(options: FhirSessionOptions): FhirSession {
     async search(type, parameters, { maxPages } = {}) {
       const found: OfType<typeof type>[] = []
       const seen = new Set<string>()
+      let called: string | undefined
       let page: unknown = await client.search({ resourceType: type, searchParams: { ...parameters }, options: optionsOf(type) }).catch(nothingSuch)
       for (let count = 1; ; count++) {
         const result = searchset.safeParse(page)
         if (!result.success) throw answer('a searchset Bundle')
+        refuseFailed(page)
         found.push(...(matches(result.data, type) as OfType<typeof type>[]))
-        const next = result.data.link?.find(({ relation }) => relation === 'next')?.url
+        const [next, self] = ['next', 'self'].map((wanted) => result.data.link?.find(({ relation }) => relation === wanted)?.url)
+        if (count === 1) called = ownName(self, type, tenant.fhirBase)
         if (next === undefined || count === maxPages) return found
-        const url = pageAddress(next, tenant.fhirBase)
+        const url = pageAddress(next, tenant.fhirBase, called)
         if (seen.has(url) || count >= MAX_PAGES) throw answer('an end of the pages')
         seen.add(url)
-        page = await client.request(url, { options: optionsOf(type) }).catch(nothingSuch)
+        page = await client.request(url, { options: optionsOf(type) }).catch(nothingSuch).catch(pageLost)
       }
     },
 
@@ -188,16 +195,37 @@ function matches(bundle: z.infer<typeof searchset>, type: ResourceType): unknown
   return asked.map(({ resource }) => resource)
 }
 
-/** Relative or absolute `next`; HAPI pages at the base itself with a query. */
-function pageAddress(next: string, fhirBase: string): string {
+/**
+ * Relative or absolute `next`; HAPI pages at the base itself with a query. Where a server behind a proxy calls itself by another name, the
+ * same page is asked for at the base that we know: nothing is ever sent elsewhere.
+ */
+function pageAddress(next: string, fhirBase: string, called: string | undefined): string {
   const url = absolute(next, fhirBase)
-  if (!isBelow(new URL(url), fhirBase)) throw new ScreeningError('ERR_EGRESS_REFUSED', 'Expected the next page on the same FHIR server')
-  return url
+  const ours = called !== undefined && isBelow(new URL(url), called) ? `${fhirBase}${url.slice(called.length)}` : url
+  if (isBelow(new URL(ours), fhirBase)) return ours
+  throw new ScreeningError('ERR_EGRESS_REFUSED', 'Expected the next page on the same FHIR server but its link leads to another one; behind a proxy the server has to know the address it is reached at')
 }
 
-function absolute(url: string, fhirBase: string): string {
+/** What the server calls its own base, by the `self` of a first page: `{base}/Media?…`. Undefined where it does not say. */
+function ownName(self: string | undefined, type: ResourceType, fhirBase: string): string | undefined {
+  if (self === undefined || !URL.canParse(self, `${fhirBase}/`)) return undefined
+  const { origin, pathname } = new URL(self, `${fhirBase}/`)
+  const [, path] = new RegExp(`^(.*)/${type}/?$`).exec(pathname) ?? []
+  return path === undefined ? undefined : `${origin}${path}`
+}
+
+/** A page that the server has forgotten, or does not take its own link for, says nothing of the search: it is done again later. */
+function pageLost(error: unknown): never {
+  if (!isScreeningError(error) || error.code !== 'ERR_EHR_REFUSED') throw error
+  throw new ScreeningError('ERR_EHR_UNREACHABLE', `Expected the next page of a search but the server gives it no more (${error.answered ?? 'no status'})`, { cause: error })
+}
+
+/** An address as a server gives it. Behind a proxy it may write http for the https that it is reached by. Throws ERR_EHR_ANSWER. */
+export function absolute(url: string, fhirBase: string): string {
   if (!URL.canParse(url, `${fhirBase}/`)) throw answer('an address that can be read')
-  return new URL(url, `${fhirBase}/`).href
+  const [given, ours] = [new URL(url, `${fhirBase}/`), new URL(fhirBase)]
+  if (given.protocol === 'http:' && given.host === ours.host) given.protocol = ours.protocol
+  return given.href
 }
 
 function writtenReference(resource: FhirResource, result: Record<string, unknown>, location: string | null | undefined): string {
@@ -232,6 +260,15 @@ export function referenceIn(location: string, type: string): string | undefined 
   const id = new RegExp(`(?:^|/)${type}/([A-Za-z0-9\\-.]{1,64})(?:/_history/[^/]+)?/?$`).exec(location)?.[1]
   return id ? `${type}/${id}` : undefined
 }
+
+/** Some answer 200 to a search that they did not do, with an error among the entries: what is not in it may be there all the same. */
+function refuseFailed(page: unknown): void {
+  const severities = outcomesIn.parse(page).entry.flatMap(({ resource: { issue } }) => issue.map(({ severity }) => severity))
+  if (severities.some((one) => one === 'error' || one === 'fatal'))
+    throw new ScreeningError('ERR_EHR_REFUSED', 'Expected a search to be done but the FHIR server answered it with an error')
+}
+
+const outcomesIn = z.object({ entry: some(z.object({ resource: z.object({ resourceType: z.literal('OperationOutcome'), issue: some(z.object({ severity: maybe(z.string()) })) }) })) })
 
 /** Only a read asks for one thing that may be gone: elsewhere 404 and 410 tell of the server, which may be another one tomorrow. */
 function nothingSuch(error: unknown): never {

@@ -8,6 +8,8 @@ import { parseJson } from './smart-configuration.ts'
 
 /** Most of a FHIR answer that we read; Media may carry a photo inline. */
 const MAX_FHIR_BYTES = 48_000_000
+/** HAPI gives a search of the last minute the same answer again unless it is asked so, and what was just written would not be seen. */
+const FRESH = { 'cache-control': 'no-cache' }
 
 export interface TransportOptions {
   readonly tenant: TenantConfig
@@ -60,7 +62,7 @@ export function openTransport({ tenant, egress, tokens, signal, beforeWrite, rep
       const answer = await asWrite(method, egress.fetch(url, {
         method,
         purpose: 'fhir',
-        headers: { accept: 'application/fhir+json', ...headers, authorization: `Bearer ${token}` },
+        headers: { accept: 'application/fhir+json', ...(method === 'GET' ? FRESH : {}), ...headers, authorization: `Bearer ${token}` },
         maxBytes: maxBytes ?? MAX_FHIR_BYTES,
         ...(tooLarge ? { tooLarge } : {}),
         json,
@@ -123,11 +125,15 @@ export function refuseStatus(method: string, response: Pick<EgressResponse, 'sta
   if (status === 429) throw new ScreeningError('ERR_EHR_UNREACHABLE', `Expected an answer now but ${heard}`, asked)
   const refused = new ScreeningError('ERR_EHR_REFUSED', `Expected the request to be accepted but ${heard}`, { answered: status })
   if (status === 501) throw refused
-  // A gateway that lost its patience (408, 425, 499) does not know what became of a write.
-  const unknown = status >= 500 || [408, 425, 499].includes(status)
+  const unknown = status >= 500 || lostPatience(status)
   if (unknown && method !== 'GET') throw new ScreeningError('ERR_WRITE_AMBIGUOUS', `Expected the outcome of a write but ${heard}`, asked)
   if (unknown) throw new ScreeningError('ERR_EHR_UNREACHABLE', `Expected an answer but ${heard}`, asked)
   throw refused
+}
+
+/** A gateway that lost its patience does not know what became of a write. */
+export function lostPatience(status: number): boolean {
+  return [408, 425, 499].includes(status)
 }
 
 /** The server has no such way to write at all, whatever its /metadata lists: nothing was done. */

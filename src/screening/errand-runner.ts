@@ -7,7 +7,7 @@ import type { FhirSession } from '../fhir/session.ts'
 import { findDoubles, retireDoubles } from './doubles.ts'
 import { openErrands, type Errand, type Lane } from './errands.ts'
 import { patientsOn, plusDays, previsit, type WorklistOfDay } from './previsit.ts'
-import { changedPhoto, photosChangedSince, type ChangedPhoto } from './poll-photos.ts'
+import { changedPhoto, photosChangedSince, type ChangedPhoto, type Changes } from './poll-photos.ts'
 import { openResultStore } from './result-store.ts'
 import { eraseMadeBefore } from './retention.ts'
 import type { PhotoReference, ScreeningService } from './screening.ts'
@@ -126,29 +126,33 @@ export function openErrandRunner(deps: ErrandDeps): ErrandRunner {
     if (tenant.retentionDays !== undefined) await eraseMadeBefore(store, tenant.id, daysBefore(now(), tenant.retentionDays))
   }
 
-  /** The record says whose the photo is. One that is gone, or was moved to another patient, may have left results behind. */
+  /**
+   * The record says whose the photo is, and may tell of it before a search shows it. One that is gone, or was moved to another patient, may
+   * have left results behind.
+   */
   async function look(reference: string, { tenant, session }: Task): Promise<void> {
     const [type = '', id = ''] = reference.split('/')
     const photo = await session.read(type as 'Media', id).then((one) => changedPhoto(session, one), (error: unknown) => {
       if (!isScreeningError(error) || error.code !== 'ERR_NOT_FOUND') throw error
     })
+    if (photo && type !== 'DiagnosticReport') await results.handOver(tenant.id, photo.patientId, [reference])
     const before = await results.patientsOf(tenant.id, [{ resourceType: type as 'Media', id }])
     for (const patientId of new Set([...photo ? [photo.patientId] : [], ...before]))
       await deps.screenings.request(tenant.id, patientId, 'notification')
   }
 
-  async function poll({ tenant, session }: Task): Promise<void> {
+  async function poll({ tenant, session }: Pick<Task, 'tenant' | 'session'>): Promise<void> {
     const began = now()
     const [mark] = await store.query<{ until: Date }>('select until from watermark where tenant = $1', [tenant.id])
     // A mark that is still to come was set by a date that the record got wrong: what came meanwhile was not seen, and is looked for from the start.
     const known = mark !== undefined && mark.until.getTime() <= began.getTime()
     const since = new Date(known ? mark.until.getTime() - OVERLAP_MS : began.getTime() - FIRST_LOOK_MS)
-    const found = await photosChangedSince(session, since).catch((error: unknown) => {
+    const found = await changesFrom(session, since, began).catch((error: unknown) => {
       if (!isScreeningError(error) || error.code !== 'ERR_EHR_REFUSED') throw error
     })
     if (!found) return lookAtWhoComes({ tenant, session })
     const fresh: ChangedPhoto[] = []
-    for (const photo of found) if (!await isHeard(tenant.id, photo)) fresh.push(photo)
+    for (const photo of found.photos) if (!await isHeard(tenant.id, photo)) fresh.push(photo)
     const before = await results.patientsOf(tenant.id, fresh.map(({ reference }) => photoReference(reference)))
     for (const patientId of new Set([...fresh.map((photo) => photo.patientId), ...before])) await deps.screenings.request(tenant.id, patientId, 'notification')
     // After the requests: what is asked for twice is done once, what is forgotten is never done.
@@ -157,7 +161,8 @@ export function openErrandRunner(deps: ErrandDeps): ErrandRunner {
     await store.query(
       `insert into watermark (tenant, until) values ($1, $2)
        on conflict (tenant) do update set until = case when watermark.until > $3 then excluded.until else greatest(watermark.until, excluded.until) end`,
-      [tenant.id, newest(found, since, began).toISOString(), began.toISOString()])
+      [tenant.id, (found.until ?? newest(found, since, began)).toISOString(), began.toISOString()])
+    if (found.until) return poll({ tenant, session })
   }
 
   /** A record that cannot be asked what changed: whoever comes today and tomorrow is looked at instead. */
@@ -248,12 +253,27 @@ function kindOf({ what }: Errand): string {
   return what.split(' ')[0] ?? ''
 }
 
+/** All changes since then, or those until a time before now where there are more than one search gives: the first look at a large record. Throws ERR_EHR_*. */
+async function changesFrom(session: FhirSession, since: Date, asked: Date): Promise<Changes & { readonly until?: Date }> {
+  let until: Date | undefined
+  for (;;) {
+    try {
+      return { ...await photosChangedSince(session, since, until), ...(until ? { until } : {}) }
+    } catch (error) {
+      const leftMs = ((until ?? asked).getTime() - since.getTime()) / 2
+      // Less than the overlap would not get on.
+      if (!isScreeningError(error) || error.code !== 'ERR_EHR_ANSWER' || leftMs < 2 * OVERLAP_MS) throw error
+      until = new Date(since.getTime() + leftMs)
+    }
+  }
+}
+
 /**
- * The newest change that the server dates, and never later than the time of asking: one photo that is dated ahead would hide all that
- * come until then. The time of asking where it dates none of them.
+ * The newest change that the server dates, be it a picture or not, and never later than the time of asking: one photo that is dated ahead would
+ * hide all that come until then. The time of asking where it dates none of them.
  */
-function newest(found: readonly ChangedPhoto[], since: Date, asked: Date): Date {
-  const times = found.map(({ lastUpdated }) => Date.parse(lastUpdated ?? '')).filter((time) => !Number.isNaN(time))
-  if (found.length > 0 && times.length === 0) return asked
+function newest({ dates }: Changes, since: Date, asked: Date): Date {
+  const times = dates.map((one) => Date.parse(one ?? '')).filter((time) => !Number.isNaN(time))
+  if (dates.length > 0 && times.length === 0) return asked
   return new Date(Math.min(asked.getTime(), Math.max(since.getTime(), ...times)))
 }

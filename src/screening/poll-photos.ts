@@ -10,7 +10,6 @@ export interface ChangedPhoto {
   readonly patientId: string
   /** Which change of it: its version, or when it changed. */
   readonly version: string
-  readonly lastUpdated?: string
 }
 
 const attachment = z.object({ contentType: maybe(z.string()), url: maybe(z.string()) })
@@ -24,6 +23,8 @@ const changed = z.object({
   media: some(z.unknown())
 })
 
+const dated = z.object({ meta: maybe(z.object({ lastUpdated: maybe(z.string()) })) })
+
 /** A picture, or a report that shows some, with the patient it is of; undefined for everything else. */
 export function changedPhoto({ tenant }: FhirSession, value: unknown): ChangedPhoto | undefined {
   const found = changed.safeParse(value).data
@@ -33,10 +34,7 @@ export function changedPhoto({ tenant }: FhirSession, value: unknown): ChangedPh
   // A withdrawn photo matters as much as a new one, and may have lost its content.
   if (!pictures && found.status !== 'entered-in-error') return undefined
   const { versionId, lastUpdated } = found.meta ?? {}
-  return {
-    reference: `${found.resourceType}/${found.id}`, patientId, version: versionId ?? lastUpdated ?? '',
-    ...(lastUpdated ? { lastUpdated } : {})
-  }
+  return { reference: `${found.resourceType}/${found.id}`, patientId, version: versionId ?? lastUpdated ?? '' }
 }
 
 /** What the record gives no kind, or calls octet-stream, may be one; whoever screens the patient finds out. */
@@ -44,27 +42,36 @@ function mayBePicture({ contentType, url }: z.infer<typeof attachment>): boolean
   return contentType === undefined ? url !== undefined : /^(?:image\/|application\/octet-stream\b)/i.test(contentType)
 }
 
+export interface Changes {
+  readonly photos: readonly ChangedPhoto[]
+  /** Everything that was looked through, pictures or not: what the record dates each with, where it does. */
+  readonly dates: readonly (string | undefined)[]
+}
+
 /**
- * Photos of every patient that changed since then, by each type that `/metadata` lets be searched by `_lastUpdated`, in the
- * server's own spelling. A server that lists the parameter and refuses it without a patient, as some vendors do, offers no such
+ * Photos of every patient that changed since then (and before `until`), by each type that `/metadata` lets be searched by `_lastUpdated`, in
+ * the server's own spelling. A server that lists the parameter and refuses it without a patient, as some vendors do, offers no such
  * search. Throws ERR_EHR_REFUSED when none of the types can be asked, ERR_EHR_*.
  */
-export async function photosChangedSince(session: FhirSession, since: Date): Promise<readonly ChangedPhoto[]> {
+export async function photosChangedSince(session: FhirSession, since: Date, until?: Date): Promise<Changes> {
   const capabilities = await session.capabilities()
-  const found: ChangedPhoto[] = []
+  const photos: ChangedPhoto[] = []
+  const dates: (string | undefined)[] = []
   let asked = false
   for (const type of ['Media', 'DocumentReference'] as const) {
     const parameter = capabilities.spelled(type, '_lastUpdated')
     if (!parameter) continue
     const count = capabilities.canSearch(type, '_count') ? { _count: 100 } : {}
+    const from = `ge${since.toISOString()}`
     try {
-      const page = await session.search(type, { [parameter]: `ge${since.toISOString()}`, ...count })
-      found.push(...page.flatMap((one) => changedPhoto(session, one) ?? []))
+      const page = await session.search(type, { [parameter]: until ? [from, `lt${until.toISOString()}`] : from, ...count })
+      photos.push(...page.flatMap((one) => changedPhoto(session, one) ?? []))
+      dates.push(...page.map((one) => dated.safeParse(one).data?.meta?.lastUpdated))
       asked = true
     } catch (error) {
       if (!isScreeningError(error) || (error.code !== 'ERR_EHR_REFUSED' && error.code !== 'ERR_EHR_UNAUTHORIZED')) throw error
     }
   }
   if (!asked) throw new ScreeningError('ERR_EHR_REFUSED', 'Expected an EHR whose Media or DocumentReference can be searched by _lastUpdated but it offers neither')
-  return found
+  return { photos, dates }
 }

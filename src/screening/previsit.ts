@@ -124,15 +124,26 @@ export async function patientsOn(session: FhirSession, timeZone: string, date: s
  */
 async function appointmentsOn(session: FhirSession, timeZone: string, date: string): Promise<Appointment[]> {
   const capabilities = await session.capabilities()
-  if (!capabilities.canSearch('Appointment', 'date'))
-    throw new ScreeningError('ERR_EHR_REFUSED', 'Expected an EHR whose Appointments can be searched by date but its /metadata does not list that; use "jointlens screen --patients FILE"')
+  const actors = session.tenant.appointmentsOf.map((one) => one.split('/')).map(([type = '', id = '']) => ({ [type.toLowerCase()]: id }))
+  const unlisted = ['date', ...actors.flatMap(Object.keys)].find((parameter) => !capabilities.canSearch('Appointment', parameter))
+  if (unlisted)
+    throw new ScreeningError('ERR_EHR_REFUSED', `Expected an EHR whose Appointments can be searched by ${unlisted} but its /metadata does not list that; use "jointlens screen --patients FILE"`)
   const pages = capabilities.canSearch('Appointment', '_count') ? { _count: 100 } : {}
   const [from, until] = dayIn(timeZone, date)
+  const days = [-1, 0, 1].map((number) => ({ date: plusDays(date, number) }))
+  const searches = days.flatMap((day) => (actors.length > 0 ? actors : [{}]).map((actor) => ({ ...day, ...actor, ...pages })))
   const found = new Map<string, Appointment>()
-  for (const day of [-1, 0, 1].map((days) => plusDays(date, days)))
-    for (const one of await session.search('Appointment', { date: day, ...pages }))
+  for (const parameters of searches)
+    for (const one of await session.search('Appointment', parameters).catch(refusedByDate))
       if (COMING.has(one.status) && startsWithin(one, from, until)) found.set(one.id ?? '', one)
   return [...found.values()]
+}
+
+/** Some list the search by date and want a practitioner, a location or a patient beside it (Oracle Health, Epic). */
+function refusedByDate(error: unknown): never {
+  if (!isScreeningError(error) || error.code !== 'ERR_EHR_REFUSED') throw error
+  throw new ScreeningError('ERR_EHR_REFUSED',
+    `Expected the appointments of a day but the record refuses the search (${error.answered ?? 'with an error'}); name practitioners or locations in appointmentsOf, or use "jointlens screen --patients FILE"`, { cause: error, answered: error.answered })
 }
 
 /** What came of a screening, for a visit at this time. */

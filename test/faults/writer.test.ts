@@ -65,6 +65,18 @@ test.each(['/Observation', '/Media'])('one answer from %s that names another pat
   expectWhole(ledger, resources)
 })
 
+test.each(['408 Request Timeout', '499', '503 Service Unavailable'])('an entry of a batch that is answered %s may have been done: nothing is sent again while no search shows it', async (status) => {
+  const resources = await open({ profile: 'batch', indexLagMs: 60_000 })
+  const ledger = memoryLedger()
+  const impatient: FhirSession = { ...session, batch: async (bundle) => {
+    await session.batch(bundle)
+    return { resourceType: 'Bundle', type: 'batch-response', entry: (bundle.entry ?? []).map(() => ({ response: { status } })) }
+  } }
+  for (let time = 0; time < 2; time++)
+    await expect(writeScreening(impatient, resources, options(ledger, { settling: { promptMs: 60_000, lateMs: 60_000 } }))).rejects.toMatchObject({ code: 'ERR_WRITE_AMBIGUOUS' })
+  expect(observations()).toHaveLength(22)
+})
+
 test('a result that is gone when it is asked for again is looked for later: nobody is refused for good', async () => {
   const resources = await open({ profile: 'conditional' })
   const ledger = memoryLedger()

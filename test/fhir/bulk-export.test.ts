@@ -165,6 +165,21 @@ describe('the files of an export', () => {
     expect(canary.seen).toEqual([])
   })
 
+  test('on another server that the site lists are read without the token, where they want none', async () => {
+    const tenant = loopbackTenant(server.base, { photoOrigins: [canary.origin] })
+    await egress.close()
+    egress = egressForTenant(tenant)
+    canary.token = undefined
+    canary.files.set('1', patients('p-1'))
+    const output = [{ type: 'Patient', url: `${canary.origin}/files/1?signature=abc` }]
+    manifest({ requiresAccessToken: false, output })
+    expect([...(await run({ tenant })).patients]).toEqual(['p-1'])
+    expect([canary.seen, canary.tokens]).toEqual([['GET /files/1?signature=abc'], []])
+    manifest({ requiresAccessToken: true, output })
+    await expect(run({ tenant })).rejects.toEqual(code('ERR_EGRESS_REFUSED'))
+    expect(canary.seen).toHaveLength(1)
+  })
+
   test('and a status address on another server gets no request', async () => {
     server.contentLocation = `${canary.origin}/bulk/status/1`
     await expect(run()).rejects.toEqual(code('ERR_EGRESS_REFUSED'))

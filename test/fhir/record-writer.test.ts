@@ -8,6 +8,7 @@ import { screeningResources, type ScreeningResources } from '../../src/fhir/reso
 import { writeScreening, type WriteOptions } from '../../src/fhir/record-writer.ts'
 import { openFhirSession, type FhirSession } from '../../src/fhir/session.ts'
 import { everything, startFhirServer, type Fault, type TestFhirServer } from '../support/fhir-server.ts'
+import { refusalWithout } from '../support/persona.ts'
 import { memoryLedger } from '../support/memory-ledger.ts'
 import { loopbackTenant, sampleScreening } from '../support/screening-sample.ts'
 
@@ -29,8 +30,8 @@ const offering = (system: Code[], conditionalCreate: boolean, change: (type: str
 }
 const only = (...types: string[]) => (type: string) => ({ create: types.includes(type) })
 
-/** What servers offer, strongest first; the last two are shaped like Oracle Health and Epic. */
-const SERVERS: Record<string, { rest: () => CapabilityStatementRest; resources: number }> = {
+/** What servers offer, strongest first; the last three are shaped like Oracle Health and Epic. */
+const SERVERS: Record<string, { rest: () => CapabilityStatementRest; refuse?: TestFhirServer['refuse']; resources: number }> = {
   'transactions and conditional create': { rest: () => offering(['transaction', 'batch'], true), resources: 26 },
   'transactions only': { rest: () => offering(['transaction'], false), resources: 26 },
   'batch, no Device, no search by identifier': {
@@ -47,6 +48,10 @@ const SERVERS: Record<string, { rest: () => CapabilityStatementRest; resources: 
     },
     resources: 26
   },
+  'single writes, and searches for a category or code beside the patient alone': {
+    rest: () => offering([], false, (type) => ({ create: type === 'Observation', ...(type === 'Observation' ? { params: ['identifier', 'patient', 'code', 'date'] } : {}) })),
+    refuse: (request) => refusalWithout(['category', 'code'], request), resources: 23
+  },
   'single writes of Observations only': { rest: () => offering([], false, only('Observation')), resources: 23 }
 }
 
@@ -60,8 +65,9 @@ afterEach(async () => {
   await server.close()
 })
 
-async function open(rest: CapabilityStatementRest): Promise<ScreeningResources> {
+async function open(rest: CapabilityStatementRest, refuse: TestFhirServer['refuse'] = () => undefined): Promise<ScreeningResources> {
   server = await startFhirServer(rest)
+  server.refuse = refuse
   const tenant = loopbackTenant(server.base)
   egress = egressForTenant(tenant)
   session = openFhirSession({ tenant, egress, tokens: fixedToken('t') })
@@ -119,9 +125,9 @@ test('the model that another screening writes at the same moment is not sent twi
   expect(await all('Device')).toHaveLength(1)
 })
 
-describe.each(Object.entries(SERVERS))('to a server with %s', (_name, { rest, resources: expected }) => {
+describe.each(Object.entries(SERVERS))('to a server with %s', (_name, { rest, refuse, resources: expected }) => {
   test('a screening is written, and its references lead where they should', async () => {
-    const resources = await open(rest())
+    const resources = await open(rest(), refuse)
     const { written, alreadyThere } = await writeScreening(session, resources, options())
     expect([written.length, alreadyThere]).toEqual([expected, 0])
     await expectOneOfEach(resources)
@@ -136,7 +142,7 @@ describe.each(Object.entries(SERVERS))('to a server with %s', (_name, { rest, re
   })
 
   test('writing again writes nothing, with our ledger and without it', async () => {
-    const resources = await open(rest())
+    const resources = await open(rest(), refuse)
     const first = options()
     await writeScreening(session, resources, first)
     const before = writes()
@@ -146,7 +152,7 @@ describe.each(Object.entries(SERVERS))('to a server with %s', (_name, { rest, re
   })
 
   test.each<Fault>(['commit-then-500', 'commit-then-reset'])('an outcome lost by %s is read back and not doubled', async (fault) => {
-    const resources = await open(rest())
+    const resources = await open(rest(), refuse)
     server.fault = ({ method }) => (method !== 'GET' && server.lost === 0 ? fault : undefined)
     const shared = options()
     expect((await writeScreening(session, resources, shared)).written).toHaveLength(expected)
@@ -156,7 +162,7 @@ describe.each(Object.entries(SERVERS))('to a server with %s', (_name, { rest, re
   })
 
   test('a write that never arrived stays unknown, and the next try completes it', async () => {
-    const resources = await open(rest())
+    const resources = await open(rest(), refuse)
     server.fault = ({ method }) => (method !== 'GET' ? '500-before-commit' : undefined)
     await expect(writeScreening(session, resources, options())).rejects.toEqual(code('ERR_WRITE_AMBIGUOUS'))
     server.fault = () => undefined
@@ -165,7 +171,7 @@ describe.each(Object.entries(SERVERS))('to a server with %s', (_name, { rest, re
   })
 
   test('a crash at any point leaves one of each after the next try', async () => {
-    const resources = await open(rest())
+    const resources = await open(rest(), refuse)
     for (let crash = 1; crash < 100; crash++) {
       let points = 0
       const done = await writeScreening(session, resources, options({
@@ -178,7 +184,7 @@ describe.each(Object.entries(SERVERS))('to a server with %s', (_name, { rest, re
   })
 
   test('a worker that lost its lease sends nothing', async () => {
-    const resources = await open(rest())
+    const resources = await open(rest(), refuse)
     const fence = () => Promise.reject(Object.assign(new Error('lease'), { code: 'ERR_LEASE_LOST' }))
     await expect(writeScreening(session, resources, options({ fence }))).rejects.toEqual(code('ERR_LEASE_LOST'))
     expect(writes()).toBe(0)

@@ -31,6 +31,13 @@ describe('Retry-After', () => {
     expect(retryAtOf({ status: 429, headers }, NOW)).toBe(NOW + 10_000)
   })
 
+  test('comes from Azure in milliseconds, which Retry-After goes before', () => {
+    const at = (headers: Record<string, string>) => (retryAtOf({ status: 429, headers: new Headers(headers) }, NOW) ?? NaN) - NOW
+    expect(at({ 'x-ms-retry-after-ms': '2500' })).toBe(2_500)
+    expect(at({ 'x-ms-retry-after-ms': '2500', 'retry-after': '3' })).toBe(3_000)
+    expect(at({ 'x-ms-retry-after-ms': 'soon' })).toBeNaN()
+  })
+
   test('is nothing to a 500, and to an answer', () => {
     const headers = new Headers({ 'retry-after': '5' })
     expect([500, 200].map((status) => retryAtOf({ status, headers }, NOW))).toEqual([undefined, undefined])

@@ -2,9 +2,11 @@ import { createHash } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import type { Media, Observation } from 'fhir/r4.js'
 import { fixedToken, type TokenSource } from '../../src/fhir/backend-auth.ts'
+import { ScreeningError } from '../../src/errors.ts'
 import { readCapabilities } from '../../src/fhir/capabilities.ts'
 import { egressForTenant, type Egress } from '../../src/fhir/egress.ts'
 import { findHandPhotos, photosFromBundle, readPhotoBytes, type HandPhoto } from '../../src/fhir/photo-sources.ts'
+import { isOf } from '../../src/fhir/references.ts'
 import { openFhirSession, type FhirSession } from '../../src/fhir/session.ts'
 import { everything, startFhirServer, type TestFhirServer } from '../support/fhir-server.ts'
 import { loopbackTenant } from '../support/screening-sample.ts'
@@ -90,6 +92,75 @@ describe('the session', () => {
     server.next = () => `${new URL(server.base).origin}/admin`
     await expect(session.search('Observation', { patient: 'pat-1' })).rejects.toEqual(code('ERR_EGRESS_REFUSED'))
     expect(canary.seen).toEqual([])
+  })
+
+  test.each(['http://hapi.internal:8080/fhir', 'http://hapi.internal', 'https://localhost:8080/oauth/fhir'])('reads every page from a server that calls itself %s, at the address it is reached at', async (called) => {
+    for (let n = 0; n < 5; n++) await session.create(observation(n))
+    server.pageSize = 2
+    server.called = called
+    expect(await session.search('Observation', { patient: 'pat-1' })).toHaveLength(5)
+    // As HAPI pages, at the base itself.
+    server.next = () => `${called}?_getpages=2`
+    server.raw.set('/?_getpages=2', { type: 'application/fhir+json', body: Buffer.from('{"resourceType":"Bundle","type":"searchset"}') })
+    expect(await session.search('Observation', { patient: 'pat-1' })).toHaveLength(2)
+    // What it calls itself is one name, and not two.
+    server.next = (url) => url.replace(called, canary.base)
+    await expect(session.search('Observation', { patient: 'pat-1' })).rejects.toEqual(code('ERR_EGRESS_REFUSED'))
+    expect(canary.seen).toEqual([])
+  })
+
+  test('does not leave the base by a link to what the server calls its own', async () => {
+    for (let n = 0; n < 3; n++) await session.create(observation(n))
+    server.pageSize = 2
+    server.called = 'http://hapi.internal/fhir'
+    for (const link of ['/../admin', '/%2e%2e/admin', '2/Media', '@elsewhere.example/Media', '/..%2fadmin']) {
+      server.next = () => `${server.called}${link}`
+      await expect(session.search('Observation', { patient: 'pat-1' })).rejects.toEqual(code('ERR_EGRESS_REFUSED'))
+    }
+  })
+
+  test('takes http for the https that it is reached by, in pages, addresses and references, and sends nothing unencrypted', async () => {
+    const tenant = loopbackTenant('https://ehr.example/fhir', { allowHttp: false })
+    const asked: string[] = []
+    const page = (link: readonly object[]) => ({ resourceType: 'Bundle', type: 'searchset', link })
+    const answers: Record<string, object> = {
+      'https://ehr.example/fhir/Media?patient=pat-1': page([{ relation: 'next', url: 'http://ehr.example/fhir?_getpages=1' }]),
+      'https://ehr.example/fhir?_getpages=1': page([{ relation: 'next', url: 'http://ehr.example:8080/fhir?_getpages=2' }]),
+      'https://ehr.example/fhir/Binary/b1': { resourceType: 'Binary', id: 'b1', data: 'AAAA' }
+    }
+    const fetch = (url: string) => {
+      asked.push(url)
+      return Promise.resolve({ status: 200, headers: new Headers({ 'content-type': 'application/fhir+json' }), body: Buffer.from(JSON.stringify(answers[url])), url })
+    }
+    const secure = openFhirSession({ tenant, egress: { ...egress, fetch }, tokens: fixedToken('t') })
+    expect(await secure.readAttachment('http://ehr.example/fhir/Binary/b1')).toHaveLength(3)
+    await expect(secure.search('Media', { patient: 'pat-1' })).rejects.toEqual(code('ERR_EGRESS_REFUSED'))
+    expect(asked).toEqual(['https://ehr.example/fhir/Binary/b1', 'https://ehr.example/fhir/Media?patient=pat-1', 'https://ehr.example/fhir?_getpages=1'])
+    expect(isOf(tenant, 'http://ehr.example/fhir/Patient/pat-1', 'pat-1')).toBe(true)
+    expect(isOf(tenant, 'http://ehr.example:8080/fhir/Patient/pat-1', 'pat-1')).toBe(false)
+  })
+
+  test.each([404, 410, 400])('does not take a page that is answered %d for the end of a search, nor for a refusal of it', async (status) => {
+    for (let n = 0; n < 3; n++) await session.create(observation(n))
+    server.pageSize = 2
+    server.refuse = ({ query }) => query.includes('_page=1') ? { status, why: 'search expired' } : undefined
+    await expect(session.search('Observation', { patient: 'pat-1' })).rejects.toEqual(code('ERR_EHR_UNREACHABLE'))
+  })
+
+  test('sees what was written a moment after the same was asked for, also where searches are cached', async () => {
+    server.cachesSearches = true
+    expect(await session.search('Observation', { identifier: 'urn:test|1' })).toEqual([])
+    await session.create(observation(1))
+    expect(await session.search('Observation', { identifier: 'urn:test|1' })).toHaveLength(1)
+  })
+
+  test.each([['warning', true], ['information', true], ['error', false], ['fatal', false]])('a search that holds an OperationOutcome with a %s was done: %s', async (severity, done) => {
+    const outcome = { resourceType: 'OperationOutcome', issue: [{ severity, code: 'required' }] }
+    const entry = [{ resource: { ...observation(1), id: 'o1' }, search: { mode: 'match' } }, { resource: outcome, search: { mode: 'outcome' } }]
+    server.raw.set('/Observation', { type: 'application/fhir+json', body: Buffer.from(JSON.stringify({ resourceType: 'Bundle', type: 'searchset', total: 1, entry })) })
+    const found = session.search('Observation', { patient: 'pat-1' })
+    if (done) expect(await found).toHaveLength(1)
+    else await expect(found).rejects.toEqual(code('ERR_EHR_REFUSED'))
   })
 
   test('does not walk a circle of pages', async () => {
@@ -341,6 +412,26 @@ describe('the hand photos of a patient', () => {
     expect(server.seen.filter(({ path, method }) => method === 'GET' && path === '/Media')).toEqual([])
   })
 
+  test('are looked for a hundred documents or reports at a time where that can be asked for: a patient of many years has thousands', async () => {
+    const rest = everything()
+    await server.close()
+    server = await startFhirServer({ ...rest, resource: (rest.resource ?? []).map((one) => ({ ...one, searchParam: [...(one.searchParam ?? []), { name: '_count', type: 'number' }] })) })
+    await egress.close()
+    session = open()
+    expect(await findHandPhotos(session, 'pat-1')).toEqual([])
+    expect(server.seen.map(({ path, query }) => path + query)).toEqual(['/Media?patient=pat-1', '/DocumentReference?patient=pat-1&_count=100', '/DiagnosticReport?patient=pat-1&_count=100'])
+    // Where that is too much, as many as the server likes, then one by one.
+    const asked: unknown[] = []
+    const small = (most: number): FhirSession => ({ ...session, search: (type, parameters, options) => {
+      if (type !== 'DocumentReference') return session.search(type, parameters, options)
+      asked.push(parameters['_count'])
+      return Number(parameters['_count'] ?? 20) > most ? Promise.reject(new ScreeningError('ERR_PHOTO_TOO_LARGE', 'x')) : session.search(type, parameters, options)
+    } })
+    expect(await findHandPhotos(small(20), 'pat-1')).toEqual([])
+    expect(await findHandPhotos(small(1), 'pat-1')).toEqual([])
+    expect(asked).toEqual([100, undefined, 100, undefined, 1])
+  })
+
   test('are found one by one where a page of them is too large to be read at once; one that is too large itself is said to be', async () => {
     const inline = (id: string, megabytes: number) => media({ id, content: { contentType: 'image/jpeg', data: Buffer.alloc(megabytes * 1_000_000).toString('base64') } })
     const page = (photos: readonly Media[], next?: string) => ({
@@ -377,6 +468,11 @@ describe('the bytes of a photo', () => {
   test.each(['Binary/b1', 'Binary/b2'])('come raw or in FHIR JSON (%s), by relative and by full address', async (url) => {
     for (const address of [url, `${server.base}/${url}`])
       expect(Buffer.from(await readPhotoBytes(session, photo({ url: address, size: pixels.length })))).toEqual(pixels)
+  })
+
+  test('come from a server that takes the type of FHIR alone and no list of types', async () => {
+    server.refuse = ({ path, headers }) => path === '/Binary/b2' && headers.accept !== 'application/fhir+json' ? { status: 406, why: String(headers.accept) } : undefined
+    expect(Buffer.from(await readPhotoBytes(session, photo({ url: 'Binary/b2' })))).toEqual(pixels)
   })
 
   test('are not this patient\'s where the record keeps them for another one', async () => {

@@ -14,6 +14,7 @@ import { signedFindings } from '../../src/fhir/standing-review.ts'
 import { HAND_JOINTS, LATERALITIES } from '../../src/joints/hand-joint.ts'
 import { everything, startFhirServer, type TestFhirServer } from '../support/fhir-server.ts'
 import { memoryLedger } from '../support/memory-ledger.ts'
+import { refusalWithout } from '../support/persona.ts'
 import { schemaFaults } from '../support/json-schema.ts'
 import { loopbackTenant, sampleScreening } from '../support/screening-sample.ts'
 
@@ -381,3 +382,35 @@ test('a review that names one joint twice is refused', () => {
 async function search(): Promise<readonly Observation[]> {
   return session.search('Observation', { patient: 'pat-1' })
 }
+
+/** An empty record without conditional create, whose Observations can be searched by more. */
+async function reopen(...parameters: readonly string[]): Promise<void> {
+  await egress.close()
+  await server.close()
+  const more = parameters.map((name) => ({ name, type: 'token' as const }))
+  const rest = everything()
+  server = await startFhirServer({
+    ...rest, resource: (rest.resource ?? []).map((one) => ({ ...one, conditionalCreate: false, searchParam: [...(one.searchParam ?? []), ...(one.type === 'Observation' ? more : [])] }))
+  })
+  const tenant = loopbackTenant(server.base)
+  egress = egressForTenant(tenant)
+  session = openFhirSession({ tenant, egress, tokens: fixedToken('t') })
+}
+
+describe('a review signed twice', () => {
+  test.each([[['category', 'code']], [['category']]] as const)('is written once to a server that searches Observations by patient with %j alone', async (wanted) => {
+    await reopen('category')
+    server.refuse = (request) => refusalWithout(wanted, request)
+    const first = await signReview(session, input)
+    expect(await signReview(session, input)).toEqual(first)
+    server.refuse = () => undefined
+    expect((await search()).filter(({ status }) => status === 'final')).toHaveLength(3)
+  })
+
+  test('is written once to a server that answers the searches of the last minute as it did then', async () => {
+    await reopen()
+    server.cachesSearches = true
+    const first = await signReview(session, input)
+    expect(await signReview(session, input)).toEqual(first)
+  })
+})

@@ -401,6 +401,32 @@ describe('polling', () => {
     expect(await store.query('select until from watermark')).toEqual([{ until: new Date('2026-11-24T10:00:00Z') }])
   })
 
+  test('gets on over documents that are no pictures: they are not looked through again and again', async () => {
+    await reopen({ pollMinutes: 10 })
+    const entry = [{ resource: { resourceType: 'Media', id: 'scan', meta: { lastUpdated: '2026-11-24T09:40:00Z' }, subject: { reference: 'Patient/pat-1' }, content: { contentType: 'application/pdf' } } }]
+    ehr.raw.set('/Media', { type: 'application/fhir+json', body: Buffer.from(JSON.stringify({ resourceType: 'Bundle', type: 'searchset', entry })) })
+    expect(await work()).toEqual([])
+    expect(await store.query('select until from watermark')).toEqual([{ until: new Date('2026-11-24T09:40:00Z') }])
+  })
+
+  test('of a record with more changes than one search gives takes them part by part, each once', async () => {
+    await reopen({ pollMinutes: 10 })
+    const changes = Array.from({ length: 24 }, (_, hour) => ({
+      resourceType: 'Media', id: `m${hour}`, meta: { versionId: '1', lastUpdated: new Date(Date.parse('2026-11-23T10:30:00Z') + hour * 3_600_000).toISOString() },
+      subject: { reference: `Patient/pat-${hour}` }, content: { url: 'Binary/1' }
+    }))
+    ehr.refuse = ({ path, query }) => {
+      const [from = '', until = 'lt9'] = new URLSearchParams(query).getAll('_lastUpdated')
+      if (path !== '/Media') return undefined
+      const found = changes.filter(({ meta }) => meta.lastUpdated >= from.slice(2) && meta.lastUpdated < until.slice(2))
+      const endless = found.length > 7 ? [{ relation: 'next', url: `${ehr.base}${path}${query}` }] : []
+      ehr.raw.set('/Media', { type: 'application/fhir+json', body: Buffer.from(JSON.stringify({ resourceType: 'Bundle', type: 'searchset', link: endless, entry: found.map((resource) => ({ resource })) })) })
+      return undefined
+    }
+    expect((await work()).sort()).toEqual(changes.map(({ subject }) => `clinic ${subject.reference.slice(8)} notification`).sort())
+    expect(await store.query('select until from watermark')).toEqual([{ until: new Date('2026-11-24T09:30:00Z') }])
+  })
+
   test('that fails is tried at its next time, and no screening is lost', async () => {
     await reopen({ pollMinutes: 10 })
     await media('pat-1')

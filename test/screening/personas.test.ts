@@ -7,7 +7,7 @@ import { egressForTenant, type Egress } from '../../src/fhir/egress.ts'
 import { unwritable } from '../../src/fhir/record-writer.ts'
 import { openFhirSession, type FhirSession } from '../../src/fhir/session.ts'
 import { signReview } from '../../src/fhir/sign-review.ts'
-import { previsit } from '../../src/screening/previsit.ts'
+import { patientsOn, previsit } from '../../src/screening/previsit.ts'
 import { reconcile } from '../../src/screening/reconcile.ts'
 import { screeningSources } from '../../src/screening/screening-input.ts'
 import type { Screening } from '../../src/screening/screening.ts'
@@ -238,6 +238,25 @@ describe('the appointments of a day', () => {
     house.service.start()
     const { rows } = await previsit({ service: house.service, sessionFor: () => session, tenant: house.tenant, date: '2026-11-25' })
     expect(rows.map(({ status }) => status)).toEqual(['results'])
+  })
+
+  test('are read from a record that gives them by practitioner or location alone, of those that the site names; without, the error says so', async () => {
+    await open('cerner')
+    await document('left right c')
+    const at = (start: string, actor: string) => add<Appointment>({
+      resourceType: 'Appointment', status: 'booked', start, end: start, participant: [{ actor: subject, status: 'accepted' }, { actor: { reference: actor }, status: 'accepted' }]
+    })
+    await at('2026-11-25T10:00:00Z', 'Practitioner/7')
+    await at('2026-11-25T09:00:00Z', 'Location/room-1')
+    const { refuse } = ehr
+    ehr.refuse = (request) => refuse(request) ??
+      (request.path === '/Appointment' && !/[?&](practitioner|location)=/.test(request.query) ? { status: 400, why: 'practitioner or location' } : undefined)
+    const list = (tenant = house.tenant) => patientsOn(openFhirSession({ tenant, egress, tokens: fixedToken('t') }), 'UTC', '2026-11-25')
+    await expect(list()).rejects.toMatchObject({ code: 'ERR_EHR_REFUSED', message: expect.stringContaining('appointmentsOf') })
+    ;(ehr.refused as string[]).splice(0)
+    const { patients } = await list({ ...house.tenant, appointmentsOf: ['Practitioner/7', 'Location/room-1'] })
+    expect([...patients].map(([id, { start }]) => [id, start])).toEqual([['pat-1', '2026-11-25T09:00:00Z']])
+    expect(new Set(ehr.seen.map(({ query }) => new URLSearchParams(query)).flatMap((query) => [query.get('practitioner'), query.get('location')]).filter(Boolean))).toEqual(new Set(['7', 'room-1']))
   })
 
   test('cannot be read from athenahealth, which says so and names the other way', async () => {

@@ -4,7 +4,7 @@ import { createServer, type IncomingHttpHeaders, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { getStatus, validateResource } from '@medplum/core'
 import { FhirRouter, type FhirRequest, type MemoryRepository } from '@medplum/fhir-router'
-import type { Resource } from '@medplum/fhirtypes'
+import type { BundleLink, Resource } from '@medplum/fhirtypes'
 import express from 'express'
 import type { CapabilityStatementRest, CapabilityStatementRestResource } from 'fhir/r4.js'
 import { NarrowedRepository } from '../../demo/narrowed-repository.ts'
@@ -39,6 +39,10 @@ export interface TestFhirServer {
   pageSize: number | undefined
   /** Rewrites `next`, for pages that lead elsewhere. */
   next: (url: string) => string
+  /** What it calls its own base in its links, as behind a proxy. */
+  called: string
+  /** As HAPI by default: a search that was asked a moment ago is answered as it was then, unless it is to be no-cache. */
+  cachesSearches: boolean
   /** Raw answers by path, for what the router does not speak. */
   readonly raw: Map<string, { readonly type: string; readonly body: Uint8Array }>
   close(): Promise<void>
@@ -75,6 +79,7 @@ export async function startFhirServer(rest: CapabilityStatementRest = everything
   const router = new FhirRouter()
   const seen: SeenRequest[] = []
   const refused: string[] = []
+  const cached = new Map<string, Resource>()
   const app = express().use(express.json({ type: () => true, limit: '50mb' }))
   const server = createServer(app)
   server.listen(0, '127.0.0.1')
@@ -82,7 +87,7 @@ export async function startFhirServer(rest: CapabilityStatementRest = everything
   const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   const self: TestFhirServer = {
     base: `${origin}/fhir`, repository, seen, refused, refuse: () => undefined, fault: () => undefined, lost: 0, token: undefined, pageSize: undefined, next: (url) => url,
-    raw: new Map(), close: () => stop(server)
+    called: `${origin}/fhir`, cachesSearches: false, raw: new Map(), close: () => stop(server)
   }
 
   app.get('/fhir/metadata', (_request, response) => void response.json({
@@ -114,27 +119,31 @@ export async function startFhirServer(rest: CapabilityStatementRest = everything
       body: request.body as unknown, headers: request.headers, config: { transactions: rest.interaction?.some(({ code }) => code === 'transaction') ?? false }
     }, repository)
     const status = getStatus(outcome)
+    const isSearch = request.method === 'GET' && resource?.resourceType === 'Bundle'
+    const stored = isSearch && self.cachesSearches && request.headers['cache-control'] !== 'no-cache' ? cached.get(request.originalUrl) : undefined
+    if (isSearch) cached.set(request.originalUrl, stored ?? resource)
     if (fault?.startsWith('commit-then') && status < 400) {
       self.lost++
       return fault === 'commit-then-500' ? void response.status(500).end() : void request.socket.destroy()
     }
     if (status === 201 && resource) response.set('Location', `${self.base}/${resource.resourceType}/${resource.id}/_history/1`)
-    response.status(status).type('application/fhir+json').json(paged(self, url, resource) ?? outcome)
+    response.status(status).type('application/fhir+json').json(paged(self, url, stored ?? resource) ?? outcome)
   })
   return self
 }
 
-function paged({ pageSize, next, base }: TestFhirServer, url: URL, resource: Resource | undefined): Resource | undefined {
+function paged({ pageSize, next, called }: TestFhirServer, url: URL, resource: Resource | undefined): Resource | undefined {
   if (pageSize === undefined || resource?.resourceType !== 'Bundle' || resource.type !== 'searchset') return resource
   const page = Number(url.searchParams.get('_page') ?? 0)
   const entry = resource.entry ?? []
+  const address = () => `${called}${url.pathname.slice('/fhir'.length)}${url.search}`
+  const self: BundleLink = { relation: 'self', url: address() }
   url.searchParams.set('_page', String(page + 1))
   const more = entry.length > (page + 1) * pageSize
-  const address = `${base}${url.pathname.slice('/fhir'.length)}${url.search}`
   return {
     ...resource,
     entry: entry.slice(page * pageSize, (page + 1) * pageSize),
-    ...(more ? { link: [{ relation: 'next', url: next(address) }] } : {})
+    link: [self, ...(more ? [{ relation: 'next' as const, url: next(address()) }] : [])]
   }
 }
 

@@ -63,3 +63,10 @@ function interactionOf(method: string, id: string | undefined): string {
   if (method === 'GET') return id === undefined ? 'search-type' : 'read'
   return { POST: id === '_search' ? 'search-type' : 'create', PUT: 'update', PATCH: 'patch', DELETE: 'delete' }[method] ?? method
 }
+
+/** As Epic refuses a search for Observations that names no patient, or no category or code beside it, whatever its statement lists. */
+export function refusalWithout(wanted: readonly ('category' | 'code')[], { method, path, query }: SeenRequest): { status: number; why: string } | undefined {
+  if (method !== 'GET' || path !== '/Observation') return undefined
+  const asked = new URLSearchParams(query)
+  return asked.has('patient') && wanted.some((name) => asked.has(name)) ? undefined : { status: 400, why: `patient and ${wanted.join(' or ')} are required` }
+}

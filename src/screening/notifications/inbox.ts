@@ -1,4 +1,5 @@
 import type { TenantConfig } from '../../config.ts'
+import { relativeTo } from '../../fhir/references.ts'
 import { askFor } from '../errands.ts'
 import type { Queries, Store } from '../store/open-store.ts'
 import type { Notification, NotifiedEvent } from './read-notification.ts'
@@ -79,9 +80,7 @@ async function hear({ query }: Queries, { id }: TenantConfig, subscription: stri
 }
 
 /** Errands for what is below this FHIR base; undefined when nothing is named at all. A name on another server is not believed and not looked at. */
-function looksAt({ fhirBase }: TenantConfig, references: readonly string[]): readonly string[] | undefined {
+function looksAt(tenant: TenantConfig, references: readonly string[]): readonly string[] | undefined {
   if (references.length === 0) return undefined
-  return references
-    .map((one) => (one.startsWith(`${fhirBase}/`) ? one.slice(fhirBase.length + 1) : one).replace(/\/_history\/[^/]+$/, ''))
-    .filter((one) => PHOTO.test(one)).map((one) => `look ${one}`)
+  return references.map((one) => relativeTo(tenant, one)).filter((one) => PHOTO.test(one)).map((one) => `look ${one}`)
 }

@@ -1,0 +1,105 @@
+import type { Bundle, FhirResource } from 'fhir/r4.js'
+import { isScreeningError } from '../errors.ts'
+import { referenceIn, type FhirSession, type SearchParameters } from './session.ts'
+
+/** Something that was written a moment ago. */
+interface Written {
+  readonly resource: FhirResource
+  /** A search that shows it may show what it was before. */
+  readonly changed: boolean
+  readonly until: number
+}
+
+/** By then an index is believed to have caught up (record-writer, `lateMs`). */
+const LATE_MS = 900_000
+const KEPT = 5_000
+
+/**
+ * Sessions that find what others of them have just written. Searches show that late (Google, AWS), or leave out for a while what was changed
+ * (AWS HealthLake), and a signature that is not found would be signed again. What is asked for by identifier, patient or target and is not
+ * shown is read where it lies. Kept by this process for a quarter of an hour; one for each record.
+ */
+export function openOwnWrites(now: () => number = Date.now): (session: FhirSession) => FhirSession {
+  const written = new Map<string, Written>()
+
+  function keep(reference: string, resource: FhirResource, changed: boolean): void {
+    for (const [known, { until }] of written) if (until < now() || written.size >= KEPT) written.delete(known)
+    written.set(reference, { resource, changed, until: now() + LATE_MS })
+  }
+
+  function keepEntries(sent: Bundle, answer: Bundle): void {
+    const places = new Map((sent.entry ?? []).flatMap(({ fullUrl = '', resource, request }, at) => {
+      const { status = '', location = '' } = answer.entry?.[at]?.response ?? {}
+      const reference = request?.method === 'PUT' ? request.url : referenceIn(location, resource?.resourceType ?? '')
+      return resource && reference && /^2/.test(status) ? [[fullUrl, { reference, resource, changed: request?.method === 'PUT' }] as const] : []
+    }))
+    for (const { reference, resource, changed } of places.values()) {
+      const text = [...places].reduce((body, [fullUrl, place]) => body.replaceAll(`"${fullUrl}"`, `"${place.reference}"`), JSON.stringify(resource))
+      keep(reference, JSON.parse(text) as FhirResource, changed)
+    }
+  }
+
+  return (session) => ({
+    ...session,
+    get retryAt() { return session.retryAt },
+
+    async create(resource, options) {
+      const reference = await session.create(resource, options)
+      keep(reference, resource, false)
+      return reference
+    },
+
+    async update(resource, options) {
+      const reference = await session.update(resource, options)
+      keep(reference, resource, true)
+      return reference
+    },
+
+    async transaction(bundle) {
+      const answer = await session.transaction(bundle)
+      keepEntries(bundle, answer)
+      return answer
+    },
+
+    async batch(bundle) {
+      const answer = await session.batch(bundle)
+      keepEntries(bundle, answer)
+      return answer
+    },
+
+    async search(type, parameters, options) {
+      let found = await session.search(type, parameters, options)
+      for (const [reference, { resource, changed, until }] of [...written]) {
+        if (resource.resourceType !== type || until < now() || !isAskedFor(resource, parameters)) continue
+        const isIt = ({ id }: FhirResource) => `${type}/${id}` === reference
+        if (!changed && found.some(isIt)) written.delete(reference)
+        else {
+          const there = await session.read(type, reference.split('/')[1] ?? '').catch(goneIsNothing)
+          found = [...found.filter((one) => !isIt(one)), ...there ? [there] : []]
+        }
+      }
+      return found
+    }
+  })
+}
+
+function goneIsNothing(error: unknown): undefined {
+  if (!isScreeningError(error) || error.code !== 'ERR_NOT_FOUND') throw error
+}
+
+interface Named {
+  readonly identifier?: readonly { readonly system?: string; readonly value?: string }[]
+  readonly subject?: { readonly reference?: string }
+  readonly target?: readonly { readonly reference?: string }[]
+  readonly code?: { readonly coding?: readonly { readonly system?: string; readonly code?: string }[] }
+}
+
+/** By what tells one thing from others; whoever asks for a day as well looks at what comes. */
+function isAskedFor(resource: FhirResource, { identifier, patient, target, code }: SearchParameters): boolean {
+  const named = resource as Named
+  const among = (tokens: string, system: string | undefined, value: string | undefined) => tokens.split(',').includes(`${system}|${value}`)
+  if (typeof code === 'string' && !named.code?.coding?.some((one) => among(code, one.system, one.code))) return false
+  if (typeof identifier === 'string') return named.identifier?.some(({ system, value }) => among(identifier, system, value)) ?? false
+  if (typeof target === 'string') return named.target?.some(({ reference }) => reference === target) ?? false
+  return typeof patient === 'string' && named.subject?.reference === `Patient/${patient}`
+}
