@@ -28,11 +28,22 @@ interface ErrandRow extends Row {
   readonly attempts: number
 }
 
+const recovered = new WeakSet<Store>()
+
 /**
  * A row per errand, so that it is done once however many ask and however many workers there are, and again by another worker
  * when the one that took it dies. Taking it moves its time on by a lease. Doing one twice is harmless by what errands are.
  */
 export function openErrands(store: Store, { leaseMs = LEASE_MS }: { readonly leaseMs?: number } = {}) {
+  /** An embedded store has one owner: what was taken before it opened the store, nobody is at work on. */
+  async function recover(): Promise<void> {
+    if (store.kind === 'server' || recovered.has(store)) return
+    recovered.add(store)
+    await store.query(
+      `update errand set run_after = clock_timestamp()
+       where done_at is null and attempts > 0 and run_after between clock_timestamp() and clock_timestamp() + make_interval(secs => $1)`, [leaseMs / 1000])
+  }
+
   return {
     /** Wanted now, whatever was done before. */
     ask: (tenant: string, what: string, queries: Queries = store) => askFor(queries, tenant, what),
@@ -45,6 +56,7 @@ export function openErrands(store: Store, { leaseMs = LEASE_MS }: { readonly lea
 
     /** Something that is due and that nobody holds. */
     async take(tenants: readonly string[], lane: Lane): Promise<Errand | undefined> {
+      await recover()
       const [row] = await store.query<ErrandRow>(
         `update errand set run_after = clock_timestamp() + make_interval(secs => $1), attempts = attempts + 1
          where (tenant, what) = (

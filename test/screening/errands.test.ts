@@ -1,3 +1,6 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
 import type { Appointment } from '@medplum/fhirtypes'
 import pino from 'pino'
@@ -50,6 +53,20 @@ describe('an errand', () => {
     await errands.ask('clinic', 'poll')
     expect((await errands.take(['clinic'], 'short'))?.attempts).toBe(1)
     expect((await errands.take(['clinic'], 'short'))?.attempts).toBe(2)
+  })
+
+  test('of one who died is taken at once by who opens the same folder again', async () => {
+    const dataDir = await mkdtemp(join(tmpdir(), 'errands-'))
+    const before = await openStore({ dataDir })
+    const errands = openErrands(before)
+    await errands.ask('clinic', 'poll')
+    await errands.take(['clinic'], 'short')
+    expect(await openErrands(before).take(['clinic'], 'short')).toBeUndefined()
+    await before.close()
+    const after = await openStore({ dataDir })
+    expect(await openErrands(after).take(['clinic'], 'short')).toMatchObject({ what: 'poll', attempts: 2 })
+    await after.close()
+    await rm(dataDir, { recursive: true })
   })
 
   test('that fails comes back later, is given up after a day, and starts anew when someone asks', async () => {
@@ -164,7 +181,7 @@ describe('the night\'s list', () => {
   })
 
   test('that could not be read or written is made later', async () => {
-    house.ehr.fault = () => '500-before-commit'
+    house.ehr.fault = () => 'html-200'
     const one = runner()
     await one.runOnce('long')
     expect([lists, await waiting()]).toEqual([[], expect.arrayContaining(['previsit 2026-11-25'])])
