@@ -52,7 +52,8 @@ function gathered(request: IncomingMessage, limitBytes: number): Promise<Uint8Ar
     }
     request.on('data', take)
     request.on('end', () => { resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)) })
-    // After the end this says nothing new.
-    request.on('close', () => { reject(new ScreeningError('ERR_REQUEST_INVALID', 'Expected the whole body but the connection broke')) })
+    request.on('close', () => {
+      if (!request.readableEnded) reject(new ScreeningError('ERR_REQUEST_INVALID', 'Expected the whole body but the connection broke'))
+    })
   })
 }

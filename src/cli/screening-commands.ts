@@ -4,12 +4,14 @@ import type { Audit } from '../audit.ts'
 import type { Config, TenantConfig } from '../config.ts'
 import { ScreeningError } from '../errors.ts'
 import type { FhirSession } from '../fhir/session.ts'
+import type { InferenceEngine } from '../inference/engine/inference-engine.ts'
 import { plusDays, previsit, worklistCsv, type WorklistOfDay } from '../screening/previsit.ts'
 import { readPatientList, screenPopulation } from '../screening/population.ts'
 import { reconcile } from '../screening/reconcile.ts'
 import type { ScreeningService } from '../screening/screening.ts'
 import { dayOf } from '../screening/visits.ts'
 import type { Store } from '../screening/store/open-store.ts'
+import { withdrawModel } from '../screening/withdraw-model.ts'
 import { withProgress } from './progress.ts'
 
 /** What the screening commands work with; opened when a command runs, closed when it ends. */
@@ -19,6 +21,7 @@ export interface ScreeningTools {
   readonly sessionFor: (tenant: TenantConfig) => FhirSession
   readonly store: Store
   readonly audit: Audit
+  readonly engine: Pick<InferenceEngine, 'model'>
   /** Bulk Data `$export` with the tenant's backend registration. */
   exportPatients(tenant: TenantConfig, options: { group?: string }): Promise<{ patients: ReadonlySet<string>; errors?: number; leftOut?: number; deleted?: boolean }>
   /** The worklist as JSON, CSV and a page, in a folder. */
@@ -30,7 +33,7 @@ type Open = () => Promise<ScreeningTools>
 interface TenantOption { readonly tenant?: string }
 interface Population { readonly patients?: string; readonly group?: string; readonly all?: boolean }
 
-/** `screen`, `previsit`, `reconcile` and `audit`. */
+/** `screen`, `previsit`, `reconcile`, `withdraw` and `audit`. */
 export function addScreeningCommands(program: Command, open: Open): void {
   program.command('screen').description('screen one patient, a list of patients, a Group or everyone, and print what came of it')
     .option('--patient <id>', 'FHIR id of one patient: prints the whole result')
@@ -75,6 +78,15 @@ export function addScreeningCommands(program: Command, open: Open): void {
       print({ tenant: tenant.id, ...report })
     }))
 
+  program.command('withdraw').description('take back what a version of a model said, and read those photos with the model of now: prints a JSON line per patient and a summary')
+    .requiredOption('--model <version>', 'the version, as in its card')
+    .option('--tenant <id>', 'the EHR, when several are configured')
+    .action((options: TenantOption & { model: string }) => withTools(open, async (tools) => {
+      const tenant = tenantOf(tools.config, options.tenant)
+      const patients = await withdrawModel({ ...tools, tenant: tenant.id, model: tools.engine.model }, options.model)
+      await screenPatients(tools, tenant, patients)
+    }))
+
   program.command('audit').description('print who did what to whose data, a JSON line each, and check that nothing was changed or removed')
     .option('--patient <id>', 'only what concerns this patient')
     .option('--tenant <id>', 'only of this EHR')
@@ -108,10 +120,14 @@ async function screenMany(tools: ScreeningTools, options: TenantOption & Populat
   const { patients, ...exported } = options.patients === undefined
     ? await tools.exportPatients(tenant, options.group === undefined ? {} : { group: options.group })
     : { patients: await readPatientList(options.patients) }
-  tools.screenings.start()
+  await screenPatients(tools, tenant, patients, exported.errors === undefined ? {} : { export: exported })
+}
+
+async function screenPatients({ screenings }: ScreeningTools, tenant: TenantConfig, patients: ReadonlySet<string>, more: object = {}): Promise<void> {
+  screenings.start()
   const summary = await withProgress('patients', (onProgress) =>
-    screenPopulation({ service: tools.screenings, tenant, patients, onProgress, onResult: print }))
-  print({ tenant: tenant.id, summary, ...(exported.errors === undefined ? {} : { export: exported }) })
+    screenPopulation({ service: screenings, tenant, patients, onProgress, onResult: print }))
+  print({ tenant: tenant.id, summary, ...more })
 }
 
 export async function withTools<T extends { close(): Promise<void> }>(open: () => Promise<T>, work: (tools: T) => Promise<void>): Promise<void> {

@@ -70,6 +70,14 @@ export function openResultStore(store: Store) {
       return new Map(rows.map(({ patient_id: id, ids }) => [id, new Set(ids)]))
     },
 
+    /** Results of a version of a model that speak, and those that were withdrawn for this reason. */
+    async madeBy(tenant: string, version: string, code: string): Promise<readonly { readonly id: string; readonly patientId: string; readonly speaks: boolean }[]> {
+      const rows = await store.query<{ id: string; patient_id: string; speaks: boolean }>(
+        `select id::text, patient_id, withdrawn_code is null as speaks from screening
+         where tenant = $1 and data -> 'model' ->> 'version' = $2 and ((${SPEAKS}) or withdrawn_code = $3) order by patient_id, id`, [tenant, version, code])
+      return rows.map(({ id, patient_id: patientId, speaks }) => ({ id, patientId, speaks }))
+    },
+
     /** Everything that was ever shown of a patient and not withdrawn, oldest photo first: a clinician may have signed any of it. */
     async everShown(tenant: string, patientId: string): Promise<readonly Screening[]> {
       const rows = await store.query<ScreeningRow>(

@@ -125,7 +125,8 @@ describe('jointlens screen', () => {
     const { id } = await add({ resourceType: 'Binary', contentType: 'image/jpeg', data: Buffer.from(text).toString('base64') })
     await add({ resourceType: 'Media', status: 'completed', subject: { reference: `Patient/${patient}` }, createdDateTime: new Date().toISOString(), bodySite: { text: 'Hand' }, content: { contentType: 'image/jpeg', url: `Binary/${id}` } })
   }
-  const run = async (...words: string[]) => {
+  const run = (...words: string[]) => runCommand('screen', ...words)
+  const runCommand = async (...words: string[]) => {
     const bulk = await startBulkServer()
     bulk.files.set('1', ndjson('pat-1', 'pat-2', 'pat-3'))
     const there = loopbackTenant(bulk.base)
@@ -133,13 +134,13 @@ describe('jointlens screen', () => {
     const tokens = fixedToken('t')
     const program = new Command('jointlens').exitOverride()
     addScreeningCommands(program, () => Promise.resolve({
-      config: { tenants: [house.tenant] } as unknown as Config, screenings: house.service, store, audit: house.audit, close: () => Promise.resolve(),
+      config: { tenants: [house.tenant] } as unknown as Config, screenings: house.service, store, audit: house.audit, engine: openByteEngine(), close: () => Promise.resolve(),
       writeWorklist: () => { throw new Error('Expected no worklist') },
       sessionFor: () => openFhirSession({ tenant: house.tenant, egress, tokens: fixedToken('t') }),
       exportPatients: (_tenant, options) => exportPatients({ tenant: there, egress: bulkEgress, tokens, session: openFhirSession({ tenant: there, egress: bulkEgress, tokens }), ...options })
     }))
     try {
-      await program.parseAsync(['node', 'jointlens', 'screen', ...words])
+      await program.parseAsync(['node', 'jointlens', ...words])
       return bulk.seen
     } finally {
       await bulkEgress.close()
@@ -192,6 +193,16 @@ describe('jointlens screen', () => {
     await run('--patients', list('pat-1'))
     await run('--patients', list('pat-1'))
     expect(house.ehr.seen.filter(({ path }) => path.startsWith('/Binary/'))).toHaveLength(1)
+  })
+
+  test('withdraw takes back what a version of a model said, and has those photos read by the model of now', async () => {
+    await run('--patients', list('pat-1\npat-3\n'))
+    await store.query(`update screening set data = jsonb_set(data, '{model,version}', '"2"')`)
+    out = ''
+    await runCommand('withdraw', '--model', '2')
+    expect(lines().map(({ patientId, status }) => [patientId, status])).toEqual([['pat-1', 'results'], [undefined, undefined]])
+    expect(lines()[1]).toEqual({ tenant: 'clinic', summary: { patients: 1, results: 1, 'needs-photo': 0, 'no-photo': 0, failed: 0 } })
+    await expect(runCommand('withdraw', '--model', '1')).rejects.toMatchObject({ code: 'ERR_USAGE' })
   })
 
   test.each([[[]], [['--patient', 'a', '--all']], [['--group', 'g', '--patients', 'f']]])('with %j says what it expects', async (words) => {

@@ -1,4 +1,6 @@
 import { describe, expect, test } from '@jest/globals'
+import { openAudit } from '../../src/audit.ts'
+import { withdrawModel } from '../../src/screening/withdraw-model.ts'
 import { text } from '../faults/witness/fhir-memory.ts'
 import type { Mode } from '../faults/witness/modes.ts'
 import { PROFILES, type ProfileName } from '../faults/witness/profiles.ts'
@@ -89,6 +91,36 @@ test('a worker that still has the older model leaves standing what the newer one
   // A photo that the newer one has not seen is read all the same.
   older.addPhoto('pat-1', 'left hand, later', { createdDateTime: '2026-11-20T09:00:00Z' })
   expect((await older.screen('pat-1')).latest?.model.version).toBe('1.9.0')
+  await older.close()
+})
+
+test('a model that is withdrawn after the site went back to the one before is taken back in the record, and its photos are read anew', async () => {
+  house = await houses.open({ engine: openByteEngine('d2', '1.10.0') })
+  for (const patient of ['pat-1', 'pat-2']) {
+    house.addPhoto(patient, `left hand of ${patient}`)
+    await house.screen(patient)
+  }
+  const [confirmed = ''] = house.live('Observation', 'pat-2')
+  change('Observation', confirmed, { status: 'final', performer: [{ reference: 'Practitioner/anna' }] })
+  const before = house.live('Observation', 'pat-1')
+  const older = await openWitnessHouse(houses.store, { witness: house.witness, engine: openByteEngine('d1', '1.9.0') })
+  const withdraw = (version: string) => withdrawModel({ store: houses.store, audit: openAudit(houses.store), tenant: 'clinic', model: { name: 'bytes', version: '1.9.0', digest: 'd1' } }, version)
+  await expect(withdraw('1.9.0')).rejects.toMatchObject({ code: 'ERR_USAGE' })
+  expect(await withdraw('1.8.0')).toEqual(new Set())
+
+  expect(await withdraw('1.10.0')).toEqual(new Set(['pat-1', 'pat-2']))
+  expect((await older.service.status('clinic', 'pat-1')).latest).toBeUndefined()
+  // After a crash the command is given again.
+  expect(await withdraw('1.10.0')).toEqual(new Set(['pat-1', 'pat-2']))
+  for (const patient of ['pat-1', 'pat-2']) expect((await older.screen(patient)).latest?.model.version).toBe('1.9.0')
+  expect(older.all('Observation', 'pat-1').filter(({ status }) => status === 'entered-in-error')).toHaveLength(before.length)
+  expect(older.live('Observation', 'pat-1').filter((id) => before.includes(id))).toEqual([])
+  expect(older.live('Observation', 'pat-1')).toHaveLength(before.length)
+  // What a person confirmed is that person's.
+  expect(older.live('Observation', 'pat-2')).toContain(confirmed)
+  const audited: unknown[] = []
+  for await (const { action, patientId } of openAudit(houses.store).events()) if (action === 'withdraw') audited.push(patientId)
+  expect(audited).toEqual(['pat-1', 'pat-2'])
   await older.close()
 })
 

@@ -124,7 +124,7 @@ describe('jointlens previsit', () => {
   const run = (...words: string[]) => {
     const program = new Command('jointlens').exitOverride()
     addScreeningCommands(program, () => Promise.resolve({
-      config: { tenants: [house.tenant] } as unknown as Config, screenings: house.service, store, audit: house.audit, writeWorklist, exportPatients: () => Promise.reject(new Error('Expected no export')), close: () => Promise.resolve(),
+      config: { tenants: [house.tenant] } as unknown as Config, screenings: house.service, store, audit: house.audit, engine: openByteEngine(), writeWorklist, exportPatients: () => Promise.reject(new Error('Expected no export')), close: () => Promise.resolve(),
       sessionFor: () => openFhirSession({ tenant: house.tenant, egress, tokens: fixedToken('t') })
     }))
     return program.parseAsync(['node', 'jointlens', ...words])
