@@ -98,7 +98,8 @@ export function fitTemperatureAndBias(scores: readonly number[], swollen: readon
     bias -= stepBias / Math.max(1, largest)
     if (largest < 1e-9) break
   }
-  if (!(slope > 0)) throw new ScreeningError('ERR_CALIBRATION_DATA', `Expected scores that rise with swelling but the fitted slope is ${slope.toFixed(3)}`)
+  if (!(slope > 0)) throw new ScreeningError('ERR_CALIBRATION_DATA',
+    `Expected scores that rise with swelling but the fitted slope is ${slope.toFixed(3)}: look whether 0 and 1, left and right, or the patients' photos are mixed up in the labels`)
   return { temperature: 1 / slope, bias }
 }
 
