@@ -328,7 +328,7 @@ function bundleOf(value: unknown): { readonly resources: readonly unknown[]; rea
   const bundle = prefetchedBundle.safeParse(value).data
   if (!bundle) return undefined
   const entries = bundle.entry ?? []
-  const resources = entries.flatMap((entry) => entryOfBundle.safeParse(entry).data?.resource ?? [])
+  const resources = entries.flatMap(resourceIn)
   // One odd entry, such as null, does not hide the others; but what it was to say may be just what matters.
   return { resources, complete: resources.length === entries.length && !bundle.link.some(({ relation }) => relation === 'next') }
 }
@@ -338,7 +338,12 @@ const prefetchedBundle = z.object({
   link: some(z.object({ relation: z.string() })),
   entry: z.array(z.unknown()).nullish()
 })
-const entryOfBundle = z.object({ resource: z.looseObject({ resourceType: z.string() }) })
+
+/** By hand, as there may be hundreds and each is parsed by whoever reads it. */
+function resourceIn(entry: unknown): readonly object[] {
+  const { resource } = (entry ?? {}) as { readonly resource?: unknown }
+  return typeof resource === 'object' && resource !== null && typeof (resource as { resourceType?: unknown }).resourceType === 'string' ? [resource] : []
+}
 
 function publicPart(key: JWK): JWK {
   const { kty, kid, alg, crv, x, y, n, e } = key
