@@ -1,10 +1,11 @@
 import type { DiagnosticReport, FhirResource, Observation, Provenance } from 'fhir/r4.js'
 import { isScreeningError } from '../errors.ts'
 import { aiTerm, MODEL_SHA256, REPORT_ID, RESULT_ID } from './codes.ts'
-import { chunks, dayBefore, ofThePatient, searchInOneWay, TOKENS, type SearchWays } from './own-observations.ts'
+import { chunks, dayBefore, ofThePatient, TOKENS } from './own-observations.ts'
 import { isOf, relativeTo } from './references.ts'
 import { identifierOf } from './resources/screening-bundle.ts'
 import type { ScreeningResource } from './resources/screening-resources.ts'
+import { searchInOneWay, type SearchWays } from './search-ways.ts'
 import { isKeptFor } from './whose.ts'
 import { identifierKey, ourId, wrongPatient, type Found, type Writer } from './write-state.ts'
 

@@ -1,9 +1,9 @@
-import type { DiagnosticReport, FhirResource, Observation } from 'fhir/r4.js'
-import { isScreeningError } from '../errors.ts'
+import type { DiagnosticReport, Observation } from 'fhir/r4.js'
 import type { Capabilities } from './capabilities.ts'
 import { RESULT_ID, statusTerm } from './codes.ts'
 import { isOf } from './references.ts'
-import type { FhirSession, SearchParameters } from './session.ts'
+import { searchInOneWay, type SearchWays } from './search-ways.ts'
+import type { FhirSession } from './session.ts'
 
 type ResultType = 'Observation' | 'DiagnosticReport'
 type Result<T extends ResultType> = T extends 'Observation' ? Observation : DiagnosticReport
@@ -51,23 +51,6 @@ export async function findAllOwn<T extends ResultType>(
   const idOf = (one: Result<T>) => one.identifier?.find((identifier) => identifier.system === system)?.value ?? ''
   const mine = found.filter((one) => isOf(session.tenant, one.subject?.reference, patientId) && ids.includes(idOf(one)) && (withdrawn || one.status !== 'entered-in-error'))
   return Map.groupBy([...new Map(mine.map((one) => [one.id, one])).values()].sort(olderFirst), idOf)
-}
-
-/** Ways to ask for one thing: each is some searches that give it together, and the next is for servers that refuse the one before. */
-export type SearchWays = readonly (readonly SearchParameters[])[]
-
-/** A search may need more than its listed parameters, and is then refused. Throws ERR_EHR_REFUSED where every way is, ERR_EHR_*. */
-export async function searchInOneWay<T extends 'Device' | ResultType>(session: FhirSession, type: T, ways: SearchWays): Promise<readonly Extract<FhirResource, { resourceType: T }>[]> {
-  for (const [index, searches] of ways.entries()) {
-    const found: Extract<FhirResource, { resourceType: T }>[] = []
-    try {
-      for (const parameters of searches) found.push(...await session.search(type, parameters))
-      return found
-    } catch (error) {
-      if (!isScreeningError(error) || error.code !== 'ERR_EHR_REFUSED' || index === ways.length - 1) throw error
-    }
-  }
-  return []
 }
 
 /** The patient's results since a day; last by our categories, for servers that want a category beside the patient (Epic). */

@@ -9,7 +9,8 @@ import type { Capabilities } from './capabilities.ts'
 import { aiTerm, handSiteOf, lateralityOf, termFor } from './codes.ts'
 import { maybe, some, whole, word } from './lenient.ts'
 import { isOf, relativeTo } from './references.ts'
-import { MAX_PHOTO_BYTES, type FhirSession, type SearchParameters } from './session.ts'
+import { searchInOneWay } from './search-ways.ts'
+import { MAX_PHOTO_BYTES, type FhirSession } from './session.ts'
 
 /** One photo of a hand as the record knows it; the bytes are read with readPhotoBytes. */
 export interface HandPhoto {
@@ -170,26 +171,15 @@ async function ofPatient<T extends PhotoRoute>(
   const parameter = searchable(capabilities, type)
   if (!parameter) return []
   const query = { [parameter]: parameter === 'patient' ? patientId : `Patient/${patientId}` }
-  const found = await searchThatFits(session, type, [
+  // Photos may lie in the answer itself, and a page of them be too large: the next way gives smaller ones, the last one by one.
+  const found = await searchInOneWay(session, type, [
     // Documents and reports are many, and some give ten at a time (Oracle Health, Azure).
-    ...type !== 'Media' && capabilities.canSearch(type, '_count') ? [{ ...query, _count: 100 }] : [], query, { ...query, _count: 1 }
-  ], maxPages ? { maxPages } : {})
+    ...type !== 'Media' && capabilities.canSearch(type, '_count') ? [[{ ...query, _count: 100 }]] : [], [query], [{ ...query, _count: 1 }]
+  ], { unless: 'ERR_PHOTO_TOO_LARGE', ...maxPages ? { maxPages } : {} })
   const subjects = found.map((one) => (one as { subject?: Reference }).subject?.reference)
   if (subjects.some((subject) => /(^|\/)Patient\//.test(subject ?? '')) && !subjects.some((subject) => isOf(session.tenant, subject, patientId)))
     throw new ScreeningError('ERR_EHR_ANSWER', `Expected ${type} of the patient that was asked for but received only those of others`)
   return found
-}
-
-/** Photos may lie in the answer itself, and a page of them be too large to be read: the next search gives smaller ones, the last one by one. */
-async function searchThatFits<T extends PhotoRoute>(session: FhirSession, type: T, searches: readonly SearchParameters[], pages: { readonly maxPages?: number }) {
-  for (const [index, parameters] of searches.entries()) {
-    try {
-      return await session.search(type, parameters, pages)
-    } catch (error) {
-      if (!isScreeningError(error) || error.code !== 'ERR_PHOTO_TOO_LARGE' || index === searches.length - 1) throw error
-    }
-  }
-  return []
 }
 
 /** Reports of every kind are many: so many pages are looked at, and so many pictures of the newest reports. */
