@@ -1,6 +1,8 @@
 import type { Bundle, FhirResource } from 'fhir/r4.js'
 import { isScreeningError } from '../errors.ts'
-import { referenceIn, type FhirSession, type SearchParameters } from './session.ts'
+import { outcomesOf } from './bundle-outcomes.ts'
+import type { ScreeningResource } from './resources/screening-resources.ts'
+import type { FhirSession, SearchParameters } from './session.ts'
 
 /** Something that was written a moment ago. */
 interface Written {
@@ -27,14 +29,16 @@ export function openOwnWrites(now: () => number = Date.now): (session: FhirSessi
     written.set(reference, { resource, changed, until: now() + LATE_MS })
   }
 
-  function keepEntries(sent: Bundle, answer: Bundle): void {
-    const places = new Map((sent.entry ?? []).flatMap(({ fullUrl = '', resource, request }, at) => {
-      const { status = '', location = '' } = answer.entry?.[at]?.response ?? {}
-      const reference = request?.method === 'PUT' ? request.url : referenceIn(location, resource?.resourceType ?? '')
-      return resource && reference && /^2/.test(status) ? [[fullUrl, { reference, resource, changed: request?.method === 'PUT' }] as const] : []
-    }))
-    for (const { reference, resource, changed } of places.values()) {
-      const text = [...places].reduce((body, [fullUrl, place]) => body.replaceAll(`"${fullUrl}"`, `"${place.reference}"`), JSON.stringify(resource))
+  /** Under the references that they got. Throws ERR_WRITE_AMBIGUOUS for an answer that nothing in can be believed of. */
+  function keepEntries({ entry = [] }: Bundle, answer: Bundle): void {
+    const updated = entry.map(({ request }) => request?.method === 'PUT' ? request.url : undefined)
+    const outcomes = outcomesOf(entry.map(({ resource }) => resource as ScreeningResource), answer, updated)
+    const places = entry.flatMap(({ fullUrl = '', resource }, at) => {
+      const outcome = outcomes[at]
+      return resource && outcome?.kind === 'written' ? [{ fullUrl, resource, reference: outcome.reference, changed: updated[at] !== undefined }] : []
+    })
+    for (const { reference, resource, changed } of places) {
+      const text = places.reduce((body, place) => body.replaceAll(`"${place.fullUrl}"`, `"${place.reference}"`), JSON.stringify(resource))
       keep(reference, JSON.parse(text) as FhirResource, changed)
     }
   }
@@ -57,12 +61,6 @@ export function openOwnWrites(now: () => number = Date.now): (session: FhirSessi
 
     async transaction(bundle) {
       const answer = await session.transaction(bundle)
-      keepEntries(bundle, answer)
-      return answer
-    },
-
-    async batch(bundle) {
-      const answer = await session.batch(bundle)
       keepEntries(bundle, answer)
       return answer
     },
