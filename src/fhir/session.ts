@@ -106,7 +106,7 @@ export function openFhirSession(options: FhirSessionOptions): FhirSession {
       for (let count = 1; ; count++) {
         const result = searchset.safeParse(page)
         if (!result.success) throw answer('a searchset Bundle')
-        refuseFailed(page)
+        refuseFailed(result.data)
         found.push(...(matches(result.data, type) as OfType<typeof type>[]))
         const [next, self] = ['next', 'self'].map((wanted) => result.data.link?.find(({ relation }) => relation === wanted)?.url)
         if (count === 1) called = ownName(self, type, tenant.fhirBase)
@@ -262,13 +262,14 @@ export function referenceIn(location: string, type: string): string | undefined 
 }
 
 /** Some answer 200 to a search that they did not do, with an error among the entries: what is not in it may be there all the same. */
-function refuseFailed(page: unknown): void {
-  const severities = outcomesIn.parse(page).entry.flatMap(({ resource: { issue } }) => issue.map(({ severity }) => severity))
+function refuseFailed(bundle: z.infer<typeof searchset>): void {
+  const outcomes = (bundle.entry ?? []).flatMap((entry) => entry?.resource?.resourceType === 'OperationOutcome' ? [outcome.parse(entry.resource)] : [])
+  const severities = outcomes.flatMap(({ issue }) => issue.map(({ severity }) => severity))
   if (severities.some((one) => one === 'error' || one === 'fatal'))
     throw new ScreeningError('ERR_EHR_REFUSED', 'Expected a search to be done but the FHIR server answered it with an error')
 }
 
-const outcomesIn = z.object({ entry: some(z.object({ resource: z.object({ resourceType: z.literal('OperationOutcome'), issue: some(z.object({ severity: maybe(z.string()) })) }) })) })
+const outcome = z.object({ issue: some(z.object({ severity: maybe(z.string()) })) })
 
 /** Only a read asks for one thing that may be gone: elsewhere 404 and 410 tell of the server, which may be another one tomorrow. */
 function nothingSuch(error: unknown): never {
