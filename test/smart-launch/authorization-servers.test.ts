@@ -66,7 +66,7 @@ beforeEach(async () => {
   auth = await listening(answerAsAuthorizationServer)
   fhirBase = `${originOf(ehr)}/fhir/r4`
   issuer = `${originOf(auth)}/oauth2`
-  tenant = loopbackTenant(fhirBase, { smart: { clientId: 'jointlens', key: appKey, scope: 'launch openid fhirUser offline_access patient/*.cruds' } })
+  tenant = loopbackTenant(fhirBase, { smart: { clientId: 'jointlens', key: appKey, scope: 'launch openid fhirUser offline_access patient/*.cruds', sendNonce: true } })
   sessions = openMemorySessions()
   const web = express()
   jointlens = createServer(web)
@@ -443,6 +443,27 @@ describe('a public test server', () => {
     expect(protectedHeader).toEqual({ alg: 'ES384', kid: 'app', typ: 'JWT' })
     expect(payload).toMatchObject({ iss: 'jointlens', sub: 'jointlens', aud: `${issuer}/v1/token`, jti: expect.stringMatching(/./) })
     expect((payload.exp ?? 0) - (payload.iat ?? 0)).toBeLessThanOrEqual(300)
+  })
+
+  test('whose identity comes without the nonce that was sent opens nothing, and opens the app where the site has said that none is sent', async () => {
+    const withoutNonce = { claims: { nonce: undefined }, configuration: { code_challenge_methods_supported: ['S256'] } }
+    persona = withoutNonce
+    const refused = await back(await begin())
+    expect([refused.status, await refused.text()]).toEqual([400, expect.stringContaining('The identity that the EHR sent lacks the nonce that was asked for. (ERR_LAUNCH_REFUSED)')])
+    Object.assign(tenant.smart ?? {}, { sendNonce: false })
+    const { session, redirect } = await launched()
+    expect([session.canSign, redirect?.searchParams.has('nonce'), redirect?.searchParams.get('code_challenge_method')]).toEqual([true, false, 'S256'])
+    for (const change of [{ claims: { nonce: 'n' } }, { claims: { nonce: '' } }, { claims: { nonce: null } }, { claims: { nonce: undefined, aud: 'other' } }, { claims: { nonce: undefined }, signer: stranger.privateKey }] as Persona[]) {
+      persona = { ...withoutNonce, ...change }
+      expect([change, (await back(await begin())).status]).toEqual([change, 400])
+    }
+  })
+
+  test.each([undefined, [], ['plain'], 'S256', [['S256']]])('that names no S256 (%j) sends nobody anywhere without a nonce', async (code_challenge_methods_supported) => {
+    persona = { configuration: { code_challenge_methods_supported } }
+    Object.assign(tenant.smart ?? {}, { sendNonce: false })
+    const { response } = await begin()
+    expect([response.status, response.headers.get('location'), response.headers.getSetCookie()]).toEqual([400, null, []])
   })
 
   test('that finds the token expired, in words instead of FHIR, gets another try with a new one and the same refresh token where it gives no other', async () => {
