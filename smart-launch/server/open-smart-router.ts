@@ -67,7 +67,7 @@ export function openSmartRouter(deps: SmartDeps): Router {
 
   router.use('/api', express.json({ limit: '64kb', type: 'application/json' }))
   router.use('/api', (_request, response, next) => {
-    response.set('Cache-Control', 'no-store')
+    response.set({ 'Cache-Control': 'no-store', 'Cross-Origin-Resource-Policy': 'same-origin' })
     next()
   })
 
