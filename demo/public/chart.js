@@ -46,7 +46,9 @@ function visitsOf(photos) {
 }
 
 /** As the hands lie on a desk. */
-const leftFirst = (photos) => photos.toSorted((a, b) => a.bodySite.text.localeCompare(b.bodySite.text))
+function leftFirst(photos) {
+  return photos.toSorted((a, b) => a.bodySite.text.localeCompare(b.bodySite.text))
+}
 
 function thumb({ id, bodySite, createdDateTime }) {
   const address = `/demo/photos/${encodeURIComponent(id)}`
