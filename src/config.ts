@@ -79,7 +79,11 @@ const tenant = z.strictObject({
   cdsClients: z.array(cdsClient).default([]),
   discoveryNeedsJwt: z.boolean().default(false),
   /** The SMART app's registration at this EHR. */
-  smart: z.strictObject({ clientId: z.string(), key: privateJwk, scope: z.string() }).optional(),
+  smart: z.strictObject({
+    clientId: z.string(), key: privateJwk, scope: z.string(),
+    /** false for a server whose id_token comes without the nonce that was sent; PKCE binds the code to the launch then, and the server must say that it does. */
+    sendNonce: z.boolean().default(true)
+  }).optional(),
   /** Published beside the signing keys while they are exchanged: the next one before it signs, the last one until nobody asks for it. */
   publishedKeys: z.array(publicJwk).default([])
 })

@@ -42,7 +42,12 @@ async function drawRecord() {
 
 function visitsOf(photos) {
   const days = Map.groupBy(photos.toSorted((a, b) => b.createdDateTime.localeCompare(a.createdDateTime)), ({ createdDateTime }) => day(createdDateTime))
-  return [...days].map(([date, some]) => element('div', { class: 'visit' }, element('h3', {}, date), element('div', { class: 'thumbs' }, some.map(thumb))))
+  return [...days].map(([date, some]) => element('div', { class: 'visit' }, element('h3', {}, date), element('div', { class: 'thumbs' }, leftFirst(some).map(thumb))))
+}
+
+/** As the hands lie on a desk. */
+function leftFirst(photos) {
+  return photos.toSorted((a, b) => a.bodySite.text.localeCompare(b.bodySite.text))
 }
 
 function thumb({ id, bodySite, createdDateTime }) {

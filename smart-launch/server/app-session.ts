@@ -31,7 +31,8 @@ export interface AppSession {
 export interface PendingLaunch {
   readonly tenant: string
   readonly codeVerifier: string
-  readonly nonce: string
+  /** Absent where none was sent: the id_token must not have one then. */
+  readonly nonce?: string
   readonly browserHash: string
   readonly tokenEndpoint: string
   readonly issuer?: string

@@ -144,22 +144,24 @@ async function verifiedUser(
   if (!idToken) return {}
   try {
     const { issuer, keys } = await deps.openIdKeys(tenant)
-    if (pending.issuer && issuer !== pending.issuer) throw refused('issuer')
+    if (pending.issuer && issuer !== pending.issuer) throw refused('The identity that the EHR sent is of another issuer than the one that was asked.')
     const { payload } = await jwtVerify(idToken, createLocalJWKSet(keys), {
       issuer,
       audience: tenant.smart?.clientId ?? '',
       algorithms: ['RS256', 'RS384', 'ES256', 'ES384'],
-      requiredClaims: ['sub', 'exp', 'iat', 'nonce'],
+      requiredClaims: ['sub', 'exp', 'iat'],
       clockTolerance: 30,
       currentDate: new Date(deps.now())
     })
-    if (payload['nonce'] !== pending.nonce) throw refused('nonce')
+    // OpenID Connect Core 3.1.3.7, point 11: what was sent comes back, and nothing else does.
+    if (payload['nonce'] !== pending.nonce) throw refused(`The identity that the EHR sent ${payload['nonce'] === undefined ? 'lacks the nonce that was asked for' : 'is that of another launch (nonce)'}.`)
     // OpenID Connect Core 3.1.3.7: with several audiences the token must say that it was made for us.
     const azp = payload['azp'] ?? (Array.isArray(payload.aud) && payload.aud.length > 1 ? undefined : tenant.smart?.clientId)
-    if (azp !== tenant.smart?.clientId) throw refused('azp')
+    if (azp !== tenant.smart?.clientId) throw refused('The identity that the EHR sent was made for another app (azp).')
     const [fhirUser, role] = [relativeUser(payload['fhirUser'], tenant.fhirBase), roleOf(payload['fhirUser'])]
     return { ...(fhirUser ? { fhirUser } : {}), ...(role ? { role } : {}) }
   } catch (cause) {
+    if (isScreeningError(cause) && cause.code === 'ERR_LAUNCH_REFUSED') throw cause
     throw new ScreeningError('ERR_LAUNCH_REFUSED', 'The identity that the EHR sent could not be verified.', { cause })
   }
 }
@@ -167,7 +169,7 @@ async function verifiedUser(
 function relativeUser(fhirUser: unknown, fhirBase: string): string | undefined {
   if (typeof fhirUser !== 'string') return undefined
   const relative = fhirUser.startsWith(`${fhirBase}/`) ? fhirUser.slice(fhirBase.length + 1) : fhirUser
-  return /^(Practitioner|PractitionerRole|Patient|RelatedPerson)\/[A-Za-z0-9\-.]{1,64}$/.test(relative) ? relative : undefined
+  return /^(Practitioner|PractitionerRole|Patient|RelatedPerson)\/(?!\.{1,2}$)[A-Za-z0-9\-.]{1,64}$/.test(relative) ? relative : undefined
 }
 
 function refused(message: string): ScreeningError {

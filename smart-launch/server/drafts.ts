@@ -23,6 +23,8 @@ export function openDrafts(sessions: SessionStore) {
   const beforeOf = ({ tenant, patientId, fhirUser }: AppSession) => `draft:${sha256(JSON.stringify([tenant, patientId, fhirUser, 'before the newest']))}`
   const newest = async (session: AppSession) => (await sessions.get(newestOf(session))) as Draft | undefined
   const before = async (session: AppSession) => (await sessions.get(beforeOf(session))) as Draft | undefined
+  const ofOthers = async (session: AppSession, screeningId: string) =>
+    (session.fhirUser === undefined ? [] : [await newest(session), await before(session)]).flatMap((one) => (one && one.screeningId !== screeningId ? [one] : []))
   const forget = async (session: AppSession, screeningId: string): Promise<void> => {
     await sessions.delete(nameOf(session, screeningId))
     if ((await newest(session))?.screeningId === screeningId) await sessions.delete(newestOf(session))
@@ -39,9 +41,12 @@ export function openDrafts(sessions: SessionStore) {
     },
     /** The calls that this person made last on other photos of this patient and has not signed: also when there is a draft of these photos by now. */
     async callsOnOtherPhotos(session: AppSession, screeningId: string): Promise<Pick<Draft, 'screeningId' | 'decisions'> | undefined> {
-      if (session.fhirUser === undefined) return undefined
-      const [draft] = [await newest(session), await before(session)].filter((one) => one && one.screeningId !== screeningId && one.corrects === undefined && one.decisions.length > 0)
+      const draft = (await ofOthers(session, screeningId)).find(({ corrects, decisions }) => corrects === undefined && decisions.length > 0)
       return draft && { screeningId: draft.screeningId, decisions: draft.decisions }
+    },
+    /** The screening of other photos of this patient whose signed findings this person began to correct last, and has not signed. */
+    async correctionOfOtherPhotos(session: AppSession, screeningId: string): Promise<string | undefined> {
+      return (await ofOthers(session, screeningId)).find(({ corrects }) => corrects !== undefined)?.screeningId
     },
     /** Without a person behind it nothing is kept: another one might find it. An empty draft is no draft. */
     async keep(session: AppSession, draft: Draft): Promise<void> {

@@ -32,9 +32,10 @@ export async function beginLaunch(deps: LaunchDeps, query: { iss?: unknown; laun
 
   const { authorizationEndpoint, tokenEndpoint, issuer, namesItself } = await deps.discover(tenant)
   const scope = launch === undefined ? smart.scope.replace(/\blaunch\b(?!\/)/, 'launch/patient') : smart.scope
-  const [state, browserSecret, codeVerifier, nonce] = [randomSecret(), randomSecret(), randomSecret(), randomSecret()]
+  const [state, browserSecret, codeVerifier] = [randomSecret(), randomSecret(), randomSecret()]
+  const nonce = smart.sendNonce ? { nonce: randomSecret() } : {}
   const pending: PendingLaunch = {
-    tenant: tenant.id, codeVerifier, nonce, tokenEndpoint, browserHash: sha256(browserSecret), ...(issuer ? { issuer } : {}), ...(namesItself ? { namesItself } : {}),
+    tenant: tenant.id, codeVerifier, ...nonce, tokenEndpoint, browserHash: sha256(browserSecret), ...(issuer ? { issuer } : {}), ...(namesItself ? { namesItself } : {}),
     scope, ...(launch === undefined ? { standalone: true } : {})
   }
   await deps.sessions.put(`smart-state:${state}`, pending, LAUNCH_SECONDS)
@@ -47,7 +48,7 @@ export async function beginLaunch(deps: LaunchDeps, query: { iss?: unknown; laun
     redirect_uri: redirectUri(deps.config),
     scope,
     state,
-    nonce,
+    ...nonce,
     aud: audienceOf(tenant, query.iss),
     code_challenge: createHash('sha256').update(codeVerifier).digest('base64url'),
     code_challenge_method: 'S256',

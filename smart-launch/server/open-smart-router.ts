@@ -67,7 +67,7 @@ export function openSmartRouter(deps: SmartDeps): Router {
 
   router.use('/api', express.json({ limit: '64kb', type: 'application/json' }))
   router.use('/api', (_request, response, next) => {
-    response.set('Cache-Control', 'no-store')
+    response.set({ 'Cache-Control': 'no-store', 'Cross-Origin-Resource-Policy': 'same-origin' })
     next()
   })
 
@@ -78,13 +78,13 @@ export function openSmartRouter(deps: SmartDeps): Router {
 
   router.get('/api/:handle/review', async (request, response) => {
     const { session, tenant } = await forClinicians(withRecord(request))
-    response.json(await noted(deps, session, 'view-findings', () => deps.desk.review(session, tenant)))
+    const screening = screeningShown(request.query)
+    response.json(await noted(deps, session, 'view-findings', () => deps.desk.review(session, tenant, screening)))
   })
 
   router.get('/api/:handle/context', async (request, response) => {
     const { session, tenant } = await forClinicians(withRecord(request))
-    const { screening } = request.query
-    if (screening !== undefined && (typeof screening !== 'string' || screening.length > 64)) throw new ScreeningError('ERR_REQUEST_INVALID', 'Expected the screening that is shown.')
+    const screening = screeningShown(request.query)
     response.json(await noted(deps, session, 'view-record', () => deps.desk.context(session, tenant, screening)))
   })
 
@@ -215,6 +215,12 @@ async function changingSessionOf(deps: SmartDeps, request: Request): Promise<Ope
   if (request.headers['x-jointlens-csrf'] !== opened.session.csrf || !ownPage)
     throw await denied(deps, opened.session, 'Expected a request from the JointLens page that opened this session.')
   return opened
+}
+
+/** One that is named, or the newest. */
+function screeningShown({ screening }: Record<string, unknown>): string | undefined {
+  if (screening === undefined || (typeof screening === 'string' && screening.length <= 64)) return screening
+  throw new ScreeningError('ERR_REQUEST_INVALID', 'Expected the screening that is shown.')
 }
 
 function closeUpOf(query: Record<string, unknown>) {

@@ -98,21 +98,28 @@ export function openReviewDesk({ screenings, engine, record, sessions, now, cali
       }
     },
 
-    async review(session: AppSession, tenant: TenantConfig) {
-      const [status, history] = await Promise.all([
+    /** Of the newest photos; of earlier ones where their screening is named and still there, for whoever goes on with what was begun for them. */
+    async review(session: AppSession, tenant: TenantConfig, screeningId?: string) {
+      const [status, all] = await Promise.all([
         screenings.status(tenant.id, session.patientId),
         screenings.history(tenant.id, session.patientId)
       ])
-      const draft = status.latest && await drafts.of(session, status.latest.id)
-      const earlierDraft = status.latest && !draft ? await drafts.ofOtherPhotos(session, status.latest.id) : undefined
-      const earlierCalls = status.latest && await drafts.callsOnOtherPhotos(session, status.latest.id)
+      const at = all.findIndex(({ id }) => id === screeningId && id !== status.latest?.id)
+      const [latest, history] = at < 0 ? [status.latest, all] : [all[at], all.slice(at)]
+      const draft = latest && await drafts.of(session, latest.id)
+      const newestShown = at < 0 ? latest : undefined
+      const earlierDraft = newestShown && !draft ? await drafts.ofOtherPhotos(session, newestShown.id) : undefined
+      const earlierCalls = newestShown && await drafts.callsOnOtherPhotos(session, newestShown.id)
+      const earlierCorrection = newestShown && await drafts.correctionOfOtherPhotos(session, newestShown.id)
       return withheldInShadow(tenant, {
         pending: status.pending,
         ...(status.failure ? { failure: status.failure } : {}),
-        ...(status.latest ? { latest: shown(status.latest) } : {}),
+        ...(latest ? { latest: shown(latest) } : {}),
+        ...(at < 0 ? {} : { isEarlier: true }),
         ...(draft ? { draft } : {}),
         ...(earlierDraft ? { earlierDraft } : {}),
         ...(earlierCalls ? { earlierCalls } : {}),
+        ...(all.some(({ id }) => id === earlierCorrection) ? { earlierCorrection } : {}),
         history: history.map(earlierVisit),
         threshold: calibrationFor(tenant).thresholds.f1
       })

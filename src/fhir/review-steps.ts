@@ -6,6 +6,7 @@ import { RESULT_ID } from './codes.ts'
 import { withReferences } from './resources/inner-references.ts'
 import { createEntry, identifierQuery } from './resources/screening-bundle.ts'
 import type { FhirSession } from './session.ts'
+import { saysOtherwise } from './signed-calls.ts'
 import { tokenOf } from './standing-review.ts'
 import { isNotOffered } from './transport.ts'
 
@@ -67,7 +68,38 @@ async function asOne(session: FhirSession, steps: readonly ReviewStep[], provena
   const answer = await session.transaction({ resourceType: 'Bundle', type: 'transaction', entry: [...all] })
   const written = placesIn(answer, all, open)
   const now = new Map([...places, ...open.map(({ ours }, at) => [ours, written[at] ?? ''] as const)])
-  return [...placesOf(steps, now), ...written.slice(open.length)]
+  const [provenance] = written.slice(open.length)
+  if (conditions) {
+    // Answered with 200 where 201 says that something was created (FHIR R4 http.html#ccreate).
+    const met = open.filter(({ there }, at) => !there && !answer.entry?.[at]?.response?.status?.startsWith('201'))
+    const foreign = await saidOtherwise(session, met, now)
+    if (foreign.length > 0) {
+      if (provenance) await withoutTargets(session, { ...provenanceOf(placesOf(steps, now)), id: provenance.split('/')[1] ?? '' }, foreign.map(({ ours }) => now.get(ours) ?? ''))
+      throw metByAnother(foreign)
+    }
+  }
+  return [...placesOf(steps, now), ...(provenance ? [provenance] : [])]
+}
+
+/**
+ * Whose condition was met by what a colleague signed in the same instant, with another answer: theirs lies there, and ours was not written. The identifier
+ * is the same for both of them, so that a joint never has two answers.
+ */
+async function saidOtherwise(session: FhirSession, met: readonly ReviewStep[], places: ReadonlyMap<string, string>): Promise<readonly ReviewStep[]> {
+  const said = await Promise.all(met.map(async (step) => saysOtherwise(step.body, await session.read('Observation', places.get(step.ours)?.split('/')[1] ?? ''))))
+  return met.filter((_step, at) => said[at])
+}
+
+/** Nobody has verified what a colleague says otherwise. A record that keeps our Provenance as it was written says so until somebody corrects it there. */
+async function withoutTargets(session: FhirSession, provenance: Provenance & { readonly id: string }, foreign: readonly string[]): Promise<void> {
+  const target = provenance.target.filter(({ reference }) => !foreign.includes(reference ?? ''))
+  if (target.length === 0 || !(await session.capabilities()).can('Provenance', 'update')) return
+  await session.update({ ...provenance, target }).catch((error: unknown) => { if (!isScreeningError(error)) throw error })
+}
+
+function metByAnother(foreign: readonly ReviewStep[]): ScreeningError {
+  const names = foreign.map(({ body }) => body.bodySite?.text ?? body.code.text ?? 'a finding').join(', ')
+  return new ScreeningError('ERR_WRITE_PARTIAL', `Someone signed another answer for ${names} in the same instant, and yours was not written; the rest is. Look at what stands before you sign again.`)
 }
 
 function updateEntry({ tenant }: FhirSession, resource: Observation, version: string | undefined): BundleEntry {
@@ -107,6 +139,8 @@ async function oneByOne(session: FhirSession, steps: readonly ReviewStep[], prov
     }
     sent++
   }
+  const foreign = conditions ? await saidOtherwise(session, open.filter(({ there }) => !there), places) : []
+  if (foreign.length > 0) throw metByAnother(foreign)
   const said = placesOf(steps, places)
   return [...said, ...await writeProvenance(session, provenanceOf(said))]
 }

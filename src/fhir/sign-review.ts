@@ -12,7 +12,7 @@ import { correctedObservation, madeBy } from './resources/corrected-observation.
 import { resultIds } from './resources/result-ids.ts'
 import { bodyOf, carryOut, heldOf, referenceOf, type Held, type ReviewStep } from './review-steps.ts'
 import type { FhirSession } from './session.ts'
-import { callOf, isSigned } from './signed-calls.ts'
+import { callOf, isSigned, saysOtherwise } from './signed-calls.ts'
 import { isOfExaminationAt } from './standing-review.ts'
 
 export type ReviewInput = Omit<ClinicianInput, 'aiObservation' | 'standing'>
@@ -169,14 +169,6 @@ export function refuseOtherCounts(input: Omit<ClinicianInput, 'aiObservation'>):
 function countsOf28(input: Omit<ClinicianInput, 'aiObservation'>): Partial<Record<(typeof COUNTS_28)[number], number>> {
   const { swollen, tender, notAssessable } = jointsOf28(input)
   return notAssessable > 0 ? {} : { swollenJointCount28: swollen.length, tenderJointCount28: tender.length }
-}
-
-function saysOtherwise(wanted: Observation, there: Observation | undefined): boolean {
-  return answerOf(there) !== answerOf(wanted)
-}
-
-function answerOf(observation: Observation | undefined): string {
-  return JSON.stringify([observation?.valueCodeableConcept?.coding?.[0]?.code, observation?.valueQuantity?.value])
 }
 
 const nameOf = (one: Observation | undefined) => one?.bodySite?.text ?? one?.code.text ?? one?.code.coding?.[0]?.display ?? 'a finding'

@@ -49,3 +49,12 @@ export function callOf(observation: Observation | undefined): JointCall | undefi
   const swollen = observation && isPresentIn(observation)
   return swollen === undefined ? 'not-assessable' : swollen ? 'swollen' : 'not-swollen'
 }
+
+/** Another answer to the same question. */
+export function saysOtherwise(wanted: Observation, there: Observation | undefined): boolean {
+  return answerOf(there) !== answerOf(wanted)
+}
+
+function answerOf(observation: Observation | undefined): string {
+  return JSON.stringify([observation?.valueCodeableConcept?.coding?.[0]?.code, observation?.valueQuantity?.value])
+}

@@ -21,7 +21,8 @@ const published = z.object({
   token_endpoint: z.url(),
   issuer: z.url().optional().catch(undefined),
   revocation_endpoint: z.url().optional().catch(undefined),
-  authorization_response_iss_parameter_supported: z.boolean().optional().catch(undefined)
+  authorization_response_iss_parameter_supported: z.boolean().optional().catch(undefined),
+  code_challenge_methods_supported: z.array(z.unknown()).optional().catch(undefined)
 })
 const openId = z.object({ issuer: z.url(), jwks_uri: z.url() })
 const keySet = z.object({ keys: z.array(z.looseObject({ kty: z.string() })).max(100) })
@@ -31,6 +32,9 @@ export async function readSmartConfiguration(tenant: TenantConfig, egress: Egres
   const found = await readPublished(tenant, egress)
   if (!found.authorization_endpoint || !isWebAddress(found.authorization_endpoint, tenant)) throw answer('an authorization endpoint with https in the SMART configuration')
   if (!isWebAddress(found.token_endpoint, tenant)) throw answer('a token endpoint with https in the SMART configuration')
+  // The nonce or PKCE binds an answer to its launch: where none is sent, the server must say that it looks at the other (RFC 9700 section 2.1.1).
+  if (tenant.smart?.sendNonce === false && !found.code_challenge_methods_supported?.includes('S256'))
+    throw answer('S256 in code_challenge_methods_supported of the SMART configuration, as smart.sendNonce is false')
   return {
     authorizationEndpoint: found.authorization_endpoint,
     tokenEndpoint: found.token_endpoint,

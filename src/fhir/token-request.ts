@@ -23,7 +23,8 @@ export interface TokenClient {
 }
 
 const granted = z.looseObject({
-  access_token: z.string().min(1).max(16_384),
+  // Visible ASCII: what can stand in an Authorization header (RFC 6749 appendix A.12, RFC 6750 section 2.1).
+  access_token: z.string().max(16_384).regex(/^[\x21-\x7e]+$/),
   token_type: z.string().regex(/^bearer$/i),
   // Absent, null, in words or nothing: short. Longer than a day: a day.
   expires_in: z.coerce.number().positive().transform((seconds) => Math.min(seconds, 86_400)).catch(300),

@@ -106,7 +106,7 @@ export const flows: readonly Flow[] = [
       await app.getByRole('row', { name: /Right knee/ }).getByLabel('tender').check()
       await app.getByText('Marked so far: 0 swollen, 1 tender.').waitFor()
       await app.getByLabel('Patient global, 0–10').fill('3')
-      await app.getByText(/needs: Physician global/).first().waitFor()
+      await app.getByText(/needs: physician global/).first().waitFor()
       await app.getByLabel('Physician global, 0–10').fill('2')
       await app.locator('.scores li', { hasText: 'CDAI' }).getByText(/6 · low/).waitFor()
       await app.getByLabel('Patient global, 0–10').fill('33')
@@ -149,6 +149,11 @@ export const flows: readonly Flow[] = [
       await check('capture-aim', app)
       await app.setViewportSize({ width: 390, height: 844 })
       await picture('capture-aim.jpg', app)
+      for (const [width, height] of [[390, 700], [360, 640]] as const) {
+        await app.setViewportSize({ width, height })
+        const button = await app.getByRole('button', { name: 'Take the photo' }).boundingBox()
+        expectEqual((button?.y ?? height) + (button?.height ?? 0) <= height, true, `the button on a phone's screen of ${width} × ${height}, without scrolling`)
+      }
       await app.setViewportSize({ width: 1440, height: 1000 })
       await app.getByRole('button', { name: 'Take the photo' }).click()
       await app.getByText('The photo is still on this device only.').waitFor()

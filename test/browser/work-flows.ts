@@ -130,7 +130,7 @@ export const workFlows: readonly Flow[] = [
   {
     name: 'row 53: an error that was signed is corrected: previewed over what stood there, signed once, and both are shown with their times; a second correction in another window keeps its change',
     async run({ page, site, check }) {
-      const app = await launched(page, site, 'demo-2')
+      const app = await launched(page, site, 'demo-5')
       await clean(app)
       await callAndSign(app, 's')
       const kept = app.waitForResponse((response) => response.url().endsWith('/draft') && (response.request().postData() ?? '').includes('"corrects"'))
@@ -138,7 +138,7 @@ export const workFlows: readonly Flow[] = [
       await app.getByText('You are correcting what was signed').waitFor()
       await app.getByText('Nothing is changed yet.').first().waitFor()
       await kept
-      const other = await launched(page, site, 'demo-2')
+      const other = await launched(page, site, 'demo-5')
       await other.getByText('What you had entered and not signed is here again.').waitFor()
       await callAndSign(app, 'n', async () => {
         await app.getByText('1 change to what was signed.').first().waitFor()
@@ -146,7 +146,7 @@ export const workFlows: readonly Flow[] = [
       })
       await app.locator('.signed', { hasText: /^Corrected: not swollen \(you, .*\d\d:\d\d\)Before: swollen \(you, .*\d\d:\d\d\)$/ }).waitFor()
       await app.getByText(/Signed so far for these photos: .* 1 corrected\./).waitFor()
-      const [observation] = await joint(page, site, 'demo-2', 'R-PIP5')
+      const [observation] = await joint(page, site, 'demo-5', 'R-PIP5')
       expectEqual([observation?.status, observation?.note?.length].join(), 'corrected,1', 'status and earlier versions in the record')
       await other.locator('[data-joint="right-pip5"]').click()
       await other.keyboard.press('x')
@@ -154,8 +154,40 @@ export const workFlows: readonly Flow[] = [
       await other.getByRole('button', { name: 'Preview' }).click()
       await other.getByText('The record has changed meanwhile. Nothing was written.').waitFor()
       await callAndSign(other, 'x', undefined, 'x')
-      const [after, ...more] = await joint(page, site, 'demo-2', 'R-PIP5')
+      const [after, ...more] = await joint(page, site, 'demo-5', 'R-PIP5')
       expectEqual([after?.status, after?.note?.length, more.length].join(), 'corrected,2,0', 'status and earlier versions after the second correction')
+    }
+  },
+  {
+    name: 'row 53: a correction that was begun for earlier photos is not taken for the newer ones: the page says so and leads back to it, and it is signed for the photos that it is of',
+    async run({ page, site, check }) {
+      const newest = await launched(page, site, 'demo-5')
+      const before = (await joint(page, site, 'demo-5', 'R-PIP5')).map(({ id }) => id)
+      await clean(newest)
+      const app = await page.context().newPage()
+      await app.goto(`${newest.url()}?screening=${await earlierScreening(newest)}`)
+      await app.getByText('These are earlier photos; newer ones have been read.').waitFor()
+      await app.getByText('Photos of 27 Jun').or(app.getByText(/^Old photos: /)).first().waitFor()
+      await clean(app)
+      await callAndSign(app, 's')
+      const kept = app.waitForResponse((response) => response.url().endsWith('/draft') && (response.request().postData() ?? '').includes('"corrects"'))
+      await app.getByRole('button', { name: 'Correct what was signed' }).click()
+      await app.getByText('You are correcting what was signed').waitFor()
+      await kept
+      await newest.reload()
+      await newest.getByText('You began to correct what was signed for earlier photos').waitFor()
+      await newest.getByText(/was not carried over/).waitFor()
+      expectEqual(await newest.getByText('Your calls on earlier photos').count(), 0, 'offers to take over what is no call on a joint')
+      await check('review-earlier-correction', newest)
+      await newest.getByRole('link', { name: 'Go on with the correction' }).click()
+      await newest.getByText('You are correcting what was signed').waitFor()
+      await check('review-earlier-photos', newest)
+      await callAndSign(newest, 'n')
+      const ofThese = (await joint(page, site, 'demo-5', 'R-PIP5')).filter(({ id }) => !before.includes(id))
+      expectEqual(ofThese.map(({ status }) => status).join(), 'corrected', 'what the record holds of the joint on these photos')
+      await newest.getByRole('link', { name: 'Show the newer photos' }).click()
+      await newest.getByText('Nothing to sign yet.').waitFor()
+      expectEqual(await newest.getByText('You began to correct').count(), 0, 'corrections that are left')
     }
   },
   {
@@ -168,7 +200,7 @@ export const workFlows: readonly Flow[] = [
         await app.keyboard.press('ArrowRight')
       }
       await app.getByText('22 of 22 joints decided.').waitFor()
-      for (const width of [320, 768, 900, 1440]) {
+      for (const width of [320, 768, 900, 1024, 1440]) {
         await app.setViewportSize({ width, height: 1000 })
         await app.evaluate(() => new Promise((resolve) => { requestAnimationFrame(() => requestAnimationFrame(resolve)) }))
         expectEqual((await app.evaluate(coveredNames)).join('; '), '', `names that cover something at ${width} px`)
@@ -200,6 +232,9 @@ export const workFlows: readonly Flow[] = [
         await route.fulfill({ response: answer, json: { ...(await answer.json() as object), uncorrectable: 'no-updates' } })
       })
       const app = await launched(page, site, 'demo-2')
+      await clean(app)
+      // Not swollen changes no count that another flow may have signed.
+      if ((await joint(page, site, 'demo-2', 'R-PIP5')).length === 0) await callAndSign(app, 'n')
       await app.getByRole('button', { name: 'Correct what was signed' }).click()
       await app.getByText('This record takes no changes of signed findings from apps.').waitFor()
       await app.getByText(/^Joint swelling \(clinical examination\), Right hand/).first().waitFor()
@@ -408,7 +443,7 @@ function flagsTurnedAway(): string[] {
   })
 }
 
-interface SignedObservation { readonly status: string; readonly note?: readonly object[]; readonly bodySite?: { readonly coding: readonly { readonly code: string }[] }; readonly performer?: object }
+interface SignedObservation { readonly id: string; readonly status: string; readonly note?: readonly object[]; readonly bodySite?: { readonly coding: readonly { readonly code: string }[] }; readonly performer?: object }
 
 /** What clinicians signed for one joint, as the record has it. */
 async function joint(page: Page, site: Site, patient: string, code: string): Promise<readonly SignedObservation[]> {
@@ -425,6 +460,14 @@ async function callAndSign(app: Page, key: string, before?: () => Promise<void>,
   await app.getByRole('heading', { name: /Exactly this will be written/ }).waitFor()
   await app.getByRole('button', { name: 'Sign and record' }).click()
   await app.getByText(/resources are in the record/).waitFor()
+}
+
+/** The screening of the photos before the newest ones. */
+function earlierScreening(app: Page): Promise<string> {
+  return app.evaluate(async () => {
+    const review = await (await fetch(`/smart/api/${location.pathname.split('/').at(-1)}/review`)).json() as { history: { id: string }[] }
+    return review.history[1]?.id ?? ''
+  })
 }
 
 /** The EHR's and our session end behind the page's back. */

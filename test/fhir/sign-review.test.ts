@@ -50,6 +50,16 @@ async function open(rest: CapabilityStatementRest): Promise<void> {
 }
 afterEach(close)
 
+/** What a colleague does between our last look and our first write. */
+function inTheSameInstant(act: () => Promise<unknown>): FhirSession {
+  let once = async () => { once = () => Promise.resolve(); await act() }
+  return {
+    ...session,
+    transaction: async (bundle) => { await once(); return session.transaction(bundle) },
+    create: async (resource, options) => { await once(); return session.create(resource, options) }
+  }
+}
+
 let isOpen = false
 async function close(): Promise<void> {
   if (isOpen) await Promise.all([egress.close(), server.close()])
@@ -124,6 +134,25 @@ describe('a signed review', () => {
     for (const refused of [preparedReview(session, input), signReview(session, input)])
       await expect(refused).rejects.toMatchObject({ code: 'ERR_CONFLICT', message: expect.stringContaining('Left hand, index finger, MCP joint (MCP 2): Absent stands, here Present') })
     expect((await search()).filter(({ status }) => status === 'final')).toHaveLength(1)
+  })
+
+  test.each([
+    ['in one transaction', everything], ['one by one', (): CapabilityStatementRest => ({ ...everything(), interaction: [{ code: 'batch' }] })]
+  ])('does not take for its own what a colleague signs in the same instant (%s): another answer is said, and nobody vouches for it; the same is the same', async (_how, rest) => {
+    for (const [call, isOther] of [['not-swollen', true], ['swollen', false]] as const) {
+      await open(rest())
+      const colleague = { ...input, performer: 'Practitioner/doc-2', decisions: [{ ...swollen, call }] }
+      const racing = inTheSameInstant(() => signReview(session, colleague))
+      const signing = signReview(racing, input)
+      if (isOther) await expect(signing).rejects.toMatchObject({ code: 'ERR_WRITE_PARTIAL', message: expect.stringContaining('Someone signed another answer for Left hand, index finger, MCP joint (MCP 2) in the same instant') })
+      else await signing
+      const joints = (await search()).filter(({ status }) => status === 'final')
+      expect(joints.map(({ performer }) => performer?.[0]?.reference).sort()).toEqual(['Practitioner/doc-1', 'Practitioner/doc-1', 'Practitioner/doc-2'])
+      const theirs = joints.find(({ performer }) => performer?.[0]?.reference === 'Practitioner/doc-2')
+      const vouching = (await session.search('Provenance', { target: `Observation/${theirs?.id}` })).flatMap(({ agent }) => agent.map(({ who }) => who.reference)).filter((who) => who === 'Practitioner/doc-1')
+      expect([call, vouching]).toEqual([call, isOther ? [] : ['Practitioner/doc-1']])
+      if (isOther) await expect(signReview(session, input)).rejects.toMatchObject({ code: 'ERR_CONFLICT' })
+    }
   })
 
   test('leaves a joint as it is that a colleague signed with the same answer, and signs the rest', async () => {

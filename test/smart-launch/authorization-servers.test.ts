@@ -34,6 +34,8 @@ interface Persona {
   /** Claims of the id_token, and who signs it. */
   claims?: Record<string, unknown>
   header?: Record<string, unknown>
+  /** Signed by hand, whatever the header asks for. */
+  byHand?: boolean
   signer?: CryptoKey | Uint8Array
   /** FHIR reads are refused with this token. */
   revoked?: Set<string>
@@ -66,7 +68,7 @@ beforeEach(async () => {
   auth = await listening(answerAsAuthorizationServer)
   fhirBase = `${originOf(ehr)}/fhir/r4`
   issuer = `${originOf(auth)}/oauth2`
-  tenant = loopbackTenant(fhirBase, { smart: { clientId: 'jointlens', key: appKey, scope: 'launch openid fhirUser offline_access patient/*.cruds' } })
+  tenant = loopbackTenant(fhirBase, { smart: { clientId: 'jointlens', key: appKey, scope: 'launch openid fhirUser offline_access patient/*.cruds', sendNonce: true } })
   sessions = openMemorySessions()
   const web = express()
   jointlens = createServer(web)
@@ -128,9 +130,14 @@ function answerAsAuthorizationServer(request: IncomingMessage, response: ServerR
 
 async function idToken(): Promise<string> {
   const at = Math.floor(Date.now() / 1000)
-  return new SignJWT({ sub: 's', nonce, iss: issuer, aud: 'jointlens', iat: at, exp: at + 300, fhirUser: `${fhirBase}/Practitioner/doc-1`, ...persona.claims })
-    .setProtectedHeader({ alg: 'RS256', kid: 'op', ...persona.header }).sign(persona.signer ?? provider.privateKey)
+  const claims = { sub: 's', nonce, iss: issuer, aud: 'jointlens', iat: at, exp: at + 300, fhirUser: `${fhirBase}/Practitioner/doc-1`, ...persona.claims }
+  const header = { alg: 'RS256', kid: 'op', ...persona.header }
+  if (!persona.byHand) return new SignJWT(claims).setProtectedHeader(header).sign(persona.signer ?? provider.privateKey)
+  const text = `${encoded(header)}.${encoded(claims)}`
+  return `${text}.${Buffer.from(await crypto.subtle.sign('RSASSA-PKCS1-v1_5', provider.privateKey, Buffer.from(text))).toString('base64url')}`
 }
+
+const encoded = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url')
 
 async function listening(answer: (request: IncomingMessage, response: ServerResponse) => void): Promise<Server> {
   const server = createServer(answer)
@@ -300,6 +307,51 @@ describe('row 35: an identity', () => {
   })
 })
 
+/** Each of these is the word of a server that is ours by its address and hostile or broken in what it says. */
+describe('a token answer', () => {
+  const answering = (answer: (response: ServerResponse) => void): Persona => ({ raw: (path, response) => { if (path !== '/oauth2/v1/token') return false; answer(response); return true } })
+  const whole = { access_token: 'access-1', token_type: 'bearer', expires_in: 300, scope: 'patient/*.cruds', patient: 'pat-1' }
+
+  test.each<[string, Persona | (() => Persona)]>([
+    ['with a line break in its token', { token: { access_token: 'access-1\r\nx-evil: 1' } }], ['with a token that is no header', { token: { access_token: 'access-\u{1F600}' } }],
+    ['with a token of 20,000 characters', { token: { access_token: 'a'.repeat(20_000) } }], ['with a token in a list', { token: { access_token: ['access-1'] } }],
+    ['of a patient with a line more', { token: { patient: 'pat-1\n' } }], ['of a patient in letters that look like ours', { token: { patient: 'p\u0430t-1' } }],
+    ['whose patient is inherited', answering((response) => { response.writeHead(200, { 'content-type': 'application/json' }).end('{"access_token":"access-1","token_type":"bearer","__proto__":{"patient":"pat-1"}}') })],
+    ['with an identity that is encrypted', { token: { id_token: `${encoded({ alg: 'dir', enc: 'A256GCM' })}..a.b.c` } }], ['with an identity of two parts', { token: { id_token: 'a.b' } }],
+    ['with an identity whose header asks for what nobody knows', { byHand: true, header: { crit: ['x'], x: 1 } }], ['with an identity whose signature covers no text', { byHand: true, header: { b64: false, crit: ['b64'] } }],
+    ['with an identity signed in another way than its key is for', { byHand: true, header: { alg: 'PS256' } }],
+    ['that leads elsewhere', answering((response) => { response.writeHead(307, { location: `${originOf(ehr)}/fhir/r4/stolen` }).end() })],
+    ['that is a page', answering((response) => { response.writeHead(200, { 'content-type': 'text/html' }).end('<html>sign in</html>') })],
+    ['that is cut off', answering((response) => { response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(whole).slice(0, -1)) })],
+    ['that is two answers', answering((response) => { response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(whole).repeat(2)) })],
+    ['that comes with status 201', answering((response) => { json(response, 201, whole) })], ['that says 200 to an error', answering((response) => { json(response, 200, { error: 'invalid_grant' }) })],
+    ['of 20 MB', answering((response) => { json(response, 200, { ...whole, more: 'x'.repeat(20_000_000) }) })]
+  ])('%s opens nothing, and is sent to nobody else', async (_name, change) => {
+    persona = typeof change === 'function' ? change() : change
+    const response = await back(await begin())
+    expect([response.status, response.headers.get('location'), response.headers.get('content-type')]).toEqual([400, null, 'text/html; charset=utf-8'])
+    expect(response.headers.getSetCookie().every((line) => /Max-Age=0/.test(line))).toBe(true)
+    expect(calls.filter(({ path }) => path.startsWith('/fhir') && !path.includes('.well-known'))).toEqual([])
+  })
+
+  test('of a depth that overruns recursive code opens the app or nothing, and the server lives on', async () => {
+    const deep = '['.repeat(50_000) + ']'.repeat(50_000)
+    persona = answering((response) => { response.writeHead(200, { 'content-type': 'application/json' }).end(`${JSON.stringify(whole).slice(0, -1)},"fhirContext":${deep},"x":${deep}}`) })
+    expect([302, 400]).toContain((await back(await begin())).status)
+    persona = {}
+    expect((await launched()).session.name).toBe('pat-1')
+  })
+
+  test.each(['Practitioner/..', 'Practitioner/.', 'Practitioner/a/_history/1', 'Practitioner/doc-1\n', 'practitioner/doc-1', ' Practitioner/doc-1', 'Practitioner/%2e%2e'])(
+    'whose user is %j names nobody: nothing can be signed in such a name', async (fhirUser) => {
+      for (const user of [fhirUser, `${fhirBase}/${fhirUser}`]) {
+        persona = { claims: { fhirUser: user } }
+        const handle = (await back(await begin())).headers.get('location')?.split('/').at(-1) ?? ''
+        expect([user, ((await sessions.get(`smart:${handle}`)) as AppSession).fhirUser]).toEqual([user, undefined])
+      }
+    })
+})
+
 describe('a SMART configuration', () => {
   test.each<[string, Persona['configuration']]>([
     ['with a script for an authorization endpoint', { authorization_endpoint: 'javascript:alert(1)//' }],
@@ -352,6 +404,15 @@ describe('a SMART configuration', () => {
   test('of a tenant that asks for https sends nobody to http', async () => {
     Object.assign(tenant, { allowHttp: false })
     expect((await begin()).response.headers.get('location')).toBeNull()
+  })
+
+  test('that puts a nonce, a state or a challenge of its own into the authorization endpoint changes none of ours', async () => {
+    persona = { configuration: { code_challenge_methods_supported: ['S256'], authorization_endpoint: `${issuer}/v1/authorize?nonce=fixed&code_challenge=fixed&code_challenge_method=plain&response_type=token&aud=https://evil.example` } }
+    const asked = [...(await begin()).redirect?.searchParams ?? []]
+    const of = (name: string) => asked.filter(([one]) => one === name).map(([, value]) => value)
+    expect([of('code_challenge_method'), of('response_type'), of('aud'), of('nonce').length, of('code_challenge').length]).toEqual([['S256'], ['code'], [fhirBase], 1, 1])
+    expect(asked.map(([, value]) => value)).not.toContain('fixed')
+    expect((await launched()).session.canSign).toBe(true)
   })
 
   test('with a query in the authorization endpoint keeps it and overrides what is ours', async () => {
@@ -443,6 +504,27 @@ describe('a public test server', () => {
     expect(protectedHeader).toEqual({ alg: 'ES384', kid: 'app', typ: 'JWT' })
     expect(payload).toMatchObject({ iss: 'jointlens', sub: 'jointlens', aud: `${issuer}/v1/token`, jti: expect.stringMatching(/./) })
     expect((payload.exp ?? 0) - (payload.iat ?? 0)).toBeLessThanOrEqual(300)
+  })
+
+  test('whose identity comes without the nonce that was sent opens nothing, and opens the app where the site has said that none is sent', async () => {
+    const withoutNonce = { claims: { nonce: undefined }, configuration: { code_challenge_methods_supported: ['S256'] } }
+    persona = withoutNonce
+    const refused = await back(await begin())
+    expect([refused.status, await refused.text()]).toEqual([400, expect.stringContaining('The identity that the EHR sent lacks the nonce that was asked for. (ERR_LAUNCH_REFUSED)')])
+    Object.assign(tenant.smart ?? {}, { sendNonce: false })
+    const { session, redirect } = await launched()
+    expect([session.canSign, redirect?.searchParams.has('nonce'), redirect?.searchParams.get('code_challenge_method')]).toEqual([true, false, 'S256'])
+    for (const change of [{ claims: { nonce: 'n' } }, { claims: { nonce: '' } }, { claims: { nonce: null } }, { claims: { nonce: undefined, aud: 'other' } }, { claims: { nonce: undefined }, signer: stranger.privateKey }] as Persona[]) {
+      persona = { ...withoutNonce, ...change }
+      expect([change, (await back(await begin())).status]).toEqual([change, 400])
+    }
+  })
+
+  test.each([undefined, [], ['plain'], 'S256', [['S256']]])('that names no S256 (%j) sends nobody anywhere without a nonce', async (code_challenge_methods_supported) => {
+    persona = { configuration: { code_challenge_methods_supported } }
+    Object.assign(tenant.smart ?? {}, { sendNonce: false })
+    const { response } = await begin()
+    expect([response.status, response.headers.get('location'), response.headers.getSetCookie()]).toEqual([400, null, []])
   })
 
   test('that finds the token expired, in words instead of FHIR, gets another try with a new one and the same refresh token where it gives no other', async () => {

@@ -41,7 +41,7 @@ const configOf = (tenants: readonly TenantConfig[]) => makeConfig({
 
 test.each(['RS384', 'ES384'] as const)('row 33: the app proves itself with %s: five minutes at most, a new jti each time, for the token endpoint alone', async (alg) => {
   const key = await keyOf(alg, 'app')
-  const tenant = loopbackTenant(`${origin}/fhir`, { smart: { clientId: 'jointlens-app', key, scope: 'launch' } })
+  const tenant = loopbackTenant(`${origin}/fhir`, { smart: { clientId: 'jointlens-app', key, scope: 'launch', sendNonce: true } })
   const doors = openTenantDoors(configOf([tenant]))
   try {
     const form = { grant_type: 'authorization_code', code: 'c', redirect_uri: 'r', code_verifier: 'v' }

@@ -331,6 +331,12 @@ describe('row 40: every page and answer', () => {
   })
 })
 
+test('row 40: what the API answers is embedded by no page of another site, whether it is asked well or not', async () => {
+  const { go, handle } = await launched()
+  for (const path of [`${handle}/session`, `${handle}/review`, `${'A'.repeat(43)}/session`, `${handle}/nothing`])
+    expect([path, (await go(`${base}/smart/api/${path}`)).headers.get('cross-origin-resource-policy')]).toEqual([path, 'same-origin'])
+})
+
 describe('photos that a launch names', () => {
   test('row 38: are handed over for its own patient, by fhirContext and by appContext, and nothing else of them is', async () => {
     granted = async () => answer({

@@ -191,3 +191,38 @@ describe('a review', () => {
     expect(written).toEqual([])
   })
 })
+
+describe('a correction that was begun for earlier photos', () => {
+  const visit = (id: string) => ({ id, tenant: 'clinic', patientId: 'pat-1', photos: [], findings: [], written: [], photoTime: '2026-11-24T09:00:00Z' }) as unknown as Screening
+  const draft = (screeningId: string, more: object = {}) => ({ screeningId, decisions: [{ side: 'left', joint: 'mcp2', call: 'swollen' }] as const, tender: [], swollen: [], examinedAll: false, typed: {}, ...more })
+  const all = [visit('newest'), visit('before'), visit('first')]
+  const desk = () => openReviewDesk({
+    engine: openByteEngine(), calibrationOf: () => undefined, sessions: openMemorySessions(), now: () => Date.now(), record: {} as ReviewRecord,
+    screenings: { history: () => Promise.resolve(all), status: () => Promise.resolve({ latest: all[0], pending: false }) } as unknown as ScreeningService
+  })
+
+  test('is named beside the newest photos, also when there is a draft of those, and is found again with its photos', async () => {
+    const { keepDraft, review } = desk()
+    const correction = draft('before', { corrects: { 'Observation/1': '1' } })
+    await keepDraft(session, correction)
+    expect(await review(session, tenant)).toMatchObject({ latest: { id: 'newest' }, earlierCorrection: 'before' })
+    await keepDraft(session, draft('newest'))
+    const newest = await review(session, tenant)
+    expect(newest).toMatchObject({ latest: { id: 'newest' }, earlierCorrection: 'before', draft: { screeningId: 'newest' } })
+    expect(newest).not.toHaveProperty('earlierCalls')
+    const earlier = await review(session, tenant, 'before')
+    expect(earlier).toMatchObject({ latest: { id: 'before' }, isEarlier: true, draft: correction })
+    expect(earlier.history.map(({ id }) => id)).toEqual(['before', 'first'])
+    for (const name of ['earlierCalls', 'earlierDraft', 'earlierCorrection']) expect(earlier).not.toHaveProperty(name)
+  })
+
+  test('is nobody else’s, and photos that are not this patient’s or not there any more are not shown', async () => {
+    const { keepDraft, review } = desk()
+    await keepDraft(session, draft('erased', { corrects: {} }))
+    await keepDraft({ ...session, fhirUser: 'Practitioner/doc-2' }, draft('before', { corrects: {} }))
+    for (const id of [undefined, 'newest', 'erased', 'of-pat-2']) {
+      const shown = await review(session, tenant, id)
+      expect([id, shown.latest?.id, 'isEarlier' in shown, 'earlierCorrection' in shown]).toEqual([id, 'newest', false, false])
+    }
+  })
+})

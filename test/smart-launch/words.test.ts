@@ -3,7 +3,7 @@ import type { SignedByClinician } from '../../smart-launch/web/src/api.ts'
 
 // The page's own modules read the address they were loaded from.
 Object.assign(globalThis, { location: { pathname: '/smart/app/handle' } })
-const { earlierWords, fullJointName, signedConflicts, signedWords, signersOf, WORDS } = await import('../../smart-launch/web/src/words.ts')
+const { earlierWords, fullJointName, signedConflicts, signedWords, signersOf, missingWords, WORDS } = await import('../../smart-launch/web/src/words.ts')
 const { en, de } = WORDS
 
 const own: SignedByClinician = { side: 'left', joint: 'wrist', call: 'swollen', own: true, sameExamination: true }
@@ -37,4 +37,12 @@ describe('in German', () => {
 
 test('in English a signature names its signer in brackets, and the side comes first', () => {
   expect([signedWords(en, own), signedWords(en, colleague), fullJointName(en, 'left', 'wrist')]).toEqual(['Signed: swollen (you)', 'Signed: not swollen (Dr B)', 'Left wrist'])
+})
+
+test('a score names each input that it lacks, and both counts as one', () => {
+  const inputs = ['tenderJointCount28', 'swollenJointCount28', 'patientGlobal', 'physicianGlobal', 'crpMgPerL', 'esrMmPerH'] as const
+  expect([missingWords(en, inputs), missingWords(de, inputs)]).toEqual([
+    'both 28-joint counts, patient global, physician global, CRP, ESR', 'beide 28-Gelenk-Zählungen, Patientenurteil, Arzturteil, CRP, BSG'
+  ])
+  expect([missingWords(en, ['swollenJointCount28', 'crpMgPerL']), missingWords(en, ['tenderJointCount28']), missingWords(en, ['esrMmPerH'])]).toEqual(['swollen joint count, CRP', 'tender joint count', 'ESR'])
 })

@@ -5,7 +5,7 @@ import { GLOBALS, LABORATORY, type Activity } from './activity.ts'
 import type { ContextView, SignedNumber } from './api.ts'
 import { LaboratoryField } from './laboratory-field.tsx'
 import { toggled, type TypedName, type Work } from './work.ts'
-import { numberName, signedNumberWords, signedPlaceWords, useWords } from './words.ts'
+import { missingWords, numberName, signedNumberWords, signedPlaceWords, useWords } from './words.ts'
 
 export interface ActivityPanelProps {
   readonly work: Work
@@ -69,7 +69,7 @@ export function ActivityPanel({ work, context, activity: { scores, counts, fault
           <li key={score.index} className={score.kind}>
             <strong>{score.index}</strong> {score.kind === 'computed'
               ? <span className="value">{score.value.toLocaleString(w.locale)} · {w.category[score.category]}</span>
-              : <span>{w.needs}: {score.missing.map((name) => w.inputs[name]).join(', ')}</span>}
+              : <span>{w.needs}: {missingWords(w, score.missing)}</span>}
             <small>{score.formula}</small>
             {before && <small className="standing">{signedNumberWords(w, before)}</small>}
           </li>

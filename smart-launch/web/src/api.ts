@@ -59,6 +59,10 @@ export interface ReviewView {
   readonly earlierDraft?: DraftView
   /** Calls that this person made on other photos of this patient and has not signed. */
   readonly earlierCalls?: Pick<DraftView, 'screeningId' | 'decisions'>
+  /** The screening of other photos whose signed findings this person began to correct, and has not signed. */
+  readonly earlierCorrection?: string
+  /** Photos were asked for by their screening, and there are newer ones. */
+  readonly isEarlier?: boolean
   /** From which probability on a joint is flagged. */
   readonly threshold: number
   /** Newest first, the latest among them. */
@@ -211,7 +215,9 @@ export const readSaved = () => call<{ saved: readonly Laterality[] }>('/capture'
 export const capturePage = `/smart/capture/${handle}`
 export const reviewPage = `/smart/app/${handle}`
 export const readSession = () => call<SessionView>('/session')
-export const readReview = () => call<ReviewView>('/review')
+/** Of the newest photos, or of those that the page's address names. */
+export const readReview = () => call<ReviewView>(`/review${location.search}`)
+export const pageOfPhotos = (screening: string) => `${reviewPage}?${new URLSearchParams({ screening })}`
 export const readContext = (screening: string) => call<ContextView>(`/context?${new URLSearchParams({ screening })}`)
 export const readSigned = (screening: string) => call<SignedView>(`/signed?${new URLSearchParams({ screening })}`)
 export const requestScreening = (csrf: string) => call('/screen', post(csrf, {}))

@@ -56,12 +56,14 @@ export function Done({ words }: { words: string }) {
   return <p className="restored" ref={said} tabIndex={-1} role="status">{words}</p>
 }
 
-export function Notice({ title, text, busy, alone, asked, action, link }: {
+export function Notice({ title, text, busy, alone, asked, action, link, linkFirst }: {
   title: string; text: string; busy?: boolean
   /** Someone pressed a button for it, which is gone. */
   asked?: boolean
   /** There is no header above it. */
   alone?: boolean; action?: readonly [string, () => void]; link?: readonly [string, string] | undefined
+  /** The link is what helps most. */
+  linkFirst?: boolean
 }) {
   // Alone it has taken the place of all that was there, also of what had the focus.
   const heading = useRef<HTMLHeadingElement>(null)
@@ -73,8 +75,9 @@ export function Notice({ title, text, busy, alone, asked, action, link }: {
       <p role="status">{text}</p>
       {busy && <p className="progress" aria-hidden="true" />}
       {(action ?? link) && <div className="actions">
-        {link && <a className="button primary" href={link[1]}>{link[0]}</a>}
-        {action && <button type="button" className={link ? '' : 'primary'} onClick={action[1]}>{action[0]}</button>}
+        {link && linkFirst && <a className="button primary" href={link[1]}>{link[0]}</a>}
+        {action && <button type="button" className={link && linkFirst ? '' : 'primary'} onClick={action[1]}>{action[0]}</button>}
+        {link && !linkFirst && <a className="button" href={link[1]}>{link[0]}</a>}
       </div>}
     </main>
   )

@@ -2,7 +2,7 @@ import { useCallback, useEffect, useMemo, useRef, useState } from 'react'
 import { LATERALITIES, type HandJoint, type Laterality } from '../../../src/joints/hand-joint.ts'
 import { activityOf, GLOBALS, numberConflicts } from './activity.ts'
 import { ActivityPanel } from './activity-panel.tsx'
-import { ApiError, capturePage, logout, readContext, readReview, readSession, requestScreening, SESSION_ENDED, type ContextView, type ReviewCall, type ReviewView, type SessionView } from './api.ts'
+import { ApiError, capturePage, logout, pageOfPhotos, readContext, readReview, readSession, requestScreening, reviewPage, SESSION_ENDED, type ContextView, type ReviewCall, type ReviewView, type SessionView } from './api.ts'
 import { CorrectionNotice, useCorrection } from './correction.tsx'
 import { EarlierCalls } from './earlier-calls.tsx'
 import { HandDiagram } from './hand-diagram.tsx'
@@ -205,6 +205,10 @@ function Findings({ session, review: shown, latest, carried, onNewer, ended, hel
       {help && <KeysHelp letters={letters} onLetters={setLetters} onClose={() => onHelp(false)} />}
       <Summary session={session} latest={latest} pending={pending} signed={context?.signed?.joints ?? []} onCorrect={correct} />
       {onNewer && <div className="banner newer"><p role="status">{w.newer}</p><button type="button" onClick={onNewer}>{w.showNewer}</button></div>}
+      {shown.isEarlier && <div className="banner newer"><p role="status">{w.earlierShown}</p><a className="button" href={reviewPage}>{w.showNewer}</a></div>}
+      {shown.earlierCorrection && session.canSign && !ended && (
+        <div className="banner"><p role="status">{w.earlierCorrection}</p><a className="button" href={pageOfPhotos(shown.earlierCorrection)}>{w.goOnCorrecting}</a></div>
+      )}
       {carried && <p className="restored" role="status">{w.carried([...carried.calls.keys()].filter((key) => !work.calls.has(key)).length, carried.correction)}</p>}
       {session.canSign && !ended && <EarlierCalls calls={earlierCalls} onTake={() => {
         setWork((before) => ({ ...before, calls: new Map([...earlierCalls, ...before.calls]) }))
@@ -225,7 +229,7 @@ function Findings({ session, review: shown, latest, carried, onNewer, ended, hel
             {session.canSavePhotos && missing.length === 0 && <a href={capturePage}>{w.takePhotos}</a>}
           </div>
         </section>
-        <div className="column">
+        <div className="column chosen">
           <section className="review" aria-label={w.chosenJoint}>
             <JointPanel latest={latest} earlier={history.filter(({ id }) => id !== latest.id)} side={current.side} joint={current.joint} call={work.calls.get(chosen)}
               signed={inRecord.get(chosen)} tender={shownTender.has(chosen)} tenderSigned={context?.signed?.tender.find(({ side, joint }) => `${side}-${joint}` === chosen)} tenderStands={standing.tender.has(chosen)} threshold={threshold} mapShown={mapShown} onMap={() => setMapShown(!mapShown)} onDecide={decide} onTender={toggleTender} />
@@ -236,10 +240,10 @@ function Findings({ session, review: shown, latest, carried, onNewer, ended, hel
             </div>
             <ul className="legend">{Object.entries(w.legend).filter(([state]) => latest.findings.length > 0 || !MODEL_STATES.includes(state)).map(([state, words]) => <li key={state} className={state}>{words}</li>)}</ul>
           </section>
-          <ActivityPanel work={work} context={context} activity={activity} onWork={setWork} />
         </div>
-        <div className="column">
-          <OverTime history={history} context={context} />
+        <ActivityPanel work={work} context={context} activity={activity} onWork={setWork} />
+        <OverTime history={history} context={context} />
+        <div className="column ending">
           {conflicts.length + numbers.length > 0 && (
             <div className="banner conflict" role="alert">
               <p>{numbers.length > 0 ? w.conflictNumbers : w.conflict}</p>
@@ -294,6 +298,6 @@ function Empty({ review, canSavePhotos, asked, onRequest }: { review: ReviewView
   const w = useWords()
   const photos = canSavePhotos ? [w.takePhotos, capturePage] as const : undefined
   if (review.pending) return <Notice asked={asked} title={w.busyTitle} text={w.busyText} busy />
-  if (review.failure?.code === 'no-photos') return <Notice asked={asked} title={w.noPhotosTitle} text={w.noPhotosText} action={[w.readNow, onRequest]} link={photos} />
+  if (review.failure?.code === 'no-photos') return <Notice asked={asked} title={w.noPhotosTitle} text={w.noPhotosText} action={[w.readNow, onRequest]} link={photos} linkFirst />
   return <Notice asked={asked} title={w.noFindingsTitle} text={review.failure ? failureWords(w, review.failure.code) : w.notScreened} action={[w.readNow, onRequest]} link={photos} />
 }

@@ -29,7 +29,7 @@ export function Summary({ session, latest, pending, signed, onCorrect }: Summary
       {count && count.assessable === 0 && <p className="count"><strong>{w.noneAssessable}</strong> <span>{reasonsOf(latest).map(([reason, joints]) => `${w.reason[reason] ?? reason} (${w.joints22(joints)})`).join('; ')}</span></p>}
       <p>
         {w.photosOf(dayOf(w, latest.photoTime))} {days > session.currentPhotoDays && <strong>{w.oldPhotos(days)} </strong>}
-        {pending && <strong>{w.reading} </strong>}{count && w.caution}
+        {pending && <strong>{w.reading} </strong>}{count && count.assessable > 0 && w.caution}
       </p>
       {signed.length > 0 && (
         <p className="signed" id="signed" tabIndex={-1}>{w.signedJoints(signed.length, signersOf(w, signed), signed.filter(({ earlier }) => earlier).length)}{' '}

@@ -1,5 +1,5 @@
 import { createContext, useContext } from 'react'
-import type { ActivityCategory, ActivityIndex, ActivityInputs } from '../../../src/joints/activity-scores.ts'
+import { COUNTS_28, type ActivityCategory, type ActivityIndex, type ActivityInputs } from '../../../src/joints/activity-scores.ts'
 import { frequencyOf } from './frequency.ts'
 import type { MapFocus } from '../../../src/joints/occlusion-map.ts'
 import { percentOf } from '../../../src/joints/finding.ts'
@@ -46,10 +46,13 @@ const english = {
   interval: (low: number, high: number, missing: number) => `90 % interval ${low} to ${high}; ${missing} not assessable`,
   photosOf: (day: string) => `Photos of ${day}.`,
   reading: 'Newer photos are being read now.',
+  earlierShown: 'These are earlier photos; newer ones have been read. What you sign here is for the photos shown.',
+  earlierCorrection: 'You began to correct what was signed for earlier photos, and have not signed the correction.',
+  goOnCorrecting: 'Go on with the correction',
   newer: 'Newer photos have been read. What you entered is for the photos shown here.',
   showNewer: 'Show the newer photos',
   carried: (calls: number, correction: boolean) => ['Newer photos are shown.', correction
-    ? 'Your correction was for the earlier photos and was not carried over.'
+    ? 'Your correction changes what was signed for the earlier photos and says nothing about the joints on these, so it was not carried over.'
     : `Tender joints, shoulders, elbows, knees, globals and laboratory values that you had entered were carried over. Not carried over: ${calls > 0 ? `your calls on ${calls} hand ${calls === 1 ? 'joint' : 'joints'} of the earlier photos, and ` : ''}that all 28 joints were examined.`].join(' '),
   caution: 'AI suggestion, not reviewed. May under-count when many joints are swollen; osteoarthritis nodes can look like swelling.',
   shadow: 'This site has not decided to use the suggestions: what the model says is stored for evaluation and not shown, and nothing is written.',
@@ -127,6 +130,12 @@ const english = {
   } as Record<keyof ActivityInputs, string>,
   category: { remission: 'remission', low: 'low', moderate: 'moderate', high: 'high' } as Record<ActivityCategory, string>,
   needs: 'needs',
+  bothCounts28: 'both 28-joint counts',
+  /** The same without range and unit, where a score says what it lacks. */
+  inputNames: {
+    tenderJointCount28: 'tender joint count', swollenJointCount28: 'swollen joint count', patientGlobal: 'patient global',
+    physicianGlobal: 'physician global', crpMgPerL: 'CRP', esrMmPerH: 'ESR'
+  } as Record<keyof ActivityInputs, string>,
   outOfRangeOf: (low: number, high: number) => `Outside the possible range: ${low} to ${high}.`,
   unusableRange: (low: number, high: number) => `Outside the possible range (${low} to ${high}), so it is not used; type it.`,
   faulty: 'A value is outside its possible range. Change it or empty its field, then preview.',
@@ -250,7 +259,7 @@ const english = {
   about: ({ calibration, calibrated, threshold }: { calibration: string; calibrated: boolean; threshold: number }): [string, string][] => [
     ['What it is', 'Research software. It suggests where to look; it makes no diagnosis and no treatment advice.'],
     ['Learned from', 'Computer-made hands only. It has never seen a patient, and how it works on different skin tones of real people is not evaluable.'],
-    ['Calibration', `${calibrated ? calibration : `not calibrated for this site (${calibration})`}. A joint is flagged from ${threshold} % on: the threshold for the count, not the more sensitive one for pre-visit lists.`],
+    ['Calibration', `${calibrated ? `Made with ${calibration}` : `Not calibrated for this site (${calibration})`}. A joint is flagged from ${threshold} % on: the threshold for the count, not the more sensitive one for pre-visit lists.`],
     ['A photo cannot show', 'Tenderness, warmth, movement, elbows, shoulders, knees, or why a joint is thick: osteoarthritis, gout, injury and oedema can look the same.'],
     ['Your part', 'Examine the patient. A joint that is not flagged is not a healthy joint; only what you sign is a finding.']
   ]
@@ -292,10 +301,13 @@ const german: Words = {
   interval: (low, high, missing) => `90-%-Intervall ${low} bis ${high}; ${missing} nicht beurteilbar`,
   photosOf: (day) => `Fotos vom ${day}.`,
   reading: 'Neuere Fotos werden gerade gelesen.',
+  earlierShown: 'Das sind frühere Fotos; neuere sind gelesen. Was Sie hier unterschreiben, gilt den gezeigten Fotos.',
+  earlierCorrection: 'Sie haben begonnen, zu früheren Fotos Unterschriebenes zu berichtigen, und die Berichtigung nicht unterschrieben.',
+  goOnCorrecting: 'Weiter berichtigen',
   newer: 'Neuere Fotos sind gelesen. Was Sie eingegeben haben, gilt den hier gezeigten Fotos.',
   showNewer: 'Die neueren Fotos zeigen',
   carried: (calls, correction) => ['Neuere Fotos werden gezeigt.', correction
-    ? 'Ihre Berichtigung galt den früheren Fotos und wurde nicht übernommen.'
+    ? 'Ihre Berichtigung ändert, was zu den früheren Fotos unterschrieben ist, und sagt nichts über die Gelenke auf diesen; darum wurde sie nicht übernommen.'
     : `Übernommen wurden druckschmerzhafte Gelenke, Schultern, Ellenbogen, Knie, Patienten- und Arzturteil und Laborwerte, die Sie eingegeben hatten. Nicht übernommen: ${calls > 0 ? `Ihre Urteile zu ${calls} ${calls === 1 ? 'Gelenk' : 'Gelenken'} der Hände auf den früheren Fotos, und ` : ''}dass alle 28 Gelenke untersucht sind.`].join(' '),
   caution: 'KI-Vorschlag, nicht geprüft. Zählt bei vielen geschwollenen Gelenken eher zu wenige; Arthroseknoten können wie Schwellungen aussehen.',
   shadow: 'Diese Einrichtung hat sich nicht für die Vorschläge entschieden: Was das Modell sagt, wird zur Bewertung gespeichert und nicht gezeigt; geschrieben wird nichts.',
@@ -372,7 +384,12 @@ const german: Words = {
     physicianGlobal: 'Arzturteil, 0–10', crpMgPerL: 'CRP, mg/L', esrMmPerH: 'BSG, mm/h'
   },
   category: { remission: 'Remission', low: 'niedrig', moderate: 'mäßig', high: 'hoch' },
-  needs: 'es fehlt',
+  needs: 'noch nötig',
+  bothCounts28: 'beide 28-Gelenk-Zählungen',
+  inputNames: {
+    tenderJointCount28: 'Zahl druckschmerzhafter Gelenke', swollenJointCount28: 'Zahl geschwollener Gelenke', patientGlobal: 'Patientenurteil',
+    physicianGlobal: 'Arzturteil', crpMgPerL: 'CRP', esrMmPerH: 'BSG'
+  },
   outOfRangeOf: (low, high) => `Außerhalb des möglichen Bereichs: ${low} bis ${high}.`,
   unusableRange: (low, high) => `Außerhalb des möglichen Bereichs (${low} bis ${high}), darum nicht übernommen; bitte eintippen.`,
   faulty: 'Eine Zahl liegt außerhalb ihres möglichen Bereichs. Ändern Sie sie oder leeren Sie das Feld, dann Vorschau.',
@@ -495,7 +512,7 @@ const german: Words = {
   about: ({ calibration, calibrated, threshold }) => [
     ['Was es ist', 'Forschungssoftware. Sie schlägt vor, wo man hinsehen sollte; sie stellt keine Diagnose und rät zu keiner Behandlung.'],
     ['Gelernt an', 'Nur an computererzeugten Händen. Sie hat nie einen Menschen gesehen; wie sie bei verschiedenen Hauttönen wirklicher Menschen arbeitet, ist nicht bewertbar.'],
-    ['Kalibrierung', `${calibrated ? calibration : `nicht für diese Einrichtung kalibriert (${calibration})`}. Markiert wird ab ${threshold} %: die Schwelle für die Zählung, nicht die empfindlichere der Listen vor dem Besuch.`],
+    ['Kalibrierung', `${calibrated ? `Erstellt mit: ${calibration}` : `Nicht für diese Einrichtung kalibriert (${calibration})`}. Markiert wird ab ${threshold} %: die Schwelle für die Zählung, nicht die empfindlichere der Listen vor dem Besuch.`],
     ['Ein Foto zeigt nicht', 'Druckschmerz, Wärme, Beweglichkeit, Ellenbogen, Schultern, Knie, und nicht, warum ein Gelenk dick ist: Arthrose, Gicht, Verletzung und Ödem können gleich aussehen.'],
     ['Ihr Teil', 'Untersuchen Sie die Person. Ein nicht markiertes Gelenk ist kein gesundes Gelenk; ein Befund ist nur, was Sie unterschreiben.']
   ]
@@ -528,6 +545,13 @@ export const signedPlaceWords = (w: Words, signed: SignedBy, what: string) => w.
 export const signedNumberWords = (w: Words, { value, at, ...who }: SignedNumber) => w.signedCall(value.toLocaleString(w.locale), w.signer(signerOf(w, who)), at ? w.timeOf(at) : '', false)
 
 export const numberName = (w: Words, name: SignedNumber['name']) => (name in w.inputs ? w.inputs[name as keyof ActivityInputs] : name as ActivityIndex)
+
+/** What a score lacks, each input by name; the two counts, which come and go together, as one. */
+export function missingWords(w: Words, missing: readonly (keyof ActivityInputs)[]): string {
+  const both = COUNTS_28.every((name) => missing.includes(name))
+  const others = missing.filter((name) => !both || !COUNTS_28.some((count) => count === name))
+  return [...(both ? [w.bothCounts28] : []), ...others.map((name) => w.inputNames[name])].join(', ')
+}
 
 /** Numbers that say something else than what was signed. */
 export const numberConflictWords = (w: Words, { signed, now }: NumberConflict) =>
