@@ -81,13 +81,56 @@ def test_fine_tuning_moves_the_weights_and_not_the_batch_norms(folders, bundle):
     assert torch.equal(model.local.stem[1].running_var, base.local.stem[1].running_var)
 
 
-def test_too_few_patients_or_swollen_joints_are_refused_with_numbers(folders, bundle, tmp_path):
-    write_crops(tmp_path / "crops", "few", 6, 0.1, 3)
+def test_too_little_to_learn_from_is_refused_with_numbers(folders, bundle, tmp_path):
+    write_crops(tmp_path / "crops", "few", 3, 0.1, 3)
     knobs = finetune.Knobs(out=str(tmp_path), base=str(bundle))
-    with pytest.raises(ValueError, match=r"6 patients \(at least 20\).*swollen joints that can be read \(at least 30\).*jointlens calibrate"):
+    with pytest.raises(ValueError, match=r"3 patients \(at least 4\).*Label more joints.*calibration of its own needs 20 patients, 30 swollen joints"):
         finetune.finetune(knobs)
     with pytest.raises(ValueError, match="Expected --photos and --labels"):
         finetune.finetune(replace(knobs, out=str(tmp_path / "none")))
+
+
+@pytest.fixture(scope="module", params=[(4, 0.1, 4), (8, 0.2, 5), (12, 0.2, 6)], ids=lambda few: f"{few[0]} patients")
+def few(bundle, tmp_path_factory, request):
+    out = tmp_path_factory.mktemp("few")
+    write_crops(out / "crops", "few", *request.param)
+    knobs = finetune.Knobs(out=str(out), base=str(bundle), evidence="synthetic", source="made-up labels", outer=2, inner=2, epochs=1, repeats=30)
+    return knobs, finetune.finetune(knobs)
+
+
+def test_a_few_patients_are_learned_from_with_the_calibration_that_was_there(few, bundle):
+    knobs, made = few
+    kept = json.loads((bundle / "manifest.json").read_text())["calibration"]
+    manifest = json.loads((finetune.Path(knobs.out) / "bundle" / VERSION / "manifest.json").read_text())
+    assert manifest["calibration"] | {"data": ""} == kept | {"data": ""}
+    assert manifest["calibration"]["data"] == f"{kept['data']}; kept from version 0.1.0, not checked on this site's patients"
+    assert manifest["training"]["calibrationKeptFrom"] == "0.1.0" and manifest["training"]["patients"] == made["data"]["patients"]
+    assert made["data"]["joints"] == load_crops(finetune.Path(knobs.out) / "crops").mask.sum()  # each was held out once
+    # No file that would let the service take it for a site's own calibration.
+    assert not (finetune.Path(knobs.out) / "site-calibration.json").exists()
+
+
+def test_a_few_patients_give_no_figure_that_is_chance(few):
+    knobs, made = few
+    card = (finetune.Path(knobs.out) / "bundle" / VERSION / "MODEL_CARD.md").read_text()
+    assert f"**Calibration, thresholds and count interval are those of version 0.1.0: {made['data']['patients']} patients with {made['data']['positives']} swollen joints" in card
+    assert "They are this site's" not in card and "were not made from this site's patients" in card
+    said = finetune.spoken(made)
+    assert "leave it in shadow mode until `jointlens calibrate`" in said
+    auroc = made["modelIntervals"]["auroc"]
+    if made["data"]["positives"] < 20:
+        assert set(auroc.values()) == {None} and made["ece"] is None and "| **this model** | - | - | - | - |" in card
+        assert "fewer than 20 swollen or other joints: whether it is better than the bundle it started from is not known" in said
+    elif made["data"]["patients"] < 10:
+        assert (auroc["value"], auroc["low"]) == (made["model"]["auroc"], None) and f"| **this model** | {auroc['value']:.3f} | " in card
+        assert made["count"]["meanAbsoluteError"] is None and "of too few patients to say whether that is chance" in said
+    else:
+        assert f"| **this model** | {auroc['value']:.3f} ({auroc['low']:.3f} to " in card and "the bundle it started from (AUPRC" in said
+
+
+@pytest.mark.skipif(not runs_typescript(), reason="needs a Node that runs TypeScript, and the installed packages")
+def test_the_service_verifies_a_bundle_of_a_few_patients(few, tmp_path):
+    verified(finetune.Path(few[0].out) / "bundle" / VERSION, tmp_path)
 
 
 def command(*words):
@@ -113,7 +156,7 @@ def test_knobs_that_cannot_be_meant_are_refused(site, change):
 
 def test_labels_that_are_turned_round_are_refused_with_what_to_look_at(site, tmp_path, monkeypatch):
     knobs = site[0]
-    monkeypatch.setattr(finetune, "MIN_NOT_SWOLLEN", 50)  # as few as there are swollen ones
+    monkeypatch.setitem(finetune.TO_CALIBRATE, "joints that are not swollen", 50)  # as few as there are swollen ones
     shutil.copytree(finetune.Path(knobs.out) / "crops", tmp_path / "crops")
     index = tmp_path / "crops" / "index.jsonl"
     index.write_text(re.sub(r'"label": ([01])', lambda found: f'"label": {1 - int(found[1])}', index.read_text()))
@@ -208,8 +251,11 @@ def test_the_calibration_of_patients_held_out_is_a_file_of_this_bundle(site):
 @pytest.mark.skipif(not runs_typescript(), reason="needs a Node that runs TypeScript, and the installed packages")
 def test_the_service_verifies_a_sites_bundle(site, tmp_path):
     knobs, _ = site
-    folder = finetune.Path(knobs.out) / "bundle" / VERSION
-    done = subprocess.run(["node", str(REPOSITORY / "bin" / "jointlens.mjs"), "model", "verify", str(folder)], capture_output=True, text=True, cwd=tmp_path)
+    verified(finetune.Path(knobs.out) / "bundle" / VERSION, tmp_path)
+
+
+def verified(folder, cwd):
+    done = subprocess.run(["node", str(REPOSITORY / "bin" / "jointlens.mjs"), "model", "verify", str(folder)], capture_output=True, text=True, cwd=cwd)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "golden outputs 2 hands equal" in done.stdout
 
