@@ -24,6 +24,14 @@ def of_a_site(summary):
     return "base" in summary["training"]
 
 
+def count_words(summary):
+    count = summary["count"]
+    if count["meanAbsoluteError"] is None:
+        return f"Count per visit: {NOT_EVALUABLE}, {count['visits']} visits of too few patients."
+    return (f"Count per visit: mean absolute error {count['meanAbsoluteError']:.2f}; the 90 % interval holds the true count in {summary['countIntervalCoverage']:.1%} of {count['visits']} visits "
+            f"at a mean width of {count['meanIntervalWidth']:.1f}.")
+
+
 def kept_from(summary):
     """Version of the bundle whose calibration a site's too few patients kept, or None."""
     return summary["training"].get("calibrationKeptFrom")
@@ -171,8 +179,7 @@ def model_card(summary, card, calibration, version):
         "| | " + " | ".join(name for name, _ in names) + " |", "|---|---|---|---|---|",
         *[f"| {name} | " + " | ".join(interval(row[key]) for _, key in names) + " |" for name, row in rows.items()], "",
         ("" if summary["backgroundAuroc"] is None else f"Background only, without any hand: AUROC {summary['backgroundAuroc']:.3f}. ") + f"Expected calibration error {figure(summary['ece'], '.3f')}. "
-        f"Count per visit: mean absolute error {figure(summary['count']['meanAbsoluteError'], '.2f')}; the 90 % interval holds the true count in {figure(summary['countIntervalCoverage'], '.1%')} of {summary['count']['visits']} visits "
-        f"at a mean width of {figure(summary['count']['meanIntervalWidth'], '.1f')}. It may under-count when many joints are swollen.", "",
+        f"{count_words(summary)} It may under-count when many joints are swollen.", "",
         *elsewhere(summary),
         *parts_table("Joint group", summary["perGroup"]), *parts_table("Skin tone", summary["perSkinTone"]),
         *slices_table(summary["slices"]),

@@ -123,7 +123,7 @@ def test_a_few_patients_give_no_figure_that_is_chance(few):
         assert "fewer than 20 swollen or other joints: whether it is better than the bundle it started from is not known" in said
     elif made["data"]["patients"] < 10:
         assert (auroc["value"], auroc["low"]) == (made["model"]["auroc"], None) and f"| **this model** | {auroc['value']:.3f} | " in card
-        assert made["count"]["meanAbsoluteError"] is None and "of too few patients to say whether that is chance" in said
+        assert made["count"]["meanAbsoluteError"] is None and "Count per visit: not evaluable, 8 visits" in card and "of too few patients to say whether that is chance" in said
     else:
         assert f"| **this model** | {auroc['value']:.3f} ({auroc['low']:.3f} to " in card and "the bundle it started from (AUPRC" in said
 
@@ -300,8 +300,12 @@ def labelled(photo, patient):
 
 def test_a_labelled_photo_that_is_not_there_is_named_with_the_one_that_is_nearly(tmp_path):
     (tmp_path / "Mu\u0308ller.JPG").write_bytes(b"1")
-    with pytest.raises(ValueError, match='2 of 2 are not there: "m\u00fcller.jpg" .there is "Mu\u0308ller.JPG", whose accents.*"b.jpg"$'):
+    with pytest.raises(ValueError, match='2 of 2 are not there: "m\u00fcller.jpg" .there is "Mu\u0308ller.JPG", whose accents.*"b.jpg". Correct the names, or take the lines'):
         photo_digests(tmp_path, [labelled("m\u00fcller.jpg", "p1"), labelled("b.jpg", "p1")])
+    (tmp_path / "visit 1").mkdir()
+    (tmp_path / "visit 1" / "IMG 1.JPG").write_bytes(b"2")
+    with pytest.raises(ValueError, match='"IMG 1" .there is "visit 1/IMG 1.JPG"., "img 1.jpg" .there is "visit 1/IMG 1.JPG"..'):
+        photo_digests(tmp_path, [labelled("IMG 1", "p1"), labelled("img 1.jpg", "p1")])
     with pytest.raises(ValueError, match="--photos to be a folder"):
         photo_digests(tmp_path / "none", [labelled("b.jpg", "p1")])
 
@@ -323,7 +327,7 @@ def test_photos_are_cut_again_when_they_or_the_code_change_and_what_is_left_out_
     (photos / "b.jpg").write_bytes(b"no photo")
     (tmp_path / "labels.csv").write_text(HEADER + "a.jpg,left,mcp2,1,p1\nb.jpg,right,mcp2,0,p2\na.jpg,right,mcp2,0,p1\n")
     crops = finetune.site_crops(knobs, manifest)
-    assert left_out(crops.folder) == ['Left out: right hand of "b.jpg": ERR_PHOTO_FORMAT (docs/errors.md)', 'Left out: right hand of "a.jpg": only a hand of the other side was found in it']
+    assert left_out(crops.folder) == ['Left out: right hand of "b.jpg": it is no JPEG, PNG or WebP photo', 'Left out: right hand of "a.jpg": only a hand of the other side was found in it']
     assert finetune.heard_of(crops) == "1 of 3 labelled hands can be read, and 1 of their 1 labelled joints"
     assert crops.folder.stat().st_mode & 0o077 == 0
     made = (crops.folder / "global.npy").stat().st_mtime_ns
