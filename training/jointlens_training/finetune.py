@@ -100,6 +100,7 @@ def finetune(knobs):
     return made
 
 
+STARTED_FROM = "the bundle it started from"
 FEWEST_OUTER = 3  # so that of three patients with a swollen joint two are left to learn and stop by
 
 
@@ -283,7 +284,7 @@ def summary_of(crops, held_out, calibration, training, knobs):
     prior = np.broadcast_to(joint_prevalence(crops.labels, m), m.shape)[m]
     never = np.zeros(len(y), bool)
     table = {row.name: figures(row, y, patients, knobs.repeats) for row in (
-        tuned, Scored("the bundle it started from" + ("" if "calibrationKeptFrom" in training else ", calibrated here"), base.score, base.f1_flags, base.gmean_flags),
+        tuned, Scored(STARTED_FROM + ("" if "calibrationKeptFrom" in training else ", calibrated here"), base.score, base.f1_flags, base.gmean_flags),
         Scored("always negative", np.zeros(len(y)), never, never), Scored("per-joint prevalence", prior, prior >= np.median(prior), prior >= np.median(prior)))}
     main, visit = table.pop("tuned"), held_out["tuned"].counted()
     keep = ("auroc", "auprc", "f1", "gmean", "sensitivity", "specificity", "ppv", "npv")
@@ -349,7 +350,15 @@ def spoken(made):
     kept = made["training"].get("calibrationKeptFrom")
     then = (f"Its calibration is that of version {kept}, not of your site: leave it in shadow mode until `jointlens calibrate` made one of patients that it did not learn from."
             if kept else "Compare it in shadow mode, then change JOINTLENS_MODEL and calibrationFile.")
-    return f"{judged_words(made)} {stopping_words(made)} Check it with `jointlens model verify`. {then}"
+    return f"{judged_words(made)}{turned_words(made)} {stopping_words(made)} Check it with `jointlens model verify`. {then}"
+
+
+def turned_words(made):
+    """What to look at when the starting bundle calls healthy what the labels call swollen; where it is calibrated anew, that refuses."""
+    auroc = made["baselines"].get(STARTED_FROM, {}).get("auroc", {}).get("value")
+    if auroc is None or auroc >= 0.5:
+        return ""
+    return f" The bundle it started from orders these joints worse than chance (AUROC {auroc:.3f}): is 1 swollen in the labels, and is each label with its own photo and side?"
 
 
 def judged_words(made):

@@ -128,6 +128,13 @@ def test_a_few_patients_give_no_figure_that_is_chance(few):
         assert f"| **this model** | {auroc['value']:.3f} ({auroc['low']:.3f} to " in card and "the bundle it started from (AUPRC" in said
 
 
+def test_a_bundle_that_knew_it_the_other_way_round_is_said(few):
+    base = few[1]["baselines"][finetune.STARTED_FROM]
+    turned = few[1] | {"baselines": {finetune.STARTED_FROM: base | {"auroc": {"value": 0.31, "low": None, "high": None}}}}
+    assert "worse than chance (AUROC 0.310): is 1 swollen in the labels" in finetune.spoken(turned)
+    assert "worse than chance" not in finetune.spoken(few[1])
+
+
 @pytest.mark.skipif(not runs_typescript(), reason="needs a Node that runs TypeScript, and the installed packages")
 def test_the_service_verifies_a_bundle_of_a_few_patients(few, tmp_path):
     verified(finetune.Path(few[0].out) / "bundle" / VERSION, tmp_path)
