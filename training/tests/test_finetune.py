@@ -68,6 +68,20 @@ def test_patients_with_swollen_joints_are_dealt_out_evenly(site):
     assert max(load) < 1.5 * min(load)
 
 
+@pytest.mark.parametrize("outer,inner", [(2, 2), (5, 4)])
+@pytest.mark.parametrize("seed", range(5))
+def test_of_the_fewest_patients_somebody_with_a_swollen_joint_is_left_to_learn_from(folders, outer, inner, seed):
+    crops = load_crops(folders["test"])
+    rows = np.arange(0, 8, 2)  # one hand of each of four, three with a swollen joint
+    labels = np.zeros_like(crops.labels)
+    labels[rows[1:], seed % len(JOINTS)] = 1
+    crops = replace(crops, labels=labels, mask=np.ones_like(crops.mask))
+    for test in finetune.patient_folds(crops, rows, max(outer, finetune.FEWEST_OUTER), seed):
+        rest = np.setdiff1d(rows, test)
+        for watched in finetune.patient_folds(crops, rest, inner, seed):
+            assert labels[np.setdiff1d(rest, watched)].any()
+
+
 def test_no_epochs_leave_the_network_as_it_was(folders, bundle):
     crops, base = load_crops(folders["test"]), load_bundle(bundle)[0]
     model, watched = finetune.fit(base, crops, np.arange(20), finetune.Knobs(), 0, 1, watch=np.arange(20, 24))
