@@ -133,7 +133,10 @@ def elsewhere(summary):
 
 def stopping_words(summary):
     """The figures are those of the folds' networks; with 0 epochs, the one they started from."""
-    return f"It learned for {summary['stopped']} epochs, the networks that were judged in the folds for {', '.join(map(str, summary['stoppedInFolds']))}; 0 is the network it started from."
+    folds = ", ".join(map(str, summary["stoppedInFolds"]))
+    if summary["stopped"] == 0:
+        return f"It is the network it started from, unchanged: no learning ranked the joints of other patients better. The networks that were judged in the folds learned for {folds} epochs."
+    return f"It learned for {summary['stopped']} epochs, the networks that were judged in the folds for {folds}; 0 is the network it started from."
 
 
 def unread_words(summary):

@@ -13,6 +13,7 @@ import torch
 from conftest import write_crops
 from jointlens_training import finetune
 from jointlens_training.bundle_weights import load_bundle, module_path
+from jointlens_training.card import stopping_words
 from jointlens_training.crops import JOINTS, load_crops
 from jointlens_training.site_labels import left_out, photo_digests, read_labels
 from jointlens_training.train import load_model, predict
@@ -214,7 +215,7 @@ def test_the_card_says_what_the_command_printed_and_what_could_not_be_read(site)
         assert f"{made['model'][name]:.3f} ({made['modelIntervals'][name]['low']:.3f} to {made['modelIntervals'][name]['high']:.3f})" in card
     assert f"0.0% of 48 labelled hands and {made['unread']['jointsMasked']:.1%} of the joints of the others could not be read and are in no figure." in card
     assert len(made["stoppedInFolds"]) == 2
-    assert f"It learned for {made['stopped']} epochs, the networks that were judged in the folds for {made['stoppedInFolds'][0]}, {made['stoppedInFolds'][1]};" in card
+    assert stopping_words(made) in card
     assert "| at the count threshold |" not in card
 
 
