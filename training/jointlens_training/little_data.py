@@ -23,9 +23,9 @@ def shortfall(found, least):
     return "; ".join(f"{found[what]} {what} (at least {fewest})" for what, fewest in least.items() if found[what] < fewest)
 
 
-def refuse_too_little(found, least=TO_LEARN):
+def refuse_too_little(found):
     """ValueError that names what is there and what was expected."""
-    if short := shortfall(found, least):
+    if short := shortfall(found, TO_LEARN):
         raise ValueError(f"Too little to learn from, of what can be read: {short}. Label more joints, swollen and not, of more patients; "
                          f"a calibration of its own needs {', '.join(f'{fewest} {what}' for what, fewest in TO_CALIBRATE.items())}.")
 
