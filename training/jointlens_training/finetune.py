@@ -347,10 +347,17 @@ def write(model, tier, calibration, made, knobs, crops):
 
 
 def spoken(made):
-    kept = made["training"].get("calibrationKeptFrom")
+    return f"{judged_words(made)}{turned_words(made)} {stopping_words(made)} {next_words(made)}"
+
+
+def next_words(made):
+    """What a person does with the bundle."""
+    high, kept = made["lessBase"]["auprc"]["high"], made["training"].get("calibrationKeptFrom")
+    if high is not None and high < 0:
+        return "Stay with the bundle it started from."
     then = (f"Its calibration is that of version {kept}, not of your site: leave it in shadow mode until `jointlens calibrate` made one of patients that it did not learn from."
             if kept else "Compare it in shadow mode, then change JOINTLENS_MODEL and calibrationFile.")
-    return f"{judged_words(made)}{turned_words(made)} {stopping_words(made)} Check it with `jointlens model verify`. {then}"
+    return f"Check it with `jointlens model verify`. {then}"
 
 
 def turned_words(made):

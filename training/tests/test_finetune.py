@@ -143,6 +143,12 @@ def test_a_few_patients_give_no_figure_that_is_chance(few):
         assert f"| **this model** | {auroc['value']:.3f} ({auroc['low']:.3f} to " in card and "the bundle it started from (AUPRC" in said
 
 
+def test_a_bundle_that_is_worse_than_the_one_it_started_from_is_not_recommended(site):
+    less = lambda low, high: site[1] | {"lessBase": {"auprc": {"mean": (low + high) / 2, "low": low, "high": high}}}
+    assert "worse than the bundle it started from" in finetune.spoken(less(-0.2, -0.1)) and finetune.spoken(less(-0.2, -0.1)).endswith("Stay with the bundle it started from.")
+    assert finetune.spoken(less(-0.2, 0.1)).endswith("Compare it in shadow mode, then change JOINTLENS_MODEL and calibrationFile.")
+
+
 def test_a_bundle_that_knew_it_the_other_way_round_is_said(few):
     base = few[1]["baselines"][finetune.STARTED_FROM]
     turned = few[1] | {"baselines": {finetune.STARTED_FROM: base | {"auroc": {"value": 0.31, "low": None, "high": None}}}}
