@@ -83,6 +83,16 @@ def test_of_the_fewest_patients_somebody_with_a_swollen_joint_is_left_to_learn_f
             assert labels[np.setdiff1d(rest, watched)].any()
 
 
+def test_nothing_is_learned_for_a_gain_that_chance_would_make():
+    random = np.random.default_rng(2)
+    y, patients = (random.random(400) < 0.2).astype(float), np.repeat(np.arange(20), 20)
+    before = y + random.normal(0, 1, 400)
+    as_good, better = [before + random.normal(0, 0.1, 400) for _ in range(4)], before + y
+    assert max(finetune.auprc(y, one) for one in as_good) > finetune.auprc(y, before)
+    assert finetune.stop_of(y, np.array([before, *as_good]), patients) == 0
+    assert finetune.stop_of(y, np.array([before, before, better, before]), patients) == 2
+
+
 def test_no_epochs_leave_the_network_as_it_was(folders, bundle):
     crops, base = load_crops(folders["test"]), load_bundle(bundle)[0]
     model, watched = finetune.fit(base, crops, np.arange(20), finetune.Knobs(), 0, 1, watch=np.arange(20, 24))
