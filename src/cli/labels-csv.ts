@@ -93,15 +93,37 @@ function rowReader(names: readonly string[]): (row: Row) => JointLabel | string 
 }
 
 function toLabel(field: (name: string) => string, hasPatient: boolean, expected: (what: string, value: string) => string): JointLabel | string {
-  const [side, patient, visit] = [field('side').toLowerCase(), field('patient'), field('visit')]
-  const joint = field('joint').toLowerCase().replaceAll(' ', '')
+  const [side, joint, swollen] = [SIDES.get(field('side').toLowerCase()), jointOf(field('joint')), LABELS.get(field('label').toLowerCase())]
+  const [patient, visit] = [field('patient'), field('visit')]
   const photo = field('photo') === '' ? '.' : posix.normalize(field('photo').replaceAll('\\', '/'))
   if (photo === '.' || photo.startsWith('/') || photo.split('/').includes('..')) return expected('a photo of the folder', field('photo'))
-  if (side !== 'left' && side !== 'right') return expected('left or right', field('side'))
-  if (!isHandJoint(joint)) return expected('a joint (wrist, mcp1 to mcp5, ip1, pip2 to pip5)', field('joint'))
-  if (!['0', '1'].includes(field('label'))) return expected('the label 1 (swollen) or 0 (a joint that nobody judged has no line)', field('label'))
+  if (side === undefined) return expected('left or right', field('side'))
+  if (joint === undefined) return expected('a joint (wrist, mcp1 to mcp5, ip1, pip2 to pip5)', field('joint'))
+  if (swollen === undefined) return expected('the label 1 (swollen) or 0 (a joint that nobody judged has no line)', field('label'))
   if (hasPatient && patient === '') return expected('a patient', patient)
-  return { photo, side, joint, swollen: field('label') === '1', ...(hasPatient ? { patient } : {}), ...(visit === '' ? {} : { visit }) }
+  return { photo, side, joint, swollen, ...(hasPatient ? { patient } : {}), ...(visit === '' ? {} : { visit }) }
+}
+
+/** As clinicians and spreadsheets write them, in small letters; `site_labels.py` of training/ reads the same. */
+const SIDES = new Map<string, Laterality>([['left', 'left'], ['l', 'left'], ['left hand', 'left'], ['links', 'left'],
+  ['right', 'right'], ['r', 'right'], ['right hand', 'right'], ['rechts', 'right']])
+const LABELS = new Map([...['1', '1.0', 'yes', 'y', 'true', 'swollen', 'ja'].map((word) => [word, true] as const),
+  ...['0', '0.0', 'no', 'n', 'false', 'not swollen', 'nein'].map((word) => [word, false] as const)])
+const FINGERS = ['1|1st|i|thumb|daumen', '2|2nd|ii|index', '3|3rd|iii|middle', '4|4th|iv|ring', '5|5th|v|little']
+  .map((finger) => new RegExp(`^(?:(mcp|pip|ip)(?:${finger})|(?:${finger})(mcp|pip|ip))$`))
+
+/** `MCP II`, `2nd MCP`, `index finger MCP` → `mcp2`; `Thumb IP`, `PIP 1` → `ip1`. Undefined for what is no joint of ours. */
+function jointOf(text: string): HandJoint | undefined {
+  const plain = text.toLowerCase().replaceAll(/[\s._-]|finger|joint/g, '')
+  if (plain === 'wrist' || plain === 'handgelenk') return 'wrist'
+  if (plain === 'ip') return 'ip1'
+  for (const [index, finger] of FINGERS.entries()) {
+    const found = finger.exec(plain)
+    if (!found) continue
+    const joint = `${found[1] ?? found[2]}${index + 1}`.replace(/^pip1$/, 'ip1')
+    return isHandJoint(joint) ? joint : undefined
+  }
+  return undefined
 }
 
 /** Names that a person or a spreadsheet writes in two ways: P1 and p1, 7 and 007, "A 3" and A3. */

@@ -24,6 +24,29 @@ def of_a_site(summary):
     return "base" in summary["training"]
 
 
+def count_words(summary):
+    count = summary["count"]
+    if count["meanAbsoluteError"] is None:
+        return f"Count per visit: {NOT_EVALUABLE}, {count['visits']} visits of too few patients."
+    return (f"Count per visit: mean absolute error {count['meanAbsoluteError']:.2f}; the 90 % interval holds the true count in {summary['countIntervalCoverage']:.1%} of {count['visits']} visits "
+            f"at a mean width of {count['meanIntervalWidth']:.1f}.")
+
+
+def kept_from(summary):
+    """Version of the bundle whose calibration a site's too few patients kept, or None."""
+    return summary["training"].get("calibrationKeptFrom")
+
+
+def kept_calibration_words(summary):
+    return (f"Calibration, thresholds and count interval are those of version {kept_from(summary)}: {summary['data']['patients']} patients with {summary['data']['positives']} swollen joints "
+            "are too few to make them anew, or to check them, so probabilities and counts are not known to be right for this site.")
+
+
+def figure(value, form):
+    """'-' for what was not measured."""
+    return "-" if value is None else format(value, form)
+
+
 def site_attributes(summary):
     """What differs from the bundled model's attributes in a site's own."""
     data = summary["data"]
@@ -53,7 +76,8 @@ def source_attributes(summary, version):
     held_out = "Patients of the site, held out by nested cross-validation" if of_a_site(summary) else "Synthetic only. Computer-made patients held out"
     validity = (f"{held_out}: {data['patients']} patients, {data['joints']} joints, {data['positiveRate']:.1%} positive: "
                 + ", ".join(f"{name} {interval(figures[key])}" for name, key in (("AUROC", "auroc"), ("AUPRC", "auprc"), ("F1", "f1"), ("G-mean", "gmean")))
-                + f"; expected calibration error {summary['ece']:.3f}; 90 % count interval covers {summary['countIntervalCoverage']:.1%} of visits.")
+                + f"; expected calibration error {figure(summary['ece'], '.3f')}; 90 % count interval covers {figure(summary['countIntervalCoverage'], '.1%')} of visits."
+                + (f" {kept_calibration_words(summary)}" if kept_from(summary) else ""))
     fairness = "Synthetic skin tones only. " + "; ".join(
         f"{name}: {part if part == NOT_EVALUABLE else 'AUROC ' + format(part['auroc'], '.3f')}" for name, part in summary["perSkinTone"].items())
     attributes = {
@@ -109,7 +133,10 @@ def elsewhere(summary):
 
 def stopping_words(summary):
     """The figures are those of the folds' networks; with 0 epochs, the one they started from."""
-    return f"It learned for {summary['stopped']} epochs, the networks that were judged in the folds for {', '.join(map(str, summary['stoppedInFolds']))}; 0 is the network it started from."
+    folds = ", ".join(map(str, summary["stoppedInFolds"]))
+    if summary["stopped"] == 0:
+        return f"It is the network it started from, unchanged: no learning ranked the joints of other patients better. The networks that were judged in the folds learned for {folds} epochs."
+    return f"It learned for {summary['stopped']} epochs, the networks that were judged in the folds for {folds}; 0 is the network it started from."
 
 
 def unread_words(summary):
@@ -148,19 +175,19 @@ def model_card(summary, card, calibration, version):
         + "; priors and thresholds stand in the manifest, not in the network.", "",
         f"Trained with `{training['command']}` (seed {training['seed']}, commit {training['commit']}, data {training['dataSha256'][:12]}…).", "",
         *([stopping_words(summary), ""] if of_a_site(summary) else []),
+        *([f"**{kept_calibration_words(summary)}**", ""] if kept_from(summary) else []),
         f"## Held-out figures ({data['evidence']})", "",
         f"{data['patients']} patients, {data['hands']} hands, {data['joints']} joints, {data['positiveRate']:.1%} swollen by {'the labels' if of_a_site(summary) else 'simulated readers'}"
         + (f" whose kappa is {data['readerKappa']:.2f}" if data["readerKappa"] is not None else "") + ". 95 % intervals from patient bootstraps." + unread_words(summary), "",
         "| | " + " | ".join(name for name, _ in names) + " |", "|---|---|---|---|---|",
         *[f"| {name} | " + " | ".join(interval(row[key]) for _, key in names) + " |" for name, row in rows.items()], "",
-        ("" if summary["backgroundAuroc"] is None else f"Background only, without any hand: AUROC {summary['backgroundAuroc']:.3f}. ") + f"Expected calibration error {summary['ece']:.3f}. "
-        f"Count per visit: mean absolute error {summary['count']['meanAbsoluteError']:.2f}; the 90 % interval holds the true count in {summary['countIntervalCoverage']:.1%} of {summary['count']['visits']} visits "
-        f"at a mean width of {summary['count']['meanIntervalWidth']:.1f}. It may under-count when many joints are swollen.", "",
+        ("" if summary["backgroundAuroc"] is None else f"Background only, without any hand: AUROC {summary['backgroundAuroc']:.3f}. ") + f"Expected calibration error {figure(summary['ece'], '.3f')}. "
+        f"{count_words(summary)} It may under-count when many joints are swollen.", "",
         *elsewhere(summary),
         *parts_table("Joint group", summary["perGroup"]), *parts_table("Skin tone", summary["perSkinTone"]),
         *slices_table(summary["slices"]),
         f"Thresholds, from {calibration['patients']} calibration patients ({calibration['data']}): {t['f1']:.3f} for the count (F1), {t['gmean']:.3f} (G-mean), {t['sensitivity90']:.3f} (look here first, sensitivity 90 %). "
-        + ("They are this site's and do not transfer to another." if of_a_site(summary) else "They do not transfer to real photographs: a site calibrates on its own patients before anything is shown."), "",
+        + ("They were not made from this site's patients." if kept_from(summary) else "They are this site's and do not transfer to another." if of_a_site(summary) else "They do not transfer to real photographs: a site calibrates on its own patients before anything is shown."), "",
         "Not measured: " + ("; ".join(f"{key} ({why})" for key, why in summary["notes"].items()) or "nothing") + ".", "",
         "## Source attributes", "",
         *[f"- **{key}**: {text}" for key, text in card["sourceAttributes"].items()], ""]

@@ -361,7 +361,8 @@ def report(summary, table):
 def interval(figure):
     if figure["value"] is None or np.isnan(figure["value"]):
         return "-"
-    return f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"
+    within = "" if figure["low"] is None else f" ({figure['low']:.3f} to {figure['high']:.3f})"
+    return f"{figure['value']:.3f}{within}"
 
 
 def parts_table(heading, parts):
@@ -372,6 +373,6 @@ def parts_table(heading, parts):
         if part == NOT_EVALUABLE:
             lines.append(f"| {name} | | {NOT_EVALUABLE} | | | | |")
         else:
-            lines.append(f"| {name} | {part['joints']} ({part['positives']}) | {part['auroc']:.3f} ({part['aurocLow']:.3f} to {part['aurocHigh']:.3f}) | "
+            lines.append(f"| {name} | {part['joints']} ({part['positives']}) | {interval({'value': part['auroc'], 'low': part['aurocLow'], 'high': part['aurocHigh']})} | "
                          f"{part['f1']:.3f} | {part['gmean']:.3f} | {part['sensitivity']:.3f} | {part['specificity']:.3f} |")
     return [*lines, ""]

@@ -1,6 +1,7 @@
 """
 A site's own path: the bundle's network fine-tuned on the site's labelled photos, judged by grouped nested cross-validation, calibrated at
 the site's own prevalence, and exported as a bundle that the service can load. Promotion is a person's act: nothing is switched over here.
+Patients too few to calibrate on (little_data.py) keep the calibration of the bundle that was the start; all else is the same.
 
     outer folds: patients nobody learned from, nobody calibrated on -> the figures
       inner folds of the rest: when to stop (least is 0: the network as it was), calibration, thresholds, interval factor
@@ -24,15 +25,12 @@ from .card import stopping_words
 from .crops import GROUPS, JOINTS, digest, joint_prevalence, load_crops, pairs_of
 from .evaluate import ENOUGH_POSITIVES, NOT_EVALUABLE, Scored, count_figures, figures, rounded, unread
 from .export import Knobs as ExportKnobs, REPOSITORY, export, sha256, write_calibration, write_whole
+from .little_data import TO_CALIBRATE, amount_of, kept_calibration, kept_words, refuse_too_little, shortfall, without_chance
 from .losses import LOSSES, smooth_negatives
 from .metrics import auprc, auroc, bootstrap, brier, counts, decisions, ece
 from .run_log import RunLog, commit_of
 from .site_labels import cut_crops, cutting_code, left_out, photo_digests, read_labels
 from .train import Knobs as TrainKnobs, batches, pictures, predict, prepared, save, warm_cosine
-
-# Own bars, from what few-people runs showed (method/synthetic, "A site's own path"): below them fine-tuning is a gamble and
-# `jointlens calibrate` is the right tool.
-MIN_PATIENTS, MIN_SWOLLEN, MIN_NOT_SWOLLEN = 20, 30, 100
 
 
 @dataclass(frozen=True)
@@ -63,8 +61,8 @@ class Knobs:
 
 def finetune(knobs):
     """
-    Leaves <out>/finetune.json, <out>/model (model.pt, calibration.json), <out>/bundle/<version> and <out>/site-calibration.json, its
-    calibration as the service reads it. ValueError for too little data.
+    Leaves <out>/finetune.json, <out>/model (model.pt, calibration.json), <out>/bundle/<version> and, where the patients carry one,
+    <out>/site-calibration.json, its calibration as the service reads it. ValueError for too little data.
     """
     torch.set_num_threads(knobs.threads)
     if knobs.evidence not in ("clinical", "proxy", "synthetic"):
@@ -75,30 +73,40 @@ def finetune(knobs):
     knobs = replace(knobs, version=version_after(manifest["version"], knobs))
     crops = site_crops(knobs, manifest)
     print("\n".join([*left_out(crops.folder), heard_of(crops)]), flush=True)
-    refuse_too_little(crops, knobs)
+    found = amount_of(crops)
+    refuse_too_little(found)
+    kept = kept_calibration(manifest) if shortfall(found, TO_CALIBRATE) else None
+    if kept:
+        print(kept_words(found, manifest["version"]), flush=True)
     origin = {"command": command_of(knobs), "seed": knobs.seed, "commit": commit_of(), "dataSha256": digest(crops.folder), "base": sha256((Path(knobs.base) / "manifest.json").read_bytes())}
     log = RunLog(knobs.out, **origin, knobs=asdict(knobs), hands=len(crops), patients=len(np.unique(crops.patients)), positives=float(crops.labels[crops.mask].mean()))
     everyone = np.arange(len(crops))
     held_out = {"tuned": Judged.empty(crops), "base": Judged.empty(crops)}
     stops = []
     done = Done(Path(knobs.out) / "done.json", origin, knobs)
-    for number, test in enumerate(patient_folds(crops, everyone, knobs.outer, knobs.seed), start=1):
-        fold = done.once(f"fold {number}", lambda: judge_fold(base, crops, np.setdiff1d(everyone, test), test, knobs, seed=knobs.seed + 100 * number))
+    folds = patient_folds(crops, everyone, max(knobs.outer, FEWEST_OUTER) if kept else knobs.outer, knobs.seed)
+    for number, test in enumerate(folds, start=1):
+        fold = done.once(f"fold {number}", lambda: judge_fold(base, crops, np.setdiff1d(everyone, test), test, knobs, seed=knobs.seed + 100 * number, kept=kept))
         held_out["tuned"].put(test, np.array(fold["tuned"]), fold["calibration"], crops)
         held_out["base"].put(test, np.array(fold["base"]), fold["plain"], crops)
         stops.append(fold["stop"])
-        log.write(fold=number, of=knobs.outer, stopped=fold["stop"], heldOut=len(test))
-    stop, calibration, _ = done.once("everyone", lambda: choose(base, crops, everyone, knobs, seed=knobs.seed))
+        log.write(fold=number, of=len(folds), stopped=fold["stop"], heldOut=len(test))
+    stop, calibration, _ = done.once("everyone", lambda: choose(base, crops, everyone, knobs, seed=knobs.seed, kept=kept))
     model = fit(base, crops, everyone, knobs, stop, knobs.seed)[0]
-    made = summary_of(crops, held_out, calibration, origin | training_words(crops), knobs) | {"stopped": stop, "stoppedInFolds": stops}
+    words = origin | training_words(crops) | ({"calibrationKeptFrom": manifest["version"]} if kept else {})
+    made = summary_of(crops, held_out, calibration, words, knobs) | {"stopped": stop, "stoppedInFolds": stops}
     write(model, manifest["tier"], calibration, made, knobs, crops)
     print(spoken(made), flush=True)
     return made
 
 
-def judge_fold(base, crops, rest, test, knobs, seed):
+STARTED_FROM = "the bundle it started from"
+FEWEST_OUTER = 3  # so that of three patients with a swollen joint two are left to learn and stop by
+
+
+def judge_fold(base, crops, rest, test, knobs, seed, kept):
     """What the rest say of `test`: {stop, calibration, plain (that of the base), tuned, base: [len(test), 11] logits}."""
-    stop, calibration, plain = choose(base, crops, rest, knobs, seed)
+    stop, calibration, plain = choose(base, crops, rest, knobs, seed, kept)
     model = fit(base, crops, rest, knobs, stop, knobs.seed)[0]
     return {"stop": stop, "calibration": calibration, "plain": plain, "tuned": predict(model, crops, test).tolist(), "base": predict(base, crops, test).tolist()}
 
@@ -179,22 +187,11 @@ def heard_of(crops):
     return f"{len(crops)} of {missing['photos']} labelled hands can be read, and {int(crops.mask.sum())} of their {labelled} labelled joints"
 
 
-def refuse_too_little(crops, knobs):
-    """ValueError that names what is there and what was expected."""
-    swollen = int(crops.labels[crops.mask].sum())
-    healthy, patients = int(crops.mask.sum()) - swollen, np.unique(crops.patients)
-    with_swollen = np.unique(crops.patients[(crops.labels * crops.mask).sum(1) > 0])
-    short = [f"{found} {what} (at least {least})" for what, found, least in (
-        ("patients", len(patients), MIN_PATIENTS), ("swollen joints that can be read", swollen, MIN_SWOLLEN),
-        ("joints that are not swollen", healthy, MIN_NOT_SWOLLEN), ("patients with a swollen joint", len(with_swollen), 2 * knobs.outer)) if found < least]
-    if short:
-        raise ValueError(f"Too little to fine-tune on: {'; '.join(short)}. Collect more, or make a calibration file with `jointlens calibrate`.")
-
-
 def patient_folds(crops, rows, folds, seed):
-    """[rows of each fold]: every patient in one fold, patients with swollen joints dealt out evenly."""
+    """[rows of each fold]: every patient in one fold, patients with swollen joints dealt out evenly; no more folds than patients."""
     random = np.random.default_rng(seed)
     names = np.unique(crops.patients[rows])
+    folds = min(folds, len(names))
     load = np.array([(crops.labels * crops.mask)[rows][crops.patients[rows] == name].sum() for name in names])
     order = np.lexsort((random.random(len(names)), -load))
     place = dict(zip(names[order], np.arange(len(names)) % folds))
@@ -202,20 +199,34 @@ def patient_folds(crops, rows, folds, seed):
     return [rows[of == fold] for fold in range(folds)]
 
 
-def choose(base, crops, rows, knobs, seed):
+def choose(base, crops, rows, knobs, seed, kept=None):
     """
-    Inner cross-validation over `rows`: how many epochs give the best out-of-fold AUPRC (0: leave the network as it is), and the
-    calibrations made of the out-of-fold logits, tuned and as it was. -> (epochs, calibration, calibration of the base).
+    Inner cross-validation over `rows`: when to stop by the out-of-fold logits (0: leave the network as it is), and the
+    calibrations made of the out-of-fold logits, tuned and as it was; both `kept` where that is given. -> (epochs, calibration, calibration of the base).
     """
     folds = patient_folds(crops, rows, knobs.inner, seed)
     logits = np.full((knobs.epochs + 1, len(crops), len(JOINTS)), np.nan)
     for fold in folds:
         logits[:, fold] = fit(base, crops, np.setdiff1d(rows, fold), knobs, knobs.epochs, seed, watch=fold)[1]
     mask, labels = crops.mask[rows], crops.labels[rows]
-    found = [auprc(labels[mask], logits[epoch][rows][mask]) for epoch in range(knobs.epochs + 1)]
-    stop = int(np.argmax(found))
+    stop = stop_of(labels[mask], logits[:, rows][:, mask], np.repeat(crops.patients[rows][:, None], len(JOINTS), 1)[mask])
+    if kept:
+        return stop, kept, kept
     make = lambda epoch: calibrate(logits[epoch][rows], labels, mask, crops.patients[rows], crops.visits()[rows], site_words(crops, rows), 0.0, crops.assessable[rows], pairs=pairs_of(crops, rows))
     return stop, make(stop), make(0)
+
+
+SURE_OF_GAIN = 0.9  # level of the interval that must lie above 0 before anything is learned
+
+
+def stop_of(y, logits, patients):
+    """
+    The epoch with the best AUPRC, or 0 where the interval of its gain over no learning holds 0: the best of several is better by chance alone.
+    60 patients whose maker the network knew gained 0.010 there and lost 0.079 where they were held out. y [M], logits [epochs + 1, M], patients [M].
+    """
+    stop = int(np.argmax([auprc(y, one) for one in logits]))
+    gain = lambda i: auprc(y[i], logits[stop][i]) - auprc(y[i], logits[0][i])
+    return stop if bootstrap(gain, patients, repeats=300, level=SURE_OF_GAIN)[0] > 0 else 0
 
 
 def fit(base, crops, rows, knobs, epochs, seed, watch=None):
@@ -278,18 +289,18 @@ class Judged:
 
 
 def summary_of(crops, held_out, calibration, training, knobs):
-    """The fields that the model card reads, from held-out patients only, and the paired difference to the bundle we started from."""
+    """The fields that the model card reads, from held-out patients only, and the paired difference to the bundle we started from; None where it would be chance."""
     m, y = crops.mask, crops.labels[crops.mask]
     patients = np.repeat(crops.patients[:, None], len(JOINTS), 1)[m]
     tuned, base = (held_out[name].scored(name, m) for name in ("tuned", "base"))
     prior = np.broadcast_to(joint_prevalence(crops.labels, m), m.shape)[m]
     never = np.zeros(len(y), bool)
     table = {row.name: figures(row, y, patients, knobs.repeats) for row in (
-        tuned, Scored("the bundle it started from, calibrated here", base.score, base.f1_flags, base.gmean_flags),
+        tuned, Scored(STARTED_FROM + ("" if "calibrationKeptFrom" in training else ", calibrated here"), base.score, base.f1_flags, base.gmean_flags),
         Scored("always negative", np.zeros(len(y)), never, never), Scored("per-joint prevalence", prior, prior >= np.median(prior), prior >= np.median(prior)))}
     main, visit = table.pop("tuned"), held_out["tuned"].counted()
     keep = ("auroc", "auprc", "f1", "gmean", "sensitivity", "specificity", "ppv", "npv")
-    return rounded({
+    return without_chance(rounded({
         "data": {"patients": int(len(np.unique(patients))), "hands": len(crops), "joints": int(m.sum()), "positives": int(y.sum()), "positiveRate": float(y.mean()),
                  "readerKappa": None, "evidence": knobs.evidence, "sha256": training["dataSha256"]},
         "model": {key: main[key]["value"] for key in keep[:4]}, "modelIntervals": {key: main[key] for key in keep}, "baselines": table,
@@ -297,9 +308,9 @@ def summary_of(crops, held_out, calibration, training, knobs):
         "countIntervalCoverage": float(np.mean((visit["true"] >= visit["low"]) & (visit["true"] <= visit["high"]))), "count": count_figures(visit),
         "backgroundAuroc": None, "perGroup": {name: group_figures(held_out["tuned"], crops, np.isin(JOINTS, joints)) for name, joints in GROUPS.items()},
         "perSkinTone": {}, "slices": {}, "unread": unread(crops.folder, crops), "training": training,
-        "evaluation": {"command": training["command"], "commit": training["commit"], "how": f"grouped nested cross-validation, {knobs.outer} outer and {knobs.inner} inner folds"},
+        "evaluation": {"command": training["command"], "commit": training["commit"], "how": f"grouped nested cross-validation, {len(held_out['tuned'].visits)} outer and at most {knobs.inner} inner folds"},
         "notes": {"backgroundAuroc": "not measured by finetune", "perSkinTone": "skin tones are not among a site's labels", "transferAuroc": "other sites were not asked"},
-    }) | {"calibration": calibration}
+    })) | {"calibration": calibration}
 
 
 def difference(ours, other, y, patients, repeats):
@@ -343,12 +354,39 @@ def write(model, tier, calibration, made, knobs, crops):
     (out / "finetune.json").write_text(json.dumps(made, indent=2) + "\n")
     bundle = export(ExportKnobs(model=str(folder), golden=knobs.base, summary=str(out / "finetune.json"), version=knobs.version, serial=knobs.serial,
                                 out=str(out / "bundle"), labels=knobs.source, evidence=knobs.evidence))
-    write_calibration(bundle, out / "site-calibration.json", calibration["data"])
+    if "calibrationKeptFrom" not in made["training"]:
+        write_calibration(bundle, out / "site-calibration.json", calibration["data"])
 
 
 def spoken(made):
-    less = made["lessBase"]["auprc"]
+    return f"{judged_words(made)}{turned_words(made)} {stopping_words(made)} {next_words(made)}"
+
+
+def next_words(made):
+    """What a person does with the bundle."""
+    high, kept = made["lessBase"]["auprc"]["high"], made["training"].get("calibrationKeptFrom")
+    if high is not None and high < 0:
+        return "Stay with the bundle it started from."
+    then = (f"Its calibration is that of version {kept}, not of your site: leave it in shadow mode until `jointlens calibrate` made one of patients that it did not learn from."
+            if kept else "Compare it in shadow mode, then change JOINTLENS_MODEL and calibrationFile.")
+    return f"Check it with `jointlens model verify`. {then}"
+
+
+def turned_words(made):
+    """What to look at when the starting bundle calls healthy what the labels call swollen; where it is calibrated anew, that refuses."""
+    auroc = made["baselines"].get(STARTED_FROM, {}).get("auroc", {}).get("value")
+    if auroc is None or auroc >= 0.5:
+        return ""
+    return f" The bundle it started from orders these joints worse than chance (AUROC {auroc:.3f}): is 1 swollen in the labels, and is each label with its own photo and side?"
+
+
+def judged_words(made):
+    """How it did on held-out patients beside the bundle it started from, as far as they are enough to say."""
+    model, less = made["model"], made["lessBase"]["auprc"]
+    if model["auroc"] is None:
+        return f"Held-out patients: {NOT_EVALUABLE}, fewer than {ENOUGH_POSITIVES} swollen or other joints: whether it is better than the bundle it started from is not known."
+    held_out = f"Held-out patients: AUROC {model['auroc']:.3f}, AUPRC {model['auprc']:.3f}; "
+    if less["low"] is None:
+        return f"{held_out}AUPRC {less['mean']:+.3f} to the bundle it started from, of too few patients to say whether that is chance."
     verdict = "better than" if less["low"] > 0 else "worse than" if less["high"] < 0 else "not shown to differ from"
-    return (f"Held-out patients: AUROC {made['model']['auroc']:.3f}, AUPRC {made['model']['auprc']:.3f}; {verdict} the bundle it started from "
-            f"(AUPRC {less['mean']:+.3f}, {less['low']:+.3f} to {less['high']:+.3f}). {stopping_words(made)} "
-            f"Check it with `jointlens model verify`, compare it in shadow mode, then change JOINTLENS_MODEL and calibrationFile.")
+    return f"{held_out}{verdict} the bundle it started from (AUPRC {less['mean']:+.3f}, {less['low']:+.3f} to {less['high']:+.3f})."

@@ -16,7 +16,8 @@ from .export import REPOSITORY
 
 COLUMNS = ("photo", "side", "joint", "label", "patient")
 SHOWN = 5  # faults of a table, or photos, that are named at once
-WHY = {"no-hand": "no hand was found in it", "other-side": "only a hand of the other side was found in it", "palmar-view": "it shows the palm"}
+WHY = {"no-hand": "no hand was found in it", "other-side": "only a hand of the other side was found in it", "palmar-view": "it shows the palm",
+       "ERR_PHOTO_FORMAT": "it is no JPEG, PNG or WebP photo", "ERR_PHOTO_HEIC": "HEIC cannot be read; save it as JPEG", "ERR_PHOTO_CORRUPT": "it is damaged"}
 
 
 def read_labels(path):
@@ -28,7 +29,8 @@ def read_labels(path):
     table = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator(text))
     names = [name.strip().lower() for name in table.fieldnames or []]
     if missing := [name for name in COLUMNS if name not in names]:
-        raise ValueError(f"Expected the columns {', '.join(COLUMNS)} in {path} but found none called {', '.join(missing)}")
+        raise ValueError(f"Expected the columns {', '.join(COLUMNS)} in {path} but found none called {', '.join(missing)}: "
+                         "the first line names the columns, and each joint has a line of its own (training/README.md shows a table)")
     if doubled := [name for name in (*COLUMNS, "visit") if names.count(name) > 1]:
         raise ValueError(f"Expected one column called {doubled[0]} in {path} but found {names.count(doubled[0])}")
     table.fieldnames = names
@@ -74,6 +76,27 @@ def fault(expected, received, line):
     return ValueError(f'Expected {expected} in line {line} but received "{received}"')
 
 
+# As clinicians and spreadsheets write them, in small letters; src/cli/labels-csv.ts reads the same.
+SIDES = {"left": "left", "l": "left", "left hand": "left", "links": "left", "right": "right", "r": "right", "right hand": "right", "rechts": "right"}
+LABELS = {"1": 1, "1.0": 1, "yes": 1, "y": 1, "true": 1, "swollen": 1, "ja": 1, "0": 0, "0.0": 0, "no": 0, "n": 0, "false": 0, "not swollen": 0, "nein": 0}
+FINGERS = ("1|1st|i|thumb|daumen", "2|2nd|ii|index", "3|3rd|iii|middle", "4|4th|iv|ring", "5|5th|v|little")
+
+
+def joint_of(text):
+    """'MCP II', '2nd MCP', 'index finger MCP' -> 'mcp2'; 'Thumb IP', 'PIP 1' -> 'ip1'. None for what is no joint of ours."""
+    plain = re.sub(r"[\s._-]|finger|joint", "", text.lower())
+    if plain in ("wrist", "handgelenk"):
+        return "wrist"
+    if plain == "ip":
+        return "ip1"
+    for number, finger in enumerate(FINGERS, start=1):
+        if found := re.fullmatch(rf"(mcp|pip|ip)(?:{finger})|(?:{finger})(mcp|pip|ip)", plain):
+            row = found[1] or found[2]
+            joint = "ip1" if (row, number) == ("pip", 1) else f"{row}{number}"
+            return joint if joint in JOINTS else None
+    return None
+
+
 class Found:
     """What the lines so far said: a photo belongs to one visit of one patient, and a patient has one name."""
 
@@ -81,15 +104,15 @@ class Found:
         self.hands, self.whose, self.names = {}, {}, {}
 
     def add(self, row, line):
-        joint, side = row["joint"].lower().replace(" ", ""), row["side"].lower()
+        joint, side, label = joint_of(row["joint"]), SIDES.get(row["side"].lower()), LABELS.get(row["label"].lower())
         photo = posixpath.normpath(row["photo"].replace("\\", "/")) if row["photo"] else ""
         if photo in ("", ".") or photo.startswith("/") or ".." in photo.split("/"):
             raise fault("a photo of the folder", row["photo"], line)
-        if side not in ("left", "right"):
+        if side is None:
             raise fault("left or right", row["side"], line)
-        if joint not in JOINTS:
+        if joint is None:
             raise fault("a joint (wrist, mcp1 to mcp5, ip1, pip2 to pip5)", row["joint"], line)
-        if row["label"] not in ("0", "1"):
+        if label is None:
             raise fault("the label 1 (swollen) or 0 (a joint that nobody judged has no line)", row["label"], line)
         if not row["patient"]:
             raise fault("a patient", "", line)
@@ -98,7 +121,7 @@ class Found:
                                                      "joints": {name: {} for name in JOINTS}})
         if "label" in hand["joints"][joint]:
             raise fault("one label for each joint of a photo", f"a second one for {side} {joint}", line)
-        hand["joints"][joint]["label"] = int(row["label"])
+        hand["joints"][joint]["label"] = label
 
     def of_one_visit(self, photo, patient, visit, line):
         first = self.names.setdefault(same_person(patient), patient)
@@ -125,7 +148,7 @@ def photo_digests(photos, labels):
     if missing:
         named = [f'"{name}"{spelt_otherwise(photos, name)}' for name in missing[:SHOWN]]
         raise ValueError(f"Expected the photos of the labels in {photos} but {len(missing)} of {len(patient_of)} are not there: "
-                         + ", ".join(named) + (f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""))
+                         + ", ".join(named) + (f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else "") + ". Correct the names, or take the lines of these photos out of the table.")
     digests, first = {}, {}
     for name, patient in patient_of.items():
         with open(Path(photos) / name, "rb") as file:
@@ -137,12 +160,13 @@ def photo_digests(photos, labels):
 
 
 def spelt_otherwise(photos, name):
-    """' (there is "…")' for a file that differs in capitals or in how accents are stored, which nobody sees."""
+    """' (there is "…")' for a file that differs in capitals, folder or ending, or in how accents are stored, which nobody sees."""
     plain = lambda text: unicodedata.normalize("NFC", text).casefold()
-    for path in Path(photos).rglob("*"):
-        found = path.relative_to(photos).as_posix()
-        if plain(found) == plain(name):
-            return f' (there is "{found}"{", whose accents are stored in another way" if found.casefold() != name.casefold() else ""})'
+    asked = plain(posixpath.basename(name))
+    for path in sorted(Path(photos).rglob("*")):
+        if asked in (plain(path.name), plain(path.stem)):
+            accents = plain(path.name) == asked and path.name.casefold() != posixpath.basename(name).casefold()
+            return f' (there is "{path.relative_to(photos).as_posix()}"{", whose accents are stored in another way" if accents else ""})'
     return ""
 
 
@@ -156,7 +180,7 @@ def cut_crops(photos, labels, out, whole, local):
     done = subprocess.run([node(), "--disable-warning=ExperimentalWarning", "training/export-crops.ts", "--labels", str(table.resolve()), "--photos", str(Path(photos).resolve()),
                            "--out", str(out.resolve()), "--global", str(whole), "--local", str(local)], cwd=REPOSITORY)
     if done.returncode != 0:
-        raise ValueError(f"Expected training/export-crops.ts to cut the hands of {photos} but it ended with code {done.returncode}")
+        raise ValueError(f"Expected training/export-crops.ts to cut the hands of {photos} but it ended with code {done.returncode}; where packages are missing, run `npm ci` in the repository")
 
 
 def cutting_code():

@@ -1,5 +1,5 @@
 """What the model card tells of hands that the model was not made for."""
-from jointlens_training.card import elsewhere
+from jointlens_training.card import elsewhere, stopping_words
 
 
 def test_false_alarms_in_real_photographs_stand_in_the_card():
@@ -10,3 +10,9 @@ def test_false_alarms_in_real_photographs_stand_in_the_card():
 
 def test_what_was_not_measured_is_not_told():
     assert elsewhere({"transferAuroc": None, "transferFalseAlarms": None}) == []
+
+
+def test_a_network_that_nothing_was_learned_into_says_so():
+    assert stopping_words({"stopped": 2, "stoppedInFolds": [1, 0]}).startswith("It learned for 2 epochs, the networks that were judged in the folds for 1, 0;")
+    said = stopping_words({"stopped": 0, "stoppedInFolds": [7, 0]})
+    assert said.startswith("It is the network it started from, unchanged") and said.endswith("in the folds learned for 7, 0 epochs.")

@@ -13,6 +13,7 @@ import torch
 from conftest import write_crops
 from jointlens_training import finetune
 from jointlens_training.bundle_weights import load_bundle, module_path
+from jointlens_training.card import stopping_words
 from jointlens_training.crops import JOINTS, load_crops
 from jointlens_training.site_labels import left_out, photo_digests, read_labels
 from jointlens_training.train import load_model, predict
@@ -68,6 +69,30 @@ def test_patients_with_swollen_joints_are_dealt_out_evenly(site):
     assert max(load) < 1.5 * min(load)
 
 
+@pytest.mark.parametrize("outer,inner", [(2, 2), (5, 4)])
+@pytest.mark.parametrize("seed", range(5))
+def test_of_the_fewest_patients_somebody_with_a_swollen_joint_is_left_to_learn_from(folders, outer, inner, seed):
+    crops = load_crops(folders["test"])
+    rows = np.arange(0, 8, 2)  # one hand of each of four, three with a swollen joint
+    labels = np.zeros_like(crops.labels)
+    labels[rows[1:], seed % len(JOINTS)] = 1
+    crops = replace(crops, labels=labels, mask=np.ones_like(crops.mask))
+    for test in finetune.patient_folds(crops, rows, max(outer, finetune.FEWEST_OUTER), seed):
+        rest = np.setdiff1d(rows, test)
+        for watched in finetune.patient_folds(crops, rest, inner, seed):
+            assert labels[np.setdiff1d(rest, watched)].any()
+
+
+def test_nothing_is_learned_for_a_gain_that_chance_would_make():
+    random = np.random.default_rng(2)
+    y, patients = (random.random(400) < 0.2).astype(float), np.repeat(np.arange(20), 20)
+    before = y + random.normal(0, 1, 400)
+    as_good, better = [before + random.normal(0, 0.1, 400) for _ in range(4)], before + y
+    assert max(finetune.auprc(y, one) for one in as_good) > finetune.auprc(y, before)
+    assert finetune.stop_of(y, np.array([before, *as_good]), patients) == 0
+    assert finetune.stop_of(y, np.array([before, before, better, before]), patients) == 2
+
+
 def test_no_epochs_leave_the_network_as_it_was(folders, bundle):
     crops, base = load_crops(folders["test"]), load_bundle(bundle)[0]
     model, watched = finetune.fit(base, crops, np.arange(20), finetune.Knobs(), 0, 1, watch=np.arange(20, 24))
@@ -81,13 +106,69 @@ def test_fine_tuning_moves_the_weights_and_not_the_batch_norms(folders, bundle):
     assert torch.equal(model.local.stem[1].running_var, base.local.stem[1].running_var)
 
 
-def test_too_few_patients_or_swollen_joints_are_refused_with_numbers(folders, bundle, tmp_path):
-    write_crops(tmp_path / "crops", "few", 6, 0.1, 3)
+def test_too_little_to_learn_from_is_refused_with_numbers(folders, bundle, tmp_path):
+    write_crops(tmp_path / "crops", "few", 3, 0.1, 3)
     knobs = finetune.Knobs(out=str(tmp_path), base=str(bundle))
-    with pytest.raises(ValueError, match=r"6 patients \(at least 20\).*swollen joints that can be read \(at least 30\).*jointlens calibrate"):
+    with pytest.raises(ValueError, match=r"3 patients \(at least 4\).*Label more joints.*calibration of its own needs 20 patients, 30 swollen joints"):
         finetune.finetune(knobs)
     with pytest.raises(ValueError, match="Expected --photos and --labels"):
         finetune.finetune(replace(knobs, out=str(tmp_path / "none")))
+
+
+@pytest.fixture(scope="module", params=[(4, 0.1, 4), (8, 0.2, 5), (12, 0.2, 6)], ids=lambda few: f"{few[0]} patients")
+def few(bundle, tmp_path_factory, request):
+    out = tmp_path_factory.mktemp("few")
+    write_crops(out / "crops", "few", *request.param)
+    knobs = finetune.Knobs(out=str(out), base=str(bundle), evidence="synthetic", source="made-up labels", outer=2, inner=2, epochs=1, repeats=30)
+    return knobs, finetune.finetune(knobs)
+
+
+def test_a_few_patients_are_learned_from_with_the_calibration_that_was_there(few, bundle):
+    knobs, made = few
+    kept = json.loads((bundle / "manifest.json").read_text())["calibration"]
+    manifest = json.loads((finetune.Path(knobs.out) / "bundle" / VERSION / "manifest.json").read_text())
+    assert manifest["calibration"] | {"data": ""} == kept | {"data": ""}
+    assert manifest["calibration"]["data"] == f"{kept['data']}; kept from version 0.1.0, not checked on this site's patients"
+    assert manifest["training"]["calibrationKeptFrom"] == "0.1.0" and manifest["training"]["patients"] == made["data"]["patients"]
+    assert made["data"]["joints"] == load_crops(finetune.Path(knobs.out) / "crops").mask.sum()  # each was held out once
+    # No file that would let the service take it for a site's own calibration.
+    assert not (finetune.Path(knobs.out) / "site-calibration.json").exists()
+
+
+def test_a_few_patients_give_no_figure_that_is_chance(few):
+    knobs, made = few
+    card = (finetune.Path(knobs.out) / "bundle" / VERSION / "MODEL_CARD.md").read_text()
+    assert f"**Calibration, thresholds and count interval are those of version 0.1.0: {made['data']['patients']} patients with {made['data']['positives']} swollen joints" in card
+    assert "They are this site's" not in card and "were not made from this site's patients" in card
+    said = finetune.spoken(made)
+    assert "leave it in shadow mode until `jointlens calibrate`" in said
+    auroc = made["modelIntervals"]["auroc"]
+    if made["data"]["positives"] < 20:
+        assert set(auroc.values()) == {None} and made["ece"] is None and "| **this model** | - | - | - | - |" in card
+        assert "fewer than 20 swollen or other joints: whether it is better than the bundle it started from is not known" in said
+    elif made["data"]["patients"] < 10:
+        assert (auroc["value"], auroc["low"]) == (made["model"]["auroc"], None) and f"| **this model** | {auroc['value']:.3f} | " in card
+        assert made["count"]["meanAbsoluteError"] is None and "Count per visit: not evaluable, 8 visits" in card and "of too few patients to say whether that is chance" in said
+    else:
+        assert f"| **this model** | {auroc['value']:.3f} ({auroc['low']:.3f} to " in card and "the bundle it started from (AUPRC" in said
+
+
+def test_a_bundle_that_is_worse_than_the_one_it_started_from_is_not_recommended(site):
+    less = lambda low, high: site[1] | {"lessBase": {"auprc": {"mean": (low + high) / 2, "low": low, "high": high}}}
+    assert "worse than the bundle it started from" in finetune.spoken(less(-0.2, -0.1)) and finetune.spoken(less(-0.2, -0.1)).endswith("Stay with the bundle it started from.")
+    assert finetune.spoken(less(-0.2, 0.1)).endswith("Compare it in shadow mode, then change JOINTLENS_MODEL and calibrationFile.")
+
+
+def test_a_bundle_that_knew_it_the_other_way_round_is_said(few):
+    base = few[1]["baselines"][finetune.STARTED_FROM]
+    turned = few[1] | {"baselines": {finetune.STARTED_FROM: base | {"auroc": {"value": 0.31, "low": None, "high": None}}}}
+    assert "worse than chance (AUROC 0.310): is 1 swollen in the labels" in finetune.spoken(turned)
+    assert "worse than chance" not in finetune.spoken(few[1])
+
+
+@pytest.mark.skipif(not runs_typescript(), reason="needs a Node that runs TypeScript, and the installed packages")
+def test_the_service_verifies_a_bundle_of_a_few_patients(few, tmp_path):
+    verified(finetune.Path(few[0].out) / "bundle" / VERSION, tmp_path)
 
 
 def command(*words):
@@ -113,7 +194,7 @@ def test_knobs_that_cannot_be_meant_are_refused(site, change):
 
 def test_labels_that_are_turned_round_are_refused_with_what_to_look_at(site, tmp_path, monkeypatch):
     knobs = site[0]
-    monkeypatch.setattr(finetune, "MIN_NOT_SWOLLEN", 50)  # as few as there are swollen ones
+    monkeypatch.setitem(finetune.TO_CALIBRATE, "joints that are not swollen", 50)  # as few as there are swollen ones
     shutil.copytree(finetune.Path(knobs.out) / "crops", tmp_path / "crops")
     index = tmp_path / "crops" / "index.jsonl"
     index.write_text(re.sub(r'"label": ([01])', lambda found: f'"label": {1 - int(found[1])}', index.read_text()))
@@ -150,7 +231,7 @@ def test_the_card_says_what_the_command_printed_and_what_could_not_be_read(site)
         assert f"{made['model'][name]:.3f} ({made['modelIntervals'][name]['low']:.3f} to {made['modelIntervals'][name]['high']:.3f})" in card
     assert f"0.0% of 48 labelled hands and {made['unread']['jointsMasked']:.1%} of the joints of the others could not be read and are in no figure." in card
     assert len(made["stoppedInFolds"]) == 2
-    assert f"It learned for {made['stopped']} epochs, the networks that were judged in the folds for {made['stoppedInFolds'][0]}, {made['stoppedInFolds'][1]};" in card
+    assert stopping_words(made) in card
     assert "| at the count threshold |" not in card
 
 
@@ -208,8 +289,11 @@ def test_the_calibration_of_patients_held_out_is_a_file_of_this_bundle(site):
 @pytest.mark.skipif(not runs_typescript(), reason="needs a Node that runs TypeScript, and the installed packages")
 def test_the_service_verifies_a_sites_bundle(site, tmp_path):
     knobs, _ = site
-    folder = finetune.Path(knobs.out) / "bundle" / VERSION
-    done = subprocess.run(["node", str(REPOSITORY / "bin" / "jointlens.mjs"), "model", "verify", str(folder)], capture_output=True, text=True, cwd=tmp_path)
+    verified(finetune.Path(knobs.out) / "bundle" / VERSION, tmp_path)
+
+
+def verified(folder, cwd):
+    done = subprocess.run(["node", str(REPOSITORY / "bin" / "jointlens.mjs"), "model", "verify", str(folder)], capture_output=True, text=True, cwd=cwd)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "golden outputs 2 hands equal" in done.stdout
 
@@ -254,8 +338,12 @@ def labelled(photo, patient):
 
 def test_a_labelled_photo_that_is_not_there_is_named_with_the_one_that_is_nearly(tmp_path):
     (tmp_path / "Mu\u0308ller.JPG").write_bytes(b"1")
-    with pytest.raises(ValueError, match='2 of 2 are not there: "m\u00fcller.jpg" .there is "Mu\u0308ller.JPG", whose accents.*"b.jpg"$'):
+    with pytest.raises(ValueError, match='2 of 2 are not there: "m\u00fcller.jpg" .there is "Mu\u0308ller.JPG", whose accents.*"b.jpg". Correct the names, or take the lines'):
         photo_digests(tmp_path, [labelled("m\u00fcller.jpg", "p1"), labelled("b.jpg", "p1")])
+    (tmp_path / "visit 1").mkdir()
+    (tmp_path / "visit 1" / "IMG 1.JPG").write_bytes(b"2")
+    with pytest.raises(ValueError, match='"IMG 1" .there is "visit 1/IMG 1.JPG"., "img 1.jpg" .there is "visit 1/IMG 1.JPG"..'):
+        photo_digests(tmp_path, [labelled("IMG 1", "p1"), labelled("img 1.jpg", "p1")])
     with pytest.raises(ValueError, match="--photos to be a folder"):
         photo_digests(tmp_path / "none", [labelled("b.jpg", "p1")])
 
@@ -277,7 +365,7 @@ def test_photos_are_cut_again_when_they_or_the_code_change_and_what_is_left_out_
     (photos / "b.jpg").write_bytes(b"no photo")
     (tmp_path / "labels.csv").write_text(HEADER + "a.jpg,left,mcp2,1,p1\nb.jpg,right,mcp2,0,p2\na.jpg,right,mcp2,0,p1\n")
     crops = finetune.site_crops(knobs, manifest)
-    assert left_out(crops.folder) == ['Left out: right hand of "b.jpg": ERR_PHOTO_FORMAT (docs/errors.md)', 'Left out: right hand of "a.jpg": only a hand of the other side was found in it']
+    assert left_out(crops.folder) == ['Left out: right hand of "b.jpg": it is no JPEG, PNG or WebP photo', 'Left out: right hand of "a.jpg": only a hand of the other side was found in it']
     assert finetune.heard_of(crops) == "1 of 3 labelled hands can be read, and 1 of their 1 labelled joints"
     assert crops.folder.stat().st_mode & 0o077 == 0
     made = (crops.folder / "global.npy").stat().st_mtime_ns
