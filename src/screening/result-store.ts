@@ -187,6 +187,14 @@ export function openResultStore(store: Store) {
       return new Set(rows.map(({ identifier }) => identifier))
     },
 
+    /** The photos of the result that lies in the record under this id, in this edition or an earlier one; none where it is not known. */
+    async photosBehind(tenant: string, patientId: string, identifier: string): Promise<readonly PhotoReference[]> {
+      const rows = await store.query<ScreeningRow>(`select ${COLUMNS} from screening where tenant = $1 and patient_id = $2`, [tenant, patientId])
+      const mine = rows.find(({ data }) => Array.from({ length: (data.edition ?? 0) + 1 }, (_, edition) => edition)
+        .some((edition) => writtenIds({ ...data, edition }).includes(identifier)))
+      return mine?.data.photos ?? []
+    },
+
     /** What is still to be retired in the record. */
     async retirements(tenant: string, patientId: string): Promise<readonly { readonly identifier: string; readonly status: RetiredStatus }[]> {
       return store.query<{ identifier: string; status: RetiredStatus }>(
