@@ -307,7 +307,8 @@ describe('a server that keeps no identifiers of ours', () => {
   }
 
   test.each<[Mode, WitnessOptions['profile'], number]>([
-    ['drop-before-commit', 'single', 15], ['commit-then-500', 'single', 15], ['commit-then-reset', 'transaction', 1], ['commit-then-reset', 'batch', 1]
+    ['drop-before-commit', 'single', 15], ['commit-then-500', 'single', 15], ['commit-then-reset', 'transaction', 1], ['commit-then-reset', 'batch', 1],
+    ['reordered', 'transaction', 1], ['reordered', 'batch', 1]
   ])('does not take one hand’s joint for the other’s, whose codes it shares (%s, %s)', async (mode, profile, from) => {
     const resources = await open({ ...(profile ? { profile } : {}), dropsIdentifiers: true })
     witness.memory.newestFirst = true
