@@ -31,8 +31,8 @@ addLabelsCommand(program, openTools)
 
 async function openTools(): Promise<LabelTools> {
   const config = readConfig(process.env)
-  const { screenings, doors, store, engine, audit, close } = await openJointLens(config)
-  return { config, screenings, sessionFor: doors.backendSession, store, exportPatients: doors.exportPatients, writeWorklist, engine, audit, close }
+  const { screenings, doors, store, engine, audit, cards, close } = await openJointLens(config)
+  return { config, screenings, sessionFor: doors.backendSession, store, exportPatients: doors.exportPatients, writeWorklist, engine, audit, cards, close }
 }
 
 /** Runs until SIGINT or SIGTERM, then closes everything in order. */

@@ -8,8 +8,9 @@ import type { InferenceEngine } from '../inference/engine/inference-engine.ts'
 import { plusDays, previsit, worklistCsv, type WorklistOfDay } from '../screening/previsit.ts'
 import { readPatientList, screenPopulation } from '../screening/population.ts'
 import { reconcile } from '../screening/reconcile.ts'
-import type { ScreeningService } from '../screening/screening.ts'
+import type { RunningScreening } from '../screening/screening-service.ts'
 import { dayOf } from '../screening/visits.ts'
+import type { CardStore } from '../screening/store/card-store.ts'
 import type { Store } from '../screening/store/open-store.ts'
 import { withdrawModel } from '../screening/withdraw-model.ts'
 import { withProgress } from './progress.ts'
@@ -17,10 +18,11 @@ import { withProgress } from './progress.ts'
 /** What the screening commands work with; opened when a command runs, closed when it ends. */
 export interface ScreeningTools {
   readonly config: Config
-  readonly screenings: ScreeningService & { start(): void; stop(): Promise<void> }
+  readonly screenings: RunningScreening
   readonly sessionFor: (tenant: TenantConfig) => FhirSession
   readonly store: Store
   readonly audit: Audit
+  readonly cards: Pick<CardStore, 'stored'>
   readonly engine: Pick<InferenceEngine, 'model'>
   /** Bulk Data `$export` with the tenant's backend registration. */
   exportPatients(tenant: TenantConfig, options: { group?: string }): Promise<{ patients: ReadonlySet<string>; errors?: number; leftOut?: number; deleted?: boolean }>
@@ -33,7 +35,7 @@ type Open = () => Promise<ScreeningTools>
 interface TenantOption { readonly tenant?: string }
 interface Population { readonly patients?: string; readonly group?: string; readonly all?: boolean }
 
-/** `screen`, `previsit`, `reconcile`, `withdraw` and `audit`. */
+/** `screen`, `previsit`, `reconcile`, `withdraw`, `erase` and `audit`. */
 export function addScreeningCommands(program: Command, open: Open): void {
   program.command('screen').description('screen one patient, a list of patients, a Group or everyone, and print what came of it')
     .option('--patient <id>', 'FHIR id of one patient: prints the whole result')
@@ -87,6 +89,12 @@ export function addScreeningCommands(program: Command, open: Open): void {
       await screenPatients(tools, tenant, patients)
     }))
 
+  program.command('erase').description("count what was derived from a patient's photos and is kept here, or erase it; what lies in the record stays")
+    .requiredOption('--patient <id>', 'FHIR id of the patient')
+    .option('--tenant <id>', 'the EHR, when several are configured')
+    .option('--yes', 'erase it; without this nothing is changed')
+    .action((options: TenantOption & { patient: string; yes?: boolean }) => withTools(open, (tools) => eraseOne(tools, options)))
+
   program.command('audit').description('print who did what to whose data, a JSON line each, and check that nothing was changed or removed')
     .option('--patient <id>', 'only what concerns this patient')
     .option('--tenant <id>', 'only of this EHR')
@@ -112,6 +120,19 @@ async function screenOne(tools: ScreeningTools, patient: string, options: Tenant
   if (!status.latest) throw new ScreeningError('ERR_PHOTO_UNREACHABLE', 'Expected hand photos in the record but found none')
   const { id, photoTime, count, findings, written } = status.latest
   print({ screening: id, photoTime, count, findings, written })
+}
+
+/** In the audit also where nothing was left, so that a second try tells of one that broke off. */
+async function eraseOne({ config, screenings, cards, audit }: ScreeningTools, { patient: patientId, yes = false, ...options }: TenantOption & { patient: string; yes?: boolean }): Promise<void> {
+  const { id: tenant } = tenantOf(config, options.tenant)
+  // Those that a service which was killed left in a file.
+  await cards.stored()
+  const rows = await screenings.derivedFrom(tenant, patientId)
+  if (yes) {
+    await screenings.erase(tenant, patientId)
+    await audit.record({ tenant, action: 'erase', actor: 'command', patientId, outcome: 'success' })
+  }
+  print({ tenant, patient: patientId, rows, erased: yes })
 }
 
 /** The list is complete before the first screening starts: an export's files do not wait for hours of inference. */

@@ -33,6 +33,8 @@ const registry = JSON.parse(readFileSync(new URL('codes.json', import.meta.url),
 export const OWN_BASE = registry.ownBase
 export const RESULT_ID = `${OWN_BASE}/result-id`
 export const REPORT_ID = `${OWN_BASE}/report-id`
+/** Joints with their sides. */
+export const JOINT_SYSTEM = `${OWN_BASE}/CodeSystem/hand-joint`
 export const MODEL_SHA256 = `${OWN_BASE}/model-sha256`
 export const UCUM = systemOf('unit')
 
@@ -75,7 +77,7 @@ export function jointSite(side: Laterality, joint: HandJoint): CodeableConcept {
   return {
     extension: [lateralityExtension(side)],
     coding: [
-      { system: `${OWN_BASE}/CodeSystem/hand-joint`, code: entry.code, display: entry.display },
+      { system: JOINT_SYSTEM, code: entry.code, display: entry.display },
       { system: PRESENT.system ?? '', code: entry.snomedJointNoSide, display: withoutTag(entry.snomedDisplay) }
     ],
     text: entry.text

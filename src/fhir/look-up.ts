@@ -1,6 +1,6 @@
 import type { DiagnosticReport, FhirResource, Observation, Provenance } from 'fhir/r4.js'
 import { isScreeningError } from '../errors.ts'
-import { aiTerm, MODEL_SHA256, REPORT_ID, RESULT_ID } from './codes.ts'
+import { aiTerm, JOINT_SYSTEM, MODEL_SHA256, REPORT_ID, RESULT_ID } from './codes.ts'
 import { chunks, dayBefore, ofThePatient, TOKENS } from './own-observations.ts'
 import { isOf, relativeTo } from './references.ts'
 import { identifierOf } from './resources/screening-bundle.ts'
@@ -90,12 +90,18 @@ export async function lookAlike(writer: Writer, looked: readonly ScreeningResour
     const ways = alike(writer, type, ours)
     if (ours.length === 0 || ways.length === 0) continue
     const there = (await asked(writer, type, ways, [])).filter((one) => isOf(session.tenant, one.subject?.reference, resources.patientId))
+    // What is known as one of ours is no other one.
+    const taken = new Set(writer.places.values())
     for (const one of ours) {
       const key = identifierKey(identifierOf(one))
+      const free = there.filter(({ id }) => !taken.has(`${type}/${id}`))
+      const alikes = free.filter((candidate) => keptIdentifiers(candidate).length === 0 && saysTheSame(one, candidate))
       // Some find nothing by several identifiers at once, or by any, and keep them all the same.
       const same = there.find((candidate) => keptIdentifiers(candidate).some((kept) => identifierKey(kept) === key)) ??
-        there.find((candidate) => keptIdentifiers(candidate).length === 0 && saysTheSame(one, candidate))
-      if (same) found.push(foundAs(one, same))
+        alikes.find((candidate) => siteOf(candidate)?.text === siteOf(one)?.text) ?? alikes[0]
+      if (!same) continue
+      taken.add(`${type}/${same.id}`)
+      found.push(foundAs(one, same))
     }
   }
   for (const one of found) writer.seen.set(one.id, one)
@@ -115,7 +121,15 @@ function identifiersOf(there: object): readonly { readonly system?: string; read
 const OUR_SYSTEMS: readonly string[] = [RESULT_ID, REPORT_ID, MODEL_SHA256]
 
 function saysTheSame(ours: ScreeningResource, there: object): boolean {
-  return likeness(ours, there, 'issued') === true && likeness(ours, there, 'code') === true && likeness(ours, there, 'bodySite') !== false
+  return likeness(ours, there, 'issued') === true && likeness(ours, there, 'code') === true && likeness(ours, there, 'bodySite') !== false && !isAnotherJoint(ours, there)
+}
+
+const siteOf = (resource: object) => (resource as Pick<Observation, 'bodySite'>).bodySite
+
+/** The joints of both hands share words and codes (SNOMED CT names no side): our own codes, where both have them, tell them apart. */
+function isAnotherJoint(ours: object, there: object): boolean {
+  const [mine, theirs] = [ours, there].map((one) => siteOf(one)?.coding?.find(({ system }) => system === JOINT_SYSTEM)?.code)
+  return mine !== undefined && theirs !== undefined && mine !== theirs
 }
 
 /**
@@ -124,7 +138,7 @@ function saysTheSame(ours: ScreeningResource, there: object): boolean {
  */
 export function mayBeOurs(ours: ScreeningResource, there: object): boolean {
   const said = (['code', 'issued', 'effectiveDateTime', 'modelNumber', 'deviceName'] as const).map((member) => likeness(ours, there, member))
-  return said.includes(true) || said.every((one) => one === undefined)
+  return !isAnotherJoint(ours, there) && (said.includes(true) || said.every((one) => one === undefined))
 }
 
 /** Undefined where one of them does not say. Times to the second, as servers round; concepts by a coding or the words they share. */

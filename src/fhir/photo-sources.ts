@@ -82,6 +82,10 @@ const documentReference = z.object({
   description: maybe(z.string()),
   content: some(z.object({ attachment }))
 })
+const named = z.object({ resourceType: z.string(), id })
+const replacement = z.object({
+  status: z.literal('current'), docStatus: maybe(z.string()), subject: reference, relatesTo: some(z.object({ code: z.string(), target: reference }))
+})
 /** What is said of any photo, whatever the rest of it is like. */
 const head = z.object({
   status: maybe(z.string()),
@@ -118,11 +122,11 @@ export async function findHandPhotos(session: FhirSession, patientId: string, ha
   const whose: Whose = { patientId, fhirBase: session.tenant.fhirBase }
   const refusals: ScreeningError[] = []
   let answered = false
-  const ask = async (route: () => Promise<readonly HandPhoto[]>) => {
+  const ask = async (route: () => Promise<readonly unknown[]>) => {
     try {
-      const photos = await route()
+      const resources = await route()
       answered = true
-      return photos
+      return resources
     } catch (error) {
       refusals.push(onlyRefusal(error))
       return []
@@ -131,19 +135,19 @@ export async function findHandPhotos(session: FhirSession, patientId: string, ha
   const routes = photoRoutes(capabilities)
   if (routes.length === 0 && handedOver.length === 0)
     throw new ScreeningError('ERR_EHR_REFUSED', 'Expected an EHR whose Media, DocumentReference or DiagnosticReport can be searched by patient but its /metadata lists none of them')
-  let found: readonly HandPhoto[] = []
+  let listed: readonly unknown[] = []
   for (const type of routes) {
-    if (found.length > 0) break
-    found = await ask(async () => type === 'DiagnosticReport'
-      ? reportedPhotos(session, capabilities, patientId) : handPhotosIn(await ofPatient(session, capabilities, type, patientId), whose))
+    if (handPhotosIn(listed, whose).length > 0) break
+    listed = await ask(() => type === 'DiagnosticReport' ? reportedPhotos(session, capabilities, patientId) : ofPatient(session, capabilities, type, patientId))
   }
-  const listed = new Set(found.map(({ resourceType, id: name }) => `${resourceType}/${name}`))
-  const unlisted = handedOver.filter((reference) => !listed.has(relativeTo(session.tenant, reference)))
-  const named = unlisted.length > 0 ? await ask(async () => handPhotosIn(await readNamed(session, capabilities, unlisted), whose)) : []
+  const found = new Set(handPhotosIn(listed, whose).map(({ resourceType, id: name }) => `${resourceType}/${name}`))
+  const unlisted = handedOver.filter((reference) => !found.has(relativeTo(session.tenant, reference)))
+  const others = unlisted.length > 0 ? await ask(() => readNamed(session, capabilities, unlisted)) : []
+  const photos = handPhotosIn([...listed, ...others], whose)
   // Where another route answered, it holds only if it found something: nothing found beside a refused search is no proof of no photo.
-  const unanswered = answered ? refusals.filter(({ code }) => found.length + named.length === 0 && code === 'ERR_EHR_REFUSED') : refusals
+  const unanswered = answered ? refusals.filter(({ code }) => photos.length === 0 && code === 'ERR_EHR_REFUSED') : refusals
   if (unanswered[0]) throw unanswered[0]
-  return [...found, ...named].sort((a, b) => newestFirst(a.created, b.created))
+  return photos
 }
 
 type PhotoRoute = 'Media' | 'DocumentReference' | 'DiagnosticReport'
@@ -187,7 +191,7 @@ const REPORT_PAGES = 5
 const REPORT_PHOTOS = 20
 
 /** The pictures that the patient's reports show. Reports show all kinds of pictures: a hand must be named, by Media or report. */
-async function reportedPhotos(session: FhirSession, capabilities: Capabilities, patientId: string): Promise<readonly HandPhoto[]> {
+async function reportedPhotos(session: FhirSession, capabilities: Capabilities, patientId: string): Promise<readonly unknown[]> {
   const reports = (await ofPatient(session, capabilities, 'DiagnosticReport', patientId, REPORT_PAGES))
     .flatMap((one) => report.safeParse(one).data ?? [])
     .filter(({ status, subject, meta }) => !['entered-in-error', 'cancelled'].includes(status) && isOf(session.tenant, subject?.reference, patientId) && !isClosed(meta?.security))
@@ -197,10 +201,10 @@ async function reportedPhotos(session: FhirSession, capabilities: Capabilities, 
     .filter(({ reference }) => /^Media\//.test(relativeTo(session.tenant, reference))).slice(0, REPORT_PHOTOS)
   const handsIn = new Map(shown.map(({ reference, words }) => [relativeTo(session.tenant, reference), handInWords(words) !== undefined]))
   const pictures = await readNamed(session, capabilities, [...handsIn.keys()])
-  return handPhotosIn(pictures.filter((one) => {
+  return pictures.filter((one) => {
     const { bodySite, id: name } = media.safeParse(one).data ?? {}
     return bodySite !== undefined || handsIn.get(`Media/${name}`) === true
-  }), { patientId, fhirBase: session.tenant.fhirBase })
+  })
 }
 
 /** Media and DocumentReference by their references, relative or below this FHIR base; what is gone or something else is passed over. */
@@ -288,12 +292,29 @@ async function inline(session: FhirSession, photo: HandPhoto): Promise<Uint8Arra
   return typeof data === 'string' ? Buffer.from(data, 'base64') : data
 }
 
-/** Newest first, by the time as it was written: of times without a zone the day is believed, and their order. */
+/**
+ * Newest first, by the time as it was written: of times without a zone the day is believed, and their order. A document that another one
+ * of this patient replaces is none, also where the record left it `current`.
+ */
 function handPhotosIn(resources: readonly unknown[], whose: Whose): HandPhoto[] {
+  const replaced = new Set(resources.flatMap((one) => replacedBy(one, whose)))
   return resources
+    .filter((one) => !replaced.has(nameOf(one)))
     .flatMap((resource) => mediaPhoto(resource, whose) ?? documentPhotos(resource, whose))
     .sort((a, b) => newestFirst(a.written, b.written) || a.photo.id.localeCompare(b.photo.id))
     .map(({ photo }) => photo)
+}
+
+/** Which documents this one takes the place of; none where it was taken back itself, or is another patient's. */
+function replacedBy(value: unknown, whose: Whose): readonly string[] {
+  const { data: found } = replacement.safeParse(value)
+  if (!found || found.docStatus === 'entered-in-error' || !isOf(whose, found.subject.reference, whose.patientId)) return []
+  return found.relatesTo.flatMap(({ code, target: { reference: replaced } }) => code === 'replaces' && replaced ? [relativeTo(whose, replaced)] : [])
+}
+
+function nameOf(value: unknown): string {
+  const { data: found } = named.safeParse(value)
+  return found ? `${found.resourceType}/${found.id}` : ''
 }
 
 interface WrittenPhoto {

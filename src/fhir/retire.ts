@@ -1,6 +1,7 @@
 import type { DiagnosticReport, Observation } from 'fhir/r4.js'
 import { isScreeningError } from '../errors.ts'
 import { aiTerm, REPORT_ID, RESULT_ID } from './codes.ts'
+import { isOf, patientIn } from './references.ts'
 import type { FhirSession } from './session.ts'
 import { isKeptFor } from './whose.ts'
 
@@ -9,9 +10,11 @@ export type RetiredStatus = 'cancelled' | 'entered-in-error'
 
 /**
  * What became of one of our results: it has the status now; it is not in the record; it is somebody else's by now (a clinician
- * changed its status, it was filed under another patient, it is not ours), and was left alone; or this record takes no updates.
+ * changed its status, it was filed under another patient without its photos, it is not ours), and was left alone; or this record takes no updates.
  */
 export type Retired = 'retired' | 'gone' | 'left' | 'no-updates'
+
+export interface ResultPhoto { readonly resourceType: 'Media' | 'DocumentReference'; readonly id: string }
 
 export interface Retirement {
   /** Observation or DiagnosticReport, `Type/id`. */
@@ -20,6 +23,8 @@ export interface Retirement {
   readonly identifier: string
   readonly patientId: string
   readonly status: RetiredStatus
+  /** What it was read from. Asked for where it lies with another patient: if these do as well, they were moved together. */
+  readonly photos?: () => Promise<readonly ResultPhoto[]>
   /** Called right before the send; throws ERR_LEASE_LOST. */
   fence(): Promise<void>
 }
@@ -38,8 +43,7 @@ export async function retire(session: FhirSession, retirement: Retirement): Prom
     const there = await readIfThere(session, type, id) ?? await readIfThere(session, type, id)
     if (!there) return 'gone'
     if (there.status === retirement.status) return 'retired'
-    // Filed under another patient is believed when it is said twice.
-    if (!await isKeptFor(session, there, retirement.patientId).catch(goneIsElsewhere) || !isOursToRetire(there, retirement)) return 'left'
+    if (!isOursToRetire(there, retirement) || !await isWhereItBelongs(session, there, retirement).catch(goneIsElsewhere)) return 'left'
     await retirement.fence()
     try {
       await session.update({ ...there, status: retirement.status }, there.meta?.versionId ? { ifMatch: there.meta.versionId } : {})
@@ -56,6 +60,20 @@ export async function retire(session: FhirSession, retirement: Retirement): Prom
 }
 
 const TRIES = 3
+
+/**
+ * With its patient, or with another one and its photos too, as in a record that merges two patients: that one's photos are read anew, and
+ * what was said of them before would stand beside it. Filed under another patient is believed when it is said twice.
+ */
+async function isWhereItBelongs(session: FhirSession, there: Observation | DiagnosticReport, { patientId, photos }: Retirement): Promise<boolean> {
+  if (await isKeptFor(session, there, patientId)) return true
+  const other = patientIn(session.tenant, there.subject?.reference)
+  const sources = await photos?.() ?? []
+  if (other === undefined || sources.length === 0) return false
+  for (const { resourceType, id } of sources)
+    if (!isOf(session.tenant, (await session.read(resourceType, id)).subject?.reference, other)) return false
+  return true
+}
 
 async function readIfThere(session: FhirSession, type: 'Observation' | 'DiagnosticReport', id: string): Promise<Observation | DiagnosticReport | undefined> {
   return session.read(type, id).catch((error: unknown) => {

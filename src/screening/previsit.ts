@@ -81,14 +81,14 @@ export async function previsit({
   return { rows, withoutPatient }
 }
 
-/** A list that cannot be read now is asked for again: as long as the server says when, and a few times where it says nothing. */
+/** A list that cannot be read now is asked for again: as long as the server says when, and a few times where it says nothing, or nothing that can be read. */
 async function whenAnswered<T>(ask: () => Promise<T>, patienceMs: number, signal: AbortSignal | undefined): Promise<T> {
   const until = Date.now() + patienceMs
   for (let silent = 0; ;) {
     try {
       return await ask()
     } catch (error) {
-      if (!isScreeningError(error) || error.code !== 'ERR_EHR_UNREACHABLE') throw error
+      if (!isScreeningError(error) || (error.code !== 'ERR_EHR_UNREACHABLE' && error.code !== 'ERR_EHR_ANSWER')) throw error
       const dueAt = error.retryAt ?? Date.now() + 500 * 2 ** silent
       if (error.retryAt === undefined && ++silent > SILENT_TRIES || dueAt > until) throw error
       await sleep(Math.max(0, dueAt - Date.now()), undefined, signal ? { signal } : {}).catch(() => signal?.throwIfAborted())

@@ -112,7 +112,9 @@ async function compareLedger(store: Store, session: FhirSession, tenant: string)
     try {
       const there = await session.read(type as FhirResource['resourceType'], id)
       const what = difference(session, there, row.patient_id)
-      if (!what && ENDED.includes(retired.get(row.identifier) ?? '') && isAsWritten(there)) believedGone.push(row)
+      const outcome = retired.get(row.identifier)
+      if (outcome === 'retired' && isTakenBack(there)) continue
+      if (!what && ENDED.includes(outcome ?? '') && isAsWritten(there)) believedGone.push(row)
       // What we took back ourselves is as it should be.
       if (what && !(retired.has(row.identifier) && what.startsWith('status '))) changed.push({ reference: row.reference, what })
     } catch (error) {
@@ -130,6 +132,10 @@ function isAsWritten(resource: FhirResource): boolean {
   return 'status' in resource && resource.status === 'preliminary' && !('performer' in resource && resource.performer !== undefined)
 }
 
+function isTakenBack(resource: FhirResource): resource is FhirResource & { readonly status: 'cancelled' | 'entered-in-error' } {
+  return 'status' in resource && (resource.status === 'entered-in-error' || resource.status === 'cancelled')
+}
+
 function ledgerOf(store: Store, tenant: string): Promise<readonly LedgerRow[]> {
   return store.query<LedgerRow>('select identifier, reference, patient_id from ledger where tenant = $1 order by recorded_at, identifier', [tenant])
 }
@@ -137,8 +143,7 @@ function ledgerOf(store: Store, tenant: string): Promise<readonly LedgerRow[]> {
 function difference({ tenant }: FhirSession, resource: FhirResource, patientId: string): string | undefined {
   const subject = 'subject' in resource ? (resource.subject as { reference?: string } | undefined)?.reference : undefined
   if (subject !== undefined && !isOf(tenant, subject, patientId)) return 'another patient'
-  const { status } = resource as { status?: unknown }
-  return status === 'entered-in-error' || status === 'cancelled' ? `status ${status}` : undefined
+  return isTakenBack(resource) ? `status ${resource.status}` : undefined
 }
 
 async function allDoubles(session: FhirSession, results: ResultStore, tenant: string): Promise<readonly (Double & { readonly patientId: string })[]> {

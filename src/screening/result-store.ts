@@ -187,6 +187,14 @@ export function openResultStore(store: Store) {
       return new Set(rows.map(({ identifier }) => identifier))
     },
 
+    /** The photos of the result that lies in the record under this id, in this edition or an earlier one; none where it is not known. */
+    async photosBehind(tenant: string, patientId: string, identifier: string): Promise<readonly PhotoReference[]> {
+      const rows = await store.query<ScreeningRow>(`select ${COLUMNS} from screening where tenant = $1 and patient_id = $2`, [tenant, patientId])
+      const mine = rows.find(({ data }) => Array.from({ length: (data.edition ?? 0) + 1 }, (_, edition) => edition)
+        .some((edition) => writtenIds({ ...data, edition }).includes(identifier)))
+      return mine?.data.photos ?? []
+    },
+
     /** What is still to be retired in the record. */
     async retirements(tenant: string, patientId: string): Promise<readonly { readonly identifier: string; readonly status: RetiredStatus }[]> {
       return store.query<{ identifier: string; status: RetiredStatus }>(
@@ -308,29 +316,41 @@ export function openResultStore(store: Store) {
       await store.flush()
     },
 
-    /**
-     * Removes everything derived from one patient's photos; what the record holds is the record's. The job goes first: from then on no
-     * worker keeps anything of this patient, nor sends anything. Readings that belong to no result, which may be of photos of this
-     * patient that were just read, go as well; others' are read again.
-     */
+    /** How many rows of each table are about one patient, where there are any: what `erase` removes. */
+    async derivedFrom(tenant: string, patientId: string): Promise<Readonly<Record<string, number>>> {
+      const found: Record<string, number> = {}
+      for (const [table, which] of OF_PATIENT) {
+        const [row] = await store.query<{ count: number }>(`select count(*)::int as count from ${table} where ${which}`, [tenant, patientId])
+        if (row && row.count > 0) found[table] = row.count
+      }
+      return found
+    },
+
+    /** Removes everything derived from one patient's photos; what the record holds is the record's. */
     async erase(tenant: string, patientId: string): Promise<void> {
-      const ofPatient = [tenant, patientId]
       await store.transaction(async ({ query }) => {
-        await query('delete from job where tenant = $1 and patient_id = $2', ofPatient)
-        await query(
-          `delete from assessment where tenant = $1 and (
-             photo_sha256 in (${SHA256_OF_SCREENINGS} and patient_id = $2) or photo_sha256 not in (${SHA256_OF_SCREENINGS}))`, ofPatient)
-        await query(
-          `update feedback set user_comment = null where tenant = $1 and user_comment is not null
-             and card_uuid in (select uuid from card where tenant = $1 and patient_id = $2)`, ofPatient)
-        await query(`delete from errand where tenant = $1 and split_part(what, ' ', 1) = 'sweep' and split_part(what, ' ', 2) in (
-           select id::text from screening where tenant = $1 and patient_id = $2)`, ofPatient)
-        for (const table of ['screening', 'ledger', 'sent_unanswered', 'card', 'handed_photo', 'retirement', 'read_photo'])
-          await query(`delete from ${table} where tenant = $1 and patient_id = $2`, ofPatient)
+        for (const [table, which] of OF_PATIENT)
+          await query(table === 'feedback' ? `update feedback set user_comment = null where ${which}` : `delete from ${table} where ${which}`, [tenant, patientId])
       })
+      await store.flush()
     }
   }
 }
+
+const MINE = 'tenant = $1 and patient_id = $2'
+/**
+ * What is one patient's in each table. The job goes first: from then on no worker keeps anything of this patient, nor sends anything.
+ * Readings that belong to no result, which may be of photos of this patient that were just read, go as well; others' are read again. Of
+ * feedback, what was written beside a card goes and the count stays. A draft that nobody signed names the result it is about.
+ */
+const OF_PATIENT = [
+  ['job', MINE],
+  ['assessment', `tenant = $1 and (photo_sha256 in (${SHA256_OF_SCREENINGS} and patient_id = $2) or photo_sha256 not in (${SHA256_OF_SCREENINGS}))`],
+  ['feedback', `tenant = $1 and user_comment is not null and card_uuid in (select uuid from card where ${MINE})`],
+  ['errand', `tenant = $1 and split_part(what, ' ', 1) = 'sweep' and split_part(what, ' ', 2) in (select id::text from screening where ${MINE})`],
+  ['session', `data ->> 'screeningId' in (select id::text from screening where ${MINE})`],
+  ...['screening', 'ledger', 'sent_unanswered', 'card', 'handed_photo', 'retirement', 'read_photo'].map((table) => [table, MINE] as const)
+] as const
 
 async function end({ query }: Queries, tenant: string, id: string, written: readonly string[] | undefined): Promise<void> {
   await query("update screening set state = 'done', written = coalesce($3::jsonb, written) where tenant = $1 and id = $2",

@@ -17,7 +17,7 @@ export interface Retiring {
 
 /**
  * Takes back in the record what no longer holds: results of photos that left the patient's record become `entered-in-error`, those that
- * a newer photo or model replaced `cancelled`. It is asked for in the store before, so that a crash forgets none; doing it again is
+ * a newer photo or model replaced `cancelled`; also where the record has moved them together with their photos. It is asked for in the store before, so that a crash forgets none; doing it again is
  * harmless. Where the record takes no updates that is kept, and `jointlens reconcile` tells it. Throws ERR_EHR_*, ERR_WRITE_AMBIGUOUS,
  * ERR_LEASE_LOST.
  */
@@ -28,7 +28,9 @@ export async function retireResults(retiring: Retiring): Promise<void> {
   const places = await placesOf(retiring, wanted.map(({ identifier }) => identifier))
   for (const { identifier, status } of wanted) {
     const reference = places.get(identifier)
-    const outcome = reference === undefined ? 'gone' : await retire(session, { reference, identifier, patientId, status, fence: () => lease.hold() })
+    const outcome = reference === undefined ? 'gone' : await retire(session, {
+      reference, identifier, patientId, status, fence: () => lease.hold(), photos: () => results.photosBehind(tenant, patientId, identifier)
+    })
     await results.retired(tenant, identifier, outcome)
     if (reference === undefined || outcome === 'gone') continue
     const failed = outcome === 'no-updates'

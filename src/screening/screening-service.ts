@@ -56,7 +56,9 @@ export interface RunningScreening extends ScreeningService {
   handOver(tenant: string, patientId: string, references: readonly string[]): Promise<void>
   /** Screenings by state of their job, over all tenants. */
   counts(): Promise<Readonly<Record<string, number>>>
-  /** Removes what was derived from one patient's photos. */
+  /** How many rows of each table `erase` would remove. */
+  derivedFrom(tenant: string, patientId: string): Promise<Readonly<Record<string, number>>>
+  /** Removes what was derived from one patient's photos, also while a worker is at it. */
   erase(tenant: string, patientId: string): Promise<void>
 }
 
@@ -212,7 +214,8 @@ export function openScreeningService(deps: ScreeningDeps): RunningScreening {
     history: (tenant, patientId) => results.history(tenant, patientId),
     counts: () => queue.counts(),
     runOnce,
-    erase: (tenant, patientId) => results.erase(tenant, patientId),
+    derivedFrom: (tenant, patientId) => results.derivedFrom(known(tenant).id, checkedId(patientId)),
+    erase: (tenant, patientId) => results.erase(known(tenant).id, checkedId(patientId)),
 
     async handOver(tenant, patientId, references) {
       if (references.length === 0) return

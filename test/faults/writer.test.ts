@@ -300,6 +300,24 @@ describe('a server that keeps no identifiers of ours', () => {
     expect(observations()).toHaveLength(23)
     expect(new Set(ledger.entries.values()).size).toBe(26)
   })
+
+  const siteAt = (reference: string | undefined) => {
+    const [type = '', id = ''] = reference?.split('/') ?? []
+    return (witness.memory.read(type, id) as unknown as Observation | undefined)?.bodySite?.text
+  }
+
+  test.each<[Mode, WitnessOptions['profile'], number]>([
+    ['drop-before-commit', 'single', 15], ['commit-then-500', 'single', 15], ['commit-then-reset', 'transaction', 1], ['commit-then-reset', 'batch', 1],
+    ['reordered', 'transaction', 1], ['reordered', 'batch', 1]
+  ])('does not take one hand’s joint for the other’s, whose codes it shares (%s, %s)', async (mode, profile, from) => {
+    const resources = await open({ ...(profile ? { profile } : {}), dropsIdentifiers: true })
+    witness.memory.newestFirst = true
+    witness.faults([{ mode, method: 'POST', path: profile === 'single' ? '/Observation' : '/', from }])
+    const ledger = memoryLedger()
+    await untilWritten(resources, options(ledger))
+    expect(observations()).toHaveLength(23)
+    for (const { id = '', bodySite } of resources.observations) expect(siteAt(ledger.entries.get(id))).toBe(bodySite?.text)
+  })
 })
 
 describe('a way to write that is listed and not offered', () => {

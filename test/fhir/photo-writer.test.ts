@@ -129,6 +129,58 @@ describe('sending it again', () => {
     expect(await server.repository.searchResources({ resourceType: 'Media' })).toHaveLength(1)
   })
 
+  const late = { ...photo, sentAt: '2026-11-24T08:16:00.000Z' }
+  /** As a search does that does not know yet what was written. */
+  const showNothing = () => server.raw.set('/Media?patient=pat-1', { type: 'application/fhir+json', body: Buffer.from('{"resourceType":"Bundle","type":"searchset"}') })
+  const LISTED = { can: ['read', 'create', 'search-type'], search: ['patient'] }
+
+  test.each(['commit-then-reset', '500-before-commit'] as const)('after %s and a search that shows nothing yet waits until it could, and writes once', async (fault) => {
+    await open(offering({ Media: LISTED }))
+    let lost = 0
+    server.fault = ({ method, path }) => (method === 'POST' && path === '/Media' && lost++ === 0 ? fault : undefined)
+    showNothing()
+    const ledger = ledgerOf()
+    for (const sentAt of ['2026-11-24T08:00:30.000Z', '2026-11-24T08:01:00.000Z', '2026-11-24T08:14:00.000Z'])
+      await expect(writePhoto(session, { ...photo, sentAt }, ledger, [0])).rejects.toMatchObject({ code: 'ERR_WRITE_AMBIGUOUS' })
+    expect([created('Media'), created('Binary')]).toEqual([1, 1])
+    server.raw.clear()
+    expect(await stored(await writePhoto(session, late, ledger, [0]))).toBeDefined()
+    expect(await server.repository.searchResources({ resourceType: 'Media' })).toHaveLength(1)
+    expect(created('Binary')).toBe(1)
+  })
+
+  test('after the answer was lost finds what a search shows a moment later', async () => {
+    await open(offering({ Media: LISTED }))
+    let [lost, looks] = [0, 0]
+    server.fault = ({ method, path }) => {
+      if (method === 'GET' && path === '/Media' && ++looks === 3) server.raw.clear()
+      return method === 'POST' && path === '/Media' && lost++ === 0 ? 'commit-then-reset' : undefined
+    }
+    showNothing()
+    expect(await stored(await writePhoto(session, photo, ledgerOf(), [0, 10]))).toBeDefined()
+    expect(looks).toBe(3)
+    expect(created('Media')).toBe(1)
+  })
+
+  test('after the answer was lost of a record that cannot be searched is left to the person', async () => {
+    await open(offering({ Media: { can: ['read', 'create'] } }))
+    let lost = 0
+    server.fault = ({ method, path }) => (method === 'POST' && path === '/Media' && lost++ === 0 ? 'commit-then-reset' : undefined)
+    const ledger = ledgerOf()
+    for (const one of [photo, late]) await expect(writePhoto(session, one, ledger, [0])).rejects.toMatchObject({ code: 'ERR_WRITE_AMBIGUOUS' })
+    expect(created('Media')).toBe(1)
+    expect(await stored(await writePhoto(session, { ...late, sentSha256: 'b'.repeat(64) }, ledger, [0]))).toBeDefined()
+  })
+
+  test('after the record refused it sends it at once', async () => {
+    await open(offering({ Media: LISTED }))
+    let refused = 0
+    server.fault = ({ method, path }) => (method === 'POST' && path === '/Media' && refused++ === 0 ? '401' : undefined)
+    const ledger = ledgerOf()
+    await expect(writePhoto(session, photo, ledger, [0])).rejects.toMatchObject({ code: 'ERR_EHR_UNAUTHORIZED' })
+    expect(await stored(await writePhoto(session, photo, ledger, [0]))).toBeDefined()
+  })
+
   test('never takes another patient’s photo for it', async () => {
     await open()
     const first = await writePhoto(session, photo, ledgerOf())

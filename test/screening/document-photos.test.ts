@@ -76,6 +76,21 @@ test.each([['inside it', true], ['as Binary', false]])('both hands in one docume
   await egress.close()
 })
 
+test.each([
+  ['whoever left it current', {}, ['right b'], 11], ['unless that one was taken back', { docStatus: 'entered-in-error' as const }, ['left a'], 11],
+  ['unless that one is another patient’s', { subject: { reference: 'Patient/pat-2' } }, ['left a'], 11]
+])('a document that another one replaces is no photo, also when a launch names it, %s', async (_why, change, texts, assessable) => {
+  await open()
+  const old = await addDocument(['left a'])
+  const next = await addDocument(['right b'])
+  const document = await house.ehr.repository.readResource<DocumentReference>('DocumentReference', next)
+  await house.ehr.repository.updateResource<DocumentReference>({ ...document, relatesTo: [{ code: 'replaces', target: { reference: `${house.ehr.base}/DocumentReference/${old}` } }], ...change })
+  await house.service.handOver('clinic', 'pat-1', [`DocumentReference/${old}`])
+  const result = await screen()
+  expect([result.photos.map(({ assessment }) => assessment.hands.map(({ side }) => side)).flat(), result.count.assessable])
+    .toEqual([texts.map((text) => text.split(' ')[0]), assessable])
+})
+
 test('another picture beside it in the document makes a new result, which takes the place of the one before', async () => {
   await open()
   const id = await addDocument(['left a'])

@@ -12,6 +12,7 @@ import { exportPatients } from '../../src/fhir/bulk-export.ts'
 import { egressForTenant, type Egress } from '../../src/fhir/egress.ts'
 import { openFhirSession } from '../../src/fhir/session.ts'
 import { readPatientList, screenPopulation, type PopulationRow } from '../../src/screening/population.ts'
+import { openCardStore } from '../../src/screening/store/card-store.ts'
 import { openStore, type Store } from '../../src/screening/store/open-store.ts'
 import { patients as ndjson, startBulkServer } from '../support/bulk-server.ts'
 import { openByteEngine } from '../support/byte-engine.ts'
@@ -134,7 +135,7 @@ describe('jointlens screen', () => {
     const tokens = fixedToken('t')
     const program = new Command('jointlens').exitOverride()
     addScreeningCommands(program, () => Promise.resolve({
-      config: { tenants: [house.tenant] } as unknown as Config, screenings: house.service, store, audit: house.audit, engine: openByteEngine(), close: () => Promise.resolve(),
+      config: { tenants: [house.tenant] } as unknown as Config, screenings: house.service, store, audit: house.audit, cards: openCardStore(store), engine: openByteEngine(), close: () => Promise.resolve(),
       writeWorklist: () => { throw new Error('Expected no worklist') },
       sessionFor: () => openFhirSession({ tenant: house.tenant, egress, tokens: fixedToken('t') }),
       exportPatients: (_tenant, options) => exportPatients({ tenant: there, egress: bulkEgress, tokens, session: openFhirSession({ tenant: there, egress: bulkEgress, tokens }), ...options })

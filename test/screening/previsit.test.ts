@@ -92,6 +92,19 @@ describe('screening before the visit', () => {
     await expect(previsit({ service: house.service, sessionFor, tenant: house.tenant, date: '2026-11-25' })).rejects.toMatchObject({ code: 'ERR_EHR_UNAUTHORIZED' })
   })
 
+  test('asks again for a list that a gateway answered with a page of its own', async () => {
+    const sessionFor = await open()
+    await appointment('pat-4', '2026-11-25T10:00:00Z')
+    let times = 0
+    house.ehr.fault = ({ path }) => path === '/Appointment' && ++times === 2 ? 'html-200' : undefined
+    house.service.start()
+    const { rows } = await previsit({ service: house.service, sessionFor, tenant: house.tenant, date: '2026-11-25' })
+    expect(rows.map(({ patientId }) => patientId)).toEqual(['pat-4'])
+    expect(times).toBe(5)
+    house.ehr.fault = ({ path }) => path === '/Appointment' ? 'html-200' : undefined
+    await expect(previsit({ service: house.service, sessionFor, tenant: house.tenant, date: '2026-11-25', patienceMs: 400 })).rejects.toMatchObject({ code: 'ERR_EHR_ANSWER' })
+  })
+
   test('says of a result that is not in the record yet that it is not, and waits for a server that stumbles', async () => {
     const sessionFor = await open({ mode: 'assist', write: 'preliminary', calibrationFile: 'site.json' })
     for (const patientId of ['pat-1', 'pat-2']) {

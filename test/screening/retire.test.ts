@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals'
 import { openAudit } from '../../src/audit.ts'
+import { reconcile } from '../../src/screening/reconcile.ts'
 import { withdrawModel } from '../../src/screening/withdraw-model.ts'
 import { text } from '../faults/witness/fhir-memory.ts'
 import type { Mode } from '../faults/witness/modes.ts'
@@ -137,6 +138,43 @@ test('a photo that is moved to the right patient: the wrong one’s results are 
   expect(house.live('DiagnosticReport', 'pat-1')).toEqual([])
   expect(statuses('Observation', 'pat-1')).toEqual(['entered-in-error'])
   expect((await house.service.status('clinic', 'pat-1')).latest).toBeUndefined()
+})
+
+describe('a record that merges a patient into another one', () => {
+  const merge = (types: readonly string[]) => {
+    for (const type of types)
+      for (const { id = '' } of house.all(type, 'pat-1')) change(type, id, { subject: { reference: 'Patient/pat-2' } })
+  }
+
+  test.each<readonly [string, readonly string[]]>([['first', ['pat-1', 'pat-2']], ['last', ['pat-2', 'pat-1']]])(
+    'and moves photos and results leaves that one with one live set, also when the former patient is looked at %s', async (_when, order) => {
+      house = await houses.open()
+      house.addPhoto('pat-1', 'left hand')
+      house.addPhoto('pat-1', 'right hand')
+      await house.screen('pat-1')
+      const [signed = ''] = house.live('Observation')
+      change('Observation', signed, { status: 'final', performer: [{ reference: 'Practitioner/doc' }] })
+      merge(['Media', 'Observation', 'DiagnosticReport'])
+      for (const patientId of order) await house.screen(patientId)
+      expect([house.live('Observation', 'pat-2').length, house.live('DiagnosticReport', 'pat-2').length, house.all('Observation', 'pat-1').length]).toEqual([24, 1, 0])
+      expect(house.witness.memory.read('Observation', signed)?.['status']).toBe('final')
+      const written = (await house.service.status('clinic', 'pat-2')).latest?.written
+      expect(house.live('Observation', 'pat-2').filter((id) => id !== signed).every((id) => written?.includes(`Observation/${id}`))).toBe(true)
+      const { changed, standing } = await reconcile({ store: houses.store, sessionFor: house.session, tenant: house.tenant })
+      expect([changed, standing]).toEqual([[{ reference: `Observation/${signed}`, what: 'another patient' }], []])
+    })
+
+  test('and leaves a photo behind is left alone by us', async () => {
+    house = await houses.open()
+    const photo = house.addPhoto('pat-1', 'left hand')
+    const other = house.addPhoto('pat-1', 'right hand')
+    await house.screen('pat-1')
+    merge(['Observation', 'DiagnosticReport'])
+    change('Media', photo, { subject: { reference: 'Patient/pat-2' } })
+    change('Media', other, { subject: { reference: 'Patient/pat-3' } })
+    await house.screen('pat-1')
+    expect(statuses('Observation')).toEqual(['preliminary'])
+  })
 })
 
 test.each<[string, object]>([

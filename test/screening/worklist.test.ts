@@ -10,6 +10,7 @@ import { fixedToken } from '../../src/fhir/backend-auth.ts'
 import { egressForTenant, type Egress } from '../../src/fhir/egress.ts'
 import { openFhirSession } from '../../src/fhir/session.ts'
 import { worklistCsv, type WorklistRow } from '../../src/screening/previsit.ts'
+import { openCardStore } from '../../src/screening/store/card-store.ts'
 import { openStore, type Store } from '../../src/screening/store/open-store.ts'
 import { writeWorklist } from '../../src/worklist-files.ts'
 import { openByteEngine } from '../support/byte-engine.ts'
@@ -124,7 +125,7 @@ describe('jointlens previsit', () => {
   const run = (...words: string[]) => {
     const program = new Command('jointlens').exitOverride()
     addScreeningCommands(program, () => Promise.resolve({
-      config: { tenants: [house.tenant] } as unknown as Config, screenings: house.service, store, audit: house.audit, engine: openByteEngine(), writeWorklist, exportPatients: () => Promise.reject(new Error('Expected no export')), close: () => Promise.resolve(),
+      config: { tenants: [house.tenant] } as unknown as Config, screenings: house.service, store, audit: house.audit, cards: openCardStore(store), engine: openByteEngine(), writeWorklist, exportPatients: () => Promise.reject(new Error('Expected no export')), close: () => Promise.resolve(),
       sessionFor: () => openFhirSession({ tenant: house.tenant, egress, tokens: fixedToken('t') })
     }))
     return program.parseAsync(['node', 'jointlens', ...words])

@@ -39,6 +39,8 @@ export function openFhirMemory(clock: () => number) {
     indexLagMs: 0,
     readsLate: false,
     dropsIdentifiers: false,
+    /** Searches answer in the other order. */
+    newestFirst: false,
 
     read(type: string, id: string, version?: number): Resource | undefined {
       const versions = resources.get(`${type}/${id}`)
@@ -75,9 +77,10 @@ export function openFhirMemory(clock: () => number) {
 
     search(type: string, parameters: URLSearchParams): readonly Resource[] {
       const wanted = [...parameters].filter(([name]) => !name.startsWith('_'))
-      return [...candidates(wanted) ?? resources.keys()]
+      const found = [...candidates(wanted) ?? resources.keys()]
         .flatMap((reference) => resources.get(reference)?.findLast(({ searchableAt }) => searchableAt <= clock())?.resource ?? [])
         .filter((one) => one.resourceType === type && wanted.every(([name, value]) => matches(one, name, value)))
+      return this.newestFirst ? found.reverse() : found
     },
 
     all: (): readonly Resource[] => [...resources.keys()].flatMap((reference) => newest(reference)?.resource ?? []),
