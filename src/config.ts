@@ -90,6 +90,9 @@ export type TenantConfig = z.infer<typeof tenant>
 export type CdsClientConfig = z.infer<typeof cdsClient>
 export type SigningKey = z.infer<typeof privateJwk>
 
+/** Characters of a shared secret: 128 random bits in hex. */
+const MIN_SECRET = 32
+
 const environment = z.object({
   PORT: z.coerce.number().int().min(0).max(65535).default(8080),
   HOST: z.string().default('127.0.0.1'),
@@ -107,7 +110,8 @@ const environment = z.object({
   JOINTLENS_WORKERS: z.coerce.number().int().min(1).max(64).optional(),
   JOINTLENS_PATIENTS_AT_ONCE: z.coerce.number().int().min(1).max(32).optional(),
   JOINTLENS_PROFILE: z.enum(['development', 'production']).default('production'),
-  LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'silent']).default('info')
+  LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'silent']).default('info'),
+  METRICS_SECRET: z.string().min(MIN_SECRET, `Expected a secret of at least ${MIN_SECRET} characters`).optional()
 })
 
 export interface Config {
@@ -133,6 +137,8 @@ export interface Config {
   readonly notificationSecrets?: Readonly<Record<string, string>>
   /** The same of `feedbackPage.secretEnv`. */
   readonly feedbackSecrets?: Readonly<Record<string, string>>
+  /** Asked for at /metrics; without it everybody who reaches that address may read it. */
+  readonly metricsSecret?: string
 }
 
 /** Reads and checks the environment and JOINTLENS_CONFIG once. Throws ERR_CONFIG naming the setting, the value's fault and what was expected. */
@@ -153,6 +159,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     ...(values.JOINTLENS_PATIENTS_AT_ONCE ? { patientsAtOnce: values.JOINTLENS_PATIENTS_AT_ONCE } : {}),
     profile: values.JOINTLENS_PROFILE,
     logLevel: values.LOG_LEVEL,
+    ...(values.METRICS_SECRET ? { metricsSecret: values.METRICS_SECRET } : {}),
     tenants: file.tenants.map((one) => (values.JOINTLENS_MODE ? { ...one, mode: values.JOINTLENS_MODE } : one)),
     notificationSecrets: secretsOf(file.tenants, 'notifications', env),
     feedbackSecrets: secretsOf(file.tenants, 'feedbackPage', env)
@@ -164,9 +171,6 @@ type SecretSetting = 'notifications' | 'feedbackPage'
 function secretsOf(tenants: readonly TenantConfig[], setting: SecretSetting, env: Readonly<Record<string, string | undefined>>): Readonly<Record<string, string>> {
   return Object.fromEntries(tenants.flatMap(({ id, [setting]: named }) => named ? [[id, env[named.secretEnv] ?? '']] : []))
 }
-
-/** Characters of a shared secret: 128 random bits in hex. */
-const MIN_SECRET = 32
 
 /** The rules that hold between settings; also for a config put together in code (demo, tests). */
 export function makeConfig(config: Config): Config {

@@ -35,6 +35,7 @@ const WITNESS = 'https://witness-client.example'
 /** A CDS client in a browser: it names an address of its keys that nobody can reach, so that the site has them by hand. */
 const BROWSER = { issuer: 'https://browser-client.example', jku: 'https://browser-client.example/.well-known/jwks.json', origin: 'https://chart.example' }
 const FEEDBACK_SECRET = 's'.repeat(40)
+const METRICS_SECRET = 'm'.repeat(40)
 const MARK = `marker-${randomUUID()}`
 
 beforeAll(async () => {
@@ -53,7 +54,7 @@ beforeAll(async () => {
     { ...assisting, id: 'witness', name: 'Witness', fhirBase: witness.base, currentPhotoDays: 30, feedbackPage: { secretEnv: 'WITNESS_FEEDBACK' }, cdsClients: [
       { issuer: WITNESS, keys, audiences: ['typed-in-by-hand'] }, { issuer: ROTATING, jku: `${keyServer.origin}/jwks` }, { issuer: REDIRECTED, jku: `${keyServer.origin}/moved` }
     ] }
-  ], { WITNESS_FEEDBACK: FEEDBACK_SECRET })
+  ], { WITNESS_FEEDBACK: FEEDBACK_SECRET, METRICS_SECRET })
   await cardOf('demo-1')
 }, 120_000)
 afterAll(async () => {
@@ -93,7 +94,7 @@ async function cardOf(patient: string): Promise<Card | undefined> {
 
 /** Of all photos, by the service's own metrics. */
 async function photosRead(): Promise<number> {
-  const text = await (await fetch(`${service.url}/metrics`)).text()
+  const text = await (await fetch(`${service.url}/metrics`, { headers: { authorization: `Bearer ${METRICS_SECRET}` } })).text()
   return [...text.matchAll(/^jointlens_photo_read_seconds_count\{.*\} (\d+)$/gm)].reduce((sum, [, count]) => sum + Number(count), 0)
 }
 
@@ -542,6 +543,16 @@ test('what clinicians did with the cards is shown to whoever knows the secret of
   expect((await fetch(`${service.url}/feedback`)).status).toBe(404)
 })
 
+test('metrics are for whoever knows their secret, where there is one', async () => {
+  const asked = async (authorization?: string) => {
+    const { status, headers } = await fetch(`${service.url}/metrics`, { headers: authorization ? { authorization } : {} })
+    return [status, headers.get('www-authenticate')]
+  }
+  expect(await asked(`Bearer ${METRICS_SECRET}`)).toEqual([200, null])
+  for (const authorization of [undefined, `Bearer ${FEEDBACK_SECRET}`, `Bearer ${METRICS_SECRET}x`, METRICS_SECRET.slice(1)]) expect(await asked(authorization)).toEqual([401, 'Bearer'])
+  for (const path of ['/livez', '/readyz']) expect((await fetch(service.url + path)).status).toBe(200)
+})
+
 test('row 22: no token of a call is in what the service writes, keeps or answers', async () => {
   const jwt = await token(HOOK)
   const { text } = await post(HOOK, patientView(authorization()), { authorization: jwt })
@@ -551,6 +562,7 @@ test('row 22: no token of a call is in what the service writes, keeps or answers
   expect(everything).toContain('witness')
   expect(everything).not.toContain(MARK)
   expect(everything).not.toContain(FEEDBACK_SECRET)
+  expect(everything).not.toContain(METRICS_SECRET)
   expect(everything).not.toContain(jwt.split('.')[2])
 })
 
