@@ -142,8 +142,8 @@ const WORDINGS: Readonly<Record<Language, Wording>> = { en: english, de: german 
 /** The first language of Accept-Language that we speak, otherwise the site's. */
 export function wordingFor(acceptLanguage: string | undefined, siteLanguage: Language): Wording {
   const wanted = (acceptLanguage ?? '').split(',').map((part) => {
-    const [tag = '', ...parameters] = part.trim().toLowerCase().split(';')
-    const quality = parameters.map((one) => /^\s*q=([\d.]+)$/.exec(one)?.[1]).find((one) => one !== undefined)
+    const [tag = '', ...parameters] = part.toLowerCase().split(';').map((one) => one.trim())
+    const quality = parameters.map((one) => /^q=([\d.]+)$/.exec(one)?.[1]).find((one) => one !== undefined)
     return { language: tag.split('-')[0] ?? '', quality: quality === undefined ? 1 : Number(quality) }
   }).filter(({ language, quality }) => Object.hasOwn(WORDINGS, language) && quality > 0).sort((a, b) => b.quality - a.quality)
   return WORDINGS[(wanted[0]?.language as Language | undefined) ?? siteLanguage]

@@ -176,7 +176,7 @@ describe('the card of a stored result', () => {
       }
     })
 
-  test.each([['de', 'KI-Vorschlag, Fotos vom 22. Nov.'], ['de-CH, en;q=0.5', 'KI-Vorschlag'], ['fr, en;q=0.2', 'AI suggestion'], ['', 'AI suggestion'], ['constructor, __proto__', 'AI suggestion']])(
+  test.each([['de', 'KI-Vorschlag, Fotos vom 22. Nov.'], ['de-CH, en;q=0.5', 'KI-Vorschlag'], ['fr, en;q=0.2', 'AI suggestion'], ['de ; q=0.9, en;q=0.1', 'KI-Vorschlag'], ['de;q=0, en;q=0.1', 'AI suggestion'], ['', 'AI suggestion'], ['constructor, __proto__', 'AI suggestion']])(
     'speaks the language asked for: %s', async (language, words) => {
       withResult()
       const [card] = await cds.call('hand-joints', patientView(), { 'accept-language': language })
