@@ -3,6 +3,7 @@ import { isIP } from 'node:net'
 import { parse } from 'yaml'
 import { z } from 'zod'
 import { ScreeningError } from './errors.ts'
+import { isKnownToAll } from './known-private-keys.ts'
 import { webAddress } from './web-address.ts'
 
 const httpUrl = z.url({ protocol: /^https?$/ }).transform((value) => webAddress(value) ?? value)
@@ -17,6 +18,8 @@ const secretEnv = z.string().regex(/^[A-Z][A-Z0-9_]{0,99}$/)
 /** A CDS client whose signed calls we accept (specs/security.md section 3). */
 const cdsClient = z.strictObject({
   issuer: z.string().min(1),
+  /** What the `tenant` claim of its tokens says, for an issuer that calls for several organisations. */
+  tenant: z.string().min(1).optional(),
   /** The one key set address that this issuer may name; keys are fetched from nowhere else. */
   jku: z.url({ protocol: /^https?$/ }).optional(),
   keys: z.array(publicJwk).optional(),
@@ -180,6 +183,9 @@ export function makeConfig(config: Config): Config {
   const bases = config.tenants.map(({ fhirBase }) => fhirBase)
   const shared = bases.find((base, index) => bases.indexOf(base) !== index)
   if (shared) throw new ScreeningError('ERR_CONFIG', `Expected each tenants.fhirBase once but received "${shared}" twice`)
+  const callers = config.tenants.flatMap(({ id, cdsClients }) => cdsClients.map(({ issuer, tenant = id }) => JSON.stringify([issuer, tenant])))
+  const calledTwice = callers.find((one, index) => callers.indexOf(one) !== index)
+  if (calledTwice) throw new ScreeningError('ERR_CONFIG', `Expected each issuer and tenant of tenants.cdsClients once but received ${calledTwice} twice`)
   for (const one of config.tenants) {
     if (one.mode === 'assist' && !one.calibrationFile)
       throw new ScreeningError('ERR_CONFIG', `Expected tenants.${one.id}.calibrationFile (made by "jointlens calibrate") for mode assist but received none; use mode shadow until the site is calibrated`)
@@ -188,6 +194,9 @@ export function makeConfig(config: Config): Config {
         throw new ScreeningError('ERR_CONFIG', `Expected ${one[setting].secretEnv} (tenants.${one.id}.${setting}.secretEnv) to hold a secret of at least ${MIN_SECRET} characters but it does not`)
     if (config.profile === 'production' && (one.allowHttp || one.fhirBase.startsWith('http:')))
       throw new ScreeningError('ERR_CONFIG', `Expected https for tenants.${one.id}.fhirBase in the production profile but received http; JOINTLENS_PROFILE=development allows it`)
+    const open = one.cdsClients.find(({ keys = [] }) => keys.some(isKnownToAll))
+    if (config.profile === 'production' && open)
+      throw new ScreeningError('ERR_CONFIG', `Expected keys of tenants.${one.id}.cdsClients that only the client can sign with but received, for ${open.issuer}, one whose private half is public; JOINTLENS_PROFILE=development allows it`)
   }
   return Object.freeze(config)
 }

@@ -24,6 +24,7 @@ import { readKeySet, readOpenIdKeys, readSmartConfiguration, type SmartConfigura
 import { signedFindings, type SignedBy } from './fhir/standing-review.ts'
 import { requestToken, revokeToken } from './fhir/token-request.ts'
 import type { Calibration, InferenceEngine } from './inference/engine/inference-engine.ts'
+import { isKnownToAll } from './known-private-keys.ts'
 import { readScreenedPhoto } from './screening/screened-photo.ts'
 import { screeningInput, screeningSources } from './screening/screening-input.ts'
 import type { Screening } from './screening/screening.ts'
@@ -72,8 +73,11 @@ export function openTenantDoors(config: Config, now: () => number = Date.now, ha
       return exportPatients({ tenant, egress, tokens: backend, session: sessionWith(tenant, backend), ...options })
     },
 
-    clientKeys: (tenant: TenantConfig, jku: string): Promise<JSONWebKeySet> =>
-      readKeySet(doorOf(tenant).egress.alsoTo('keys', jku), jku),
+    /** In production none that anybody can sign with. */
+    async clientKeys(tenant: TenantConfig, jku: string): Promise<JSONWebKeySet> {
+      const { keys } = await readKeySet(doorOf(tenant).egress.alsoTo('keys', jku), jku)
+      return { keys: config.profile === 'production' ? keys.filter((key) => !isKnownToAll(key)) : keys }
+    },
 
     /** What a card's suggestion would create, from a stored screening. */
     suggestionResources(calibrations: ReadonlyMap<string, Calibration>, engine: InferenceEngine) {
