@@ -78,6 +78,13 @@ export function openReviewDesk({ screenings, engine, record, sessions, now, cali
   const maps = openOcclusionMaps(engine)
   const drafts = openDrafts(sessions)
   const calibrationFor = (tenant: TenantConfig) => calibrationOf(tenant) ?? engine.calibration
+
+  /** All of it lies in the record: nobody has to go on with it, and no card asks for it any more. */
+  async function isSigned(session: AppSession, { screeningId }: SignedReview, at: string): Promise<void> {
+    await screenings.signed(session.tenant, screeningId, at)
+    await drafts.forget(session, screeningId)
+  }
+
   return {
     async describe(session: AppSession, tenant: TenantConfig) {
       const patient = await record.patient(session, tenant)
@@ -174,7 +181,7 @@ export function openReviewDesk({ screenings, engine, record, sessions, now, cali
       const age = now() - Date.parse(at)
       if (!(age >= 0 && age <= PREVIEW_MS)) throw new ScreeningError('ERR_CONFLICT', 'The preview is older than half an hour. Nothing was written; look at a new one.')
       const written = await record.writeFinal(session, tenant, screening, input, at, (resources) => digestOf(resources) === digest)
-      await drafts.forget(session, input.screeningId)
+      await isSigned(session, input, at)
       return { written }
     },
 
@@ -182,7 +189,7 @@ export function openReviewDesk({ screenings, engine, record, sessions, now, cali
     async held(session: AppSession, tenant: TenantConfig, input: SignedReview, { at }: Previewed): Promise<Held> {
       refuseUnsigned(session, tenant, input)
       const held = await record.heldOf(session, tenant, await screeningOf(screenings, session, tenant, input.screeningId), input, at)
-      if (held.there === held.of) await drafts.forget(session, input.screeningId)
+      if (held.there === held.of) await isSigned(session, input, at)
       return held
     }
   }

@@ -64,8 +64,11 @@ function resultParts(input: ResultCardInput, old: boolean, context: CardContext)
   const { wording, tenant, now } = context
   const { swollen, assessable, of, low, high } = screening.count
   const day = dayIn(wording, screening.photoTime, tenant.timeZone, now)
-  const variants = old ? wording.oldSummary(day, swollen, assessable, low, high) : wording.summary(day, swollen, assessable, low, high, of - assessable)
-  return { summary: fitting(variants), detail: resultDetail(input, context), indicator: !old && low > 0 ? 'warning' : 'info', appContext: screening.id }
+  const variants = screening.signed ? wording.signedSummary(day, swollen, assessable, low, high)
+    : old ? wording.oldSummary(day, swollen, assessable, low, high) : wording.summary(day, swollen, assessable, low, high, of - assessable)
+  // What a clinician has looked at and signed draws no attention again.
+  const indicator = !old && !screening.signed && low > 0 ? 'warning' : 'info'
+  return { summary: fitting(variants), detail: resultDetail(input, context), indicator, appContext: screening.id }
 }
 
 /** The photos are there, but no joint can be called from them: what to change, and nothing to record. */
@@ -170,11 +173,18 @@ function resultDetail({ screening, before, newer, unwritable, recorded, calibrat
     missingList(screening.findings, wording),
     newer ? `**${newerWords(newer, wording)}**` : '',
     unwritable ? wording.unwritable : '',
-    screening.accepted ? wording.accepted(dayIn(wording, screening.accepted, tenant.timeZone, now)) : recorded ? wording.recorded : '',
-    wording.caution,
+    doneWith(screening, recorded, (time) => dayIn(wording, time, tenant.timeZone, now), wording),
+    `${screening.signed ? wording.suggestion : wording.unreviewed} ${wording.caution}`,
     wording.research,
     calibration ? `${wording.calibration}: ${escaped(calibration)}` : ''
   ])
+}
+
+/** What became of it so far; what a clinician signed matters more than what was accepted, and that more than what lies in the record. */
+function doneWith({ signed, accepted }: Screening, recorded: boolean | undefined, day: (time: string) => string, wording: Wording): string {
+  if (signed) return wording.signed(day(signed))
+  if (accepted) return wording.accepted(day(accepted))
+  return recorded ? wording.recorded : ''
 }
 
 /** Only rows where something is flagged: a small table is read. */

@@ -25,6 +25,9 @@ const english = {
   ],
   oldSummary: (day: string, swollen: number, assessable: number, low: number, high: number) =>
     [`Old hand photos (${day}): AI suggested ${swollen} of ${assessable} assessable joints swollen (90 % interval ${low}–${high}); ask for new ones`],
+  signedSummary: (day: string, swollen: number, assessable: number, low: number, high: number) => [
+    `Signed by a clinician: hand photos of ${day}. AI had suggested ${swollen} of ${assessable} assessable joints swollen (90 % interval ${low}–${high})`
+  ],
   unreadSummary: (day: string) => [`Hand photos of ${day} cannot be assessed; a new photo is needed`],
   pendingSummary: ['Hand photos are being read; findings follow in a moment'],
   failedSummary: ['The newest hand photos could not be read; a new photo is needed'],
@@ -52,7 +55,10 @@ const english = {
   recorded: 'This suggestion is in the record already.',
   accepted: (day: string) => `The suggestion was accepted on ${day}, as the EHR reports. It is not offered again, so that nothing is recorded twice; review it in JointLens.`,
   retake: 'Ask for one photo of the back of each hand: flat, fingers apart, plain background, even light, the hand filling the picture.',
-  caution: 'AI suggestion, not reviewed. May under-count when many joints are swollen; osteoarthritis nodes can look like swelling; evidence on dark skin is limited. Tenderness, shoulders, elbows and knees were not assessed. Swelling may have other causes.',
+  signed: (day: string) => `A clinician signed findings of these photos on ${day}: they are in the record and stand before this suggestion.`,
+  suggestion: 'AI suggestion.',
+  unreviewed: 'AI suggestion, not reviewed.',
+  caution: 'May under-count when many joints are swollen; osteoarthritis nodes can look like swelling; evidence on dark skin is limited. Tenderness, shoulders, elbows and knees were not assessed. Swelling may have other causes.',
   research: 'Research software, learned from computer-made hands; it has never seen a patient. Examine the patient.',
   calibration: 'Calibration',
   record: (count: number) => `Record the AI suggestion as preliminary (${count} resources)`,
@@ -93,6 +99,9 @@ const german: Wording = {
   ],
   oldSummary: (day, swollen, assessable, low, high) =>
     [`Alte Handfotos (${day}): KI-Vorschlag ${swollen} von ${assessable} Gelenken geschwollen (${low}–${high}); bitte neue Fotos`],
+  signedSummary: (day, swollen, assessable, low, high) => [
+    `Ärztlich signiert: Handfotos vom ${day}. KI-Vorschlag war ${swollen} von ${assessable} Gelenken geschwollen (90-%-Intervall ${low}–${high})`
+  ],
   unreadSummary: (day) => [`Handfotos vom ${day} sind nicht beurteilbar; ein neues Foto ist nötig`],
   pendingSummary: ['Handfotos werden gelesen; Befunde folgen gleich'],
   failedSummary: ['Die neuesten Handfotos konnten nicht gelesen werden; ein neues Foto ist nötig'],
@@ -120,7 +129,10 @@ const german: Wording = {
   recorded: 'Dieser Vorschlag steht schon in der Akte.',
   accepted: (day) => `Der Vorschlag wurde am ${day} angenommen, wie die Akte meldet. Er wird nicht noch einmal angeboten, damit nichts doppelt eingetragen wird; prüfen Sie ihn in JointLens.`,
   retake: 'Bitten Sie um je ein Foto der beiden Handrücken: flach, Finger gespreizt, ruhiger Hintergrund, gleichmäßiges Licht, die Hand füllt das Bild.',
-  caution: 'KI-Vorschlag, nicht geprüft. Zählt bei vielen geschwollenen Gelenken eher zu wenig; Arthroseknoten können wie Schwellungen aussehen; wenig Evidenz für dunkle Haut. Druckschmerz, Schultern, Ellenbogen und Knie wurden nicht beurteilt. Schwellungen können andere Ursachen haben.',
+  signed: (day) => `Am ${day} wurden Befunde zu diesen Fotos signiert: Sie stehen in der Akte und gehen diesem Vorschlag vor.`,
+  suggestion: 'KI-Vorschlag.',
+  unreviewed: 'KI-Vorschlag, nicht geprüft.',
+  caution: 'Zählt bei vielen geschwollenen Gelenken eher zu wenig; Arthroseknoten können wie Schwellungen aussehen; wenig Evidenz für dunkle Haut. Druckschmerz, Schultern, Ellenbogen und Knie wurden nicht beurteilt. Schwellungen können andere Ursachen haben.',
   research: 'Forschungssoftware, an computererzeugten Händen gelernt; sie hat nie einen Menschen gesehen. Untersuchen Sie die Person.',
   calibration: 'Kalibrierung',
   record: (count) => `KI-Vorschlag als vorläufig eintragen (${count} Ressourcen)`,

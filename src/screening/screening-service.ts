@@ -210,6 +210,7 @@ export function openScreeningService(deps: ScreeningDeps): RunningScreening {
     status,
     request,
     history: (tenant, patientId) => results.history(tenant, patientId),
+    signed: (tenant, screeningId, at) => results.signed(tenant, screeningId, at),
     counts: () => queue.counts(),
     runOnce,
     erase: (tenant, patientId) => results.erase(tenant, patientId),

@@ -176,6 +176,20 @@ describe('the card of a stored result', () => {
       }
     })
 
+  test.each([
+    ['en', 'Signed by a clinician: hand photos of 22 Nov', 'A clinician signed findings of these photos on 24 Nov', 'not reviewed'],
+    ['de', 'Ärztlich signiert: Handfotos vom 22. Nov.', 'Am 24. Nov. wurden Befunde zu diesen Fotos signiert', 'nicht geprüft']
+  ])('that a clinician has signed warns of nothing any more, says so, and offers nothing of the AI’s: %s', async (language, summary, detail, unreviewed) => {
+    const card = async () => (await cds.call('hand-joints', patientView(), { 'accept-language': language }))[0]
+    const count = { swollen: 4, assessable: 21, of: 22, low: 2, high: 6 }
+    withResult({ count })
+    expect(await card()).toMatchObject({ indicator: 'warning', suggestions: [{}], detail: expect.stringContaining(unreviewed) as unknown })
+    withResult({ count, signed: '2026-11-24T08:59:00.000Z', accepted: '2026-11-24T08:58:00.000Z' })
+    expect(await card()).toMatchObject({ indicator: 'info', summary: expect.stringContaining(summary) as unknown, detail: expect.stringContaining(detail) as unknown })
+    expect((await card())?.suggestions).toBeUndefined()
+    expect((await card())?.detail).not.toContain(unreviewed)
+  })
+
   test.each([['de', 'KI-Vorschlag, Fotos vom 22. Nov.'], ['de-CH, en;q=0.5', 'KI-Vorschlag'], ['fr, en;q=0.2', 'AI suggestion'], ['de ; q=0.9, en;q=0.1', 'KI-Vorschlag'], ['de;q=0, en;q=0.1', 'AI suggestion'], ['', 'AI suggestion'], ['constructor, __proto__', 'AI suggestion']])(
     'speaks the language asked for: %s', async (language, words) => {
       withResult()

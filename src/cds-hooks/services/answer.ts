@@ -131,7 +131,7 @@ async function showLatest(
   const { encounterId } = request.context
   // Many EHRs compare no identifiers: what lies there, or was accepted, would be written again.
   const recorded = latest.written.length > 0 || isRecorded(latest, record.results ?? [], { fhirBase: tenant.fhirBase, patientId: latest.patientId })
-  const suggest = request.hook !== 'order-select' && !recorded && latest.accepted === undefined && latest.count.assessable > 0
+  const suggest = request.hook !== 'order-select' && !recorded && latest.accepted === undefined && latest.signed === undefined && latest.count.assessable > 0
   const unwritable = suggest && await record.takesObservations?.() === false
   const calibration = deps.calibrationOf(tenant)
   const card = resultCard({
