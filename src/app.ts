@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import express, { type Express, type Response } from 'express'
@@ -11,6 +10,7 @@ import { openClientVerifier } from './cds-hooks/client-jwt.ts'
 import { createCdsRouter } from './cds-hooks/router.ts'
 import type { Config } from './config.ts'
 import { isScreeningError, ScreeningError } from './errors.ts'
+import { openHttpServer, stopListening } from './http-server.ts'
 import type { Calibration, InferenceEngine } from './inference/engine/inference-engine.ts'
 import { openEngine } from './inference/engine/open-engine.ts'
 import { readCalibrationFile } from './inference/calibrate.ts'
@@ -63,8 +63,7 @@ export async function startJointLens(config: Config, roles: readonly Role[] = ['
       parts.errands.start()
     }
     if (!roles.includes('http')) return { close: parts.close }
-    const server = createServer({ headersTimeout: 5_000, requestTimeout: 15_000, maxHeaderSize: 32_768 }, httpApp(config, parts))
-    server.maxConnections = 1_000
+    const server = openHttpServer(httpApp(config, parts))
     server.listen(config.port, config.host)
     await once(server, 'listening')
     const { port } = server.address() as AddressInfo
@@ -304,13 +303,4 @@ function routeOf({ originalUrl, route }: express.Request): string {
   const mount = MOUNTS.find((one) => path === one || path.startsWith(`${one}/`)) ?? ''
   const { path: template } = (route ?? {}) as { readonly path?: unknown }
   return `${mount}${typeof template === 'string' && template !== '/' ? template : ''}` || 'other'
-}
-
-async function stopListening(server: Server): Promise<void> {
-  const closed = once(server, 'close')
-  server.close()
-  server.closeIdleConnections()
-  const timer = setTimeout(() => server.closeAllConnections(), 5_000)
-  await closed
-  clearTimeout(timer)
 }

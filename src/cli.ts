@@ -35,11 +35,11 @@ async function openTools(): Promise<LabelTools> {
   return { config, screenings, sessionFor: doors.backendSession, store, exportPatients: doors.exportPatients, writeWorklist, engine, audit, close }
 }
 
-/** Runs until SIGINT or SIGTERM, then closes everything in order. */
+/** Runs until SIGINT or SIGTERM, then closes everything in order: also when the signal comes twice, from a terminal and from npx. */
 async function untilStopped(start: () => Promise<{ close(): Promise<void> }>): Promise<void> {
   const running = await start()
   await new Promise<void>((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve())
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => resolve())
   })
   await running.close()
 }

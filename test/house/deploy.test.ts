@@ -48,6 +48,7 @@ const container = z.strictObject({
   env: z.array(z.strictObject({ name: z.string(), value: z.string() })),
   readinessProbe: probe.optional(),
   livenessProbe: probe.optional(),
+  lifecycle: z.strictObject({ preStop: z.strictObject({ sleep: z.strictObject({ seconds: z.number().int().positive().max(15) }) }) }).optional(),
   resources,
   securityContext: z.strictObject({
     allowPrivilegeEscalation: z.literal(false), readOnlyRootFilesystem: z.literal(true), capabilities: z.strictObject({ drop: z.tuple([z.literal('ALL')]) })
