@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto'
-import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -10,7 +9,7 @@ import { openClientVerifier } from './cds-hooks/client-jwt.ts'
 import { createCdsRouter } from './cds-hooks/router.ts'
 import type { Config } from './config.ts'
 import { isScreeningError, ScreeningError } from './errors.ts'
-import { openHttpServer, stopListening } from './http-server.ts'
+import { listen, openHttpServer, stopListening } from './http-server.ts'
 import type { Calibration, InferenceEngine } from './inference/engine/inference-engine.ts'
 import { openEngine } from './inference/engine/open-engine.ts'
 import { readCalibrationFile } from './inference/calibrate.ts'
@@ -64,8 +63,7 @@ export async function startJointLens(config: Config, roles: readonly Role[] = ['
     }
     if (!roles.includes('http')) return { close: parts.close }
     const server = openHttpServer(httpApp(config, parts))
-    server.listen(config.port, config.host)
-    await once(server, 'listening')
+    await listen(server, config)
     const { port } = server.address() as AddressInfo
     const close = async () => {
       await stopListening(server)

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
-import { parse } from 'yaml'
+import { fileURLToPath } from 'node:url'
+import { parseDocument } from 'yaml'
 import { z } from 'zod'
 import { ScreeningError } from './errors.ts'
 import { isKnownToAll } from './known-private-keys.ts'
@@ -25,8 +26,8 @@ const cdsClient = z.strictObject({
   keys: z.array(publicJwk).optional(),
   /** Accepted besides the address that was called. */
   audiences: z.array(z.string()).default([]),
-  algorithms: z.array(algorithm).default(['RS384', 'ES384'])
-})
+  algorithms: z.array(algorithm).min(1).default(['RS384', 'ES384'])
+}).refine(({ jku, keys = [] }) => jku !== undefined || keys.length > 0, 'Expected jku or keys: without them every call is refused')
 
 const tenant = z.strictObject({
   id: z.string().regex(/^[a-z0-9-]{1,40}$/),
@@ -106,7 +107,7 @@ const environment = z.object({
   DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/ }).optional(),
   JOINTLENS_DATA: z.string().default('data'),
   INFERENCE_URL: httpUrl.optional(),
-  JOINTLENS_MODEL: z.string().default('models/hand-joints/0.1.0'),
+  JOINTLENS_MODEL: z.string().default(() => fileURLToPath(new URL('../models/hand-joints/0.1.0', import.meta.url))),
   JOINTLENS_DEVICE: z.enum(['auto', 'cpu', 'webgpu', 'cuda']).default('auto'),
   JOINTLENS_MODE: z.enum(['shadow', 'assist']).optional(),
   JOINTLENS_CONFIG: z.string().optional(),
@@ -194,6 +195,9 @@ export function makeConfig(config: Config): Config {
         throw new ScreeningError('ERR_CONFIG', `Expected ${one[setting].secretEnv} (tenants.${one.id}.${setting}.secretEnv) to hold a secret of at least ${MIN_SECRET} characters but it does not`)
     if (config.profile === 'production' && (one.allowHttp || one.fhirBase.startsWith('http:')))
       throw new ScreeningError('ERR_CONFIG', `Expected https for tenants.${one.id}.fhirBase in the production profile but received http; JOINTLENS_PROFILE=development allows it`)
+    const unsafe = one.cdsClients.find(({ jku }) => jku?.startsWith('http:'))
+    if (config.profile === 'production' && unsafe)
+      throw new ScreeningError('ERR_CONFIG', `Expected https for jku of tenants.${one.id}.cdsClients in the production profile but received "${unsafe.jku}"; JOINTLENS_PROFILE=development allows it`)
     const open = one.cdsClients.find(({ keys = [] }) => keys.some(isKnownToAll))
     if (config.profile === 'production' && open)
       throw new ScreeningError('ERR_CONFIG', `Expected keys of tenants.${one.id}.cdsClients that only the client can sign with but received, for ${open.issuer}, one whose private half is public; JOINTLENS_PROFILE=development allows it`)
@@ -213,7 +217,19 @@ function readSettings(path: string): z.infer<typeof settings> {
   } catch (cause) {
     throw new ScreeningError('ERR_CONFIG', `Expected JOINTLENS_CONFIG to name a readable YAML file but received "${path}"`, { cause })
   }
-  return check(settings, parse(text) ?? {}, path)
+  return check(settings, parsed(text, path) ?? {}, path)
+}
+
+/** What is wrong and where, but not the lines themselves: they may hold a key. */
+function parsed(text: string, path: string): unknown {
+  const document = parseDocument(text, { prettyErrors: true })
+  const [fault] = document.errors
+  if (fault) throw new ScreeningError('ERR_CONFIG', `Expected ${path} to be YAML but received something else in line ${fault.linePos?.[0].line ?? '?'} (${fault.code})`)
+  try {
+    return document.toJS()
+  } catch (cause) {
+    throw new ScreeningError('ERR_CONFIG', `Expected ${path} to be YAML without aliases that lead nowhere`, { cause })
+  }
 }
 
 function check<Schema extends z.ZodType>(schema: Schema, value: unknown, where: string): z.infer<Schema> {

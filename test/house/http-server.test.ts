@@ -7,17 +7,18 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, expect, test } from '@jest/globals'
-import { openHttpServer, stopListening } from '../../src/http-server.ts'
+import { listen, openHttpServer, stopListening } from '../../src/http-server.ts'
 
 const agent = new Agent({ keepAlive: true, maxSockets: 1 })
 afterEach(() => agent.destroy())
 
 test('a server that is to end answers what is at work, and waits for no connection that is merely kept open', async () => {
   const server = openHttpServer((_request, response) => { setTimeout(() => response.end('done'), 200) })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
+  await listen(server, { port: 0, host: '127.0.0.1' })
+  const { port } = server.address() as AddressInfo
+  await expect(listen(openHttpServer(() => undefined), { port, host: '127.0.0.1' })).rejects.toMatchObject({ code: 'ERR_CONFIG', message: expect.stringContaining(`PORT ${port} on HOST 127.0.0.1 to be free`) as unknown })
   const asked = async () => {
-    const [response] = await once(get({ agent, port: (server.address() as AddressInfo).port }), 'response') as [IncomingMessage]
+    const [response] = await once(get({ agent, port }), 'response') as [IncomingMessage]
     return [response.statusCode, (await response.toArray()).join('')]
   }
   expect(await asked()).toEqual([200, 'done'])

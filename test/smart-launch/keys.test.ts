@@ -70,7 +70,7 @@ const SANDBOX_KEY = {
 }
 
 test('in production a client’s key that anybody can sign with is none, by whatever address it comes; in development it serves', async () => {
-  const tenant = loopbackTenant(`${origin}/fhir`, { cdsClients: [{ issuer: 'https://sandbox.example', jku: `${origin}/jwks`, keys: [{ ...SANDBOX_KEY, kid: 'renamed' }], audiences: [], algorithms: ['ES384'] }] })
+  const tenant = loopbackTenant(`${origin}/fhir`, { cdsClients: [{ issuer: 'https://sandbox.example', jku: `${origin}/jwks`, audiences: [], algorithms: ['ES384'] }] })
   const kidsIn = async (profile: 'development' | 'production') => {
     const doors = openTenantDoors({ ...configOf([tenant]), profile })
     try {
@@ -81,8 +81,7 @@ test('in production a client’s key that anybody can sign with is none, by what
   }
   expect(await kidsIn('development')).toEqual([SANDBOX_KEY.kid, 'own'])
   expect(await kidsIn('production')).toEqual(['own'])
-  const [client] = tenant.cdsClients
-  const atSite = { ...tenant, fhirBase: 'https://ehr.example/fhir', allowHttp: false, cdsClients: client ? [client] : [] }
+  const atSite = { ...tenant, fhirBase: 'https://ehr.example/fhir', allowHttp: false, cdsClients: [{ issuer: 'https://sandbox.example', keys: [{ ...SANDBOX_KEY, kid: 'renamed' }], audiences: [], algorithms: ['ES384' as const] }] }
   expect(() => makeConfig({ ...configOf([atSite]), profile: 'production' })).toThrow(/keys of tenants\.\w+\.cdsClients that only the client can sign with/)
 })
 
