@@ -230,6 +230,15 @@ describe('row 4: prefetch that is whole, missing, null, an error or a first page
     expect([status, answerFaults(body), body.cards?.length]).toEqual([200, [], 1])
   })
 
+  test.each([
+    ['a child', { resourceType: 'Patient', id: 'pat-1', birthDate: '2015-05-05' }, 0], ['an adult', { resourceType: 'Patient', id: 'pat-1', birthDate: '1970-05-05' }, 1],
+    ['another patient', { resourceType: 'Patient', id: 'pat-2', birthDate: '2015-05-05' }, 1], ['nobody', { resourceType: 'Patient', id: 'pat-1', birthDate: null }, 1], ['an error', outcome, 1]
+  ])('of the patient it looks at the age alone, and asks for nothing: %s', async (_name, patient, cards) => {
+    const before = witness.seen.length
+    const { status, body } = await post(HOOK, patientView({ ...authorization(), prefetch: { conditions, photos: photos(), patient } }))
+    expect([status, body.cards.length, witness.seen.slice(before).filter(({ path, headers }) => path !== '/metadata' && headers.authorization === `Bearer ${MARK}`)]).toEqual([200, cards, []])
+  })
+
   test('pages are followed on the FHIR server alone: the token never goes elsewhere (row 24)', async () => {
     witness.pageSize = 1
     witness.next = (url) => url.replace(witness.base, `${canary.origin}/fhir`)

@@ -41,7 +41,9 @@ describe('discovery', () => {
     ])
     for (const service of services) {
       expect(Object.keys(service).sort()).toEqual(['description', 'hook', 'id', 'prefetch', 'title'])
-      for (const query of Object.values(service['prefetch'] as Record<string, string>))
+      const { patient, ...searches } = service['prefetch'] as Record<string, string>
+      expect(patient).toBe('Patient/{{context.patientId}}')
+      for (const query of Object.values(searches))
         expect(query).toMatch(/^[A-Z]\w+\?patient=\{\{context\.patientId\}\}(&(code|_sort|_count)=[-\w]+)*$/)
     }
   })
@@ -337,6 +339,14 @@ describe('silence is a feature', () => {
     cds.house.record = { ...cds.house.record, conditions }
     expect(await cds.call('hand-joints')).toEqual([])
     expect(cds.house.requested).toEqual([])
+  })
+
+  test.each([
+    ['2015-05-05', 0], ['2008-11-25', 0], ['2008-11-24', 1], ['2008-11', 0], ['2008-10', 1], ['2008', 0], ['2007', 1], ['1950-01-01', 1], ['', 1], [undefined, 1], ['unknown', 1]
+  ])('the model is not known to be valid for children: born %s, %i card on 24 November 2026, and a screening no sooner', async (birthDate, cards) => {
+    cds.house.record = { ...cds.house.record, photos, ...(birthDate === undefined ? {} : { birthDate }) }
+    expect(await cds.call('hand-joints')).toHaveLength(cards)
+    expect(cds.house.requested).toHaveLength(cards)
   })
 
   test.each(['https://ehr.example/fhir/Patient/pat-1', 'Patient/pat-1/_history/3'])('but a diagnosis of %s is one', async (reference) => {
