@@ -1,6 +1,7 @@
 import type { FhirResource } from 'fhir/r4.js'
 import type { TenantConfig } from '../config.ts'
 import { OWN_BASE } from '../fhir/codes.ts'
+import { datePrecisionOf } from '../joints/date-precision.ts'
 import { percentOf, type JointFinding } from '../joints/finding.ts'
 import { HAND_JOINTS, LATERALITIES } from '../joints/hand-joint.ts'
 import type { Screening } from '../screening/screening.ts'
@@ -163,11 +164,12 @@ function actionsOf(resources: readonly FhirResource[], wording: Wording): readon
   return actions
 }
 
-function resultDetail({ screening, before, newer, unwritable, recorded, calibration }: ResultCardInput, { wording, tenant, now }: CardContext): string {
+function resultDetail({ screening, before, newer, unwritable, recorded, calibration }: ResultCardInput, context: CardContext): string {
+  const { wording, tenant, now } = context
   const day = dayIn(wording, screening.photoTime, tenant.timeZone, now)
   const flagged = screening.findings.some((one) => one.kind === 'assessed' && one.inflamed)
   return paragraphs([
-    wording.taken(day, wording.age(calendarDays(screening.photoTime, now, tenant.timeZone))),
+    wording.taken(day, ageInWords(screening.photoTime, context)),
     flagged ? jointTable(screening.findings, wording) : wording.nothingFlagged(screening.count.assessable),
     before ? change(before, screening, wording, dayIn(wording, before.photoTime, tenant.timeZone, now)) : '',
     missingList(screening.findings, wording),
@@ -203,7 +205,7 @@ function cell(finding: JointFinding | undefined, wording: Wording): string {
   return finding.inflamed ? wording.flagged(percentOf(finding.probability)) : wording.notFlagged
 }
 
-/** `Not assessable: right hand (no photo); left thumb IP (too little detail)`; a whole hand is named once. */
+/** `Not assessable: left thumb IP, left PIP 2 (too little detail); right hand (no photo)`: a reason and a whole hand are named once. */
 function missingList(findings: readonly JointFinding[], wording: Wording): string {
   const named = LATERALITIES.flatMap((side) => {
     const ofSide = findings.filter((one) => one.side === side)
@@ -211,7 +213,8 @@ function missingList(findings: readonly JointFinding[], wording: Wording): strin
     const reasons = new Set(unread.map(({ reason }) => reason))
     const [only] = reasons
     if (unread.length === ofSide.length && reasons.size === 1 && only) return [`${wording.hand[side]} (${wording.reason[only]})`]
-    return unread.map(({ joint, reason }) => `${wording.jointOf(side, joint)} (${wording.reason[reason]})`)
+    return [...Map.groupBy(unread, ({ reason }) => reason)].map(([reason, joints]) =>
+      `${joints.map(({ joint }) => wording.jointOf(side, joint)).join(', ')} (${wording.reason[reason]})`)
   })
   return named.length > 0 ? `${wording.missing}: ${named.join('; ')}` : ''
 }
@@ -237,6 +240,12 @@ function change(before: Screening, now: Screening, wording: Wording, day: string
 
 function ageInDays(iso: string, now: number): number {
   return Math.max(0, (now - Date.parse(iso)) / 86_400_000)
+}
+
+/** None where the record knows a month or a year alone: they are of no day. */
+function ageInWords(photoTime: string, { wording, tenant, now }: CardContext): string | undefined {
+  const precision = datePrecisionOf(photoTime)
+  return precision === 'year' || precision === 'month' ? undefined : wording.age(calendarDays(photoTime, now, tenant.timeZone))
 }
 
 /** Midnights between then and now at the site: yesterday evening is yesterday. Negative for a date that is still to come. */

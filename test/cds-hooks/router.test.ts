@@ -114,6 +114,18 @@ describe('the card of a stored result', () => {
     expect(card?.detail).toContain('no longer flagged: right PIP 3')
   })
 
+  test.each([['2026-11', 'Photos taken Nov 2026.'], ['2026', 'Photos taken 2026.'], ['2026-11-22', 'Photos taken 22 Nov (2 days ago).']])(
+    'of photos of %s counts no days that nobody knows', async (photoTime, words) => {
+      withResult({ photoTime })
+      expect((await cds.call('hand-joints'))[0]?.detail.split('\n')[0]).toBe(words)
+    })
+
+  test('says a reason once for all joints that it keeps from being assessed', async () => {
+    const findings = sampleFindings().map((one): JointFinding => one.side === 'left' && ['pip4', 'pip5'].includes(one.joint) ? { side: one.side, joint: one.joint, kind: 'not-assessed', reason: 'occluded' } : one)
+    withResult({ findings, count: handJointCount(findings, { factor: 1.6, level: 0.9 }) })
+    expect((await cds.call('hand-joints'))[0]?.detail).toContain('Not assessable: left thumb IP (too little detail); left PIP 4, left PIP 5 (covered)')
+  })
+
   test('of old photos says so first and does not warn', async () => {
     withResult({ photoTime: '2026-06-01T08:00:00Z' })
     const [card] = await cds.call('hand-joints')
