@@ -26,7 +26,7 @@ const english = {
   oldSummary: (day: string, swollen: number, assessable: number, low: number, high: number) =>
     [`Old hand photos (${day}): AI suggested ${swollen} of ${assessable} assessable joints swollen (90 % interval ${low}–${high}); ask for new ones`],
   signedSummary: (day: string, swollen: number, assessable: number, low: number, high: number) => [
-    `Signed by a clinician: hand photos of ${day}. AI had suggested ${swollen} of ${assessable} assessable joints swollen (90 % interval ${low}–${high})`
+    `Signed by a clinician: hand photos of ${day}; AI had suggested ${swollen} of ${assessable} assessable joints swollen (90 % interval ${low}–${high})`
   ],
   unreadSummary: (day: string) => [`Hand photos of ${day} cannot be assessed; a new photo is needed`],
   pendingSummary: ['Hand photos are being read; findings follow in a moment'],
@@ -100,7 +100,7 @@ const german: Wording = {
   oldSummary: (day, swollen, assessable, low, high) =>
     [`Alte Handfotos (${day}): KI-Vorschlag ${swollen} von ${assessable} Gelenken geschwollen (${low}–${high}); bitte neue Fotos`],
   signedSummary: (day, swollen, assessable, low, high) => [
-    `Ärztlich signiert: Handfotos vom ${day}. KI-Vorschlag war ${swollen} von ${assessable} Gelenken geschwollen (90-%-Intervall ${low}–${high})`
+    `Ärztlich signiert: Handfotos vom ${day}; KI-Vorschlag war ${swollen} von ${assessable} Gelenken geschwollen (90-%-Intervall ${low}–${high})`
   ],
   unreadSummary: (day) => [`Handfotos vom ${day} sind nicht beurteilbar; ein neues Foto ist nötig`],
   pendingSummary: ['Handfotos werden gelesen; Befunde folgen gleich'],

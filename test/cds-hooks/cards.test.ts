@@ -37,6 +37,7 @@ test('rows 8 and 9: whatever was found, in either language and at any age, the c
     expect(emptyMembers({ cards: [card] })).toEqual([])
     expect(card.summary.length).toBeLessThan(140)
     expect(card.detail).not.toMatch(/<b>|undefined|NaN|\[x\]\(/)
+    expect(`${card.summary} ${card.detail}`).not.toMatch(/\.\.| {2}|\(\)/)
     // A joint that could not be assessed is never healthy: the denominator holds only what was.
     if (count.assessable > 0) expect(card.summary).toContain(` ${count.assessable} `)
   }), { numRuns: 300 })
