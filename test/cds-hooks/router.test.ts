@@ -191,7 +191,7 @@ describe('the card of a stored result', () => {
     })
 
   test.each([
-    ['en', 'Signed by a clinician: hand photos of 22 Nov', 'A clinician signed findings of these photos on 24 Nov', 'not reviewed'],
+    ['en', 'Signed by a clinician: hand photos of 22 Nov', 'On 24 Nov a clinician signed findings of these photos', 'not reviewed'],
     ['de', 'Ärztlich signiert: Handfotos vom 22. Nov.', 'Am 24. Nov. wurden Befunde zu diesen Fotos signiert', 'nicht geprüft']
   ])('that a clinician has signed warns of nothing any more, says so, and offers nothing of the AI’s: %s', async (language, summary, detail, unreviewed) => {
     const card = async () => (await cds.call('hand-joints', patientView(), { 'accept-language': language }))[0]

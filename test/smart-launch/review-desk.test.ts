@@ -119,6 +119,11 @@ describe('a review', () => {
     await desk.sign(session, tenant, review, seen)
     expect(written).toEqual([{ at: '2026-11-26T09:00:00.000Z' }, { at: '2026-11-26T09:00:00.000Z' }])
     expect(new Set(noted)).toEqual(new Set(['clinic s-1 2026-11-26T09:00:00.000Z']))
+    // Of what the model flagged something is left: the card goes on warning of it.
+    noted = []
+    const partly = { ...review, decisions: [{ side: 'right', joint: 'mcp2', call: 'swollen' }] } as const
+    await desk.sign(session, tenant, partly, seen)
+    expect(noted).toEqual([])
   })
 
   test('whose resources have changed since the preview, whose preview is old, of the future or made up, is not signed', async () => {
