@@ -94,6 +94,9 @@ export type TenantConfig = z.infer<typeof tenant>
 export type CdsClientConfig = z.infer<typeof cdsClient>
 export type SigningKey = z.infer<typeof privateJwk>
 
+/** The model that comes with JointLens, from whatever folder it is started. */
+export const BUNDLED_MODEL = fileURLToPath(new URL('../models/hand-joints/0.1.0', import.meta.url))
+
 /** Characters of a shared secret: 128 random bits in hex. */
 const MIN_SECRET = 32
 
@@ -107,7 +110,7 @@ const environment = z.object({
   DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/ }).optional(),
   JOINTLENS_DATA: z.string().default('data'),
   INFERENCE_URL: httpUrl.optional(),
-  JOINTLENS_MODEL: z.string().default(() => fileURLToPath(new URL('../models/hand-joints/0.1.0', import.meta.url))),
+  JOINTLENS_MODEL: z.string().default(BUNDLED_MODEL),
   JOINTLENS_DEVICE: z.enum(['auto', 'cpu', 'webgpu', 'cuda']).default('auto'),
   JOINTLENS_MODE: z.enum(['shadow', 'assist']).optional(),
   JOINTLENS_CONFIG: z.string().optional(),

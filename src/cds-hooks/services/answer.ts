@@ -65,12 +65,19 @@ export async function answer(request: HookRequest, context: CardContext, deps: A
     deps.recordFor(tenant, request, { conditions: tenant.requireDiagnosis }),
     deps.screenings.status(tenant.id, patientId)
   ])
-  if (mayBeMinor(record.birthDate, dayOf(new Date(context.now).toISOString(), tenant.timeZone))) return NOTHING
+  if (mayBeMinor(record.birthDate, today(context))) return NOTHING
   const cohort: Cohort = tenant.requireDiagnosis ? cohortOf(record.conditions, record.conditionsComplete, { fhirBase: tenant.fhirBase, patientId }) : 'in'
   if (cohort === 'out') return NOTHING
   if (cohort === 'unknown') throw unavailable('the conditions of the patient')
   if (booking) return askForPhoto(record, booking.start, request, context)
   return showResult(request, record, status, context, deps)
+}
+
+const QUARTER_MS = 15 * 60_000
+
+/** At the site. No zone's day begins but at a quarter of an hour; which day a quarter is of is known once it was asked. */
+function today({ tenant, now }: CardContext): string {
+  return dayOf(new Date(Math.floor(now / QUARTER_MS) * QUARTER_MS).toISOString(), tenant.timeZone)
 }
 
 function askForPhoto({ photos }: HookRecord, start: string | undefined, { context: { patientId } }: HookRequest, context: CardContext): Answer {
