@@ -1,7 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import express, { type Express, type Response } from 'express'
@@ -11,13 +9,14 @@ import { openClientVerifier } from './cds-hooks/client-jwt.ts'
 import { createCdsRouter } from './cds-hooks/router.ts'
 import type { Config } from './config.ts'
 import { isScreeningError, ScreeningError } from './errors.ts'
+import { listen, openHttpServer, stopListening } from './http-server.ts'
 import type { Calibration, InferenceEngine } from './inference/engine/inference-engine.ts'
 import { openEngine } from './inference/engine/open-engine.ts'
 import { readCalibrationFile } from './inference/calibrate.ts'
 import { lastResort } from './last-resort.ts'
 import { openMetrics, type Metrics } from './metrics.ts'
 import type { Page } from './plain-page.ts'
-import { feedbackPage, siteOfFeedback } from './feedback-page.ts'
+import { feedbackPage } from './feedback-page.ts'
 import { modelCardPage } from './model-card-page.ts'
 import { describeApi } from './openapi.ts'
 import { openCardStore } from './screening/store/card-store.ts'
@@ -30,6 +29,7 @@ import { bindToRecords } from './screening/store/record-address.ts'
 import { openErrandRunner } from './screening/errand-runner.ts'
 import { openInbox } from './screening/notifications/inbox.ts'
 import { createNotificationRouter } from './screening/notifications/router.ts'
+import { requireSecret, secretIn, siteOfSecret } from './shared-secret.ts'
 import { openScreeningService } from './screening/screening-service.ts'
 import { openTenantDoors } from './tenant-doors.ts'
 import { writeWorklist } from './worklist-files.ts'
@@ -62,10 +62,8 @@ export async function startJointLens(config: Config, roles: readonly Role[] = ['
       parts.errands.start()
     }
     if (!roles.includes('http')) return { close: parts.close }
-    const server = createServer({ headersTimeout: 5_000, requestTimeout: 15_000, maxHeaderSize: 32_768 }, httpApp(config, parts))
-    server.maxConnections = 1_000
-    server.listen(config.port, config.host)
-    await once(server, 'listening')
+    const server = openHttpServer(httpApp(config, parts))
+    await listen(server, config)
     const { port } = server.address() as AddressInfo
     const close = async () => {
       await stopListening(server)
@@ -238,16 +236,21 @@ function operations(app: Express, config: Config, { engine, store, metrics, cali
       details: { model: ready, store: stored, executionProvider: engine.health().executionProvider, calibration: calibrated ? 'calibrated' : 'not calibrated' }
     })
   })
-  app.get('/metrics', async (_request, response) => void response.type('text/plain').send(await metrics.registry.metrics()))
+  app.get('/metrics', async (request, response) => {
+    if (config.metricsSecret !== undefined) requireSecret(secretIn(request.headers.authorization), config.metricsSecret)
+    response.type('text/plain').send(await metrics.registry.metrics())
+  })
   app.get('/openapi.json', (_request, response) => void response.json(describeApi(config.publicUrl)))
   app.get('/models/current', (request, response) => {
     const card = readFileSync(join(config.modelDir, 'MODEL_CARD.md'), 'utf8')
     if (request.accepts(['json', 'html']) === 'html') return sendPage(response, modelCardPage(card))
     response.json({ manifest: JSON.parse(readFileSync(join(config.modelDir, 'manifest.json'), 'utf8')) as unknown, card })
   })
+  // Codes of reasons are the client's own words, and how often a site's clinicians disagree is that site's business.
   app.get('/feedback/:tenant', async (request, response) => {
     response.set('WWW-Authenticate', 'Basic realm="JointLens feedback", charset="UTF-8"')
-    const { id, name } = siteOfFeedback(config, request.params.tenant, request.headers.authorization)
+    const { id, name } = siteOfSecret(
+      { tenants: config.tenants, setting: 'feedbackPage', secrets: config.feedbackSecrets }, request.params.tenant, () => secretIn(request.headers.authorization))
     response.removeHeader('WWW-Authenticate')
     const found = { id, name, rates: await feedback.rates(id), joints: await feedback.jointRates(id) }
     if (request.accepts(['json', 'html']) === 'html') return sendPage(response, feedbackPage(found))
@@ -298,13 +301,4 @@ function routeOf({ originalUrl, route }: express.Request): string {
   const mount = MOUNTS.find((one) => path === one || path.startsWith(`${one}/`)) ?? ''
   const { path: template } = (route ?? {}) as { readonly path?: unknown }
   return `${mount}${typeof template === 'string' && template !== '/' ? template : ''}` || 'other'
-}
-
-async function stopListening(server: Server): Promise<void> {
-  const closed = once(server, 'close')
-  server.close()
-  server.closeIdleConnections()
-  const timer = setTimeout(() => server.closeAllConnections(), 5_000)
-  await closed
-  clearTimeout(timer)
 }

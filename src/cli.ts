@@ -35,12 +35,18 @@ async function openTools(): Promise<LabelTools> {
   return { config, screenings, sessionFor: doors.backendSession, store, exportPatients: doors.exportPatients, writeWorklist, engine, audit, cards, close }
 }
 
-/** Runs until SIGINT or SIGTERM, then closes everything in order. */
+/**
+ * Runs until SIGINT or SIGTERM, then closes everything in order: also when the signal comes twice, from a terminal and from npx. What
+ * has not started yet just ends.
+ */
 async function untilStopped(start: () => Promise<{ close(): Promise<void> }>): Promise<void> {
-  const running = await start()
-  await new Promise<void>((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve())
+  let started = false
+  const stopped = new Promise<void>((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => (started ? resolve() : process.exit(1)))
   })
+  const running = await start()
+  started = true
+  await stopped
   await running.close()
 }
 

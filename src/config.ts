@@ -1,8 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
-import { parse } from 'yaml'
+import { fileURLToPath } from 'node:url'
+import { parseDocument } from 'yaml'
 import { z } from 'zod'
 import { ScreeningError } from './errors.ts'
+import { isKnownToAll } from './known-private-keys.ts'
 import { webAddress } from './web-address.ts'
 
 const httpUrl = z.url({ protocol: /^https?$/ }).transform((value) => webAddress(value) ?? value)
@@ -17,13 +19,15 @@ const secretEnv = z.string().regex(/^[A-Z][A-Z0-9_]{0,99}$/)
 /** A CDS client whose signed calls we accept (specs/security.md section 3). */
 const cdsClient = z.strictObject({
   issuer: z.string().min(1),
+  /** What the `tenant` claim of its tokens says, for an issuer that calls for several organisations. */
+  tenant: z.string().min(1).optional(),
   /** The one key set address that this issuer may name; keys are fetched from nowhere else. */
   jku: z.url({ protocol: /^https?$/ }).optional(),
   keys: z.array(publicJwk).optional(),
   /** Accepted besides the address that was called. */
   audiences: z.array(z.string()).default([]),
-  algorithms: z.array(algorithm).default(['RS384', 'ES384'])
-})
+  algorithms: z.array(algorithm).min(1).default(['RS384', 'ES384'])
+}).refine(({ jku, keys = [] }) => jku !== undefined || keys.length > 0, 'Expected jku or keys: without them every call is refused')
 
 const tenant = z.strictObject({
   id: z.string().regex(/^[a-z0-9-]{1,40}$/),
@@ -94,6 +98,12 @@ export type TenantConfig = z.infer<typeof tenant>
 export type CdsClientConfig = z.infer<typeof cdsClient>
 export type SigningKey = z.infer<typeof privateJwk>
 
+/** The model that comes with JointLens, from whatever folder it is started. */
+export const BUNDLED_MODEL = fileURLToPath(new URL('../models/hand-joints/0.1.0', import.meta.url))
+
+/** Characters of a shared secret: 128 random bits in hex. */
+const MIN_SECRET = 32
+
 const environment = z.object({
   PORT: z.coerce.number().int().min(0).max(65535).default(8080),
   HOST: z.string().default('127.0.0.1'),
@@ -104,14 +114,15 @@ const environment = z.object({
   DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/ }).optional(),
   JOINTLENS_DATA: z.string().default('data'),
   INFERENCE_URL: httpUrl.optional(),
-  JOINTLENS_MODEL: z.string().default('models/hand-joints/0.1.0'),
+  JOINTLENS_MODEL: z.string().default(BUNDLED_MODEL),
   JOINTLENS_DEVICE: z.enum(['auto', 'cpu', 'webgpu', 'cuda']).default('auto'),
   JOINTLENS_MODE: z.enum(['shadow', 'assist']).optional(),
   JOINTLENS_CONFIG: z.string().optional(),
   JOINTLENS_WORKERS: z.coerce.number().int().min(1).max(64).optional(),
   JOINTLENS_PATIENTS_AT_ONCE: z.coerce.number().int().min(1).max(32).optional(),
   JOINTLENS_PROFILE: z.enum(['development', 'production']).default('production'),
-  LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'silent']).default('info')
+  LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'silent']).default('info'),
+  METRICS_SECRET: z.string().min(MIN_SECRET, `Expected a secret of at least ${MIN_SECRET} characters`).optional()
 })
 
 export interface Config {
@@ -137,6 +148,8 @@ export interface Config {
   readonly notificationSecrets?: Readonly<Record<string, string>>
   /** The same of `feedbackPage.secretEnv`. */
   readonly feedbackSecrets?: Readonly<Record<string, string>>
+  /** Asked for at /metrics; without it everybody who reaches that address may read it. */
+  readonly metricsSecret?: string
 }
 
 /** Reads and checks the environment and JOINTLENS_CONFIG once. Throws ERR_CONFIG naming the setting, the value's fault and what was expected. */
@@ -157,6 +170,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     ...(values.JOINTLENS_PATIENTS_AT_ONCE ? { patientsAtOnce: values.JOINTLENS_PATIENTS_AT_ONCE } : {}),
     profile: values.JOINTLENS_PROFILE,
     logLevel: values.LOG_LEVEL,
+    ...(values.METRICS_SECRET ? { metricsSecret: values.METRICS_SECRET } : {}),
     tenants: file.tenants.map((one) => (values.JOINTLENS_MODE ? { ...one, mode: values.JOINTLENS_MODE } : one)),
     notificationSecrets: secretsOf(file.tenants, 'notifications', env),
     feedbackSecrets: secretsOf(file.tenants, 'feedbackPage', env)
@@ -169,9 +183,6 @@ function secretsOf(tenants: readonly TenantConfig[], setting: SecretSetting, env
   return Object.fromEntries(tenants.flatMap(({ id, [setting]: named }) => named ? [[id, env[named.secretEnv] ?? '']] : []))
 }
 
-/** Characters of a shared secret: 128 random bits in hex. */
-const MIN_SECRET = 32
-
 /** The rules that hold between settings; also for a config put together in code (demo, tests). */
 export function makeConfig(config: Config): Config {
   const ids = config.tenants.map(({ id }) => id)
@@ -180,6 +191,9 @@ export function makeConfig(config: Config): Config {
   const bases = config.tenants.map(({ fhirBase }) => fhirBase)
   const shared = bases.find((base, index) => bases.indexOf(base) !== index)
   if (shared) throw new ScreeningError('ERR_CONFIG', `Expected each tenants.fhirBase once but received "${shared}" twice`)
+  const callers = config.tenants.flatMap(({ id, cdsClients }) => cdsClients.map(({ issuer, tenant = id }) => JSON.stringify([issuer, tenant])))
+  const calledTwice = callers.find((one, index) => callers.indexOf(one) !== index)
+  if (calledTwice) throw new ScreeningError('ERR_CONFIG', `Expected each issuer and tenant of tenants.cdsClients once but received ${calledTwice} twice`)
   for (const one of config.tenants) {
     if (one.mode === 'assist' && !one.calibrationFile)
       throw new ScreeningError('ERR_CONFIG', `Expected tenants.${one.id}.calibrationFile (made by "jointlens calibrate") for mode assist but received none; use mode shadow until the site is calibrated`)
@@ -188,6 +202,12 @@ export function makeConfig(config: Config): Config {
         throw new ScreeningError('ERR_CONFIG', `Expected ${one[setting].secretEnv} (tenants.${one.id}.${setting}.secretEnv) to hold a secret of at least ${MIN_SECRET} characters but it does not`)
     if (config.profile === 'production' && (one.allowHttp || one.fhirBase.startsWith('http:')))
       throw new ScreeningError('ERR_CONFIG', `Expected https for tenants.${one.id}.fhirBase in the production profile but received http; JOINTLENS_PROFILE=development allows it`)
+    const unsafe = one.cdsClients.find(({ jku }) => jku?.startsWith('http:'))
+    if (config.profile === 'production' && unsafe)
+      throw new ScreeningError('ERR_CONFIG', `Expected https for jku of tenants.${one.id}.cdsClients in the production profile but received "${unsafe.jku}"; JOINTLENS_PROFILE=development allows it`)
+    const open = one.cdsClients.find(({ keys = [] }) => keys.some(isKnownToAll))
+    if (config.profile === 'production' && open)
+      throw new ScreeningError('ERR_CONFIG', `Expected keys of tenants.${one.id}.cdsClients that only the client can sign with but received, for ${open.issuer}, one whose private half is public; JOINTLENS_PROFILE=development allows it`)
   }
   return Object.freeze(config)
 }
@@ -204,7 +224,19 @@ function readSettings(path: string): z.infer<typeof settings> {
   } catch (cause) {
     throw new ScreeningError('ERR_CONFIG', `Expected JOINTLENS_CONFIG to name a readable YAML file but received "${path}"`, { cause })
   }
-  return check(settings, parse(text) ?? {}, path)
+  return check(settings, parsed(text, path) ?? {}, path)
+}
+
+/** What is wrong and where, but not the lines themselves: they may hold a key. */
+function parsed(text: string, path: string): unknown {
+  const document = parseDocument(text, { prettyErrors: true })
+  const [fault] = document.errors
+  if (fault) throw new ScreeningError('ERR_CONFIG', `Expected ${path} to be YAML but received something else in line ${fault.linePos?.[0].line ?? '?'} (${fault.code})`)
+  try {
+    return document.toJS()
+  } catch (cause) {
+    throw new ScreeningError('ERR_CONFIG', `Expected ${path} to be YAML without aliases that lead nowhere`, { cause })
+  }
 }
 
 function check<Schema extends z.ZodType>(schema: Schema, value: unknown, where: string): z.infer<Schema> {

@@ -1,25 +1,10 @@
-import type { Config, TenantConfig } from './config.ts'
-import { ScreeningError } from './errors.ts'
 import type { FeedbackRate, JointFeedbackRate } from './screening/store/feedback-store.ts'
 import { escapeHtml as text, pageOf, type Page } from './plain-page.ts'
-import { isSameSecret, secretIn } from './shared-secret.ts'
 
 export interface TenantFeedback {
   readonly name: string
   readonly rates: readonly FeedbackRate[]
   readonly joints: readonly JointFeedbackRate[]
-}
-
-/**
- * The site whose feedback may be seen by who sent this. Codes of reasons are the client's own words, and how often a site's clinicians
- * disagree is that site's business. The same answer for an unknown site, one without the page, and a wrong secret.
- */
-export function siteOfFeedback({ tenants, feedbackSecrets = {} }: Pick<Config, 'tenants' | 'feedbackSecrets'>, id: string, authorization: string | undefined): TenantConfig {
-  const tenant = tenants.find((one) => one.id === id)
-  const secret = tenant?.feedbackPage && feedbackSecrets[tenant.id]
-  const known = isSameSecret(secretIn(authorization), secret ?? '')
-  if (!tenant || !secret || !known) throw new ScreeningError('ERR_UNAUTHORIZED', 'Expected the secret of this page')
-  return tenant
 }
 
 /** How clinicians answered our cards, by month, service, model and joint: counts only, no patient and no person. */

@@ -34,12 +34,13 @@ export function describeApi(publicUrl: string) {
       } },
       '/livez': { get: { summary: 'Process is alive', responses: { 200: json('Alive') } } },
       '/readyz': { get: { summary: 'Model verified and store writable', responses: { 200: json('Ready'), 503: json('Not ready') } } },
-      '/metrics': { get: { summary: 'Prometheus metrics', responses: { 200: { description: 'Text' } } } },
+      '/metrics': { get: { summary: 'Prometheus metrics', security: [{}, { metrics: [] }], responses: { 200: { description: 'Text' }, 401: outcome } } },
       '/openapi.json': { get: { summary: 'This description', responses: { 200: json('OpenAPI') } } }
     },
     components: { securitySchemes: {
       cdsClient: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
       feedbackPage: { type: 'http', scheme: 'basic', description: 'Any user name, and the secret that the site configured as the password; or the secret as a bearer token' },
+      metrics: { type: 'http', scheme: 'bearer', description: 'What METRICS_SECRET holds, where it is set' },
       subscription: { type: 'apiKey', in: 'header', name: 'Authorization', description: 'The secret of the Subscription, in the header that the site configured' }
     } }
   }

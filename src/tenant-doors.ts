@@ -9,7 +9,7 @@ import { fixedToken, openBackendTokens, type TokenSource } from './fhir/backend-
 import { readLaboratoryAndScores, readTreatmentStarts } from './fhir/clinical-context.ts'
 import { exportPatients, type ExportedPatients } from './fhir/bulk-export.ts'
 import { egressForTenant, type Egress } from './fhir/egress.ts'
-import { some } from './fhir/lenient.ts'
+import { maybe, some } from './fhir/lenient.ts'
 import { findHandPhotos, photosFromBundle, type HandPhoto, type Whose } from './fhir/photo-sources.ts'
 import { correctionHeld, correctReview, preparedCorrection, signedForCorrection, type CorrectionInput } from './fhir/correct-review.ts'
 import { unwritable } from './fhir/record-writer.ts'
@@ -24,6 +24,7 @@ import { readKeySet, readOpenIdKeys, readSmartConfiguration, type SmartConfigura
 import { signedFindings, type SignedBy } from './fhir/standing-review.ts'
 import { requestToken, revokeToken } from './fhir/token-request.ts'
 import type { Calibration, InferenceEngine } from './inference/engine/inference-engine.ts'
+import { isKnownToAll } from './known-private-keys.ts'
 import { readScreenedPhoto } from './screening/screened-photo.ts'
 import { screeningInput, screeningSources } from './screening/screening-input.ts'
 import type { Screening } from './screening/screening.ts'
@@ -72,8 +73,11 @@ export function openTenantDoors(config: Config, now: () => number = Date.now, ha
       return exportPatients({ tenant, egress, tokens: backend, session: sessionWith(tenant, backend), ...options })
     },
 
-    clientKeys: (tenant: TenantConfig, jku: string): Promise<JSONWebKeySet> =>
-      readKeySet(doorOf(tenant).egress.alsoTo('keys', jku), jku),
+    /** In production none that anybody can sign with. */
+    async clientKeys(tenant: TenantConfig, jku: string): Promise<JSONWebKeySet> {
+      const { keys } = await readKeySet(doorOf(tenant).egress.alsoTo('keys', jku), jku)
+      return { keys: config.profile === 'production' ? keys.filter((key) => !isKnownToAll(key)) : keys }
+    },
 
     /** What a card's suggestion would create, from a stored screening. */
     suggestionResources(calibrations: ReadonlyMap<string, Calibration>, engine: InferenceEngine) {
@@ -105,7 +109,9 @@ export function openTenantDoors(config: Config, now: () => number = Date.now, ha
         needs.conditions ? hookConditions(request.prefetch['conditions'], patientId, session) : undefined
       ])
       const results = bundleOf(request.prefetch['results'])?.resources
+      const birthDate = birthDateOf(request.prefetch['patient'], patientId)
       return {
+        ...(birthDate ? { birthDate } : {}),
         ...(results ? { results } : {}),
         photos: photos?.found, photosComplete: photos?.complete ?? false, conditions: conditions?.found, conditionsComplete: conditions?.complete ?? false,
         takesObservations: async () => tokens === undefined || takes(tenant.id, () => allowedUnlessSaid(async () => {
@@ -322,6 +328,14 @@ async function conditionsOf(session: FhirSession, patientId: string): Promise<re
 function nothingToRead(error: unknown): undefined {
   if (!isScreeningError(error)) throw error
 }
+
+/** Of the patient whose chart it is, and of nobody else. */
+function birthDateOf(prefetched: unknown, patientId: string): string | undefined {
+  const { id, birthDate } = prefetchedPatient.safeParse(prefetched).data ?? {}
+  return id === patientId ? birthDate : undefined
+}
+
+const prefetchedPatient = z.object({ resourceType: z.literal('Patient'), id: z.string(), birthDate: maybe(z.string()) })
 
 /** A prefetched searchset with what it holds; undefined for null, OperationOutcome and everything else. */
 function bundleOf(value: unknown): { readonly resources: readonly unknown[]; readonly complete: boolean } | undefined {

@@ -78,6 +78,15 @@ export function openReviewDesk({ screenings, engine, record, sessions, now, cali
   const maps = openOcclusionMaps(engine)
   const drafts = openDrafts(sessions)
   const calibrationFor = (tenant: TenantConfig) => calibrationOf(tenant) ?? engine.calibration
+
+  /** All of it lies in the record: nobody has to go on with it, and where it answers all that the model flagged, no card warns of that any more. */
+  async function isSigned(session: AppSession, screening: Screening, { decisions }: SignedReview, at: string): Promise<void> {
+    const flagged = screening.findings.filter((one) => one.kind === 'assessed' && one.inflamed)
+    const answered = flagged.every(({ side, joint }) => decisions.some((one) => one.side === side && one.joint === joint))
+    if (answered) await screenings.signed(session.tenant, screening.id, at)
+    await drafts.forget(session, screening.id)
+  }
+
   return {
     async describe(session: AppSession, tenant: TenantConfig) {
       const patient = await record.patient(session, tenant)
@@ -181,15 +190,16 @@ export function openReviewDesk({ screenings, engine, record, sessions, now, cali
       const age = now() - Date.parse(at)
       if (!(age >= 0 && age <= PREVIEW_MS)) throw new ScreeningError('ERR_CONFLICT', 'The preview is older than half an hour. Nothing was written; look at a new one.')
       const written = await record.writeFinal(session, tenant, screening, input, at, (resources) => digestOf(resources) === digest)
-      await drafts.forget(session, input.screeningId)
+      await isSigned(session, screening, input, at)
       return { written }
     },
 
     /** After a signature whose answer was lost: how much of it the record holds. Writes nothing. */
     async held(session: AppSession, tenant: TenantConfig, input: SignedReview, { at }: Previewed): Promise<Held> {
       refuseUnsigned(session, tenant, input)
-      const held = await record.heldOf(session, tenant, await screeningOf(screenings, session, tenant, input.screeningId), input, at)
-      if (held.there === held.of) await drafts.forget(session, input.screeningId)
+      const screening = await screeningOf(screenings, session, tenant, input.screeningId)
+      const held = await record.heldOf(session, tenant, screening, input, at)
+      if (held.there === held.of) await isSigned(session, screening, input, at)
       return held
     }
   }

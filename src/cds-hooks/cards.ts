@@ -1,6 +1,7 @@
 import type { FhirResource } from 'fhir/r4.js'
 import type { TenantConfig } from '../config.ts'
 import { OWN_BASE } from '../fhir/codes.ts'
+import { datePrecisionOf } from '../joints/date-precision.ts'
 import { percentOf, type JointFinding } from '../joints/finding.ts'
 import { HAND_JOINTS, LATERALITIES } from '../joints/hand-joint.ts'
 import type { Screening } from '../screening/screening.ts'
@@ -64,8 +65,11 @@ function resultParts(input: ResultCardInput, old: boolean, context: CardContext)
   const { wording, tenant, now } = context
   const { swollen, assessable, of, low, high } = screening.count
   const day = dayIn(wording, screening.photoTime, tenant.timeZone, now)
-  const variants = old ? wording.oldSummary(day, swollen, assessable, low, high) : wording.summary(day, swollen, assessable, low, high, of - assessable)
-  return { summary: fitting(variants), detail: resultDetail(input, context), indicator: !old && low > 0 ? 'warning' : 'info', appContext: screening.id }
+  const variants = screening.signed ? wording.signedSummary(day, swollen, assessable, low, high)
+    : old ? wording.oldSummary(day, swollen, assessable, low, high) : wording.summary(day, swollen, assessable, low, high, of - assessable)
+  // What a clinician has looked at and signed draws no attention again.
+  const indicator = !old && !screening.signed && low > 0 ? 'warning' : 'info'
+  return { summary: fitting(variants), detail: resultDetail(input, context), indicator, appContext: screening.id }
 }
 
 /** The photos are there, but no joint can be called from them: what to change, and nothing to record. */
@@ -160,21 +164,29 @@ function actionsOf(resources: readonly FhirResource[], wording: Wording): readon
   return actions
 }
 
-function resultDetail({ screening, before, newer, unwritable, recorded, calibration }: ResultCardInput, { wording, tenant, now }: CardContext): string {
+function resultDetail({ screening, before, newer, unwritable, recorded, calibration }: ResultCardInput, context: CardContext): string {
+  const { wording, tenant, now } = context
   const day = dayIn(wording, screening.photoTime, tenant.timeZone, now)
   const flagged = screening.findings.some((one) => one.kind === 'assessed' && one.inflamed)
   return paragraphs([
-    wording.taken(day, wording.age(calendarDays(screening.photoTime, now, tenant.timeZone))),
+    wording.taken(day, ageInWords(screening.photoTime, context)),
     flagged ? jointTable(screening.findings, wording) : wording.nothingFlagged(screening.count.assessable),
     before ? change(before, screening, wording, dayIn(wording, before.photoTime, tenant.timeZone, now)) : '',
     missingList(screening.findings, wording),
     newer ? `**${newerWords(newer, wording)}**` : '',
     unwritable ? wording.unwritable : '',
-    screening.accepted ? wording.accepted(dayIn(wording, screening.accepted, tenant.timeZone, now)) : recorded ? wording.recorded : '',
-    wording.caution,
+    doneWith(screening, recorded, (time) => dayIn(wording, time, tenant.timeZone, now), wording),
+    `${screening.signed ? wording.suggestion : wording.unreviewed} ${wording.caution}`,
     wording.research,
     calibration ? `${wording.calibration}: ${escaped(calibration)}` : ''
   ])
+}
+
+/** What became of it so far; what a clinician signed matters more than what was accepted, and that more than what lies in the record. */
+function doneWith({ signed, accepted }: Screening, recorded: boolean | undefined, day: (time: string) => string, wording: Wording): string {
+  if (signed) return wording.signed(day(signed))
+  if (accepted) return wording.accepted(day(accepted))
+  return recorded ? wording.recorded : ''
 }
 
 /** Only rows where something is flagged: a small table is read. */
@@ -193,7 +205,7 @@ function cell(finding: JointFinding | undefined, wording: Wording): string {
   return finding.inflamed ? wording.flagged(percentOf(finding.probability)) : wording.notFlagged
 }
 
-/** `Not assessable: right hand (no photo); left thumb IP (too little detail)`; a whole hand is named once. */
+/** `Not assessable: left thumb IP, left PIP 2 (too little detail); right hand (no photo)`: a reason and a whole hand are named once. */
 function missingList(findings: readonly JointFinding[], wording: Wording): string {
   const named = LATERALITIES.flatMap((side) => {
     const ofSide = findings.filter((one) => one.side === side)
@@ -201,7 +213,8 @@ function missingList(findings: readonly JointFinding[], wording: Wording): strin
     const reasons = new Set(unread.map(({ reason }) => reason))
     const [only] = reasons
     if (unread.length === ofSide.length && reasons.size === 1 && only) return [`${wording.hand[side]} (${wording.reason[only]})`]
-    return unread.map(({ joint, reason }) => `${wording.jointOf(side, joint)} (${wording.reason[reason]})`)
+    return [...Map.groupBy(unread, ({ reason }) => reason)].map(([reason, joints]) =>
+      `${joints.map(({ joint }) => wording.jointOf(side, joint)).join(', ')} (${wording.reason[reason]})`)
   })
   return named.length > 0 ? `${wording.missing}: ${named.join('; ')}` : ''
 }
@@ -227,6 +240,12 @@ function change(before: Screening, now: Screening, wording: Wording, day: string
 
 function ageInDays(iso: string, now: number): number {
   return Math.max(0, (now - Date.parse(iso)) / 86_400_000)
+}
+
+/** None where the record knows a month or a year alone: they are of no day. */
+function ageInWords(photoTime: string, { wording, tenant, now }: CardContext): string | undefined {
+  const precision = datePrecisionOf(photoTime)
+  return precision === 'year' || precision === 'month' ? undefined : wording.age(calendarDays(photoTime, now, tenant.timeZone))
 }
 
 /** Midnights between then and now at the site: yesterday evening is yesterday. Negative for a date that is still to come. */

@@ -105,7 +105,7 @@ function checkHeader(encoded: string): CheckedHeader {
   if (encoded.length > HEADER_MAX_CHARACTERS) throw unauthorized()
   const text = Buffer.from(encoded, 'base64url').toString()
   const header = parsed(text)
-  const names = [...text.matchAll(/"((?:[^"\\]|\\.)*)"\s*:/g)].map(([, name]) => name)
+  const names = [...text.matchAll(/("(?:[^"\\]|\\.)*")\s*:/g)].map(([, name = '']) => JSON.parse(name) as unknown)
   const { alg, kid, typ, jku } = header
   const sound = new Set(names).size === names.length && !('crit' in header) && !('b64' in header)
   if (!sound || typ !== 'JWT' || (alg !== 'RS384' && alg !== 'ES384')) throw unauthorized()
@@ -123,13 +123,18 @@ function unverifiedClaims(token: string, now: number): Claims {
   return { ...claims, iss, exp }
 }
 
-/** An issuer that calls for several tenants names one in its `tenant` claim. */
+/**
+ * By issuer and, where the site says what it holds, by the `tenant` claim: an issuer may call for many organisations, and of one that is not
+ * ours nothing is answered. One that calls for several of our tenants names them there, by our id unless the site says otherwise.
+ */
 function registrationOf(registered: readonly Registration[], { iss, tenant }: Claims): Registration {
   const candidates = registered.filter(({ client }) => client.issuer === iss)
-  const chosen = candidates.length > 1 ? candidates.filter((one) => one.tenant.id === tenant) : candidates
-  const [only] = chosen
-  if (chosen.length !== 1 || !only) throw unauthorized()
-  return only
+  const chosen = candidates.find(({ client, tenant: { id } }) => {
+    const expected = client.tenant ?? (candidates.length > 1 ? id : undefined)
+    return expected === undefined || expected === tenant
+  })
+  if (!chosen) throw unauthorized()
+  return chosen
 }
 
 /** Of a token that was signed by its client: made for this address, lately, not for later, and with an id. `exp` was looked at first. */

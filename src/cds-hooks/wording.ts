@@ -25,6 +25,9 @@ const english = {
   ],
   oldSummary: (day: string, swollen: number, assessable: number, low: number, high: number) =>
     [`Old hand photos (${day}): AI suggested ${swollen} of ${assessable} assessable joints swollen (90 % interval ${low}–${high}); ask for new ones`],
+  signedSummary: (day: string, swollen: number, assessable: number, low: number, high: number) => [
+    `Signed by a clinician: hand photos of ${day}; AI had suggested ${swollen} of ${assessable} assessable joints swollen (90 % interval ${low}–${high})`
+  ],
   unreadSummary: (day: string) => [`Hand photos of ${day} cannot be assessed; a new photo is needed`],
   pendingSummary: ['Hand photos are being read; findings follow in a moment'],
   failedSummary: ['The newest hand photos could not be read; a new photo is needed'],
@@ -34,7 +37,7 @@ const english = {
   never: 'none in the record',
   last: (day: string) => `the last are of ${day}`,
   age: (days: number) => (days < 0 ? 'a date in the future: check it in the record' : days < 1 ? 'today' : days === 1 ? 'yesterday' : `${days} days ago`),
-  taken: (day: string, age: string) => `Photos taken ${day} (${age}).`,
+  taken: (day: string, age: string | undefined) => `Photos taken ${day}${age === undefined ? '' : ` (${age})`}.`,
   nothingFlagged: (assessable: number) => `None of ${assessable} assessable joints was flagged by the model. That is no all-clear.`,
   missing: 'Not assessable',
   since: (day: string, both: number, before: number, now: number) => `Of ${both} joints assessable now and on ${day}: ${before} flagged then, ${now} now`,
@@ -52,10 +55,13 @@ const english = {
   recorded: 'This suggestion is in the record already.',
   accepted: (day: string) => `The suggestion was accepted on ${day}, as the EHR reports. It is not offered again, so that nothing is recorded twice; review it in JointLens.`,
   retake: 'Ask for one photo of the back of each hand: flat, fingers apart, plain background, even light, the hand filling the picture.',
-  caution: 'AI suggestion, not reviewed. May under-count when many joints are swollen; osteoarthritis nodes can look like swelling; evidence on dark skin is limited. Tenderness, shoulders, elbows and knees were not assessed. Swelling may have other causes.',
+  signed: (day: string) => `On ${day} a clinician signed findings of these photos, any joint flagged here among them: they are in the record and stand before this suggestion.`,
+  suggestion: 'AI suggestion.',
+  unreviewed: 'AI suggestion, not reviewed.',
+  caution: 'May under-count when many joints are swollen; osteoarthritis nodes can look like swelling; evidence on dark skin is limited. Tenderness, shoulders, elbows and knees were not assessed. Swelling may have other causes.',
   research: 'Research software, learned from computer-made hands; it has never seen a patient. Examine the patient.',
   calibration: 'Calibration',
-  record: (count: number) => `Record the AI suggestion as preliminary (${count} resources)`,
+  record: (count: number) => `Record the AI suggestion as preliminary (${count} entries)`,
   askLabel: 'Ask the patient for hand photos',
   askAction: 'Create a request for hand photos before the visit',
   askText: 'Please take one photo of the back of each hand before your visit: hand flat, fingers slightly apart, plain background, daylight, no flash, rings off.',
@@ -93,6 +99,9 @@ const german: Wording = {
   ],
   oldSummary: (day, swollen, assessable, low, high) =>
     [`Alte Handfotos (${day}): KI-Vorschlag ${swollen} von ${assessable} Gelenken geschwollen (${low}–${high}); bitte neue Fotos`],
+  signedSummary: (day, swollen, assessable, low, high) => [
+    `Ärztlich signiert: Handfotos vom ${day}; KI-Vorschlag war ${swollen} von ${assessable} Gelenken geschwollen (90-%-Intervall ${low}–${high})`
+  ],
   unreadSummary: (day) => [`Handfotos vom ${day} sind nicht beurteilbar; ein neues Foto ist nötig`],
   pendingSummary: ['Handfotos werden gelesen; Befunde folgen gleich'],
   failedSummary: ['Die neuesten Handfotos konnten nicht gelesen werden; ein neues Foto ist nötig'],
@@ -102,7 +111,7 @@ const german: Wording = {
   never: 'keine in der Akte',
   last: (day) => `die letzten sind vom ${day}`,
   age: (days) => (days < 0 ? 'ein Datum in der Zukunft: bitte in der Akte prüfen' : days < 1 ? 'heute' : days === 1 ? 'gestern' : `vor ${days} Tagen`),
-  taken: (day, age) => `Fotos vom ${day} (${age}).`,
+  taken: (day, age) => `Fotos vom ${day}${age === undefined ? '' : ` (${age})`}.`,
   nothingFlagged: (assessable) => `Keines von ${assessable} beurteilbaren Gelenken wurde vom Modell markiert. Das ist keine Entwarnung.`,
   missing: 'Nicht beurteilbar',
   since: (day, both, before, now) => `Von ${both} Gelenken, die jetzt und am ${day} beurteilbar waren: damals ${before} markiert, jetzt ${now}`,
@@ -120,10 +129,13 @@ const german: Wording = {
   recorded: 'Dieser Vorschlag steht schon in der Akte.',
   accepted: (day) => `Der Vorschlag wurde am ${day} angenommen, wie die Akte meldet. Er wird nicht noch einmal angeboten, damit nichts doppelt eingetragen wird; prüfen Sie ihn in JointLens.`,
   retake: 'Bitten Sie um je ein Foto der beiden Handrücken: flach, Finger gespreizt, ruhiger Hintergrund, gleichmäßiges Licht, die Hand füllt das Bild.',
-  caution: 'KI-Vorschlag, nicht geprüft. Zählt bei vielen geschwollenen Gelenken eher zu wenig; Arthroseknoten können wie Schwellungen aussehen; wenig Evidenz für dunkle Haut. Druckschmerz, Schultern, Ellenbogen und Knie wurden nicht beurteilt. Schwellungen können andere Ursachen haben.',
+  signed: (day) => `Am ${day} wurden Befunde zu diesen Fotos signiert, auch zu jedem hier markierten Gelenk: Sie stehen in der Akte und gehen diesem Vorschlag vor.`,
+  suggestion: 'KI-Vorschlag.',
+  unreviewed: 'KI-Vorschlag, nicht geprüft.',
+  caution: 'Zählt bei vielen geschwollenen Gelenken eher zu wenig; Arthroseknoten können wie Schwellungen aussehen; wenig Evidenz für dunkle Haut. Druckschmerz, Schultern, Ellenbogen und Knie wurden nicht beurteilt. Schwellungen können andere Ursachen haben.',
   research: 'Forschungssoftware, an computererzeugten Händen gelernt; sie hat nie einen Menschen gesehen. Untersuchen Sie die Person.',
   calibration: 'Kalibrierung',
-  record: (count) => `KI-Vorschlag als vorläufig eintragen (${count} Ressourcen)`,
+  record: (count) => `KI-Vorschlag als vorläufig eintragen (${count} Einträge)`,
   askLabel: 'Um Handfotos bitten',
   askAction: 'Bitte um Handfotos vor dem Besuch anlegen',
   askText: 'Bitte fotografieren Sie vor Ihrem Besuch je einmal beide Handrücken: Hand flach, Finger leicht gespreizt, ruhiger Hintergrund, Tageslicht, kein Blitz, ohne Ringe.',
@@ -142,8 +154,8 @@ const WORDINGS: Readonly<Record<Language, Wording>> = { en: english, de: german 
 /** The first language of Accept-Language that we speak, otherwise the site's. */
 export function wordingFor(acceptLanguage: string | undefined, siteLanguage: Language): Wording {
   const wanted = (acceptLanguage ?? '').split(',').map((part) => {
-    const [tag = '', ...parameters] = part.trim().toLowerCase().split(';')
-    const quality = parameters.map((one) => /^\s*q=([\d.]+)$/.exec(one)?.[1]).find((one) => one !== undefined)
+    const [tag = '', ...parameters] = part.toLowerCase().split(';').map((one) => one.trim())
+    const quality = parameters.map((one) => /^q=([\d.]+)$/.exec(one)?.[1]).find((one) => one !== undefined)
     return { language: tag.split('-')[0] ?? '', quality: quality === undefined ? 1 : Number(quality) }
   }).filter(({ language, quality }) => Object.hasOwn(WORDINGS, language) && quality > 0).sort((a, b) => b.quality - a.quality)
   return WORDINGS[(wanted[0]?.language as Language | undefined) ?? siteLanguage]

@@ -1,15 +1,17 @@
+import { createPrivateKey, createPublicKey } from 'node:crypto'
 import type { Command } from 'commander'
 import type { Config, TenantConfig } from '../config.ts'
-import { isScreeningError } from '../errors.ts'
+import { isScreeningError, ScreeningError } from '../errors.ts'
 import { openBackendTokens } from '../fhir/backend-auth.ts'
 import { egressForTenant } from '../fhir/egress.ts'
 import { photoRoutes } from '../fhir/photo-sources.ts'
 import { unwritable } from '../fhir/record-writer.ts'
 import { openFhirSession } from '../fhir/session.ts'
-import { readSmartConfiguration } from '../fhir/smart-configuration.ts'
+import { readKeySet, readSmartConfiguration } from '../fhir/smart-configuration.ts'
 import { readCalibrationFile } from '../inference/calibrate.ts'
 import { openJointModel } from '../inference/joint-model.ts'
 import { readModelBundle } from '../inference/model-bundle.ts'
+import { isKnownToAll } from '../known-private-keys.ts'
 
 export interface Check {
   readonly check: string
@@ -40,8 +42,13 @@ export async function examine(config: Config): Promise<readonly Check[]> {
     return `${bundle.identity.name} ${bundle.identity.version} on ${model.executionProvider}, golden outputs equal; learned from synthetic hands`
   }))
   for (const tenant of config.tenants) {
-    checks.push(await checked(`${tenant.id} calibration`, () => calibrationOf(tenant, digest)))
     const egress = egressForTenant(tenant)
+    for (const { issuer, algorithms, keys, jku = '' } of tenant.cdsClients)
+      checks.push(await checked(`${tenant.id} CDS client ${issuer}`, async () =>
+        usableKeys(keys ?? (await readKeySet(egress.alsoTo('keys', jku), jku)).keys, algorithms, config.profile)))
+    for (const [name, registered] of [['backend', tenant.backend], ['app', tenant.smart]] as const)
+      if (registered) checks.push(await checked(`${tenant.id} ${name} key`, () => signingKey(registered.key)))
+    checks.push(await checked(`${tenant.id} calibration`, () => calibrationOf(tenant, digest)))
     checks.push(await checked(`${tenant.id} SMART configuration`, async () => {
       await readSmartConfiguration(tenant, egress)
       return 'found'
@@ -57,6 +64,30 @@ export async function examine(config: Config): Promise<readonly Check[]> {
     await egress.close()
   }
   return checks
+}
+
+const KEY_TYPES: Readonly<Record<string, string>> = { RS384: 'RSA', ES384: 'EC' }
+
+/** A call that is refused hears no reason: here is one to find. */
+function usableKeys(keys: readonly { readonly kid?: string; readonly kty?: string }[], algorithms: readonly string[], profile: Config['profile']): string {
+  const usable = keys.filter((key) => algorithms.some((one) => KEY_TYPES[one] === key.kty) &&
+    !(profile === 'production' && isKnownToAll(key)) && canBeRead(() => createPublicKey({ key, format: 'jwk' })))
+  if (usable.length === 0) throw new ScreeningError('ERR_CONFIG', `Expected a public key for ${algorithms.join(' or ')} but found none among ${keys.length}: every call is refused`)
+  return `${usable.length} keys that can be used: ${usable.map(({ kid }) => kid ?? 'without kid').join(', ')}`
+}
+
+function signingKey(key: { readonly kid: string; readonly alg: string }): string {
+  if (!canBeRead(() => createPrivateKey({ key, format: 'jwk' }))) throw new ScreeningError('ERR_CONFIG', `Expected a private key (JWK) for ${key.alg} but its members are none`)
+  return `${key.kid} for ${key.alg}`
+}
+
+function canBeRead(read: () => unknown): boolean {
+  try {
+    read()
+    return true
+  } catch {
+    return false
+  }
 }
 
 /** Uncalibrated is not a fault in shadow mode, but it is said. */

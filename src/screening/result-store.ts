@@ -22,7 +22,7 @@ export type Guard = (queries: Queries) => Promise<void>
 
 export type ResultStore = ReturnType<typeof openResultStore>
 
-const COLUMNS = 'state, data, written, accepted_at'
+const COLUMNS = 'state, data, written, accepted_at, signed_at'
 /**
  * What a worker found out is kept also when it lost its lease, but not when the patient was erased meanwhile, and the job with it. The
  * lock makes whoever erases wait until it is kept, and whoever keeps it until it is erased.
@@ -53,6 +53,10 @@ export function openResultStore(store: Store) {
     async speaking(tenant: string, id: string): Promise<Screening | undefined> {
       const [row] = await store.query<ScreeningRow>(`select ${COLUMNS} from screening where tenant = $1 and id = $2 and ${SPEAKS}`, [tenant, id])
       return row && screeningOf(row)
+    },
+
+    async signed(tenant: string, id: string, at: string): Promise<void> {
+      await store.query('update screening set signed_at = greatest(signed_at, $3::timestamptz) where tenant = $1 and id = $2', [tenant, id, at])
     },
 
     /** Patients with a result that was not withdrawn. */

@@ -52,6 +52,8 @@ export interface Screening {
   readonly completedAt: string
   /** When the EHR says that a clinician accepted its suggestion, ISO 8601: whether the EHR then wrote it, only the record knows. */
   readonly accepted?: string
+  /** When a clinician last signed, in the app, an answer to every joint that it calls swollen, ISO 8601: that stands before what the model suggests. */
+  readonly signed?: string
   /** References of what our own writer wrote (`Observation/…`), empty when nothing was written. */
   readonly written: readonly string[]
 }
@@ -73,6 +75,8 @@ export interface ScreeningService {
   status(tenant: string, patientId: string): Promise<ScreeningStatus>
   /** Completed screenings, newest photo first. */
   history(tenant: string, patientId: string): Promise<readonly Screening[]>
+  /** A clinician signed an answer to all that it calls swollen at that time. */
+  signed(tenant: string, screeningId: string, at: string): Promise<void>
   /** Durably accepts the work (idempotent while one is pending) and wakes a worker; never waits for inference. */
   request(tenant: string, patientId: string, reason: 'hook' | 'app' | 'previsit' | 'notification' | 'command'): Promise<void>
   /**

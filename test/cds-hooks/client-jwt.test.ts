@@ -1,9 +1,9 @@
-import { createHmac, randomUUID } from 'node:crypto'
+import { createHmac, KeyObject, randomUUID, sign } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { CompactSign, createLocalJWKSet, exportJWK, exportSPKI, generateKeyPair, jwtVerify, SignJWT } from 'jose'
 import { openClientVerifier } from '../../src/cds-hooks/client-jwt.ts'
-import { makeTenant } from '../../src/config.ts'
+import { makeConfig, makeTenant, type TenantConfig } from '../../src/config.ts'
 import { openStore, type Store } from '../../src/screening/store/open-store.ts'
 import { KEYS, NOW, openCdsHouse, patientView, publicKeys, signed } from '../support/cds-house.ts'
 
@@ -63,6 +63,10 @@ describe('hostile tokens get one and the same 401', () => {
     'crit': () => `${encode({ alg: 'ES384', kid: 'es', typ: 'JWT', crit: ['exp'] })}.${encode(claims())}.AAAA`,
     'b64': () => `${encode({ alg: 'ES384', kid: 'es', typ: 'JWT', b64: false })}.${encode(claims())}.AAAA`,
     'alg twice': () => `${encode('{"alg":"none","alg":"ES384","kid":"es","typ":"JWT"}')}.${encode(claims())}.AAAA`,
+    'alg twice, once in escapes': () => {
+      const head = `${encode('{"al\\u0067":"none","alg":"RS384","kid":"rs","typ":"JWT"}')}.${encode(claims())}`
+      return `${head}.${sign('sha384', Buffer.from(head), KeyObject.from(KEYS.RS384.privateKey)).toString('base64url')}`
+    },
     'a kid that is a path': () => signed(url, { header: { kid: '../../etc/passwd' } }),
     'a kid with SQL': () => signed(url, { header: { kid: "es' or 1=1 --" } }),
     'an unknown kid': () => signed(url, { header: { kid: 'other' } }),
@@ -109,6 +113,34 @@ describe('hostile tokens get one and the same 401', () => {
     const token = await signed(url)
     const all = await Promise.all(Array.from({ length: 100 }, () => status(token)))
     expect(all.filter((code) => code === 200)).toHaveLength(1)
+  })
+})
+
+describe('an issuer that calls for several organisations', () => {
+  const client = { issuer: 'https://ehr.example', jku: 'https://ehr.example/jwks' }
+  const north = makeTenant({ id: 'north', name: 'North', fhirBase: 'https://ehr.example/north', cdsClients: [{ ...client, tenant: 'Org|North 7' }] })
+  const south = makeTenant({ id: 'south', name: 'South', fhirBase: 'https://ehr.example/south', cdsClients: [client] })
+  const calledFor = async (tenants: readonly TenantConfig[], tenant?: unknown) => {
+    const verifier = openClientVerifier({ tenants, fetchKeys: publicKeys, jti: { use: () => Promise.resolve(true) }, clock: () => NOW })
+    const token = await signed('here', { claims: tenant === undefined ? {} : { tenant } })
+    return verifier.verify(`Bearer ${token}`, 'here', 'anywhere').then((found) => found.tenant.id, ({ code }: { code: string }) => code)
+  }
+
+  test.each([
+    ['Org|North 7', 'north'], ['north', 'ERR_UNAUTHORIZED'], ['south', 'south'], ['another', 'ERR_UNAUTHORIZED'], [undefined, 'ERR_UNAUTHORIZED'], [['south'], 'ERR_UNAUTHORIZED']
+  ])('is known by the claim of its token: %j is %s', async (claim, found) => {
+    expect(await calledFor([north, south], claim)).toBe(found)
+  })
+
+  test('is let in for the one that the site named, and for no other, also where it is the only one', async () => {
+    expect([await calledFor([north], 'Org|North 7'), await calledFor([north], 'Org|West 1'), await calledFor([north])]).toEqual(['north', 'ERR_UNAUTHORIZED', 'ERR_UNAUTHORIZED'])
+    expect([await calledFor([south]), await calledFor([south], 'whatever it says')]).toEqual(['south', 'south'])
+  })
+
+  test('stands once in the settings for each of them: two would shut each other out', () => {
+    const config = { host: 'h', port: 0, publicUrl: 'http://h', dataDir: 'd', modelDir: 'm', device: 'cpu', profile: 'development', logLevel: 'silent' } as const
+    expect(makeConfig({ ...config, tenants: [north, south] }).tenants).toHaveLength(2)
+    expect(() => makeConfig({ ...config, tenants: [{ ...south, cdsClients: [...south.cdsClients, ...south.cdsClients] }] })).toThrow(/cdsClients once but received \["https:\/\/ehr.example","south"\] twice/)
   })
 })
 

@@ -35,6 +35,7 @@ const WITNESS = 'https://witness-client.example'
 /** A CDS client in a browser: it names an address of its keys that nobody can reach, so that the site has them by hand. */
 const BROWSER = { issuer: 'https://browser-client.example', jku: 'https://browser-client.example/.well-known/jwks.json', origin: 'https://chart.example' }
 const FEEDBACK_SECRET = 's'.repeat(40)
+const METRICS_SECRET = 'm'.repeat(40)
 const MARK = `marker-${randomUUID()}`
 
 beforeAll(async () => {
@@ -53,7 +54,7 @@ beforeAll(async () => {
     { ...assisting, id: 'witness', name: 'Witness', fhirBase: witness.base, currentPhotoDays: 30, feedbackPage: { secretEnv: 'WITNESS_FEEDBACK' }, cdsClients: [
       { issuer: WITNESS, keys, audiences: ['typed-in-by-hand'] }, { issuer: ROTATING, jku: `${keyServer.origin}/jwks` }, { issuer: REDIRECTED, jku: `${keyServer.origin}/moved` }
     ] }
-  ], { WITNESS_FEEDBACK: FEEDBACK_SECRET })
+  ], { WITNESS_FEEDBACK: FEEDBACK_SECRET, METRICS_SECRET })
   await cardOf('demo-1')
 }, 120_000)
 afterAll(async () => {
@@ -93,7 +94,7 @@ async function cardOf(patient: string): Promise<Card | undefined> {
 
 /** Of all photos, by the service's own metrics. */
 async function photosRead(): Promise<number> {
-  const text = await (await fetch(`${service.url}/metrics`)).text()
+  const text = await (await fetch(`${service.url}/metrics`, { headers: { authorization: `Bearer ${METRICS_SECRET}` } })).text()
   return [...text.matchAll(/^jointlens_photo_read_seconds_count\{.*\} (\d+)$/gm)].reduce((sum, [, count]) => sum + Number(count), 0)
 }
 
@@ -227,6 +228,15 @@ describe('row 4: prefetch that is whole, missing, null, an error or a first page
   ])('one odd thing in it neither silences nor fails the hook: %s', async (_name, prefetch) => {
     const { status, body } = await post(HOOK, patientView({ prefetch: prefetch() }))
     expect([status, answerFaults(body), body.cards?.length]).toEqual([200, [], 1])
+  })
+
+  test.each([
+    ['a child', { resourceType: 'Patient', id: 'pat-1', birthDate: '2015-05-05' }, 0], ['an adult', { resourceType: 'Patient', id: 'pat-1', birthDate: '1970-05-05' }, 1],
+    ['another patient', { resourceType: 'Patient', id: 'pat-2', birthDate: '2015-05-05' }, 1], ['nobody', { resourceType: 'Patient', id: 'pat-1', birthDate: null }, 1], ['an error', outcome, 1]
+  ])('of the patient it looks at the age alone, and asks for nothing: %s', async (_name, patient, cards) => {
+    const before = witness.seen.length
+    const { status, body } = await post(HOOK, patientView({ ...authorization(), prefetch: { conditions, photos: photos(), patient } }))
+    expect([status, body.cards.length, witness.seen.slice(before).filter(({ path, headers }) => path !== '/metadata' && headers.authorization === `Bearer ${MARK}`)]).toEqual([200, cards, []])
   })
 
   test('pages are followed on the FHIR server alone: the token never goes elsewhere (row 24)', async () => {
@@ -542,6 +552,16 @@ test('what clinicians did with the cards is shown to whoever knows the secret of
   expect((await fetch(`${service.url}/feedback`)).status).toBe(404)
 })
 
+test('metrics are for whoever knows their secret, where there is one', async () => {
+  const asked = async (authorization?: string) => {
+    const { status, headers } = await fetch(`${service.url}/metrics`, { headers: authorization ? { authorization } : {} })
+    return [status, headers.get('www-authenticate')]
+  }
+  expect(await asked(`Bearer ${METRICS_SECRET}`)).toEqual([200, null])
+  for (const authorization of [undefined, `Bearer ${FEEDBACK_SECRET}`, `Bearer ${METRICS_SECRET}x`, METRICS_SECRET.slice(1)]) expect(await asked(authorization)).toEqual([401, 'Bearer'])
+  for (const path of ['/livez', '/readyz']) expect((await fetch(service.url + path)).status).toBe(200)
+})
+
 test('row 22: no token of a call is in what the service writes, keeps or answers', async () => {
   const jwt = await token(HOOK)
   const { text } = await post(HOOK, patientView(authorization()), { authorization: jwt })
@@ -551,6 +571,7 @@ test('row 22: no token of a call is in what the service writes, keeps or answers
   expect(everything).toContain('witness')
   expect(everything).not.toContain(MARK)
   expect(everything).not.toContain(FEEDBACK_SECRET)
+  expect(everything).not.toContain(METRICS_SECRET)
   expect(everything).not.toContain(jwt.split('.')[2])
 })
 

@@ -41,7 +41,9 @@ describe('discovery', () => {
     ])
     for (const service of services) {
       expect(Object.keys(service).sort()).toEqual(['description', 'hook', 'id', 'prefetch', 'title'])
-      for (const query of Object.values(service['prefetch'] as Record<string, string>))
+      const { patient, ...searches } = service['prefetch'] as Record<string, string>
+      expect(patient).toBe('Patient/{{context.patientId}}')
+      for (const query of Object.values(searches))
         expect(query).toMatch(/^[A-Z]\w+\?patient=\{\{context\.patientId\}\}(&(code|_sort|_count)=[-\w]+)*$/)
     }
   })
@@ -112,6 +114,18 @@ describe('the card of a stored result', () => {
     expect(card?.detail).toContain('no longer flagged: right PIP 3')
   })
 
+  test.each([['2026-11', 'Photos taken Nov 2026.'], ['2026', 'Photos taken 2026.'], ['2026-11-22', 'Photos taken 22 Nov (2 days ago).']])(
+    'of photos of %s counts no days that nobody knows', async (photoTime, words) => {
+      withResult({ photoTime })
+      expect((await cds.call('hand-joints'))[0]?.detail.split('\n')[0]).toBe(words)
+    })
+
+  test('says a reason once for all joints that it keeps from being assessed', async () => {
+    const findings = sampleFindings().map((one): JointFinding => one.side === 'left' && ['pip4', 'pip5'].includes(one.joint) ? { side: one.side, joint: one.joint, kind: 'not-assessed', reason: 'occluded' } : one)
+    withResult({ findings, count: handJointCount(findings, { factor: 1.6, level: 0.9 }) })
+    expect((await cds.call('hand-joints'))[0]?.detail).toContain('Not assessable: left thumb IP (too little detail); left PIP 4, left PIP 5 (covered)')
+  })
+
   test('of old photos says so first and does not warn', async () => {
     withResult({ photoTime: '2026-06-01T08:00:00Z' })
     const [card] = await cds.call('hand-joints')
@@ -176,7 +190,21 @@ describe('the card of a stored result', () => {
       }
     })
 
-  test.each([['de', 'KI-Vorschlag, Fotos vom 22. Nov.'], ['de-CH, en;q=0.5', 'KI-Vorschlag'], ['fr, en;q=0.2', 'AI suggestion'], ['', 'AI suggestion'], ['constructor, __proto__', 'AI suggestion']])(
+  test.each([
+    ['en', 'Signed by a clinician: hand photos of 22 Nov', 'On 24 Nov a clinician signed findings of these photos', 'not reviewed'],
+    ['de', 'Ärztlich signiert: Handfotos vom 22. Nov.', 'Am 24. Nov. wurden Befunde zu diesen Fotos signiert', 'nicht geprüft']
+  ])('that a clinician has signed warns of nothing any more, says so, and offers nothing of the AI’s: %s', async (language, summary, detail, unreviewed) => {
+    const card = async () => (await cds.call('hand-joints', patientView(), { 'accept-language': language }))[0]
+    const count = { swollen: 4, assessable: 21, of: 22, low: 2, high: 6 }
+    withResult({ count })
+    expect(await card()).toMatchObject({ indicator: 'warning', suggestions: [{}], detail: expect.stringContaining(unreviewed) as unknown })
+    withResult({ count, signed: '2026-11-24T08:59:00.000Z', accepted: '2026-11-24T08:58:00.000Z' })
+    expect(await card()).toMatchObject({ indicator: 'info', summary: expect.stringContaining(summary) as unknown, detail: expect.stringContaining(detail) as unknown })
+    expect((await card())?.suggestions).toBeUndefined()
+    expect((await card())?.detail).not.toContain(unreviewed)
+  })
+
+  test.each([['de', 'KI-Vorschlag, Fotos vom 22. Nov.'], ['de-CH, en;q=0.5', 'KI-Vorschlag'], ['fr, en;q=0.2', 'AI suggestion'], ['de ; q=0.9, en;q=0.1', 'KI-Vorschlag'], ['de;q=0, en;q=0.1', 'AI suggestion'], ['', 'AI suggestion'], ['constructor, __proto__', 'AI suggestion']])(
     'speaks the language asked for: %s', async (language, words) => {
       withResult()
       const [card] = await cds.call('hand-joints', patientView(), { 'accept-language': language })
@@ -323,6 +351,14 @@ describe('silence is a feature', () => {
     cds.house.record = { ...cds.house.record, conditions }
     expect(await cds.call('hand-joints')).toEqual([])
     expect(cds.house.requested).toEqual([])
+  })
+
+  test.each([
+    ['2015-05-05', 0], ['2008-11-25', 0], ['2008-11-24', 1], ['2008-11', 0], ['2008-10', 1], ['2008', 0], ['2007', 1], ['1950-01-01', 1], ['', 1], [undefined, 1], ['unknown', 1]
+  ])('the model is not known to be valid for children: born %s, %i card on 24 November 2026, and a screening no sooner', async (birthDate, cards) => {
+    cds.house.record = { ...cds.house.record, photos, ...(birthDate === undefined ? {} : { birthDate }) }
+    expect(await cds.call('hand-joints')).toHaveLength(cards)
+    expect(cds.house.requested).toHaveLength(cards)
   })
 
   test.each(['https://ehr.example/fhir/Patient/pat-1', 'Patient/pat-1/_history/3'])('but a diagnosis of %s is one', async (reference) => {

@@ -18,7 +18,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   demo: ['joints', 'fhir', 'inference', 'screening', 'cds-hooks', 'smart-launch', 'cli', 'top']
 }
 /** Files that every area but joints may use. */
-const COMMON = ['src/errors.ts', 'src/config.ts', 'src/audit.ts', 'src/plain-page.ts', 'src/shared-secret.ts', 'src/web-address.ts']
+const COMMON = ['src/errors.ts', 'src/config.ts', 'src/audit.ts', 'src/known-private-keys.ts', 'src/plain-page.ts', 'src/shared-secret.ts', 'src/web-address.ts']
 
 /** One door for each foreign thing. */
 const DOORS: Record<string, RegExp> = {

@@ -25,6 +25,7 @@ const composeService = z.strictObject({
   depends_on: z.record(z.string(), z.strictObject({ condition: z.enum(['service_started', 'service_healthy']) })).optional(),
   healthcheck: z.strictObject({ test: z.array(z.string()).min(2), interval: z.string().regex(/^\d+s$/), retries: z.number().int().optional() }).optional(),
   deploy: z.strictObject({ replicas: z.number().int().positive() }).optional(),
+  stop_grace_period: z.string().regex(/^\d+s$/).optional(),
   read_only: z.boolean().optional(),
   tmpfs: z.array(z.string().startsWith('/')).optional()
 }).refine(({ image, build }) => (image === undefined) !== (build === undefined), 'Expected an image or a build')
@@ -48,6 +49,7 @@ const container = z.strictObject({
   env: z.array(z.strictObject({ name: z.string(), value: z.string() })),
   readinessProbe: probe.optional(),
   livenessProbe: probe.optional(),
+  lifecycle: z.strictObject({ preStop: z.strictObject({ sleep: z.strictObject({ seconds: z.number().int().positive().max(15) }) }) }).optional(),
   resources,
   securityContext: z.strictObject({
     allowPrivilegeEscalation: z.literal(false), readOnlyRootFilesystem: z.literal(true), capabilities: z.strictObject({ drop: z.tuple([z.literal('ALL')]) })

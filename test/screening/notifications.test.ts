@@ -485,4 +485,6 @@ test('the secret is what the named variable holds; missing or short it is a conf
   expect(readConfig({ JOINTLENS_CONFIG: file, CLINIC_SECRET: SECRET })).toMatchObject({ feedbackSecrets: { clinic: SECRET }, notificationSecrets: {} })
   for (const CLINIC_SECRET of ['', 'short-secret'])
     expect(() => readConfig({ JOINTLENS_CONFIG: file, CLINIC_SECRET })).toThrow(/feedbackPage\.secretEnv(?!.*short-secret)/)
+  expect(readConfig({ METRICS_SECRET: SECRET })).toMatchObject({ metricsSecret: SECRET })
+  expect(() => readConfig({ METRICS_SECRET: 'short-secret' })).toThrow(/METRICS_SECRET: Expected a secret of at least 32 characters(?!.*short-secret)/)
 })

@@ -232,6 +232,19 @@ test('a result knows when its suggestion was first accepted, and of no other car
   expect(Date.parse(await accepted('clinic', 'late') ?? '')).toBeLessThanOrEqual(Date.now() + 1_000)
 })
 
+test('a result knows when it was last signed, and of no other site', async () => {
+  const results = openResultStore(store)
+  const id = '55555555-2222-4333-8444-555555555555'
+  await store.query(
+    `insert into screening (id, tenant, patient_id, day, photo_set, photo_time, state, data, completed_at)
+     values ($1, 'clinic', 'reviewed', '2026-11-20', 'photos', now(), 'done', '{}', now())`, [id])
+  const signed = async () => [(await results.newest('clinic', 'reviewed')).latest?.signed, (await results.history('clinic', 'reviewed'))[0]?.signed]
+  await results.signed('another', id, '2026-11-20T08:30:00Z')
+  expect(await signed()).toEqual([undefined, undefined])
+  for (const at of ['2026-11-20T08:30:00Z', '2026-11-20T09:00:00Z', '2026-11-20T08:00:00Z']) await results.signed('clinic', id, at)
+  expect(await signed()).toEqual(['2026-11-20T09:00:00.000Z', '2026-11-20T09:00:00.000Z'])
+})
+
 test('feedback is counted by the joints that a card called swollen', async () => {
   const [cards, feedback] = [openCardStore(store), openFeedbackStore(store)]
   const findings = [

@@ -17,6 +17,7 @@ beforeEach(async () => {
     let body = ''
     request.on('data', (chunk: Buffer) => { body += chunk.toString() })
     request.on('end', () => {
+      if (request.url === '/jwks') return void response.setHeader('content-type', 'application/json').end(JSON.stringify({ keys: [SANDBOX_KEY, { ...SANDBOX_KEY, kid: 'own', x: SANDBOX_KEY.y }] }))
       assertions.push(new URLSearchParams(body).get('client_assertion') ?? '')
       response.setHeader('content-type', 'application/json').end(JSON.stringify({ access_token: 't', token_type: 'bearer', expires_in: 300, patient: 'pat-1' }))
     })
@@ -60,6 +61,28 @@ test.each(['RS384', 'ES384'] as const)('row 33: the app proves itself with %s: f
   } finally {
     await doors.close()
   }
+})
+
+/** Signs what the public sandbox sends: its private half is in a public repository. */
+const SANDBOX_KEY = {
+  kty: 'EC' as const, crv: 'P-384', kid: '44823f3d-0b01-4a6c-a80e-b9d3e8a7226f', alg: 'ES384', use: 'sig',
+  x: 'dw_JGR8nB2I6XveNxUOl2qk699ZPLM2nYI5STSdiEl9avAkrm3CkfYMbrrjr8laB', y: 'Sm3mLE-n1zYNla_aiE3cb3nZsL51RbC7ysw3q8aJLxGm-hx79RPMYpITDjp7kgzy'
+}
+
+test('in production a client’s key that anybody can sign with is none, by whatever address it comes; in development it serves', async () => {
+  const tenant = loopbackTenant(`${origin}/fhir`, { cdsClients: [{ issuer: 'https://sandbox.example', jku: `${origin}/jwks`, audiences: [], algorithms: ['ES384'] }] })
+  const kidsIn = async (profile: 'development' | 'production') => {
+    const doors = openTenantDoors({ ...configOf([tenant]), profile })
+    try {
+      return (await doors.clientKeys(tenant, `${origin}/jwks`)).keys.map(({ kid }) => kid)
+    } finally {
+      await doors.close()
+    }
+  }
+  expect(await kidsIn('development')).toEqual([SANDBOX_KEY.kid, 'own'])
+  expect(await kidsIn('production')).toEqual(['own'])
+  const atSite = { ...tenant, fhirBase: 'https://ehr.example/fhir', allowHttp: false, cdsClients: [{ issuer: 'https://sandbox.example', keys: [{ ...SANDBOX_KEY, kid: 'renamed' }], audiences: [], algorithms: ['ES384' as const] }] }
+  expect(() => makeConfig({ ...configOf([atSite]), profile: 'production' })).toThrow(/keys of tenants\.\w+\.cdsClients that only the client can sign with/)
 })
 
 test('row 34: the key set holds public members only, and two keys of one registration while they are exchanged', async () => {

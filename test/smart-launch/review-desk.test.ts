@@ -84,15 +84,20 @@ describe('a review', () => {
   let written: { at: string }[]
   let held: { there: number; of: number }
   let lookedAt: string[]
+  let noted: string[]
 
   function opened() {
     now = Date.parse('2026-11-26T09:00:00Z')
     record = [{ resourceType: 'Observation', id: 'one' }]
     written = []
     lookedAt = []
+    noted = []
     return openReviewDesk({
       engine: openByteEngine(), calibrationOf: () => undefined, sessions: openMemorySessions(), now: () => now,
-      screenings: { history: () => Promise.resolve([screening]), status: () => Promise.resolve({ latest: screening, pending: false }) } as unknown as ScreeningService,
+      screenings: {
+        history: () => Promise.resolve([screening]), status: () => Promise.resolve({ latest: screening, pending: false }),
+        signed: (...what: readonly string[]) => Promise.resolve(void noted.push(what.join(' ')))
+      } as unknown as ScreeningService,
       record: {
         previewFinal: (_session: unknown, _tenant: unknown, _screening: unknown, _review: unknown, at: string) => Promise.resolve(record.map((one) => ({ ...one, issued: at }))),
         heldOf: (_session: unknown, _tenant: unknown, _screening: unknown, _review: unknown, at: string) => { lookedAt.push(at); return Promise.resolve(held) },
@@ -113,6 +118,12 @@ describe('a review', () => {
     await desk.sign(session, tenant, review, seen)
     await desk.sign(session, tenant, review, seen)
     expect(written).toEqual([{ at: '2026-11-26T09:00:00.000Z' }, { at: '2026-11-26T09:00:00.000Z' }])
+    expect(new Set(noted)).toEqual(new Set(['clinic s-1 2026-11-26T09:00:00.000Z']))
+    // Of what the model flagged something is left: the card goes on warning of it.
+    noted = []
+    const partly = { ...review, decisions: [{ side: 'right', joint: 'mcp2', call: 'swollen' }] } as const
+    await desk.sign(session, tenant, partly, seen)
+    expect(noted).toEqual([])
   })
 
   test('whose resources have changed since the preview, whose preview is old, of the future or made up, is not signed', async () => {
@@ -125,7 +136,7 @@ describe('a review', () => {
     now -= 31 * 60_000
     record.push({ resourceType: 'Observation', id: 'two' })
     await expect(desk.sign(session, tenant, review, seen)).rejects.toMatchObject({ code: 'ERR_CONFLICT' })
-    expect(written).toEqual([])
+    expect([written, noted]).toEqual([[], []])
   })
 
   test('that is not finished is kept for the same person, patient and photos alone, and is gone once signed', async () => {

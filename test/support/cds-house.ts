@@ -112,7 +112,8 @@ export async function openCdsHouse(store: Store, settings: Partial<TenantConfig>
       status: () => Promise.resolve(house.status),
       history: () => Promise.resolve(house.status.latest ? [house.status.latest] : []),
       request: (_tenant, patientId) => house.refuses ? Promise.reject(house.refuses) : Promise.resolve(void house.requested.push(patientId)),
-      settled: () => Promise.resolve(house.status)
+      settled: () => Promise.resolve(house.status),
+      signed: () => Promise.resolve()
     },
     resourcesFor: (_tenant, screening): readonly FhirResource[] =>
       suggestionResources(screeningResources(sampleScreening({ findings: screening.findings, count: screening.count }))),

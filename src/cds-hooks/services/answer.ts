@@ -5,7 +5,7 @@ import type { HandPhoto } from '../../fhir/photo-sources.ts'
 import type { Screening, ScreeningService, ScreeningStatus } from '../../screening/screening.ts'
 import { dayOf, visitsOf } from '../../screening/visits.ts'
 import { askForPhotoCard, failedCard, pendingCard, resultCard, type CardContext, type ResultCardInput } from '../cards.ts'
-import { cohortOf, type Cohort } from '../cohort.ts'
+import { cohortOf, mayBeMinor, type Cohort } from '../cohort.ts'
 import type { Card, HookContext, HookRequest } from '../protocol.ts'
 import { isRecorded } from '../recorded.ts'
 import { isJointOrder } from './orders.ts'
@@ -19,6 +19,8 @@ export interface HookRecord {
   readonly conditions: readonly unknown[] | undefined
   /** All conditions were seen, not only a first page. */
   readonly conditionsComplete: boolean
+  /** FHIR date, where the call brought the patient; nothing is read for it. */
+  readonly birthDate?: string
   /** Observations of results that the call brought; where it brought none, nothing is read for it. */
   readonly results?: readonly unknown[]
   /** False where the record's /metadata lists no Observation create: then there is nothing to offer for recording. Asked when it matters. */
@@ -49,7 +51,7 @@ const NOTHING: Answer = { cards: [] }
 const RETRY_MS = 10 * 60_000
 
 /**
- * One hook call → cards. Silence is a feature: no diagnosis, no photo, shadow mode or another kind of order gives none. Work that
+ * One hook call → cards. Silence is a feature: no diagnosis, no adult, no photo, shadow mode or another kind of order gives none. Work that
  * is missing is started, never waited for. Throws ERR_PREFETCH_UNAVAILABLE (412) when required data cannot be had.
  */
 export async function answer(request: HookRequest, context: CardContext, deps: AnswerDeps): Promise<Answer> {
@@ -63,11 +65,19 @@ export async function answer(request: HookRequest, context: CardContext, deps: A
     deps.recordFor(tenant, request, { conditions: tenant.requireDiagnosis }),
     deps.screenings.status(tenant.id, patientId)
   ])
+  if (mayBeMinor(record.birthDate, today(context))) return NOTHING
   const cohort: Cohort = tenant.requireDiagnosis ? cohortOf(record.conditions, record.conditionsComplete, { fhirBase: tenant.fhirBase, patientId }) : 'in'
   if (cohort === 'out') return NOTHING
   if (cohort === 'unknown') throw unavailable('the conditions of the patient')
   if (booking) return askForPhoto(record, booking.start, request, context)
   return showResult(request, record, status, context, deps)
+}
+
+const QUARTER_MS = 15 * 60_000
+
+/** At the site. No zone's day begins but at a quarter of an hour; which day a quarter is of is known once it was asked. */
+function today({ tenant, now }: CardContext): string {
+  return dayOf(new Date(Math.floor(now / QUARTER_MS) * QUARTER_MS).toISOString(), tenant.timeZone)
 }
 
 function askForPhoto({ photos }: HookRecord, start: string | undefined, { context: { patientId } }: HookRequest, context: CardContext): Answer {
@@ -131,7 +141,7 @@ async function showLatest(
   const { encounterId } = request.context
   // Many EHRs compare no identifiers: what lies there, or was accepted, would be written again.
   const recorded = latest.written.length > 0 || isRecorded(latest, record.results ?? [], { fhirBase: tenant.fhirBase, patientId: latest.patientId })
-  const suggest = request.hook !== 'order-select' && !recorded && latest.accepted === undefined && latest.count.assessable > 0
+  const suggest = request.hook !== 'order-select' && !recorded && latest.accepted === undefined && latest.signed === undefined && latest.count.assessable > 0
   const unwritable = suggest && await record.takesObservations?.() === false
   const calibration = deps.calibrationOf(tenant)
   const card = resultCard({

@@ -2,10 +2,11 @@ import { observationTerm } from '../../fhir/codes.ts'
 import type { Hook, ServiceDefinition } from '../protocol.ts'
 
 /**
- * Metadata of photos, the coded diagnosis, and where something may be offered for recording, what was recorded before; every key is
+ * Metadata of photos, the coded diagnosis, the age, and where something may be offered for recording, what was recorded before; every key is
  * optional to us. Queries stay in the recommended subset.
  */
 const CONDITIONS = 'Condition?patient={{context.patientId}}'
+const PATIENT = 'Patient/{{context.patientId}}'
 const PHOTOS = 'Media?patient={{context.patientId}}&_sort=-created&_count=20'
 
 /** The count that every result has; the code is ours alone, so it needs no system. */
@@ -13,7 +14,7 @@ const RESULTS = `Observation?patient={{context.patientId}}&code=${observationTer
 
 function define<Name extends Hook>(hook: Name, id: string, title: string, description: string): ServiceDefinition<Name> {
   const offers = hook === 'patient-view' || hook === 'encounter-start'
-  return { hook, id, title, description, prefetch: { conditions: CONDITIONS, photos: PHOTOS, ...(offers ? { results: RESULTS } : {}) } }
+  return { hook, id, title, description, prefetch: { patient: PATIENT, conditions: CONDITIONS, photos: PHOTOS, ...(offers ? { results: RESULTS } : {}) } }
 }
 
 export const SERVICES: readonly ServiceDefinition[] = [

@@ -2,7 +2,7 @@ import express, { type Request, type RequestHandler, type Response, type Router 
 import type { Audit } from '../../audit.ts'
 import type { TenantConfig } from '../../config.ts'
 import { ScreeningError } from '../../errors.ts'
-import { isSameSecret } from '../../shared-secret.ts'
+import { secretIn, siteOfSecret } from '../../shared-secret.ts'
 import type { Inbox } from './inbox.ts'
 import { readNotification, type Notification } from './read-notification.ts'
 
@@ -28,7 +28,7 @@ export function createNotificationRouter(deps: NotificationDeps): Router {
   const router = express.Router()
   const json = express.json({ limit: MAX_BODY, type: ['application/json', 'application/fhir+json'] })
   const receive = (read: (request: Request) => Notification): RequestHandler => async (request, response) => {
-    const tenant = authenticated(deps, request)
+    const tenant = siteOfSecret({ ...deps, setting: 'notifications' }, request.params['tenant'], (site) => secretIn(request.get(site?.notifications?.header ?? 'Authorization')))
     await parsed(json, request, response)
     await accept(deps, tenant, read(request))
     response.status(200).end()
@@ -50,18 +50,6 @@ async function accept({ inbox, audit, heard }: NotificationDeps, tenant: TenantC
   await inbox.accept(tenant, notification)
   await audit.record({ tenant: tenant.id, action: 'notification', actor: 'ehr', entity: notification.kind, outcome: 'success' })
   heard()
-}
-
-/** The same time and the same answer for an unknown tenant, a missing and a wrong secret. */
-function authenticated({ tenants, secrets }: NotificationDeps, request: Request): TenantConfig {
-  const tenant = tenants.find(({ id }) => id === request.params['tenant'])
-  const { notifications } = tenant ?? {}
-  const secret = tenant ? secrets[tenant.id] : undefined
-  const sent = request.get(notifications?.header ?? 'Authorization') ?? ''
-  const known = isSameSecret(sent.replace(/^Bearer /i, ''), secret ?? '')
-  if (!tenant || !notifications || !secret || !known)
-    throw new ScreeningError('ERR_UNAUTHORIZED', 'Expected the secret of this endpoint')
-  return tenant
 }
 
 /** No body is a notification too (R4, empty payload); one that is no JSON is refused. */
