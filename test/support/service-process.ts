@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { makeTenant } from '../../src/config.ts'
+import { copyTestStore } from './test-store.ts'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 
@@ -24,6 +25,7 @@ export async function startServiceProcess(port: number, tenants: readonly Parame
   const folder = mkdtempSync(join(tmpdir(), 'jointlens-service-'))
   const [config, data] = [join(folder, 'tenants.yaml'), join(folder, 'data')]
   writeFileSync(config, JSON.stringify({ tenants }))
+  await copyTestStore(data)
   const url = `http://127.0.0.1:${port}`
   let output = ''
   let child = await live()
