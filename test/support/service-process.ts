@@ -34,7 +34,7 @@ export async function startServiceProcess(port: number, tenants: readonly Parame
     const started = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', 'src/cli.ts', 'serve'], {
       cwd: root, stdio: ['ignore', 'pipe', 'pipe'],
       env: {
-        PATH: process.env['PATH'], PORT: String(port), JOINTLENS_CONFIG: config, JOINTLENS_DATA: data, JOINTLENS_WORKERS: '1',
+        PATH: process.env['PATH'], NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'], PORT: String(port), JOINTLENS_CONFIG: config, JOINTLENS_DATA: data, JOINTLENS_WORKERS: '1',
         JOINTLENS_MODEL: join(root, 'models/hand-joints/0.1.0'), JOINTLENS_PROFILE: 'development', LOG_LEVEL: 'debug', ...environment
       }
     })
