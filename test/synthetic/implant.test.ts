@@ -34,10 +34,20 @@ const onBlue = (patient: string): HandCase => {
   const plain = plainHand(patient)
   return { ...plain, background: { ...plain.background, surface: 'plain', hue: 0.6, saturation: 0.45, value: 0.5 } }
 }
-const prepare = async (of: HandCase) => { hand = await ask({ hand: of, size: 640 }) as PreparedHand }
+const prepare = async (of: HandCase) => {
+  pictures.clear()
+  hand = await ask({ hand: of, size: 640 }) as PreparedHand
+}
+/** Of the prepared hand, by edit and reading: several tests look at the same ones. */
+const pictures = new Map<string, Float32Array>()
 const AS_IT_IS: Reading = { rotation: 0, zoom: 1, shift: { x: 0, y: 0 } }
 const SLANTED: Reading = { rotation: 0.02, zoom: 1.05, shift: { x: 0.3, y: -0.4 } }
-const read = async (edit: HandEdit, reading = AS_IT_IS) => await ask({ edit, reading }) as Float32Array
+async function read(edit: HandEdit, reading = AS_IT_IS): Promise<Float32Array> {
+  const key = JSON.stringify([edit, reading])
+  const picture = pictures.get(key) ?? await ask({ edit, reading }) as Float32Array
+  pictures.set(key, picture)
+  return picture
+}
 const swollen = (joint: HandJoint, swelling: Grade): HandEdit => ({ [joint]: { swelling, erythema: 0 } })
 
 beforeAll(async () => {
