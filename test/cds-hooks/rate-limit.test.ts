@@ -1,13 +1,14 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
 import { networkOf } from '../../src/cds-hooks/rate-limit.ts'
 import { readConfig } from '../../src/config.ts'
-import { openStore, type Store } from '../../src/screening/store/open-store.ts'
+import type { Store } from '../../src/screening/store/open-store.ts'
 import { openCdsHouse, patientView, signed } from '../support/cds-house.ts'
+import { openTestStore } from '../support/test-store.ts'
 
 let store: Store
 let cds: Awaited<ReturnType<typeof openCdsHouse>>
 
-beforeAll(async () => { store = await openStore({ memory: true }) })
+beforeAll(async () => { store = await openTestStore() })
 afterAll(() => store.close())
 afterEach(() => cds.close())
 

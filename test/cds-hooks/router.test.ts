@@ -11,14 +11,15 @@ import { ScreeningError } from '../../src/errors.ts'
 import { RESULT_ID } from '../../src/fhir/codes.ts'
 import type { JointFinding } from '../../src/joints/finding.ts'
 import { writtenIds } from '../../src/screening/screening-input.ts'
-import { openStore, type Store } from '../../src/screening/store/open-store.ts'
+import type { Store } from '../../src/screening/store/open-store.ts'
 import { NOW, openCdsHouse, PATIENT_WITH_RA, patientView, signed, storedScreening } from '../support/cds-house.ts'
 import { LEFT_PHOTO, RIGHT_PHOTO, sampleFindings } from '../support/screening-sample.ts'
+import { openTestStore } from '../support/test-store.ts'
 
 let store: Store
 let cds: Awaited<ReturnType<typeof openCdsHouse>>
 
-beforeAll(async () => { store = await openStore({ memory: true }) })
+beforeAll(async () => { store = await openTestStore() })
 afterAll(() => store.close())
 beforeEach(async () => { cds = await openCdsHouse(store) })
 afterEach(() => cds.close())

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { makeTemplate } from './sweep.ts'
+import { copyTestStore } from '../support/test-store.ts'
 
 const program = fileURLToPath(new URL('disk.ts', import.meta.url))
 const run = promisify(execFile)
@@ -14,7 +14,10 @@ const run = promisify(execFile)
 const unshare = [['-m'], ['-U', '-r', '-m']].find((how) => spawnSync('unshare', [...how, 'sh', '-c', 'mount -t tmpfs tmpfs /tmp']).status === 0)
 
 let template: string
-beforeAll(async () => { template = await makeTemplate() }, 300_000)
+beforeAll(async () => {
+  template = await mkdtemp(join(tmpdir(), 'jointlens-template-'))
+  await copyTestStore(template)
+}, 300_000)
 afterAll(() => rm(template, { recursive: true }))
 
 const describeHere = unshare ? describe : describe.skip
@@ -40,6 +43,7 @@ async function onSmallDisk(fault: string): Promise<unknown> {
 
 test('R17: what a disk could not keep is not accepted, and what it had kept is there for the next process', async () => {
   const dir = await mkdtemp(join(tmpdir(), 'jointlens-disk-'))
+  await copyTestStore(dir)
   const broken = () => run(process.execPath, ['--disable-warning=ExperimentalWarning', program, 'fsync', dir]).then(
     () => 'went on', ({ code, stdout }: { code: number; stdout: string }) => [code, ...stdout.trim().split('\n')])
   expect(await broken()).toEqual([3, '[]', 'accepted'])

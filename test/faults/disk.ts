@@ -64,7 +64,7 @@ function mount(how: string): void {
 
 /** The disk takes writes and fails to keep them: nothing is said to be accepted any more. */
 async function withBrokenFsync() {
-  const folder = new DurableFolder(join(dir, 'pg'), () => process.exit(3))
+  const folder = new DurableFolder(join(dir, 'pglite'), () => process.exit(3))
   const db = await PGlite.create({ fs: folder, startParams: DURABLE_PARAMETERS })
   await db.exec('create table if not exists accepted (n integer)')
   const { rows } = await db.query<{ n: number }>('select n from accepted')

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { plantViolations } from './plant.ts'
 import { scenarioOf } from './scenarios.ts'
-import { makeTemplate, runScenario, type ScenarioResult } from './sweep.ts'
+import { runScenario, type ScenarioResult } from './sweep.ts'
 
 // `npm run faults`: kills the product at every place on servers of every kind, judges each run, and ends with one line of JSON.
 const { values } = parseArgs({
@@ -12,7 +12,6 @@ const { values } = parseArgs({
 })
 const seeds = values.seed ? [Number(values.seed)] : Array.from({ length: Number(values.scenarios) }, (_, index) => index + 1)
 const home = await mkdtemp(join(tmpdir(), 'jointlens-faults-'))
-const template = await makeTemplate()
 const results: ScenarioResult[] = []
 const failed: number[] = []
 
@@ -22,7 +21,6 @@ const waiting = [...seeds]
 await Promise.all([1, 2].map(async () => {
   for (let seed = waiting.shift(); seed !== undefined && performance.now() < until; seed = waiting.shift()) await play(seed)
 }))
-await rm(template, { recursive: true })
 if (!values.keep) await rm(home, { recursive: true })
 
 // No green run is trusted before the checker has seen red: violations are planted in the runs of this very sweep.
@@ -43,7 +41,7 @@ async function play(seed: number): Promise<void> {
   const began = performance.now()
   const said = (words: string) => console.log(`${seed} ${scenario.profile}, ${scenario.rules.map(({ mode, path }) => `${mode} ${path}`).join(', ')}: ${words}, ${((performance.now() - began) / 1000).toFixed(1)} s`)
   try {
-    const result = await runScenario(scenario, template, join(home, String(seed)))
+    const result = await runScenario(scenario, join(home, String(seed)))
     results.push(result)
     said(`${result.kills} kills (${result.places.join(' ')}), ${result.faults} faults, ${result.screenings} screenings`)
     for (const { rule, text } of result.violations) console.log(`  ${rule}: ${text}`)

@@ -4,20 +4,19 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from '@jest/globals'
 import { placesOf, scenarioOf, type Scenario } from './scenarios.ts'
-import { makeTemplate, runScenario } from './sweep.ts'
+import { runScenario } from './sweep.ts'
 import { PROFILES, type ProfileName } from './witness/profiles.ts'
 
 /** The short form of `npm run faults`: the weakest kind of server and the strongest, with a lost answer and an index that lags. */
 test('killed in the middle, on a server that lost an answer and one that indexes late, the product loses nothing and doubles nothing', async () => {
   const home = await mkdtemp(join(tmpdir(), 'jointlens-faults-'))
-  const template = await makeTemplate()
   const base = { racy: true, indexLagMs: 100 }
   const scenarios: Scenario[] = [
     { ...base, seed: 1, profile: 'transaction', kills: ['after-transaction:1', 'before-ledger:1'], rules: [{ mode: 'commit-then-500', method: 'POST', path: '/', from: 2 }] },
     { ...base, seed: 2, profile: 'single', kills: ['after-write:14'], rules: [{ mode: 'commit-then-reset', method: 'POST', path: '/Observation', from: 20 }] }
   ]
-  const results = await Promise.all(scenarios.map((one) => runScenario(one, template, join(home, String(one.seed)))))
-  await Promise.all([home, template].map((dir) => rm(dir, { recursive: true })))
+  const results = await Promise.all(scenarios.map((one) => runScenario(one, join(home, String(one.seed)))))
+  await rm(home, { recursive: true })
   expect(results.map(({ kills, faults, violations }) => ({ kills, faults, violations }))).toEqual([
     { kills: 2, faults: 1, violations: [] }, { kills: 1, faults: 1, violations: [] }
   ])

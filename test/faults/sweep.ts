@@ -1,10 +1,9 @@
 import { once } from 'node:events'
 import { appendFileSync } from 'node:fs'
-import { cp, mkdir, mkdtemp, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { openStore } from '../../src/screening/store/open-store.ts'
+import { copyTestStore } from '../support/test-store.ts'
 import { readRun } from './check.ts'
 import { checkHistory, type Run, type Violation } from './check-history.ts'
 import type { CallerEvent, RunExpectation } from './history.ts'
@@ -29,18 +28,11 @@ const PATIENTS = ['both-1', 'both-2', 'both-3', 'left-only', 'no-photos', 'heic'
 /** Nobody waits longer for a run to come to rest. */
 const QUIET_MS = 40_000
 
-/** An empty store that is up to date: making one takes seconds, copying it does not. */
-export async function makeTemplate(): Promise<string> {
-  const template = await mkdtemp(join(tmpdir(), 'jointlens-template-'))
-  await (await openStore({ dataDir: template })).close()
-  return template
-}
-
 /** Plays one scenario with real processes on a store and a record of its own, and judges the files it leaves. */
-export async function runScenario(scenario: Scenario, template: string, dir: string): Promise<ScenarioResult> {
+export async function runScenario(scenario: Scenario, dir: string): Promise<ScenarioResult> {
   await mkdir(dir, { recursive: true })
   const dataDir = join(dir, 'store')
-  await cp(template, dataDir, { recursive: true })
+  await copyTestStore(dataDir)
   const witness = await startWitness({
     profile: scenario.profile, historyFile: join(dir, 'witness.jsonl'), indexLagMs: scenario.indexLagMs, racy: scenario.racy,
     ...(scenario.requestsPerToken ? { requestsPerToken: scenario.requestsPerToken } : {})

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import sharp from 'sharp'
 import { readCalibrationFile } from '../../src/inference/calibrate.ts'
+import { openEngine } from '../../src/inference/engine/open-engine.ts'
 import { readModelBundle } from '../../src/inference/model-bundle.ts'
 import { HAND_JOINTS } from '../../src/joints/hand-joint.ts'
 import { renderPalm } from '../support/palm-photo.ts'
@@ -147,11 +148,11 @@ describe('jointlens calibrate', () => {
   test("turns a site's labels into a calibration file of this model that assess then uses", async () => {
     // Labels that follow the scores, loosely: what a site whose model works would send.
     const names = (await readdir(photos)).filter((name) => name.endsWith('.jpg'))
-    const rows = names.flatMap((photo) => {
-      const { hands } = JSON.parse(jointlens('assess', join(photos, photo), '--json').stdout) as Report
-      return hands.flatMap(({ side, joints }) => joints.filter(({ assessed }) => assessed).map(({ joint, probability }, index) =>
-        ({ photo, side, joint: String(joint), probability: Number(probability) + (index % 3 - 1) * 0.03 })))
-    })
+    const engine = await openEngine({ modelDir: model, workers: 1, photoTimeoutMs: 120_000 })
+    const read = await Promise.all(names.map(async (photo) => ({ photo, ...await engine.assess(await readFile(join(photos, photo))) })))
+    await engine.close()
+    const rows = read.flatMap(({ photo, hands }) => hands.flatMap(({ side, joints }) => joints.flatMap((one, index) =>
+      one.kind === 'assessed' ? [{ photo, side, joint: one.joint, probability: one.probability + (index % 3 - 1) * 0.03 }] : [])))
     const middle = rows.map(({ probability }) => probability).sort((a, b) => a - b)[Math.floor(rows.length * 0.6)] ?? 0
     const csv = ['photo,side,joint,label,patient', ...rows.map(({ photo, side, joint, probability }) => `${photo},${side},${joint},${probability > middle ? 1 : 0},${photo.slice(0, 6)}`)]
     const [labels, out] = [join(base, 'labels.csv'), join(base, 'site.json')]

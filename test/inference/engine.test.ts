@@ -44,6 +44,38 @@ async function milliseconds(work: () => Promise<unknown>): Promise<number> {
   return performance.now() - start
 }
 
+describe('an engine that nothing happens to', () => {
+  let engine: InferenceEngine
+  beforeAll(async () => { engine = await openEngine({ modelDir, workers: 1 }) })
+  afterAll(() => engine.close())
+
+  test('leaves the photo of the caller as it was, a window on a larger buffer too', async () => {
+    const large = Buffer.concat([Buffer.alloc(1000), photo, Buffer.alloc(1000)])
+    const window = large.subarray(1000, 1000 + photo.length)
+    expect((await engine.assess(window)).hands).toHaveLength(1)
+    expect(window.equals(photo)).toBe(true)
+  })
+
+  test('refuses what is no photo before a worker sees it', async () => {
+    expect(await codeOf(engine.assess(Buffer.from('<svg xmlns="http://www.w3.org/2000/svg"/>')))).toBe('ERR_PHOTO_FORMAT')
+    expect(await codeOf(engine.renderPhoto(Buffer.alloc(0), { maxSidePx: 10 }))).toBe('ERR_PHOTO_CORRUPT')
+  })
+
+  test('answers a photo that breaks in the decoder with its code and reads the next', async () => {
+    const broken = await sharp(photo).resize(200).png().toBuffer()
+    broken.fill(7, broken.length >> 1, (broken.length >> 1) + 500)
+    expect(await codeOf(engine.assess(broken))).toBe('ERR_PHOTO_CORRUPT')
+    expect((await engine.assess(photo)).hands).toHaveLength(1)
+  })
+
+  test('keeps keys of the service away from its workers', async () => {
+    const [pid] = await childProcesses()
+    const names = (await readFile(`/proc/${pid}/environ`, 'utf8')).split('\0').map((one) => one.split('=')[0])
+    expect(names).toContain('PATH')
+    expect(names).not.toContain('NODE_ENV')
+  })
+})
+
 describe('the inference engine', () => {
   test('reads photos in several processes and is the engine of its model', () => withEngine({ workers: 2 }, async (engine) => {
     const answers = await Promise.all(Array.from({ length: 4 }, () => engine.assess(photo)))
@@ -53,25 +85,6 @@ describe('the inference engine', () => {
       expect(answer.hands).toEqual(answers[0]?.hands)
     }
     expect(engine.health()).toEqual({ ready: true, model: engine.model, executionProvider: 'cpu', queued: 0 })
-  }))
-
-  test('leaves the photo of the caller as it was, a window on a larger buffer too', () => withEngine({}, async (engine) => {
-    const large = Buffer.concat([Buffer.alloc(1000), photo, Buffer.alloc(1000)])
-    const window = large.subarray(1000, 1000 + photo.length)
-    expect((await engine.assess(window)).hands).toHaveLength(1)
-    expect(window.equals(photo)).toBe(true)
-  }))
-
-  test('refuses what is no photo before a worker sees it', () => withEngine({}, async (engine) => {
-    expect(await codeOf(engine.assess(Buffer.from('<svg xmlns="http://www.w3.org/2000/svg"/>')))).toBe('ERR_PHOTO_FORMAT')
-    expect(await codeOf(engine.renderPhoto(Buffer.alloc(0), { maxSidePx: 10 }))).toBe('ERR_PHOTO_CORRUPT')
-  }))
-
-  test('answers a photo that breaks in the decoder with its code and reads the next', () => withEngine({}, async (engine) => {
-    const broken = await sharp(photo).resize(200).png().toBuffer()
-    broken.fill(7, broken.length >> 1, (broken.length >> 1) + 500)
-    expect(await codeOf(engine.assess(broken))).toBe('ERR_PHOTO_CORRUPT')
-    expect((await engine.assess(photo)).hands).toHaveLength(1)
   }))
 
   test('takes as many photos as its queue holds and then says it is busy', () => withEngine({ maxQueue: 1 }, async (engine) => {
@@ -142,13 +155,6 @@ describe('the inference engine', () => {
     expect(await open).toBe('ERR_PHOTO_CORRUPT')
     expect((await engine.assess(photo)).hands).toHaveLength(1)
     expect(engine.health().ready).toBe(true)
-  }))
-
-  test('keeps keys of the service away from its workers', () => withEngine({}, async () => {
-    const [pid] = await childProcesses()
-    const names = (await readFile(`/proc/${pid}/environ`, 'utf8')).split('\0').map((one) => one.split('=')[0])
-    expect(names).toContain('PATH')
-    expect(names).not.toContain('NODE_ENV')
   }))
 
   test('leaves nothing running: a program that closes it ends by itself', () => {

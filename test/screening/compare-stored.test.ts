@@ -13,10 +13,11 @@ import { egressForTenant, type Egress } from '../../src/fhir/egress.ts'
 import { openFhirSession } from '../../src/fhir/session.ts'
 import type { InferenceEngine } from '../../src/inference/engine/inference-engine.ts'
 import { openEngine } from '../../src/inference/engine/open-engine.ts'
-import { openStore, type Store } from '../../src/screening/store/open-store.ts'
+import type { Store } from '../../src/screening/store/open-store.ts'
 import { everything, startFhirServer } from '../support/fhir-server.ts'
 import { emptyStore, openHouse, type ScreeningHouse } from '../support/screening-house.ts'
 import { writeTestBundle } from '../support/test-bundle.ts'
+import { openTestStore } from '../support/test-store.ts'
 
 /** Opening a model is slow where the machine is shared. */
 jest.setTimeout(180_000)
@@ -35,7 +36,7 @@ beforeAll(async () => {
   await writeTestBundle(join(base, 'new'), { change: (manifest) => { manifest.version = '0.0.2'; manifest.calibration.bias = 0.3 } })
   engine = await openEngine({ modelDir: join(base, 'old'), workers: 1, photoTimeoutMs: 120_000 })
   other = await openEngine({ modelDir: join(base, 'new'), workers: 1, photoTimeoutMs: 120_000 })
-  store = await openStore({ memory: true })
+  store = await openTestStore()
 }, 300_000)
 afterAll(async () => {
   await engine.close()

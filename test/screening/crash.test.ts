@@ -1,31 +1,22 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { cp, mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import type { Media, Resource } from '@medplum/fhirtypes'
-import { openStore } from '../../src/screening/store/open-store.ts'
 import { everything, startFhirServer, type TestFhirServer } from '../support/fhir-server.ts'
+import { copyTestStore } from '../support/test-store.ts'
 
 const program = fileURLToPath(new URL('../support/screening-process.ts', import.meta.url))
 let ehr: TestFhirServer
 let dataDir: string
 
-/** An empty store that is up to date: making one takes seconds, copying it does not. */
-let template: string
-
-beforeAll(async () => {
-  template = await mkdtemp(join(tmpdir(), 'jointlens-template-'))
-  const store = await openStore({ dataDir: template })
-  await store.close()
-}, 300_000)
-afterAll(() => rm(template, { recursive: true }))
 beforeEach(async () => {
   dataDir = await mkdtemp(join(tmpdir(), 'jointlens-crash-'))
-  await cp(template, dataDir, { recursive: true })
-})
+  await copyTestStore(dataDir)
+}, 300_000)
 afterEach(async () => {
   await ehr.close()
   await rm(dataDir, { recursive: true })

@@ -6,14 +6,15 @@ import { egressForTenant } from '../../src/fhir/egress.ts'
 import { findHandPhotos } from '../../src/fhir/photo-sources.ts'
 import { openFhirSession } from '../../src/fhir/session.ts'
 import { photoName, readScreenedPhoto } from '../../src/screening/screened-photo.ts'
-import { openStore, type Store } from '../../src/screening/store/open-store.ts'
+import type { Store } from '../../src/screening/store/open-store.ts'
 import { openByteEngine, type ByteEngine } from '../support/byte-engine.ts'
 import { emptyStore, openHouse, type ScreeningHouse } from '../support/screening-house.ts'
+import { openTestStore } from '../support/test-store.ts'
 
 let store: Store
 let house: ScreeningHouse
 let engine: ByteEngine
-beforeAll(async () => { store = await openStore({ memory: true }) }, 300_000)
+beforeAll(async () => { store = await openTestStore() }, 300_000)
 afterAll(() => store.close())
 afterEach(async () => {
   await house.close()

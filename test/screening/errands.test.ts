@@ -15,10 +15,11 @@ import { DERIVED } from '../../src/screening/retention.ts'
 import { openStore, type Store } from '../../src/screening/store/open-store.ts'
 import { openByteEngine } from '../support/byte-engine.ts'
 import { emptyStore, openHouse, type ScreeningHouse } from '../support/screening-house.ts'
+import { copyTestStore, openTestStore } from '../support/test-store.ts'
 
 let store: Store
 beforeAll(async () => {
-  store = await openStore({ memory: true })
+  store = await openTestStore()
 })
 afterAll(() => store.close())
 afterEach(() => emptyStore(store))
@@ -57,6 +58,7 @@ describe('an errand', () => {
 
   test('of one who died is taken at once by who opens the same folder again', async () => {
     const dataDir = await mkdtemp(join(tmpdir(), 'errands-'))
+    await copyTestStore(dataDir)
     const before = await openStore({ dataDir })
     const errands = openErrands(before)
     await errands.ask('clinic', 'poll')

@@ -16,8 +16,9 @@ import { boxOf, exportLabels, type LabelExport } from '../../src/screening/expor
 import { screeningSources } from '../../src/screening/screening-input.ts'
 import { openCardStore } from '../../src/screening/store/card-store.ts'
 import { openFeedbackStore } from '../../src/screening/store/feedback-store.ts'
-import { openStore, type Store } from '../../src/screening/store/open-store.ts'
+import type { Store } from '../../src/screening/store/open-store.ts'
 import { emptyStore, openHouse, openTestEngine, type ScreeningHouse } from '../support/screening-house.ts'
+import { openTestStore } from '../support/test-store.ts'
 
 let engine: InferenceEngine
 let store: Store
@@ -28,7 +29,7 @@ let out: string
 
 beforeAll(async () => {
   engine = await openTestEngine()
-  store = await openStore({ memory: true })
+  store = await openTestStore()
 })
 afterAll(async () => {
   await engine.close()

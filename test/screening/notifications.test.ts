@@ -18,10 +18,11 @@ import { lastResort } from '../../src/last-resort.ts'
 import { openErrandRunner, type ErrandRunner } from '../../src/screening/errand-runner.ts'
 import { openInbox, type Inbox } from '../../src/screening/notifications/inbox.ts'
 import { createNotificationRouter } from '../../src/screening/notifications/router.ts'
-import { openStore, type Store } from '../../src/screening/store/open-store.ts'
+import type { Store } from '../../src/screening/store/open-store.ts'
 import { everything, startFhirServer, type TestFhirServer } from '../support/fhir-server.ts'
 import { emptyStore } from '../support/screening-house.ts'
 import { loopbackTenant } from '../support/screening-sample.ts'
+import { openTestStore } from '../support/test-store.ts'
 import { openAudit } from '../../src/audit.ts'
 
 const SECRET = 'f'.repeat(32)
@@ -37,7 +38,7 @@ let asked: string[]
 let logged: string
 
 beforeAll(async () => {
-  store = await openStore({ memory: true })
+  store = await openTestStore()
 })
 afterAll(() => store.close())
 

@@ -11,12 +11,13 @@ import { patientsOn, previsit } from '../../src/screening/previsit.ts'
 import { reconcile } from '../../src/screening/reconcile.ts'
 import { screeningSources } from '../../src/screening/screening-input.ts'
 import type { Screening } from '../../src/screening/screening.ts'
-import { openStore, type Store } from '../../src/screening/store/open-store.ts'
+import type { Store } from '../../src/screening/store/open-store.ts'
 import { openTenantDoors } from '../../src/tenant-doors.ts'
 import { openByteEngine } from '../support/byte-engine.ts'
 import { everything, startFhirServer, type TestFhirServer } from '../support/fhir-server.ts'
 import { personaOf, refusalOf, VENDORS, type Vendor } from '../support/persona.ts'
 import { emptyStore, openHouse, type ScreeningHouse } from '../support/screening-house.ts'
+import { openTestStore } from '../support/test-store.ts'
 
 let store: Store
 let ehr: TestFhirServer
@@ -25,7 +26,7 @@ let egress: Egress
 let session: FhirSession
 
 beforeAll(async () => {
-  store = await openStore({ memory: true })
+  store = await openTestStore()
 })
 afterAll(() => store.close())
 afterEach(async () => {

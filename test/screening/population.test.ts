@@ -13,11 +13,12 @@ import { egressForTenant, type Egress } from '../../src/fhir/egress.ts'
 import { openFhirSession } from '../../src/fhir/session.ts'
 import { readPatientList, screenPopulation, type PopulationRow } from '../../src/screening/population.ts'
 import { openCardStore } from '../../src/screening/store/card-store.ts'
-import { openStore, type Store } from '../../src/screening/store/open-store.ts'
+import type { Store } from '../../src/screening/store/open-store.ts'
 import { patients as ndjson, startBulkServer } from '../support/bulk-server.ts'
 import { openByteEngine } from '../support/byte-engine.ts'
 import { emptyStore, openHouse, type ScreeningHouse } from '../support/screening-house.ts'
 import { loopbackTenant } from '../support/screening-sample.ts'
+import { openTestStore } from '../support/test-store.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'jointlens-population-'))
 const list = (text: string) => {
@@ -101,7 +102,7 @@ describe('jointlens screen', () => {
   let err: string
 
   beforeAll(async () => {
-    store = await openStore({ memory: true })
+    store = await openTestStore()
   })
   afterAll(() => store.close())
   beforeEach(async () => {

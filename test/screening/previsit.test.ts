@@ -5,8 +5,9 @@ import { openFhirSession } from '../../src/fhir/session.ts'
 import type { InferenceEngine } from '../../src/inference/engine/inference-engine.ts'
 import { dayIn, previsit, worklistCsv, type WorklistOfDay } from '../../src/screening/previsit.ts'
 import { reconcile } from '../../src/screening/reconcile.ts'
-import { openStore, type Store } from '../../src/screening/store/open-store.ts'
+import type { Store } from '../../src/screening/store/open-store.ts'
 import { emptyStore, openHouse, openTestEngine, type ScreeningHouse } from '../support/screening-house.ts'
+import { openTestStore } from '../support/test-store.ts'
 
 let engine: InferenceEngine
 let store: Store
@@ -15,7 +16,7 @@ let egress: Egress
 
 beforeAll(async () => {
   engine = await openTestEngine()
-  store = await openStore({ memory: true })
+  store = await openTestStore()
 })
 afterAll(async () => {
   await engine.close()

@@ -3,9 +3,10 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/gl
 import type { Consent, Observation } from '@medplum/fhirtypes'
 import type { InferenceEngine } from '../../src/inference/engine/inference-engine.ts'
 import { openQueue } from '../../src/screening/queue.ts'
-import { openStore, type Store } from '../../src/screening/store/open-store.ts'
+import type { Store } from '../../src/screening/store/open-store.ts'
 import { everything, startFhirServer, type TestFhirServer } from '../support/fhir-server.ts'
 import { emptyStore, openHouse, openTestEngine, type ScreeningHouse } from '../support/screening-house.ts'
+import { openTestStore } from '../support/test-store.ts'
 
 let engine: InferenceEngine
 let store: Store
@@ -13,7 +14,7 @@ let house: ScreeningHouse
 
 beforeAll(async () => {
   engine = await openTestEngine()
-  store = await openStore({ memory: true })
+  store = await openTestStore()
 })
 afterAll(async () => {
   await engine.close()

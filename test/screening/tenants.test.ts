@@ -3,13 +3,14 @@ import fc from 'fast-check'
 import { openQueue } from '../../src/screening/queue.ts'
 import { openResultStore } from '../../src/screening/result-store.ts'
 import { openCardStore } from '../../src/screening/store/card-store.ts'
-import { openStore, type Store } from '../../src/screening/store/open-store.ts'
+import type { Store } from '../../src/screening/store/open-store.ts'
 import { bindToRecords } from '../../src/screening/store/record-address.ts'
 import { emptyStore } from '../support/screening-house.ts'
 import { loopbackTenant } from '../support/screening-sample.ts'
+import { openTestStore } from '../support/test-store.ts'
 
 let store: Store
-beforeAll(async () => { store = await openStore({ memory: true }) })
+beforeAll(async () => { store = await openTestStore() })
 afterAll(() => store.close())
 
 const tenant = fc.constantFrom('north', 'south', 'east')

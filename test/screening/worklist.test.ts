@@ -11,10 +11,11 @@ import { egressForTenant, type Egress } from '../../src/fhir/egress.ts'
 import { openFhirSession } from '../../src/fhir/session.ts'
 import { worklistCsv, type WorklistRow } from '../../src/screening/previsit.ts'
 import { openCardStore } from '../../src/screening/store/card-store.ts'
-import { openStore, type Store } from '../../src/screening/store/open-store.ts'
+import type { Store } from '../../src/screening/store/open-store.ts'
 import { writeWorklist } from '../../src/worklist-files.ts'
 import { openByteEngine } from '../support/byte-engine.ts'
 import { emptyStore, openHouse, type ScreeningHouse } from '../support/screening-house.ts'
+import { openTestStore } from '../support/test-store.ts'
 
 const EVIL = '<img src=x onerror=alert(1)>"\'&'
 const site = (change: Partial<TenantConfig> = {}) =>
@@ -104,7 +105,7 @@ describe('jointlens previsit', () => {
   let err: string
 
   beforeAll(async () => {
-    store = await openStore({ memory: true })
+    store = await openTestStore()
   })
   afterAll(() => store.close())
   beforeEach(async () => {

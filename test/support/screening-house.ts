@@ -13,10 +13,11 @@ import { openFhirSession } from '../../src/fhir/session.ts'
 import type { InferenceEngine } from '../../src/inference/engine/inference-engine.ts'
 import { openEngine } from '../../src/inference/engine/open-engine.ts'
 import { openScreeningService, type RunningScreening, type ScreeningDeps } from '../../src/screening/screening-service.ts'
-import { openStore, type Store } from '../../src/screening/store/open-store.ts'
+import type { Store } from '../../src/screening/store/open-store.ts'
 import { startFhirServer, type TestFhirServer } from './fhir-server.ts'
 import { loopbackTenant } from './screening-sample.ts'
 import { writeTestBundle } from './test-bundle.ts'
+import { openTestStore } from './test-store.ts'
 
 /** A real engine over a tiny real network. */
 export async function openTestEngine(): Promise<InferenceEngine> {
@@ -26,9 +27,14 @@ export async function openTestEngine(): Promise<InferenceEngine> {
   return { ...engine, close: async () => { await engine.close(); await rm(dir, { recursive: true }) } }
 }
 
-/** Between tests that share a store: opening one takes longer than most tests. */
+const TABLES = [
+  'job', 'screening', 'assessment', 'ledger', 'sent_unanswered', 'shown', 'pause', 'retirement', 'read_photo', 'handed_photo', 'errand', 'heard_event', 'watermark',
+  'jti', 'card', 'feedback', 'session', 'audit'
+]
+
+/** Between tests that share a store: opening one takes longer than most tests. Few rows are deleted in a fifth of the time that `truncate` takes. */
 export async function emptyStore(store: Store): Promise<void> {
-  await store.query('truncate job, screening, assessment, ledger, sent_unanswered, shown, pause, retirement, read_photo, handed_photo, errand, heard_event, watermark, jti, card, feedback, session, audit')
+  await store.query(`with ${TABLES.map((table) => `${table}_rows as (delete from ${table})`).join(', ')} select`)
 }
 
 /** A record, a store and the service between them. */
@@ -48,7 +54,7 @@ export async function openHouse(
   const ehr = more.ehr ?? await startFhirServer()
   const tenant = loopbackTenant(ehr.base, settings)
   const egress = egressForTenant(tenant)
-  const store = more.store ?? await openStore({ memory: true })
+  const store = more.store ?? await openTestStore()
   const audit = openAudit(store)
   const service = openScreeningService({
     store, engine, tenants: [tenant], audit, log: pino({ level: 'silent' }),

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { makeTenant } from '../../src/config.ts'
+import { copyTestStore } from './test-store.ts'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 
@@ -24,6 +25,7 @@ export async function startServiceProcess(port: number, tenants: readonly Parame
   const folder = mkdtempSync(join(tmpdir(), 'jointlens-service-'))
   const [config, data] = [join(folder, 'tenants.yaml'), join(folder, 'data')]
   writeFileSync(config, JSON.stringify({ tenants }))
+  await copyTestStore(data)
   const url = `http://127.0.0.1:${port}`
   let output = ''
   let child = await live()
@@ -32,7 +34,7 @@ export async function startServiceProcess(port: number, tenants: readonly Parame
     const started = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', 'src/cli.ts', 'serve'], {
       cwd: root, stdio: ['ignore', 'pipe', 'pipe'],
       env: {
-        PATH: process.env['PATH'], PORT: String(port), JOINTLENS_CONFIG: config, JOINTLENS_DATA: data, JOINTLENS_WORKERS: '1',
+        PATH: process.env['PATH'], NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'], PORT: String(port), JOINTLENS_CONFIG: config, JOINTLENS_DATA: data, JOINTLENS_WORKERS: '1',
         JOINTLENS_MODEL: join(root, 'models/hand-joints/0.1.0'), JOINTLENS_PROFILE: 'development', LOG_LEVEL: 'debug', ...environment
       }
     })

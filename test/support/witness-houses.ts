@@ -1,13 +1,14 @@
 import { afterAll, afterEach, beforeAll } from '@jest/globals'
-import { openStore, type Store } from '../../src/screening/store/open-store.ts'
+import type { Store } from '../../src/screening/store/open-store.ts'
 import { emptyStore } from './screening-house.ts'
+import { openTestStore } from './test-store.ts'
 import { openWitnessHouse, type WitnessHouse } from './witness-house.ts'
 
 /** One store in memory for the tests of a file. After each test the house that was opened last is closed and the store is emptied. */
 export function witnessHouses() {
   let store: Store
   let house: WitnessHouse | undefined
-  beforeAll(async () => { store = await openStore({ memory: true }) }, 300_000)
+  beforeAll(async () => { store = await openTestStore() }, 300_000)
   afterAll(() => store.close())
   afterEach(async () => {
     await house?.close()

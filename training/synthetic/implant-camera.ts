@@ -11,8 +11,10 @@ export interface Finish {
 }
 
 /** Linear light to 8-bit sRGB bytes. */
-export function toBytes({ data }: Plane): Uint8Array {
-  return Uint8Array.from(data, (value) => Math.round(255 * Math.min(1, Math.max(0, value)) ** (1 / 2.2)))
+export function toBytes({ data }: Pick<Plane, 'data'>): Uint8Array {
+  const bytes = new Uint8Array(data.length)
+  for (let k = 0; k < data.length; k++) bytes[k] = Math.round(255 * Math.min(1, Math.max(0, data[k]!)) ** (1 / 2.2))
+  return bytes
 }
 
 /** Exposure, white balance, noise, JPEG. */

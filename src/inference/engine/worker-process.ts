@@ -19,8 +19,8 @@ export interface WorkerEvents {
   ended(how: string): void
 }
 
-/** What native libraries need; keys and connection strings stay with the service. */
-const ENVIRONMENT = /^(PATH|HOME|TMPDIR|TZ|LANG|LC_.*|LD_.*|CUDA.*|NVIDIA.*|FONTCONFIG_.*|XDG_.*|UV_.*|MALLOC_.*)$/
+/** What native libraries need, and where Node keeps compiled code; keys and connection strings stay with the service. */
+const ENVIRONMENT = /^(NODE_COMPILE_CACHE|PATH|HOME|TMPDIR|TZ|LANG|LC_.*|LD_.*|CUDA.*|NVIDIA.*|FONTCONFIG_.*|XDG_.*|UV_.*|MALLOC_.*)$/
 
 /**
  * A process of its own for decoders and networks. Not a thread: ending a thread inside sharp or onnxruntime waits for the

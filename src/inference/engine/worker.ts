@@ -1,3 +1,4 @@
+import { flushCompileCache } from 'node:module'
 import { ScreeningError } from '../../errors.ts'
 import { openHandAssessor, type HandAssessor } from '../assess-hands.ts'
 import { readModelBundle } from '../model-bundle.ts'
@@ -13,6 +14,8 @@ process.once('message', (settings: WorkerSettings) => {
   const opening = open(settings).then((result): WorkerAnswer<HandAssessor> => ({ result }), toFailure)
   process.on('message', (task: WorkerTask) => void opening.then((opened) => perform(task, opened)).then(answer))
   void opening.then((opened) => answer('failure' in opened ? opened : { result: { executionProvider: opened.result.executionProvider } }))
+    // Where NODE_COMPILE_CACHE is set. Node does it by itself only when a process ends, and this one is killed.
+    .then(flushCompileCache)
 })
 process.on('disconnect', () => process.exit())
 // A terminal sends its interrupt to all of us; the engine decides when we end.

@@ -52,7 +52,7 @@ function varint(value: number): Uint8Array {
   return Uint8Array.from(bytes)
 }
 
-const concat = (...parts: readonly Uint8Array[]) => new Uint8Array(Buffer.concat(parts))
+const concat = (...parts: readonly Uint8Array[]): Uint8Array => Buffer.concat(parts)
 const integer = (field: number, value: number) => concat(varint(field << 3), varint(value))
 const message = (field: number, body: Uint8Array) => concat(varint((field << 3) | 2), varint(body.length), body)
 const text = (field: number, value: string) => message(field, encoder.encode(value))

@@ -234,18 +234,20 @@ function valuesOf(type: 'f32' | 'f16' | 'i32', data: Uint8Array): Constant['valu
 /** A flat array of `shape` with its axes reordered: axis i of the result is axis `perm[i]` of the source. */
 function permute<T extends Constant['values']>(source: T, shape: readonly number[], perm: readonly number[]): T {
   const strides = shape.map((_, axis) => shape.slice(axis + 1).reduce((product, size) => product * size, 1))
-  const sizes = perm.map((axis) => shape[axis] ?? 1)
-  const steps = perm.map((axis) => strides[axis] ?? 0)
+  // Axes of one have no order; without them most weights are long rows.
+  const axes = perm.filter((axis) => shape[axis] !== 1)
+  const [row = 1, ...sizes] = axes.map((axis) => shape[axis] ?? 1).reverse()
+  const [step = 1, ...steps] = axes.map((axis) => strides[axis] ?? 0).reverse()
   const result = source.slice() as T
   const index = sizes.map(() => 0)
-  for (let to = 0, from = 0; to < source.length; to++) {
-    result[to] = source[from] as number
-    for (let axis = sizes.length - 1; axis >= 0; axis--) {
+  for (let to = 0, start = 0; to < source.length;) {
+    for (let from = start, end = start + row * step; from < end; from += step) result[to++] = source[from] as number
+    for (const [axis, size] of sizes.entries()) {
       const next = (index[axis] ?? 0) + 1
-      from += steps[axis] ?? 0
+      start += steps[axis] ?? 0
       index[axis] = next
-      if (next < (sizes[axis] ?? 1)) break
-      from -= (steps[axis] ?? 0) * next
+      if (next < size) break
+      start -= (steps[axis] ?? 0) * next
       index[axis] = 0
     }
   }

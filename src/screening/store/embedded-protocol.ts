@@ -1,5 +1,5 @@
-/** Absent `dataDir`: in memory. */
-export interface ThreadPlace { readonly dataDir?: string }
+/** A folder, or in memory, beginning with what lies in a file of PGlite's `dumpDataDir`. */
+export type ThreadPlace = { readonly dataDir: string } | { readonly dump: string }
 
 /** What the store asks of its PGlite thread. A transaction is named by the id of the call that began it. */
 export type ThreadCall = { readonly id: number } & (

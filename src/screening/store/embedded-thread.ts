@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parentPort, workerData } from 'node:worker_threads'
 import { PGlite, types, type Transaction } from '@electric-sql/pglite'
@@ -21,20 +21,21 @@ interface OpenTransaction {
 }
 
 const transactions = new Map<number, OpenTransaction>()
-const { dataDir } = workerData as ThreadPlace
+const place = workerData as ThreadPlace
 // int8 as a number, as far as numbers go: our counters never reach 2^53.
 const parsers = { [types.INT8]: (value: string) => Number(value) }
-const folder = dataDir === undefined ? undefined : new DurableFolder(join(dataDir, 'pglite'), () => process.exit(1))
-const opening = folder ? openFolder(folder) : PGlite.create('memory://', { parsers })
+let folder: DurableFolder | undefined
+const opening = 'dump' in place ? PGlite.create('memory://', { parsers, loadDataDir: new Blob([readFileSync(place.dump)]) }) : openFolder(place.dataDir)
 
 void reply(0, opening.then(() => []))
 port.on('message', (call: ThreadCall) => void reply(call.id, perform(call)))
 
-async function openFolder(fs: DurableFolder): Promise<PGlite> {
-  const isNew = !existsSync(join(fs.dir, 'PG_VERSION'))
-  const db = await PGlite.create({ fs, startParams: DURABLE_PARAMETERS, parsers })
+async function openFolder(dataDir: string): Promise<PGlite> {
+  folder = new DurableFolder(join(dataDir, 'pglite'), () => process.exit(1))
+  const isNew = !existsSync(join(folder.dir, 'PG_VERSION'))
+  const db = await PGlite.create({ fs: folder, startParams: DURABLE_PARAMETERS, parsers })
   // In the background: the first screenings of a new store are flushed one by one all the same.
-  if (isNew) void syncFolder(fs.dir).catch(() => undefined)
+  if (isNew) void syncFolder(folder.dir).catch(() => undefined)
   return db
 }
 

@@ -25,7 +25,8 @@ export interface Store extends Queries {
   close(): Promise<void>
 }
 
-export type StorePlace = { readonly dataDir: string } | { readonly databaseUrl: string } | { readonly memory: true }
+/** With a `dump` (a file of PGlite's `dumpDataDir`) it begins with that and stays in memory. */
+export type StorePlace = { readonly dataDir: string } | { readonly databaseUrl: string } | { readonly dump: string }
 
 /** Opens the store and brings its tables up to date. Throws ERR_STORE_LOCKED when another process owns the folder, ERR_STORE. */
 export async function openStore(place: StorePlace): Promise<Store> {
@@ -71,11 +72,11 @@ function openServer(databaseUrl: string): Store {
 /** Statements that change no screening: reads, and what hooks, feedback, the app and errands keep for themselves. Everything else counts as a change. */
 const ASIDE = /^\s*(?:select\b|(?:insert into|update|delete from) (?:jti|card|feedback|session|errand|heard_event|watermark)\b)/i
 
-async function openEmbedded(place: { readonly dataDir: string } | { readonly memory: true }): Promise<Store> {
+async function openEmbedded(place: Exclude<StorePlace, { readonly databaseUrl: string }>): Promise<Store> {
   const lock = 'dataDir' in place ? lockFolder(place.dataDir) : undefined
   let database: EmbeddedDatabase
   try {
-    database = await openEmbeddedDatabase('dataDir' in place ? { dataDir: place.dataDir } : {})
+    database = await openEmbeddedDatabase(place)
   } catch (cause) {
     lock?.release()
     throw new ScreeningError('ERR_STORE', 'Expected an embedded store that can be opened', { cause })

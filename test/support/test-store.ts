@@ -1,0 +1,45 @@
+import { createHash } from 'node:crypto'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { PGlite } from '@electric-sql/pglite'
+import { openStore, type Store } from '../../src/screening/store/open-store.ts'
+
+const root = fileURLToPath(new URL('../../', import.meta.url))
+
+/** A store in memory, empty and up to date. Making one takes seconds of computing, a copy of one that was made does not. */
+export async function openTestStore(): Promise<Store> {
+  return openStore({ dump: join(await template(), 'dump.tar') })
+}
+
+/** The same in a folder, which a test or its processes open then. */
+export async function copyTestStore(dataDir: string): Promise<void> {
+  cpSync(join(await template(), 'folder'), dataDir, { recursive: true })
+}
+
+/** Made by the product itself, and anew whenever anything changed that makes it. Test files that make it side by side do no harm. */
+async function template(): Promise<string> {
+  const cache = join(root, '.cache')
+  const made = join(cache, `store-${digest()}`)
+  if (existsSync(made)) return made
+  mkdirSync(cache, { recursive: true })
+  for (const name of readdirSync(cache).filter((one) => one.startsWith('store-') && !made.endsWith(one))) rmSync(join(cache, name), { recursive: true, force: true })
+  const making = mkdtempSync(join(cache, 'making-'))
+  await (await openStore({ dataDir: join(making, 'folder') })).close()
+  const database = await PGlite.create(join(making, 'folder', 'pglite'))
+  writeFileSync(join(making, 'dump.tar'), Buffer.from(await (await database.dumpDataDir('none')).arrayBuffer()))
+  await database.close()
+  try {
+    renameSync(making, made)
+  } catch {
+    rmSync(making, { recursive: true })
+  }
+  return made
+}
+
+function digest(): string {
+  const sources = join(root, 'src/screening/store')
+  const hash = createHash('sha256').update(readFileSync(join(root, 'node_modules/@electric-sql/pglite/package.json')))
+  for (const name of readdirSync(sources).sort()) hash.update(readFileSync(join(sources, name)))
+  return hash.digest('hex').slice(0, 16)
+}
