@@ -156,6 +156,16 @@ describe('cards beside an embedded store', () => {
     expect(readdirSync(folder)).toEqual([])
   })
 
+  test('leave no file behind where the store answers sooner than the file is written', async () => {
+    const cards = openCardStore({ ...store, folder, query: () => Promise.resolve([]) })
+    const put = cards.put(card('a'))
+    await cards.stored()
+    await put
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(readdirSync(folder)).toEqual([])
+    await cards.close()
+  })
+
   test('are kept and known while the store fails, and stored once it answers', async () => {
     let fails = true
     const heard: unknown[] = []

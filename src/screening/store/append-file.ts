@@ -17,6 +17,8 @@ export function openAppendFile(path: string): AppendFile {
   function write(): void {
     const batch = waiting
     waiting = []
+    // Closed meanwhile, which wrote them: the file may be gone by now, and would be made again.
+    if (batch.length === 0) return
     try {
       file ??= openSync(path, 'a', 0o600)
       writeWhole(file, Buffer.from(batch.map(({ line }) => `\n${line}`).join('')))
