@@ -183,7 +183,7 @@ describe('the night\'s list', () => {
   })
 
   test('that could not be read or written is made later', async () => {
-    house.ehr.fault = () => 'html-200'
+    house.ehr.fault = () => '401'
     const one = runner()
     await one.runOnce('long')
     expect([lists, await waiting()]).toEqual([[], expect.arrayContaining(['previsit 2026-11-25'])])
