@@ -157,12 +157,17 @@ describe('the inference engine', () => {
     expect(engine.health().ready).toBe(true)
   }))
 
-  test('leaves nothing running: a program that closes it ends by itself', () => {
+  test('leaves nothing running: a program that closes it ends by itself, also while a worker opens in the place of one that died', () => {
     const program = `
+      import { once } from 'node:events'
+      import { ChildProcess } from 'node:child_process'
       import { openEngine } from ${JSON.stringify(new URL('../../src/inference/engine/open-engine.ts', import.meta.url).href)}
       import { readFileSync } from 'node:fs'
       const engine = await openEngine({ modelDir: ${JSON.stringify(modelDir)}, workers: 2 })
       const { hands } = await engine.assess(readFileSync('demo/photos/demo-1-left.jpg'))
+      const [died] = process._getActiveHandles().filter((one) => one instanceof ChildProcess)
+      died.kill('SIGKILL')
+      await once(died, 'exit')
       await engine.close()
       console.log(hands.length)`
     const { status, stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', program], { cwd: join(import.meta.dirname, '../..'), encoding: 'utf8', timeout: 50_000 })

@@ -32,6 +32,8 @@ interface Job {
  */
 interface Worker {
   readonly process: WorkerProcess
+  /** Ends one that does not open in time. */
+  readonly opening: NodeJS.Timeout
   state: 'opening' | 'idle' | { readonly job: Job; readonly deadline: NodeJS.Timeout } | { readonly refusal: WorkerAnswer<never> }
 }
 
@@ -61,6 +63,7 @@ export async function openWorkerPool({ settings, workers: size, maxQueue, photoT
     }, OPEN_MS)
     const worker: Worker = {
       state: 'opening',
+      opening,
       process: startWorker(settings, {
         opened(answer) {
           clearTimeout(opening)
@@ -76,7 +79,6 @@ export async function openWorkerPool({ settings, workers: size, maxQueue, photoT
           dispatch()
         },
         ended(how) {
-          clearTimeout(opening)
           const wasOpening = worker.state === 'opening'
           const job = drop(worker)
           reject(notReady(`Expected a worker that opens but it ended (${how})`))
@@ -110,6 +112,7 @@ export async function openWorkerPool({ settings, workers: size, maxQueue, photoT
 
   function drop(worker: Worker): Job | undefined {
     const job = free(worker)
+    clearTimeout(worker.opening)
     workers.delete(worker)
     const gone = worker.process.kill().finally(() => dying.delete(gone))
     dying.add(gone)
