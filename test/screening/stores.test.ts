@@ -44,6 +44,44 @@ describe('the embedded store', () => {
   })
 })
 
+describe('a statement of the embedded store', () => {
+  const put = (id: string, queries: Pick<Store, 'query'> = store) => queries.query("insert into session (id, data, expires_at) values ($1, $2, now() + interval '1 hour') returning id", [id, JSON.stringify({ id })])
+
+  test('that failed spoils neither the next of its kind nor what is rolled back with it', async () => {
+    await put('a')
+    await expect(put('a')).rejects.toMatchObject({ code: 'ERR_STORE' })
+    await expect(store.query('select no_such_column from session')).rejects.toMatchObject({ code: 'ERR_STORE' })
+    await expect(store.transaction(async (queries) => {
+      await put('b', queries)
+      await put('a', queries)
+    })).rejects.toMatchObject({ code: 'ERR_STORE' })
+    expect(await put('c')).toEqual([{ id: 'c' }])
+    expect(await store.query('select id from session order by id')).toEqual([{ id: 'a' }, { id: 'c' }])
+  })
+
+  test('waits for a transaction that is open, also the same one', async () => {
+    const seen = store.transaction(async (queries) => {
+      await put('first', queries)
+      const outside = put('second')
+      const [counted] = await queries.query<{ rows: number }>('select count(*)::int as rows from session')
+      return [counted?.rows, outside] as const
+    })
+    expect((await seen)[0]).toBe(1)
+    expect(await (await seen)[1]).toEqual([{ id: 'second' }])
+  })
+
+  test('gives the same each time, whatever kinds of values it takes and gives, and however many others there are', async () => {
+    const sql = `select $1::text as word, $2::int as number, $3::int8 as large, $4::jsonb as json, $5::text[] as words, $6::timestamptz as time, $7::boolean as truth,
+      $8::uuid as id, $9::text as nothing, ($4::jsonb ->> 'a')::float8 as part`
+    const at = new Date('2026-11-24T08:00:00.123Z')
+    const given = ['ä"\'', -7, 2 ** 40, JSON.stringify({ a: 1.5, b: [null] }), ['x,y', '"', ''], at.toISOString(), true, '6f9619ff-8b86-d011-b42d-00cf4fc964ff', null]
+    const row = { word: 'ä"\'', number: -7, large: 2 ** 40, json: { a: 1.5, b: [null] }, words: ['x,y', '"', ''], time: at, truth: true, id: given[7], nothing: null, part: 1.5 }
+    for (let time = 0; time < 8; time++) expect(await store.query(sql, given)).toEqual([row])
+    for (let other = 0; other < 600; other++) expect(await store.query(`select $1::int + ${other} as sum`, [1])).toEqual([{ sum: other + 1 }])
+    expect(await store.query(sql, given)).toEqual([row])
+  })
+})
+
 describe.each(['embedded', 'server'] as const)('token ids in a store of kind %s', (kind) => {
   const jtiStore = () => openJtiStore({ ...store, kind })
 
