@@ -46,7 +46,8 @@ export function openPreparedStatements(db: PGlite): PreparedStatements {
   function serialised(value: unknown, type: number | undefined): string | null {
     if (value === null || value === undefined) return null
     const serializer = type === undefined ? undefined : db.serializers[type]
-    return serializer ? serializer(value) : String(value)
+    if (serializer) return serializer(value)
+    return typeof value === 'object' ? JSON.stringify(value) : String(value as string | number | boolean)
   }
 
   return {
