@@ -47,7 +47,7 @@ export function openPreparedStatements(db: PGlite): PreparedStatements {
     if (value === null || value === undefined) return null
     const serializer = type === undefined ? undefined : db.serializers[type]
     if (serializer) return serializer(value)
-    return typeof value === 'object' ? JSON.stringify(value) : String(value as string | number | boolean)
+    return typeof value === 'string' ? value : JSON.stringify(value)
   }
 
   return {
