@@ -82,7 +82,6 @@ const documentReference = z.object({
   description: maybe(z.string()),
   content: some(z.object({ attachment }))
 })
-const named = z.object({ resourceType: z.string(), id })
 const replacement = z.object({
   status: z.literal('current'), docStatus: maybe(z.string()), subject: reference, relatesTo: some(z.object({ code: z.string(), target: reference }))
 })
@@ -136,14 +135,16 @@ export async function findHandPhotos(session: FhirSession, patientId: string, ha
   if (routes.length === 0 && handedOver.length === 0)
     throw new ScreeningError('ERR_EHR_REFUSED', 'Expected an EHR whose Media, DocumentReference or DiagnosticReport can be searched by patient but its /metadata lists none of them')
   let listed: readonly unknown[] = []
+  let found: readonly HandPhoto[] = []
   for (const type of routes) {
-    if (handPhotosIn(listed, whose).length > 0) break
+    if (found.length > 0) break
     listed = await ask(() => type === 'DiagnosticReport' ? reportedPhotos(session, capabilities, patientId) : ofPatient(session, capabilities, type, patientId))
+    found = handPhotosIn(listed, whose)
   }
-  const found = new Set(handPhotosIn(listed, whose).map(({ resourceType, id: name }) => `${resourceType}/${name}`))
-  const unlisted = handedOver.filter((reference) => !found.has(relativeTo(session.tenant, reference)))
+  const names = new Set(found.map(nameOf))
+  const unlisted = handedOver.filter((reference) => !names.has(relativeTo(session.tenant, reference)))
   const others = unlisted.length > 0 ? await ask(() => readNamed(session, capabilities, unlisted)) : []
-  const photos = handPhotosIn([...listed, ...others], whose)
+  const photos = others.length > 0 ? handPhotosIn([...listed, ...others], whose) : found
   // Where another route answered, it holds only if it found something: nothing found beside a refused search is no proof of no photo.
   const unanswered = answered ? refusals.filter(({ code }) => photos.length === 0 && code === 'ERR_EHR_REFUSED') : refusals
   if (unanswered[0]) throw unanswered[0]
@@ -299,8 +300,8 @@ async function inline(session: FhirSession, photo: HandPhoto): Promise<Uint8Arra
 function handPhotosIn(resources: readonly unknown[], whose: Whose): HandPhoto[] {
   const replaced = new Set(resources.flatMap((one) => replacedBy(one, whose)))
   return resources
-    .filter((one) => !replaced.has(nameOf(one)))
     .flatMap((resource) => mediaPhoto(resource, whose) ?? documentPhotos(resource, whose))
+    .filter(({ photo }) => !replaced.has(nameOf(photo)))
     .sort((a, b) => newestFirst(a.written, b.written) || a.photo.id.localeCompare(b.photo.id))
     .map(({ photo }) => photo)
 }
@@ -312,9 +313,8 @@ function replacedBy(value: unknown, whose: Whose): readonly string[] {
   return found.relatesTo.flatMap(({ code, target: { reference: replaced } }) => code === 'replaces' && replaced ? [relativeTo(whose, replaced)] : [])
 }
 
-function nameOf(value: unknown): string {
-  const { data: found } = named.safeParse(value)
-  return found ? `${found.resourceType}/${found.id}` : ''
+function nameOf({ resourceType, id: name }: HandPhoto): string {
+  return `${resourceType}/${name}`
 }
 
 interface WrittenPhoto {
