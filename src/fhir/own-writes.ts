@@ -3,6 +3,7 @@ import { isScreeningError } from '../errors.ts'
 import { outcomesOf } from './bundle-outcomes.ts'
 import type { ScreeningResource } from './resources/screening-resources.ts'
 import type { FhirSession, SearchParameters } from './session.ts'
+import { LATE_MS } from './write-state.ts'
 
 /** Something that was written a moment ago. */
 interface Written {
@@ -12,8 +13,6 @@ interface Written {
   readonly until: number
 }
 
-/** By then an index is believed to have caught up (record-writer, `lateMs`). */
-const LATE_MS = 900_000
 const KEPT = 5_000
 
 /**

@@ -5,6 +5,7 @@ import { isOf } from './references.ts'
 import { PHOTO_ID, photoBinary, photoDocument, photoIdentifier, photoMedia, type TakenPhoto } from './resources/photo-resources.ts'
 import { identifierQuery } from './resources/screening-bundle.ts'
 import type { FhirSession, SearchParameters } from './session.ts'
+import { LATE_MS } from './write-state.ts'
 
 /** What was already written for a photo, so that a dropped connection makes nothing twice. */
 export interface PhotoLedger {
@@ -22,8 +23,6 @@ type PhotoType = 'Media' | 'DocumentReference'
 
 /** A photo whose answer was lost is looked for so often before the person hears of it: most searches show late by seconds. */
 const LOOKS_MS: readonly number[] = [0, 1_000, 3_000]
-/** By then a search shows what was written (record-writer, `lateMs`). */
-const LATE_MS = 900_000
 
 /**
  * Writes a photo into the record as `/metadata` allows: Media where it can be created, otherwise DocumentReference; the bytes in

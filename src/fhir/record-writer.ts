@@ -15,7 +15,7 @@ import { isNotOffered } from './transport.ts'
 import { noteIndex, verify } from './verify-written.ts'
 import { isKeptFor } from './whose.ts'
 import {
-  ambiguous, missing, ourId, record, resolver, wrongPatient, type Found, type Settling, type WriteOptions, type Writer
+  ambiguous, LATE_MS, missing, ourId, record, resolver, wrongPatient, type Found, type Settling, type WriteOptions, type Writer
 } from './write-state.ts'
 
 export type { Settling, WriteLedger, WriteOptions } from './write-state.ts'
@@ -74,7 +74,7 @@ export function unwritable(capabilities: Capabilities): string | undefined {
   return capabilities.can('Observation', 'create') ? undefined : 'the record cannot be written: its /metadata does not list Observation create'
 }
 
-const SETTLING: Settling = { promptMs: 180_000, lateMs: 900_000 }
+const SETTLING: Settling = { promptMs: 180_000, lateMs: LATE_MS }
 /** Longer than this the worker does something else meanwhile. */
 const WAIT_MS = 5_000
 const LOOK_AGAIN_AT_MOST_MS = 60_000

@@ -29,6 +29,9 @@ export interface WriteLedger {
   showsAtOnce(): Promise<boolean>
 }
 
+/** By then a search is believed to show what was written. */
+export const LATE_MS = 900_000
+
 /**
  * So long after a send an empty look is no proof of absence: servers index late, and finish what they began after the connection
  * is gone. A condition on a create is answered from the same index, so it proves no more than a look.
