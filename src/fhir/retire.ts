@@ -1,6 +1,7 @@
 import type { DiagnosticReport, Observation } from 'fhir/r4.js'
 import { isScreeningError } from '../errors.ts'
 import { aiTerm, REPORT_ID, RESULT_ID } from './codes.ts'
+import type { HandPhoto } from './photo-sources.ts'
 import { isOf, patientIn } from './references.ts'
 import type { FhirSession } from './session.ts'
 import { isKeptFor } from './whose.ts'
@@ -14,8 +15,6 @@ export type RetiredStatus = 'cancelled' | 'entered-in-error'
  */
 export type Retired = 'retired' | 'gone' | 'left' | 'no-updates'
 
-export interface ResultPhoto { readonly resourceType: 'Media' | 'DocumentReference'; readonly id: string }
-
 export interface Retirement {
   /** Observation or DiagnosticReport, `Type/id`. */
   readonly reference: string
@@ -24,7 +23,7 @@ export interface Retirement {
   readonly patientId: string
   readonly status: RetiredStatus
   /** What it was read from. Asked for where it lies with another patient: if these do as well, they were moved together. */
-  readonly photos?: () => Promise<readonly ResultPhoto[]>
+  readonly photos?: () => Promise<readonly Pick<HandPhoto, 'resourceType' | 'id'>[]>
   /** Called right before the send; throws ERR_LEASE_LOST. */
   fence(): Promise<void>
 }
