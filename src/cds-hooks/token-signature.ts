@@ -24,9 +24,23 @@ export async function isSignedBy(keySet: JSONWebKeySet, token: string, { alg, ki
   return rsaBits > LONGEST_RSA_BITS_AT_ONCE ? inThreadPool(signed, { key }, signature) : verify('sha384', signed, key, signature)
 }
 
+/** Whether a signature of one of these algorithms can be checked with it: it is made for that, is a key, and an RSA one is long enough. */
+export function isUsable(key: JWK, algorithms: readonly SignatureAlgorithm[]): boolean {
+  try {
+    const { rsaBits } = importedOnce(key)
+    return algorithms.some((alg) => isMadeFor(key, alg)) && (key.kty !== 'RSA' || rsaBits >= SHORTEST_RSA_BITS)
+  } catch {
+    return false
+  }
+}
+
 function isMeant(key: JWK, alg: SignatureAlgorithm, kid: string): boolean {
+  return key.kid === kid && isMadeFor(key, alg)
+}
+
+function isMadeFor(key: JWK, alg: SignatureAlgorithm): boolean {
   const kind = alg === 'RS384' ? key.kty === 'RSA' : key.kty === 'EC' && key.crv === 'P-384'
-  return kind && key.kid === kid && (key.alg ?? alg) === alg && (key.use ?? 'sig') === 'sig' && (key.key_ops ?? ['verify']).includes('verify')
+  return kind && (key.alg ?? alg) === alg && (key.use ?? 'sig') === 'sig' && (key.key_ops ?? ['verify']).includes('verify')
 }
 
 interface ImportedKey { readonly key: KeyObject; readonly rsaBits: number }

@@ -1,5 +1,7 @@
-import { createPrivateKey, createPublicKey } from 'node:crypto'
+import { createPrivateKey } from 'node:crypto'
 import type { Command } from 'commander'
+import type { JWK } from 'jose'
+import { isUsable, type SignatureAlgorithm } from '../cds-hooks/token-signature.ts'
 import type { Config, TenantConfig } from '../config.ts'
 import { isScreeningError, ScreeningError } from '../errors.ts'
 import { openBackendTokens } from '../fhir/backend-auth.ts'
@@ -66,28 +68,20 @@ export async function examine(config: Config): Promise<readonly Check[]> {
   return checks
 }
 
-const KEY_TYPES: Readonly<Record<string, string>> = { RS384: 'RSA', ES384: 'EC' }
-
 /** A call that is refused hears no reason: here is one to find. */
-function usableKeys(keys: readonly { readonly kid?: string; readonly kty?: string }[], algorithms: readonly string[], profile: Config['profile']): string {
-  const usable = keys.filter((key) => algorithms.some((one) => KEY_TYPES[one] === key.kty) &&
-    !(profile === 'production' && isKnownToAll(key)) && canBeRead(() => createPublicKey({ key, format: 'jwk' })))
+function usableKeys(keys: readonly JWK[], algorithms: readonly SignatureAlgorithm[], profile: Config['profile']): string {
+  const usable = keys.filter((key) => isUsable(key, algorithms) && !(profile === 'production' && isKnownToAll(key)))
   if (usable.length === 0) throw new ScreeningError('ERR_CONFIG', `Expected a public key for ${algorithms.join(' or ')} but found none among ${keys.length}: every call is refused`)
   return `${usable.length} keys that can be used: ${usable.map(({ kid }) => kid ?? 'without kid').join(', ')}`
 }
 
 function signingKey(key: { readonly kid: string; readonly alg: string }): string {
-  if (!canBeRead(() => createPrivateKey({ key, format: 'jwk' }))) throw new ScreeningError('ERR_CONFIG', `Expected a private key (JWK) for ${key.alg} but its members are none`)
-  return `${key.kid} for ${key.alg}`
-}
-
-function canBeRead(read: () => unknown): boolean {
   try {
-    read()
-    return true
-  } catch {
-    return false
+    createPrivateKey({ key, format: 'jwk' })
+  } catch (cause) {
+    throw new ScreeningError('ERR_CONFIG', `Expected a private key (JWK) for ${key.alg} but its members are none`, { cause })
   }
+  return `${key.kid} for ${key.alg}`
 }
 
 /** Uncalibrated is not a fault in shadow mode, but it is said. */

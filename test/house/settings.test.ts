@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
@@ -40,11 +41,13 @@ test('the doctor reads the keys: those of each client, as calls are refused with
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const weak = (kind: 'ec' | 'rsa', how: object) => ({ ...generateKeyPairSync(kind as 'rsa', how as { modulusLength: number }).publicKey.export({ format: 'jwk' }), kid: kind })
   const client = (issuer: string, settings: object) => ({ issuer: `https://${issuer}.example`, ...settings })
   const tenant = makeTenant({
     id: 'clinic', name: 'Clinic', fhirBase: `${origin}/fhir`, allowHttp: true, allowPrivateNetwork: true,
     cdsClients: [
       client('good', { jku: `${origin}/jwks` }), client('gone', { jku: `${origin}/nothing` }), client('other', { jku: `${origin}/jwks`, algorithms: ['RS384'] }),
+      client('curve', { keys: [weak('ec', { namedCurve: 'P-256' })] }), client('short', { keys: [weak('rsa', { modulusLength: 1024 })] }),
       client('broken', { keys: [{ kty: 'EC', kid: 'k', crv: 'P-384', x: 'REPLACE', y: 'REPLACE' }] })
     ],
     smart: { clientId: 'app', scope: 'launch', key: own }, backend: { clientId: 'b', scope: 's', key: { ...own, x: 'REPLACE', d: 'REPLACE' } }
@@ -57,7 +60,7 @@ test('the doctor reads the keys: those of each client, as calls are refused with
   const found = new Map(checks.map(({ check, ok, detail }) => [check.replace('clinic ', ''), `${ok} ${detail}`]))
   expect(found.get('CDS client https://good.example')).toBe('true 1 keys that can be used: ours')
   expect(found.get('CDS client https://gone.example')).toMatch(/^false ERR_/)
-  for (const issuer of ['other', 'broken']) expect(found.get(`CDS client https://${issuer}.example`)).toMatch(/^false ERR_CONFIG: Expected a public key for .*: every call is refused$/)
+  for (const issuer of ['other', 'curve', 'short', 'broken']) expect(found.get(`CDS client https://${issuer}.example`)).toMatch(/^false ERR_CONFIG: Expected a public key for .*: every call is refused$/)
   expect(found.get('app key')).toBe('true app for ES384')
   expect(found.get('backend key')).toMatch(/^false ERR_CONFIG: Expected a private key/)
 })
