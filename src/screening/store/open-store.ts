@@ -3,6 +3,7 @@ import { resolve } from 'node:path'
 import pg from 'pg'
 import { ScreeningError } from '../../errors.ts'
 import { DatabaseFailure, openEmbeddedDatabase, type EmbeddedDatabase } from './embedded-database.ts'
+import type { ThreadPlace } from './embedded-protocol.ts'
 import { migrate } from './migrations.ts'
 
 export type Row = Readonly<Record<string, unknown>>
@@ -25,8 +26,8 @@ export interface Store extends Queries {
   close(): Promise<void>
 }
 
-/** With a `dump` (a file of PGlite's `dumpDataDir`) it begins with that and stays in memory. */
-export type StorePlace = { readonly dataDir: string } | { readonly databaseUrl: string } | { readonly dump: string }
+/** A server, or PGlite in its thread. */
+export type StorePlace = { readonly databaseUrl: string } | ThreadPlace
 
 /** Opens the store and brings its tables up to date. Throws ERR_STORE_LOCKED when another process owns the folder, ERR_STORE. */
 export async function openStore(place: StorePlace): Promise<Store> {
@@ -72,7 +73,7 @@ function openServer(databaseUrl: string): Store {
 /** Statements that change no screening: reads, and what hooks, feedback, the app and errands keep for themselves. Everything else counts as a change. */
 const ASIDE = /^\s*(?:select\b|(?:insert into|update|delete from) (?:jti|card|feedback|session|errand|heard_event|watermark)\b)/i
 
-async function openEmbedded(place: Exclude<StorePlace, { readonly databaseUrl: string }>): Promise<Store> {
+async function openEmbedded(place: ThreadPlace): Promise<Store> {
   const lock = 'dataDir' in place ? lockFolder(place.dataDir) : undefined
   let database: EmbeddedDatabase
   try {
