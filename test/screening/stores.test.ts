@@ -11,13 +11,13 @@ import { openFeedbackStore, type FeedbackEntry } from '../../src/screening/store
 import { openJtiStore } from '../../src/screening/store/jti-store.ts'
 import { openStore, type Store } from '../../src/screening/store/open-store.ts'
 import { openSessionStore } from '../../src/screening/store/session-store.ts'
-import { openTestStore } from '../support/test-store.ts'
+import { emptyTables, openTestStore } from '../support/test-store.ts'
 
 let store: Store
 beforeAll(async () => { store = await openTestStore() })
 afterEach(async () => {
   const tables = await store.query<{ name: string }>("select tablename as name from pg_tables where schemaname = 'public' and tablename <> 'migration'")
-  await store.query(`with ${tables.map(({ name }) => `${name}_rows as (delete from ${name})`).join(', ')} select`)
+  await emptyTables(store, tables.map(({ name }) => name))
 })
 afterAll(() => store.close())
 

@@ -17,6 +17,11 @@ export async function copyTestStore(dataDir: string): Promise<void> {
   cpSync(join(await template(), 'folder'), dataDir, { recursive: true })
 }
 
+/** Few rows are deleted in a fifth of the time that `truncate` takes. */
+export async function emptyTables(store: Store, tables: readonly string[]): Promise<void> {
+  await store.query(`with ${tables.map((table) => `${table}_rows as (delete from ${table})`).join(', ')} select`)
+}
+
 /** Made by the product itself, and anew whenever anything changed that makes it. Test files that make it side by side do no harm. */
 async function template(): Promise<string> {
   const cache = join(root, '.cache')
