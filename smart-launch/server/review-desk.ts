@@ -80,7 +80,7 @@ export function openReviewDesk({ screenings, engine, record, sessions, now, cali
   const calibrationFor = (tenant: TenantConfig) => calibrationOf(tenant) ?? engine.calibration
 
   /** All of it lies in the record: nobody has to go on with it, and where it answers all that the model flagged, no card warns of that any more. */
-  async function isSigned(session: AppSession, screening: Screening, { decisions }: SignedReview, at: string): Promise<void> {
+  async function noteSigned(session: AppSession, screening: Screening, { decisions }: SignedReview, at: string): Promise<void> {
     const flagged = screening.findings.filter((one) => one.kind === 'assessed' && one.inflamed)
     const answered = flagged.every(({ side, joint }) => decisions.some((one) => one.side === side && one.joint === joint))
     if (answered) await screenings.signed(session.tenant, screening.id, at)
@@ -190,7 +190,7 @@ export function openReviewDesk({ screenings, engine, record, sessions, now, cali
       const age = now() - Date.parse(at)
       if (!(age >= 0 && age <= PREVIEW_MS)) throw new ScreeningError('ERR_CONFLICT', 'The preview is older than half an hour. Nothing was written; look at a new one.')
       const written = await record.writeFinal(session, tenant, screening, input, at, (resources) => digestOf(resources) === digest)
-      await isSigned(session, screening, input, at)
+      await noteSigned(session, screening, input, at)
       return { written }
     },
 
@@ -199,7 +199,7 @@ export function openReviewDesk({ screenings, engine, record, sessions, now, cali
       refuseUnsigned(session, tenant, input)
       const screening = await screeningOf(screenings, session, tenant, input.screeningId)
       const held = await record.heldOf(session, tenant, screening, input, at)
-      if (held.there === held.of) await isSigned(session, screening, input, at)
+      if (held.there === held.of) await noteSigned(session, screening, input, at)
       return held
     }
   }
