@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from . import device
 from .augment import augment, normalise, to_planes
@@ -72,7 +73,7 @@ def train(knobs):
     if model.skin is not None:
         model.skin.copy_(mean_skin(crops, kept))
     mean.load_state_dict(model.state_dict())
-    optimiser = torch.optim.AdamW(parameter_groups(model, knobs), weight_decay=knobs.weight_decay)
+    optimiser = torch.optim.AdamW(parameter_groups(model, knobs), weight_decay=knobs.weight_decay, fused=at.type == "cuda")
     steps = knobs.epochs * math.ceil(len(kept) / knobs.batch)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: warm_cosine(step, steps))
     origin = {"command": command_line(), "seed": knobs.seed, "commit": commit_of(), "dataSha256": digest(knobs.data)}
@@ -223,9 +224,12 @@ def mix_hands(whole, local, labels, alpha, random):
 
 @torch.no_grad()
 def follow(mean, model, decay):
-    """mean <- decay mean + (1 - decay) model; counters are copied."""
-    for slow, fast in zip(mean.state_dict().values(), model.state_dict().values()):
-        slow.lerp_(fast, 1 - decay) if slow.is_floating_point() else slow.copy_(fast)
+    """mean <- decay mean + (1 - decay) model, all weights in one call (a GPU waits for calls, not for sums); counters are copied."""
+    pairs = list(zip(mean.state_dict().values(), model.state_dict().values()))
+    get_ema_multi_avg_fn(decay)(*zip(*(pair for pair in pairs if pair[0].is_floating_point())), None)
+    for slow, fast in pairs:
+        if not slow.is_floating_point():
+            slow.copy_(fast)
 
 
 @torch.no_grad()
