@@ -165,6 +165,9 @@ export const flows: readonly Flow[] = [
       await app.getByRole('button', { name: 'Use this photo' }).click()
       await app.getByRole('heading', { name: 'Before the photo leaves this device' }).waitFor()
       await check('capture-consent', app)
+      await app.setViewportSize({ width: 390, height: 844 })
+      const refuse = await app.getByRole('button', { name: /No, delete the photo/ }).boundingBox()
+      expectEqual((refuse?.y ?? 844) + (refuse?.height ?? 0) <= 844, true, 'what is agreed to and both answers on one screen of a phone')
       expectEqual(sent.length, 0, 'requests before the person agreed')
       await app.getByRole('button', { name: /I agree/ }).click()
       await app.getByText('Good: 11 of 11 joints can be read.').waitFor()
@@ -201,6 +204,7 @@ export const flows: readonly Flow[] = [
       await page.getByText('The camera cannot be used here.').waitFor()
       await check('capture-no-camera')
       expectEqual(await page.getByRole('button', { name: 'Take the photo' }).count(), 0, 'camera buttons')
+      expectEqual(await page.locator('label.button').innerText(), 'Choose a photo', 'the only button, which is instead of nothing')
     }
   },
   {
