@@ -21,7 +21,7 @@ export interface PhotoProps {
 
 export const ZOOM = { least: 1, most: 6, step: 0.5 } as const
 /** A finger needs this much around a mark, in CSS pixels. */
-const REACH_PX = 22
+export const REACH_PX = 22
 
 interface Mark { readonly key: string; readonly state: string; readonly side: Laterality; readonly joint: HandJoint; readonly cx: number; readonly cy: number }
 
