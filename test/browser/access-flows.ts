@@ -227,12 +227,12 @@ async function warm(page: Page, site: Site, patient: string): Promise<void> {
   await (await launched(page, site, patient)).close()
 }
 
-/** Runs in the page: which part stands above the one before it, other than right of it. */
+/** Runs in the page: which part stands above the one before it and not beside it. */
 function partsOutOfOrder(): string[] {
   const parts = [...document.querySelectorAll('.photos, .review, .hands, .activity, .sign, .history, .research')].map((one) => ({ name: one.className, box: one.getBoundingClientRect() }))
   return parts.flatMap(({ name, box }, at) => {
     const before = parts[at - 1]
-    return before && box.top < before.box.top - 1 && box.left < before.box.right ? [`${name} above ${before.name}`] : []
+    return before && box.top < before.box.top - 1 && box.left < before.box.right && box.right > before.box.left ? [`${name} above ${before.name}`] : []
   })
 }
 

@@ -269,11 +269,11 @@ export const workFlows: readonly Flow[] = [
       for (const key of ['+', '+']) await app.keyboard.press(key)
       const frame = app.locator('.photo-frame.zoomed')
       await frame.waitFor()
-      const box = await frame.boundingBox()
-      const mark = await frame.locator('.mark.chosen').boundingBox()
-      if (!box || !mark) throw new Error('Expected the chosen joint in the zoomed photo')
-      const aside = Math.hypot(mark.x + mark.width / 2 - box.x - box.width / 2, mark.y + mark.height / 2 - box.y - box.height / 2)
-      expectEqual(aside < 30, true, `the chosen joint in the middle of the zoomed photo (${Math.round(aside)} px aside)`)
+      for (const width of [1440, 900]) {
+        await app.setViewportSize({ width, height: 1000 })
+        await app.waitForFunction(inTheMiddle, undefined, { timeout: 5_000 }).catch(() => { throw new Error(`Expected the chosen joint in the middle of the zoomed photo at ${width} px`) })
+      }
+      await app.setViewportSize({ width: 1440, height: 1000 })
       const before = await frame.evaluate((element) => element.scrollLeft)
       await frame.focus()
       await app.keyboard.press('ArrowRight')
@@ -453,6 +453,12 @@ function flagsTurnedAway(): string[] {
     const middle = (box: DOMRect) => box.left + box.width / 2
     return (middle(flag) < middle(line)) === (middle(name.box) < middle(line)) ? [] : [name.words]
   })
+}
+
+/** Runs in the page: whether the chosen joint lies in the middle of the zoomed photo. */
+function inTheMiddle(): boolean {
+  const [frame, mark] = ['.photo-frame.zoomed', '.photo-frame.zoomed .mark.chosen'].map((part) => document.querySelector(part)?.getBoundingClientRect())
+  return frame !== undefined && mark !== undefined && Math.hypot(mark.x + mark.width / 2 - frame.x - frame.width / 2, mark.y + mark.height / 2 - frame.y - frame.height / 2) < 30
 }
 
 interface SignedObservation { readonly id: string; readonly status: string; readonly note?: readonly object[]; readonly bodySite?: { readonly coding: readonly { readonly code: string }[] }; readonly performer?: object }
