@@ -87,7 +87,7 @@ function section(status: WorklistRow['status'], rows: readonly WorklistRow[], te
   ])
   const line = ([time = '', who = '', ...rest]: readonly string[]) =>
     `<tr><td>${escapeHtml(time)}</td><th scope="row">${escapeHtml(who)}</th>${rest.map((one) => `<td>${escapeHtml(one)}</td>`).join('')}</tr>`
-  return `<h2>${escapeHtml(title)}</h2><div class="scroll" role="region" aria-label="${escapeHtml(title)}" tabindex="0"><table><caption>${escapeHtml(words.patients(rows.length))}</caption>
+  return `<h2>${escapeHtml(title)}</h2><div class="scroll" role="region" aria-label="${escapeHtml(title)}" tabindex="0"><table class="list"><caption>${escapeHtml(words.patients(rows.length))}</caption>
 <thead><tr>${head.map((one) => `<th scope="col">${escapeHtml(one)}</th>`).join('')}</tr></thead><tbody>${cells.map(line).join('')}</tbody></table></div>`
 }
 

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Page } from 'playwright-core'
-import { expectEqual, focusOn, launched, tabTo, type Flow, type Site } from './steps.ts'
+import { clean, expectEqual, focusOn, launched, tabTo, type Flow, type Site } from './steps.ts'
 
 /** Ways into the app, and ways of using it: standalone, inside an EHR's frame, with the keyboard alone, and when something is missing. */
 export const accessFlows: readonly Flow[] = [
@@ -89,6 +89,44 @@ export const accessFlows: readonly Flow[] = [
       await tabTo(app, 'Sign out', 'button')
       await app.keyboard.press('Enter')
       await focusOn(app, 'You are signed out', 'after signing out')
+    }
+  },
+  {
+    name: 'with the keyboard alone the parts of the page are visited as they stand on it, at every width',
+    async run({ page, site }) {
+      const app = await launched(page, site, 'demo-5')
+      await app.locator('.history').waitFor({ timeout: 60_000 })
+      for (const width of [320, 768, 900, 1024, 1181, 1440, 1920]) {
+        await app.setViewportSize({ width, height: 1000 })
+        expectEqual((await app.evaluate(partsOutOfOrder)).join('; '), '', `parts that the keyboard visits out of order at ${width} px`)
+      }
+    }
+  },
+  {
+    name: 'from the opened page to the signature with two corrections: seven keys, or six taps on a tablet',
+    async run({ page, site }) {
+      const app = await launched(page, site, 'demo-1')
+      await clean(app)
+      for (const key of ['f', 'n', 'f', 'n', 'p']) await app.keyboard.press(key)
+      await focusOn(app, 'Exactly this will be written (3 resources)', 'after "p"')
+      for (const key of ['Shift+Tab', 'Enter']) await app.keyboard.press(key)
+      await focusOn(app, '3 resources are in the record.', 'after the signature')
+      const context = await page.context().browser()?.newContext({ viewport: { width: 768, height: 1024 }, hasTouch: true, isMobile: true })
+      if (!context) throw new Error('Expected a browser')
+      try {
+        const tablet = await launched(await context.newPage(), site, 'demo-1')
+        await tablet.locator('[data-joint="right-mcp2"]').tap()
+        await tablet.getByRole('button', { name: 'Not swollen', exact: true }).tap()
+        await tablet.getByRole('button', { name: 'Next suggested joint' }).tap()
+        await tablet.getByRole('heading', { name: 'Right MCP 3' }).waitFor()
+        await tablet.getByRole('button', { name: 'Not swollen', exact: true }).tap()
+        await tablet.getByRole('link', { name: 'To preview and signature' }).tap()
+        await focusOn(tablet, 'Exactly this will be written (3 resources)', 'after the bar’s link')
+        await tablet.getByRole('button', { name: 'Sign and record' }).tap()
+        await focusOn(tablet, '3 resources are in the record.', 'after the signature on the tablet')
+      } finally {
+        await context.close()
+      }
     }
   },
   {
@@ -187,6 +225,15 @@ export const accessFlows: readonly Flow[] = [
 /** The patient's photos are read once before, so that a flow about something else does not wait for them. */
 async function warm(page: Page, site: Site, patient: string): Promise<void> {
   await (await launched(page, site, patient)).close()
+}
+
+/** Runs in the page: which part stands above the one before it and not beside it. */
+function partsOutOfOrder(): string[] {
+  const parts = [...document.querySelectorAll('.photos, .review, .hands, .activity, .sign, .history, .research')].map((one) => ({ name: one.className, box: one.getBoundingClientRect() }))
+  return parts.flatMap(({ name, box }, at) => {
+    const before = parts[at - 1]
+    return before && box.top < before.box.top - 1 && box.left < before.box.right && box.right > before.box.left ? [`${name} above ${before.name}`] : []
+  })
 }
 
 /** A page of another origin on this machine that frames an address. */

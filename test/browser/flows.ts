@@ -1,3 +1,6 @@
+import type { WorklistRow } from '../../src/screening/previsit.ts'
+import { worklistPage } from '../../src/worklist-page.ts'
+import { loopbackTenant } from '../support/screening-sample.ts'
 import { accessFlows } from './access-flows.ts'
 import { FEEDBACK_SECRET } from './demo-site.ts'
 import { sittingFlows } from './sitting-flows.ts'
@@ -165,6 +168,9 @@ export const flows: readonly Flow[] = [
       await app.getByRole('button', { name: 'Use this photo' }).click()
       await app.getByRole('heading', { name: 'Before the photo leaves this device' }).waitFor()
       await check('capture-consent', app)
+      await app.setViewportSize({ width: 390, height: 844 })
+      const refuse = await app.getByRole('button', { name: /No, delete the photo/ }).boundingBox()
+      expectEqual((refuse?.y ?? 844) + (refuse?.height ?? 0) <= 844, true, 'what is agreed to and both answers on one screen of a phone')
       expectEqual(sent.length, 0, 'requests before the person agreed')
       await app.getByRole('button', { name: /I agree/ }).click()
       await app.getByText('Good: 11 of 11 joints can be read.').waitFor()
@@ -201,6 +207,7 @@ export const flows: readonly Flow[] = [
       await page.getByText('The camera cannot be used here.').waitFor()
       await check('capture-no-camera')
       expectEqual(await page.getByRole('button', { name: 'Take the photo' }).count(), 0, 'camera buttons')
+      expectEqual(await page.locator('label.button').innerText(), 'Choose a photo', 'the only button, which is instead of nothing')
     }
   },
   {
@@ -243,6 +250,21 @@ export const flows: readonly Flow[] = [
       await page.getByRole('cell', { name: 'hand-joints' }).first().waitFor()
       await page.getByText('other-cause 1').waitFor()
       await check('feedback')
+    }
+  },
+  {
+    name: 'the tables of the morning’s list stand in line, at every width',
+    async run({ page, check }) {
+      const at = { appointment: '2026-11-28T08:30:00Z', photoTime: '2026-11-26' }
+      const rows: readonly WorklistRow[] = [
+        { ...at, status: 'needs-photo', reason: 'blurred', patientId: 'p1', name: 'Maximiliane Musterfrau-Beispiel' }, { ...at, status: 'no-photo', reason: 'no-photos', patientId: 'p2' },
+        { ...at, status: 'results', patientId: 'p3', name: 'Demo', count: { swollen: 7, assessable: 20, of: 22, low: 6, high: 10 } }
+      ]
+      await page.setContent(worklistPage({ tenant: loopbackTenant('http://127.0.0.1:1/fhir'), date: '2026-11-28', madeAt: '2026-11-27T20:00:00Z', rows, withoutPatient: 0 }).html)
+      const columns = await page.locator('table').evaluateAll((tables) => tables.map((table) => [...table.querySelectorAll('thead th')].map((cell) => Math.round(cell.getBoundingClientRect().left)).join()))
+      expectEqual(columns.length, 3, 'tables')
+      expectEqual(new Set(columns).size, 1, `lines in which the columns begin (${columns.join(' / ')})`)
+      await check('worklist')
     }
   },
   {

@@ -15,6 +15,8 @@ export interface ActivityPanelProps {
   onWork(work: Work): void
 }
 
+const KINDS = ['swollen', 'tender'] as const
+
 /** What no photo shows, entered by the clinician: large joints, tenderness, globals and laboratory. Scores name what is missing. */
 export function ActivityPanel({ work, context, activity: { scores, counts, faulty, uncountable, standing }, onWork }: ActivityPanelProps) {
   const w = useWords()
@@ -22,6 +24,7 @@ export function ActivityPanel({ work, context, activity: { scores, counts, fault
     const { [name]: _before, ...rest } = work.typed
     onWork({ ...work, typed: value === undefined ? rest : { ...rest, [name]: value } })
   }
+  const kinds = { swollen: w.swollenShort, tender: w.tenderShort }
   const numbers = context?.signed?.numbers ?? []
   const signedNumber = (name: SignedNumber['name']) => numbers.find((one) => one.name === name)
   return (
@@ -30,16 +33,17 @@ export function ActivityPanel({ work, context, activity: { scores, counts, fault
       <p>{w.activityLead}</p>
       <div className="activity-grid">
         <table>
+          <thead><tr><td />{KINDS.map((kind) => <th key={kind} scope="col">{kinds[kind]}</th>)}</tr></thead>
           <tbody>{LARGE_JOINTS.flatMap((joint) => LATERALITIES.map((side) => (
             <tr key={`${side}-${joint}`}>
               <th scope="row">{w.place(w.side[side], w.large[joint])}</th>
-              {(['swollen', 'tender'] as const).map((kind) => {
+              {KINDS.map((kind) => {
                 const [key, before] = [`${side}-${joint}`, context?.signed?.[kind].find((one) => one.side === side && one.joint === joint)]
                 const stands = standing[kind].has(key)
                 return (
                   <td key={kind}>
-                    <label title={before && signedPlaceWords(w, before, kind === 'swollen' ? w.swollenShort : w.tenderShort)}>
-                      <input type="checkbox" checked={stands || work[kind].has(key)} disabled={stands} onChange={() => onWork({ ...work, [kind]: toggled(work[kind], key) })} /> {kind === 'swollen' ? w.swollenShort : w.tenderShort}
+                    <label title={before && signedPlaceWords(w, before, kinds[kind])}>
+                      <input type="checkbox" checked={stands || work[kind].has(key)} disabled={stands} onChange={() => onWork({ ...work, [kind]: toggled(work[kind], key) })} /> <span className="visually-hidden">{kinds[kind]}</span>
                       {before && <small className="standing"> {w.legend.signed}</small>}
                     </label>
                   </td>

@@ -27,7 +27,7 @@ export function CameraView({ side, onShot }: { side: Laterality; onShot(shot: Sh
       <p role="status" className="hint">{unreadable ? c.unreadable : hint}</p>
       <div className="actions">
         {state !== 'none' && <button type="button" className="primary" disabled={state !== 'on'} onClick={take}>{c.take}</button>}
-        <label className={`button${state === 'none' ? ' primary' : ''}`}>{c.file}
+        <label className={`button${state === 'none' ? ' primary' : ''}`}>{state === 'none' ? c.fileOnly : c.file}
           <input type="file" className="visually-hidden" accept="image/jpeg,image/png,image/webp,image/*" onChange={choose} />
         </label>
       </div>

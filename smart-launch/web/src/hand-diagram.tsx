@@ -1,7 +1,8 @@
 import { HAND_JOINTS, type HandJoint, type Laterality } from '../../../src/joints/hand-joint.ts'
-import { useEffect, useRef } from 'react'
+import { useEffect, useRef, type MouseEvent } from 'react'
 import type { JointFinding, ReviewCall, SignedByClinician } from './api.ts'
 import { HandOutline, PLACE, sideways } from './hand-outline.tsx'
+import { REACH_PX } from './photo-view.tsx'
 import { findingWords, fullJointName, signedWords, useWords } from './words.ts'
 
 export interface DiagramProps {
@@ -19,10 +20,18 @@ export function HandDiagram({ side, findings, calls, signed, tender, chosen, onC
   const w = useWords()
   const picture = useFocusOnChosen(chosen)
   const x = sideways(side)
+  // A finger beside a joint means it, as on the photo; a click that a screen reader makes has no place and is the joint's own.
+  const pick = ({ currentTarget, clientX, clientY }: MouseEvent<SVGSVGElement>) => {
+    const toScreen = currentTarget.getScreenCTM()
+    if (!toScreen) return
+    const at = new DOMPoint(clientX, clientY).matrixTransform(toScreen.inverse())
+    const [nearest] = HAND_JOINTS.map((joint) => ({ joint, far: Math.hypot(x(PLACE[joint][0]) - at.x, PLACE[joint][1] - at.y) * toScreen.a })).sort((a, b) => a.far - b.far)
+    if (nearest && nearest.far <= REACH_PX) onChoose(side, nearest.joint)
+  }
   return (
     <figure className="diagram">
       <figcaption>{w.handOf(w.side[side])}</figcaption>
-      <svg ref={picture} viewBox="0 0 200 262" role="group" aria-label={w.seenFromBack(w.side[side])}>
+      <svg ref={picture} viewBox="0 0 200 262" role="group" aria-label={w.seenFromBack(w.side[side])} onClick={pick}>
         <HandOutline side={side} />
         {HAND_JOINTS.map((joint) => {
           const finding = findings.find((one) => one.side === side && one.joint === joint)

@@ -23,13 +23,16 @@ export interface JointPanelProps {
   readonly threshold: number
   /** Whether the occlusion map lies over the close-up. */
   readonly mapShown: boolean
+  /** How many joints are suggested; where there are none, a step goes to the neighbouring joint. */
+  readonly flagged: number
+  onStep(by: number): void
   onMap(): void
   onDecide(call: ReviewCall | undefined): void
   onTender(): void
 }
 
 /** The chosen joint large, now and at earlier visits; what the model says in words and number; and the clinician's own call. */
-export function JointPanel({ latest, earlier, side, joint, call, signed, tender, tenderSigned, tenderStands, threshold, mapShown, onMap, onDecide, onTender }: JointPanelProps) {
+export function JointPanel({ latest, earlier, side, joint, call, signed, tender, tenderSigned, tenderStands, threshold, mapShown, flagged, onStep, onMap, onDecide, onTender }: JointPanelProps) {
   const w = useWords()
   const finding = latest.findings.find((one) => one.side === side && one.joint === joint)
   const photo = latest.photos.find(({ hands }) => hands.some((hand) => hand.side === side))
@@ -42,20 +45,26 @@ export function JointPanel({ latest, earlier, side, joint, call, signed, tender,
   return (
     <div className={`joint-panel${then.length > 0 ? ' compared' : ''}`}>
       <p role="status" className="visually-hidden">{[`${name}.`, `${said}.`, number && `${number}.`, signed && `${signedWords(w, signed)}.`, call && `${w.yourCall}: ${w.call[call]}.`, tender && `${w.tender}.`].filter(Boolean).join(' ')}</p>
+      <div className="joint-head">
+        <h2>{name}</h2>
+        {([-1, 1] as const).map((by) => {
+          const words = w.step(by, flagged > 0)
+          return <button key={by} type="button" aria-label={words} title={words} onClick={() => onStep(by)}>{by < 0 ? '‹' : '›'}</button>
+        })}
+      </div>
       <div className="close-ups">
         <figure>
           {photo && region ? <CloseUp photo={photo} region={region} side={side} joint={joint} map={map} /> : <div className="no-picture">{w.noPicture}</div>}
-          {then.length > 0 && <figcaption><strong>{w.now}</strong> {dayOf(w, latest.photoTime)}{finding?.kind === 'assessed' ? ` · ${percentOf(finding.probability)} %` : ''}</figcaption>}
+          {then.length > 0 && <figcaption><strong>{w.now}</strong> {dayOf(w, latest.photoTime)}{finding?.kind === 'assessed' ? ` · ${percentOf(finding.probability)}\u00A0%` : ''}</figcaption>}
         </figure>
         {then.map((one) => (
           <figure key={one.id}>
             <img src={closeUpUrl(one.photo, side, joint)} alt={`${w.closeUp(name)}, ${dayOf(w, one.photoTime)}`} loading="lazy" width={240} height={240} />
-            <figcaption>{dayOf(w, one.photoTime)}{one.finding?.kind === 'assessed' ? ` · ${percentOf(one.finding.probability)} %` : ''}{one.finding ? <span>{findingWords(w, one.finding)}</span> : null}</figcaption>
+            <figcaption>{dayOf(w, one.photoTime)}{one.finding?.kind === 'assessed' ? ` · ${percentOf(one.finding.probability)}\u00A0%` : ''}{one.finding ? <span>{findingWords(w, one.finding)}</span> : null}</figcaption>
           </figure>
         ))}
       </div>
       <div>
-        <h2>{name}</h2>
         <p className={`finding ${finding?.kind === 'assessed' && finding.inflamed ? 'flagged' : ''}`}>{said}</p>
         {number && <p className="probability">{number}. <span>{w.threshold(percentOf(threshold))}</span></p>}
         {signed && <p className="signed">{signedWords(w, signed)}{earlierWords(w, signed).map((words) => <span key={words}>{words}</span>)}</p>}

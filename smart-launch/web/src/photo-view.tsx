@@ -21,7 +21,9 @@ export interface PhotoProps {
 
 export const ZOOM = { least: 1, most: 6, step: 0.5 } as const
 /** A finger needs this much around a mark, in CSS pixels. */
-const REACH_PX = 22
+export const REACH_PX = 22
+/** A scrollbar is at most so wide. */
+const SCROLLBAR_PX = 24
 
 interface Mark { readonly key: string; readonly state: string; readonly side: Laterality; readonly joint: HandJoint; readonly cx: number; readonly cy: number }
 
@@ -35,13 +37,13 @@ export function PhotoView({ photo, calls, chosen, marks, zoom, onZoom, onChoose 
   const frame = useRef<HTMLDivElement>(null)
   const placed = marksOf(photo, calls)
   const shown = placed.find(({ key }) => key === chosen)
-  const hold = useHeldPoint(frame, zoom, shown && { x: shown.cx / photo.width, y: shown.cy / photo.height })
+  const widthPx = useWidthPx(frame)
+  const hold = useHeldPoint(frame, widthPx, zoom, shown && { x: shown.cx / photo.width, y: shown.cy / photo.height })
   usePinchAndWheel(frame, zoom, (next, at) => {
     hold(at)
     onZoom(Math.min(ZOOM.most, Math.max(ZOOM.least, next)))
   })
   const drag = useDragToPan()
-  const widthPx = useWidthPx(frame)
   const sides = photo.hands.map(({ side }) => w.side[side]).join(', ') || w.noHand
   const pick = (event: MouseEvent<SVGSVGElement>) => {
     const box = event.currentTarget.getBoundingClientRect()
@@ -142,9 +144,10 @@ function useWidthPx(frame: { readonly current: HTMLElement | null }): number {
 
 /**
  * Keeps a point of the picture where it is while the zoom changes: the one under the fingers, else the chosen joint in the middle. The
- * chosen joint also comes into the middle when another one is chosen in a zoomed picture.
+ * chosen joint also comes into the middle when another one is chosen in a zoomed picture, and when the frame has another width (a tablet that is
+ * turned), but not for the width of a scrollbar.
  */
-function useHeldPoint(frame: { readonly current: HTMLDivElement | null }, zoom: number, joint: { readonly x: number; readonly y: number } | undefined) {
+function useHeldPoint(frame: { readonly current: HTMLDivElement | null }, widthPx: number, zoom: number, joint: { readonly x: number; readonly y: number } | undefined) {
   const held = useRef<{ readonly fx: number; readonly fy: number; readonly px: number; readonly py: number } | undefined>(undefined)
   const place = (x: number, y: number, px?: number, py?: number) => {
     const box = frame.current
@@ -161,6 +164,11 @@ function useHeldPoint(frame: { readonly current: HTMLDivElement | null }, zoom: 
   useEffect(() => {
     if (zoom > 1 && joint) place(joint.x, joint.y)
   }, [joint?.x, joint?.y])
+  const before = useRef(widthPx)
+  useLayoutEffect(() => {
+    if (Math.abs(before.current - widthPx) > SCROLLBAR_PX && zoom > 1 && joint) place(joint.x, joint.y)
+    before.current = widthPx
+  }, [widthPx])
   return (at: { readonly clientX: number; readonly clientY: number }) => {
     const box = frame.current
     if (!box) return

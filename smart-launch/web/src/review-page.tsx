@@ -15,6 +15,7 @@ import { SignPanel } from './sign-panel.tsx'
 import { Summary } from './summary.tsx'
 import { useDraft } from './use-draft.ts'
 import { useKeys, useLetters } from './use-keys.ts'
+import { useSignature } from './use-signature.ts'
 import { begun, callsToTakeOver, draftOf, HAND_PLACES, NO_WORK, received, reviewOf, toggled, withCall, withNewer, withStanding, type CarriedOver, type OnScreen, type Work } from './work.ts'
 import { errorWords, failureWords, numberConflictWords, signedConflicts, useWords, WORDS, WordsProvider } from './words.ts'
 
@@ -172,6 +173,7 @@ function Findings({ session, review: shown, latest, carried, onNewer, ended, hel
     t: toggleTender, m: () => setMarks((shown) => !shown), a: () => setMapShown((shown) => !shown),
     f: () => stepFlagged(1), F: () => stepFlagged(-1),
     '+': () => zoomTo(chosenPhoto, (zoom) => zoom + 2 * ZOOM.step), '-': () => zoomTo(chosenPhoto, (zoom) => zoom - 2 * ZOOM.step), 0: () => zoomTo(chosenPhoto, () => 1),
+    p: () => { document.getElementById('sign')?.scrollIntoView({ block: 'nearest' }); signature.preview() },
     '?': () => onHelp(true)
   }
   function stepFlagged(by: number) {
@@ -186,7 +188,12 @@ function Findings({ session, review: shown, latest, carried, onNewer, ended, hel
     return by !== undefined || does !== undefined
   })
 
+  const [changes, faulty] = [correction.changes?.count, activity.faulty.length > 0]
   const review = useMemo(() => reviewOf(work, latest.id, activity.entered ? activity.inputs : undefined), [latest.id, work, activity])
+  const signature = useSignature({
+    session, review, changes, faulty, ended, onUncertain: readAgain, onConflict: () => { readAgain(); return correction.renew() },
+    onSigned: () => { setDone(undefined); setWork(NO_WORK); correction.leave(); readAgain(); onSigned() }
+  })
   const conflicts = correcting ? [] : signedConflicts(w, work.calls, context?.signed?.joints ?? [])
   const numbers = numberConflicts(work, activity, context?.signed?.numbers ?? [])
   const globals = GLOBALS.filter((name) => numbers.some(({ signed: one }) => one.name === name))
@@ -232,7 +239,7 @@ function Findings({ session, review: shown, latest, carried, onNewer, ended, hel
         <div className="column chosen">
           <section className="review" aria-label={w.chosenJoint}>
             <JointPanel latest={latest} earlier={history.filter(({ id }) => id !== latest.id)} side={current.side} joint={current.joint} call={work.calls.get(chosen)}
-              signed={inRecord.get(chosen)} tender={shownTender.has(chosen)} tenderSigned={context?.signed?.tender.find(({ side, joint }) => `${side}-${joint}` === chosen)} tenderStands={standing.tender.has(chosen)} threshold={threshold} mapShown={mapShown} onMap={() => setMapShown(!mapShown)} onDecide={decide} onTender={toggleTender} />
+              signed={inRecord.get(chosen)} tender={shownTender.has(chosen)} tenderSigned={context?.signed?.tender.find(({ side, joint }) => `${side}-${joint}` === chosen)} tenderStands={standing.tender.has(chosen)} threshold={threshold} mapShown={mapShown} flagged={flagged.length} onStep={(by) => (flagged.length > 0 ? stepFlagged(by) : step(HAND_PLACES, by))} onMap={() => setMapShown(!mapShown)} onDecide={decide} onTender={toggleTender} />
           </section>
           <section className="hands" aria-label={w.joints}>
             <div className="diagrams">
@@ -242,7 +249,6 @@ function Findings({ session, review: shown, latest, carried, onNewer, ended, hel
           </section>
         </div>
         <ActivityPanel work={work} context={context} activity={activity} onWork={setWork} />
-        <OverTime history={history} context={context} />
         <div className="column ending">
           {conflicts.length + numbers.length > 0 && (
             <div className="banner conflict" role="alert">
@@ -258,12 +264,12 @@ function Findings({ session, review: shown, latest, carried, onNewer, ended, hel
             </div>
           )}
           {done?.what === 'kept' && conflicts.length === 0 && <Done words={done.words} />}
-          <SignPanel session={session} review={review} draft={kept} changes={correction.changes?.count} faulty={activity.faulty.length > 0} conflicting={conflicts.length + numbers.length > 0} ended={ended} onConflict={() => { readAgain(); return correction.renew() }} onUncertain={readAgain}
-            onSigned={() => { setDone(undefined); setWork(NO_WORK); correction.leave(); readAgain(); onSigned() }} />
+          <SignPanel session={session} signature={signature} review={review} draft={kept} changes={changes} faulty={faulty} conflicting={conflicts.length + numbers.length > 0} />
         </div>
+        <OverTime history={history} context={context} />
       </div>
       <Research session={session} threshold={threshold} />
-      {review && session.canSign && !signInView && <p className="decided-bar"><span>{correction.changes ? w.changes(correction.changes.count) : w.unsigned(review.decisions.length)} <span className="quiet-words">{w.draft[kept]}</span></span> <a className="button primary" href="#sign">{w.toSign}</a></p>}
+      {review && session.canSign && !signInView && <p className="decided-bar"><span>{changes !== undefined ? w.changes(changes) : w.unsigned(review.decisions.length)} <span className="quiet-words">{w.draft[kept]}</span></span> <a className="button primary" href="#sign" onClick={signature.preview}>{w.toSign}</a></p>}
     </main>
   )
 }

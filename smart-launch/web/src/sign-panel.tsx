@@ -1,13 +1,14 @@
-import { useEffect, useRef, useState } from 'react'
-import { ApiError, preview, readHeld, sign, type Previewed, type Review, type SessionView } from './api.ts'
-import { lookedFor } from './lost-signature.ts'
+import { useEffect, useRef } from 'react'
+import type { Review, SessionView } from './api.ts'
 import { PatientLine } from './page-frame.tsx'
 import { linesOf, type PreviewedResource } from './preview-lines.ts'
 import type { DraftState } from './use-draft.ts'
-import { errorWords, useWords } from './words.ts'
+import type { Signature } from './use-signature.ts'
+import { useWords } from './words.ts'
 
 export interface SignPanelProps {
   readonly session: SessionView
+  readonly signature: Signature
   /** Undefined as long as there is nothing to sign. */
   readonly review: Review | undefined
   readonly draft: DraftState
@@ -17,76 +18,18 @@ export interface SignPanelProps {
   readonly faulty: boolean
   /** The page shows that something else is signed already. */
   readonly conflicting: boolean
-  readonly ended: boolean
-  onSigned(): void
-  /** A colleague signed something else meanwhile, or the record changed since the preview; resolves when the page knows what stands now. */
-  onConflict(): Promise<void>
-  /** What stands signed may be more than the page shows. */
-  onUncertain(): void
 }
 
-interface Message { readonly kind: 'written' | 'failed'; readonly words: string; readonly isConflict?: boolean }
-
-interface Shown { readonly resources: readonly PreviewedResource[]; readonly previewed: Previewed }
-
 /**
- * Preview of exactly what will be written, then the signature. Nothing can be signed that was not previewed. The buttons are `aria-disabled`
- * while they do nothing, so that the focus stays on them; it moves to the preview, and after the signature to what was recorded.
+ * Preview, then the signature: what comes next is the strong button. The buttons are `aria-disabled` while they do nothing, so that the focus
+ * stays on them; it moves to the preview, and after the signature to what was recorded. What became of it stands right below them, above a long preview.
  */
-export function SignPanel({ session, review, draft, changes, faulty, conflicting, ended, onSigned, onConflict, onUncertain }: SignPanelProps) {
+export function SignPanel({ session, signature: { shown, message, busy, canPreview, canRecord, preview, record }, review, draft, changes, faulty, conflicting }: SignPanelProps) {
   const w = useWords()
-  const [shown, setShown] = useState<Shown>()
-  const [message, setMessage] = useState<Message>()
-  const [busy, setBusy] = useState<'preview' | 'sign' | 'look'>()
   const said = useRef<HTMLParagraphElement>(null)
-  const same = JSON.stringify(review)
-  useEffect(() => {
-    setShown(undefined)
-    // What was written was about what was signed; a new change is not.
-    if (same !== undefined) setMessage((before) => (before?.kind === 'written' ? undefined : before))
-  }, [same])
   useEffect(() => { if (message?.kind === 'written') said.current?.focus() }, [message])
   if (session.mode === 'shadow') return <section className="sign" id="sign" aria-label={w.signTitle}><p>{w.shadowSign}</p></section>
   if (!session.canSign) return <section className="sign" id="sign" aria-label={w.signTitle}><p>{w.readOnly}</p></section>
-
-  const act = async (what: 'preview' | 'sign', work: () => Promise<void>) => {
-    setBusy(what)
-    setMessage(undefined)
-    try {
-      await work()
-    } catch (error) {
-      setMessage({ kind: 'failed', words: errorWords(w, error), isConflict: error instanceof ApiError && error.code === 'ERR_CONFLICT' })
-      if (error instanceof ApiError && error.code === 'ERR_CONFLICT') {
-        setShown(undefined)
-        await onConflict()
-      }
-    } finally {
-      setBusy(undefined)
-    }
-  }
-  const show = () => act('preview', async () => {
-    if (review) setShown(await preview(session.csrf, review) as Shown)
-  })
-  const record = () => act('sign', async () => {
-    if (!review || !shown) return
-    const answer = await sign(session.csrf, review, shown.previewed).catch((error: unknown) => {
-      if (!(error instanceof ApiError && error.code === 'ERR_WRITE_AMBIGUOUS')) throw error
-    })
-    const words = answer ? (answer.written.length > 0 ? w.written(answer.written.length) : w.nothingWritten) : await foundAfterAll(review, shown.previewed)
-    if (words === undefined) return onUncertain()
-    setMessage({ kind: 'written', words })
-    onSigned()
-  })
-  /** The answer was lost: the page looks for itself what the record holds. Undefined when not all of it was found. */
-  const foundAfterAll = async (sent: Review, previewed: Previewed): Promise<string | undefined> => {
-    setBusy('look')
-    const held = await lookedFor(() => readHeld(session.csrf, sent, previewed))
-    if (held && held.there === held.of) return held.of > 0 ? w.foundWritten(held.of) : w.nothingWritten
-    setMessage({ kind: 'failed', words: held ? w.notFound(held.there, held.of) : w.errors['ERR_WRITE_AMBIGUOUS'] ?? w.unknownError })
-    return undefined
-  }
-  const canPreview = busy === undefined && review !== undefined && changes !== 0 && !faulty && !ended
-  const canRecord = busy === undefined && shown !== undefined && !faulty && !ended
   return (
     <section className="sign" id="sign" aria-label={w.signTitle}>
       <h2>{w.signTitle}</h2>
@@ -94,11 +37,11 @@ export function SignPanel({ session, review, draft, changes, faulty, conflicting
       <p>{changes !== undefined ? w.changes(changes) : review ? w.decided(review.decisions.length) : w.nothingDecided} <span className="quiet-words">{review ? w.draft[draft] : ''}</span></p>
       {faulty && <p className="fault">{w.faulty}</p>}
       <div className="actions">
-        <button type="button" aria-disabled={!canPreview} onClick={() => { if (canPreview) void show() }}>{w.preview}</button>
-        <button type="button" className="primary" aria-disabled={!canRecord} onClick={() => { if (canRecord) void record() }}>{w.sign}</button>
+        <button type="button" className={shown ? '' : 'primary'} aria-disabled={!canPreview} onClick={preview}>{w.preview}</button>
+        <button type="button" className={shown ? 'primary' : ''} aria-disabled={!canRecord} onClick={record}>{w.sign}</button>
       </div>
+      <p role="status" className={`said ${message?.kind ?? ''}`} ref={said} tabIndex={-1}>{busy === 'sign' ? w.signing : busy === 'look' ? w.looking : message?.isConflict && conflicting ? w.signedOtherwise : message?.words ?? ''}</p>
       {shown && (shown.resources.length > 0 ? <Preview resources={shown.resources} /> : <p>{w.allStands}</p>)}
-      <p role="status" ref={said} tabIndex={-1}>{busy === 'sign' ? w.signing : busy === 'look' ? w.looking : message?.isConflict && conflicting ? w.signedOtherwise : message?.words ?? ''}</p>
     </section>
   )
 }
@@ -108,7 +51,10 @@ function Preview({ resources }: { resources: readonly PreviewedResource[] }) {
   const w = useWords()
   const { observations, provenance } = linesOf(resources)
   const heading = useRef<HTMLHeadingElement>(null)
-  useEffect(() => heading.current?.focus(), [resources])
+  useEffect(() => {
+    heading.current?.focus({ preventScroll: true })
+    heading.current?.closest('.sign')?.scrollIntoView({ block: 'nearest' })
+  }, [resources])
   return (
     <div className="preview">
       <h3 ref={heading} tabIndex={-1}>{w.willWrite(resources.length)}</h3>

@@ -79,8 +79,8 @@ const english = {
     'one-side': 'The model’s answer rests mostly on one side of the close-up.',
     spread: 'The model’s answer rests on several parts of the close-up.'
   } as Record<MapFocus, string>,
-  mapFor: (from: number, to: number) => `speaks for swelling: covered, ${from} % falls to ${to} %`,
-  mapAgainst: (from: number, to: number) => `speaks against: covered, ${from} % rises to ${to} %`,
+  mapFor: (from: number, to: number) => `speaks for swelling: covered, ${from}\u00A0% falls to ${to}\u00A0%`,
+  mapAgainst: (from: number, to: number) => `speaks against: covered, ${from}\u00A0% rises to ${to}\u00A0%`,
   mapLimits: 'The map shows what the model used, not whether it is right. It covers the close-up only, not the view of the whole hand.',
   yourCallFor: (name: string) => `Your call for ${name}`,
   yourCall: 'Your call',
@@ -164,7 +164,7 @@ const english = {
   years: (age: number) => `${age} years`,
   timeOf: (iso: string) => new Date(iso).toLocaleString('en-GB', { day: 'numeric', month: 'short', year: 'numeric', hour: '2-digit', minute: '2-digit' }),
   now: 'Now',
-  threshold: (percent: number) => `Flagged from ${percent} % on.`,
+  threshold: (percent: number) => `Flagged from ${percent}\u00A0% on.`,
   withheld: 'Suggestion withheld (shadow mode)',
   panHere: (sides: string) => `Zoomed photo, ${sides}: arrow keys move it`,
   noPhotoOf: (side: string) => `No photo of the ${side.toLowerCase()} hand. `,
@@ -213,14 +213,15 @@ const english = {
   foundWritten: (count: number) => `The answer was lost on the way, but it was written: ${count} resources are in the record.`,
   notFound: (there: number, of: number) => `No answer came back, and ${there === 0 ? 'the record does not show that anything was written' : `the record shows ${there} of ${of} resources`}. Sign again: what is there already is not written twice.`,
   previewColumns: ['What', 'Where', 'Value', 'Status', 'How'],
-  provenance: (who: string, when: string) => `Signed as ${who}, ${when}.`,
+  provenance: (who: string, when: string) => `Your signature: ${who}, ${when}.`,
   everyMember: 'Every member, as it is sent (FHIR JSON)',
+  step: (by: number, suggested: boolean) => `${by < 0 ? 'Previous' : 'Next'} ${suggested ? 'suggested ' : ''}joint`,
   keysTitle: 'Keys',
   keyColumn: 'Key',
   doesColumn: 'Does',
   keys: [
     ['← →', 'joint before, next joint'], ['f F', 'next, previous suggested joint'], ['s n x', 'your call: swollen, not swollen, not assessable; again takes it back'],
-    ['t', 'tender'], ['a', 'where the model’s answer rests'], ['m', 'marks on the photos'], ['+ - 0', 'zoom in, out, whole photo'], ['?', 'this help']
+    ['t', 'tender'], ['a', 'where the model’s answer rests'], ['m', 'marks on the photos'], ['+ - 0', 'zoom in, out, whole photo'], ['p', 'preview of what will be signed'], ['?', 'this help']
   ] as [string, string][],
   lettersOn: 'Letter keys do something (switch off when you dictate or type with one hand)',
   close: 'Close',
@@ -259,7 +260,7 @@ const english = {
   about: ({ calibration, calibrated, threshold }: { calibration: string; calibrated: boolean; threshold: number }): [string, string][] => [
     ['What it is', 'Research software. It suggests where to look; it makes no diagnosis and no treatment advice.'],
     ['Learned from', 'Computer-made hands only. It has never seen a patient, and how it works on different skin tones of real people is not evaluable.'],
-    ['Calibration', `${calibrated ? `Made with ${calibration}` : `Not calibrated for this site (${calibration})`}. A joint is flagged from ${threshold} % on: the threshold for the count, not the more sensitive one for pre-visit lists.`],
+    ['Calibration', `${calibrated ? `Made with ${calibration}` : `Not calibrated for this site (${calibration})`}. A joint is flagged from ${threshold}\u00A0% on: the threshold for the count, not the more sensitive one for pre-visit lists.`],
     ['A photo cannot show', 'Tenderness, warmth, movement, elbows, shoulders, knees, or why a joint is thick: osteoarthritis, gout, injury and oedema can look the same.'],
     ['Your part', 'Examine the patient. A joint that is not flagged is not a healthy joint; only what you sign is a finding.']
   ]
@@ -320,7 +321,7 @@ const german: Words = {
   seenFromBack: (side) => `Hand ${side.toLowerCase()}, Blick auf den Handrücken`,
   photoOf: (sides) => `Foto des Handrückens: ${sides}`,
   noHand: 'Keine Hand gefunden',
-  zoom: 'Vergrößern',
+  zoom: 'Zoom',
   noPicture: 'Kein Foto',
   closeUp: (name) => `Ausschnitt ${name}`,
   map: 'Worauf die Antwort beruht',
@@ -334,8 +335,8 @@ const german: Words = {
     'one-side': 'Die Antwort des Modells beruht vor allem auf einer Seite des Ausschnitts.',
     spread: 'Die Antwort des Modells beruht auf mehreren Teilen des Ausschnitts.'
   },
-  mapFor: (from, to) => `spricht für Schwellung: abgedeckt fallen ${from} % auf ${to} %`,
-  mapAgainst: (from, to) => `spricht dagegen: abgedeckt steigen ${from} % auf ${to} %`,
+  mapFor: (from, to) => `spricht für Schwellung: abgedeckt fallen ${from}\u00A0% auf ${to}\u00A0%`,
+  mapAgainst: (from, to) => `spricht dagegen: abgedeckt steigen ${from}\u00A0% auf ${to}\u00A0%`,
   mapLimits: 'Die Karte zeigt, was das Modell benutzt hat, nicht, ob es stimmt. Sie deckt nur den Ausschnitt ab, nicht den Blick auf die ganze Hand.',
   yourCallFor: (name) => `Ihr Urteil zu ${name}`,
   yourCall: 'Ihr Urteil',
@@ -418,7 +419,7 @@ const german: Words = {
   years: (age) => `${age} Jahre`,
   timeOf: (iso) => new Date(iso).toLocaleString('de-DE', { day: 'numeric', month: 'short', year: 'numeric', hour: '2-digit', minute: '2-digit' }),
   now: 'Jetzt',
-  threshold: (percent) => `Markiert ab ${percent} %.`,
+  threshold: (percent) => `Markiert ab ${percent}\u00A0%.`,
   withheld: 'Vorschlag zurückgehalten (Schattenbetrieb)',
   panHere: (sides) => `Vergrößertes Foto, ${sides}: Pfeiltasten verschieben es`,
   noPhotoOf: (side) => `Kein Foto der ${side === 'Links' ? 'linken' : 'rechten'} Hand. `,
@@ -466,14 +467,15 @@ const german: Words = {
   foundWritten: (count) => `Die Antwort ging unterwegs verloren, aber es wurde geschrieben: ${count} Ressourcen stehen in der Akte.`,
   notFound: (there, of) => `Es kam keine Antwort zurück, und ${there === 0 ? 'in der Akte ist nicht zu sehen, dass etwas geschrieben wurde' : `in der Akte sind ${there} von ${of} Ressourcen zu sehen`}. Unterschreiben Sie noch einmal: Was schon da ist, wird nicht doppelt geschrieben.`,
   previewColumns: ['Was', 'Wo', 'Wert', 'Status', 'Wie'],
-  provenance: (who, when) => `Unterschrieben als ${who}, ${when}.`,
+  provenance: (who, when) => `Ihre Unterschrift: ${who}, ${when}.`,
   everyMember: 'Jede Angabe, wie sie gesendet wird (FHIR JSON)',
+  step: (by, suggested) => `${by < 0 ? 'Voriges' : 'Nächstes'} ${suggested ? 'vorgeschlagenes ' : ''}Gelenk`,
   keysTitle: 'Tasten',
   keyColumn: 'Taste',
   doesColumn: 'Wirkung',
   keys: [
     ['← →', 'voriges, nächstes Gelenk'], ['f F', 'nächstes, voriges vorgeschlagenes Gelenk'], ['s n x', 'Ihr Urteil: geschwollen, nicht geschwollen, nicht beurteilbar; noch einmal nimmt es zurück'],
-    ['t', 'Druckschmerz'], ['a', 'worauf die Antwort des Modells beruht'], ['m', 'Marken auf den Fotos'], ['+ - 0', 'vergrößern, verkleinern, ganzes Foto'], ['?', 'diese Hilfe']
+    ['t', 'Druckschmerz'], ['a', 'worauf die Antwort des Modells beruht'], ['m', 'Marken auf den Fotos'], ['+ - 0', 'vergrößern, verkleinern, ganzes Foto'], ['p', 'Vorschau auf das, was unterschrieben wird'], ['?', 'diese Hilfe']
   ],
   lettersOn: 'Buchstabentasten wirken (abschalten beim Diktieren)',
   close: 'Schließen',
@@ -512,7 +514,7 @@ const german: Words = {
   about: ({ calibration, calibrated, threshold }) => [
     ['Was es ist', 'Forschungssoftware. Sie schlägt vor, wo man hinsehen sollte; sie stellt keine Diagnose und rät zu keiner Behandlung.'],
     ['Gelernt an', 'Nur an computererzeugten Händen. Sie hat nie einen Menschen gesehen; wie sie bei verschiedenen Hauttönen wirklicher Menschen arbeitet, ist nicht bewertbar.'],
-    ['Kalibrierung', `${calibrated ? `Erstellt mit: ${calibration}` : `Nicht für diese Einrichtung kalibriert (${calibration})`}. Markiert wird ab ${threshold} %: die Schwelle für die Zählung, nicht die empfindlichere der Listen vor dem Besuch.`],
+    ['Kalibrierung', `${calibrated ? `Erstellt mit: ${calibration}` : `Nicht für diese Einrichtung kalibriert (${calibration})`}. Markiert wird ab ${threshold}\u00A0%: die Schwelle für die Zählung, nicht die empfindlichere der Listen vor dem Besuch.`],
     ['Ein Foto zeigt nicht', 'Druckschmerz, Wärme, Beweglichkeit, Ellenbogen, Schultern, Knie, und nicht, warum ein Gelenk dick ist: Arthrose, Gicht, Verletzung und Ödem können gleich aussehen.'],
     ['Ihr Teil', 'Untersuchen Sie die Person. Ein nicht markiertes Gelenk ist kein gesundes Gelenk; ein Befund ist nur, was Sie unterschreiben.']
   ]
@@ -532,7 +534,7 @@ export function findingWords(w: Words, finding: JointFinding): string {
 export const fullJointName = (w: Words, side: Laterality, joint: HandJoint) => w.place(w.side[side], w.joint(joint))
 
 /** Number and calibrated frequency together. */
-export const probabilityWords = (w: Words, probability: number) => `${percentOf(probability)} %: ${w.frequency(probability)}`
+export const probabilityWords = (w: Words, probability: number) => `${percentOf(probability)}\u00A0%: ${w.frequency(probability)}`
 
 const signerOf = (w: Words, { own, by }: Pick<SignedBy, 'own' | 'by'>) => (own ? w.you : by ?? w.colleague)
 
