@@ -82,6 +82,19 @@ def erase(pictures, generator=None, chance=0.1, side=0.2):
     return torch.where(hit[:, None], pictures.new_tensor(0.5), pictures)
 
 
+def blend_spectrum(local, generator=None, most=1.0):
+    """
+    Each crop [B,11,3,h,h] (0..1) with up to `most` of the amplitudes of the same joint of another hand, and its own phases: shapes stay, and what
+    one camera or one maker does to texture is no sign of swelling (Xu et al., Fourier-based domain generalization, CVPR 2021).
+    """
+    other = torch.randperm(len(local), generator=generator, device=local.device)
+    share = most * uniform((len(local), 1, 1, 1, 1), local, generator)
+    waves = torch.fft.rfft2(local)
+    size = waves.abs()
+    blended = (1 - share) * size + share * size[other]
+    return torch.fft.irfft2(blended * waves / size.clamp(min=1e-6), s=local.shape[-2:]).clamp(0, 1)
+
+
 def augment(whole, local, generator=None, flip=0.5):
     """whole [B,3,S,S], local [B,11,3,h,h] in 0..1 -> the same shapes, another photograph of the same joints."""
     whole, local = light(whole, local, generator)

@@ -37,10 +37,13 @@ class Knobs:
     calibration: str = "runs/v2/calibration-crops"
     test: str = "runs/v2/test-crops"
     pretrained: str = "runs/compare/pretrained/encoders.pt"  # of `pretrain`
+    clinic_pretrained: str = "runs/compare/pretrained-150/encoders.pt"  # the same, for longer
     out: str = "runs/compare"
     bundled_epochs: int = 22
-    epochs: int = 12
+    balanced_epochs: int = 12
+    clinic_epochs: int = 80  # 12 at one swollen joint in ten teach no network much
     batch: int = 8
+    clinic_batch: int = 16
     lr: float = 3e-3
     threads: int = 1
     precision: str = "auto"
@@ -51,8 +54,8 @@ class Knobs:
     results: str = str(RESULTS)
 
 
-SCRATCH = {"loss": "bce", "sampler": "hand", "smooth": 0.0, "pretrained": "", "constancy": False}  # what one would try first
-METHOD = {"loss": "logit-adjusted", "sampler": "patient", "smooth": 0.02, "grades": 0.5, "constancy": False}  # and `pretrained`
+SCRATCH = {"loss": "bce", "sampler": "hand", "smooth": 0.0, "pretrained": ""}  # what one would try first
+METHOD = {"loss": "logit-adjusted", "sampler": "patient", "smooth": 0.02, "grades": 0.5}  # and `pretrained`
 # Training knobs of every network. `retrained` is the method's network with a new classifier.
 ARMS = {
     "local-scratch": {**SCRATCH, "branches": "local"},
@@ -121,14 +124,14 @@ def compare(knobs):
                 train_arm(knobs, setting, arm)
         if not knobs.table:
             continue
-        found = {arm: scores_of(knobs, setting, arm, cal, test) for arm in arms if (folder(knobs, setting, arm) / "model.pt").exists()}
+        found = {arm: scores_of(knobs, setting, arm, cal, test) for arm in arms if is_there(folder(knobs, setting, arm))}
         if setting == "bundled":
             found["method"] = bundle_scores(knobs, cal, test)
-        settings[setting] = describe(data) | {"epochs": epochs_of(knobs, setting), "rows": rows_of(knobs, data, found, cal, test)}
+        settings[setting] = describe(data) | {**{key: recipe_of(knobs, setting)[key] for key in ("epochs", "batch")}, "rows": rows_of(knobs, setting, found, cal, test)}
     if not knobs.table:
         return None
     made = {"evidence": "synthetic", "test": describe(knobs.test), "calibration": describe(knobs.calibration),
-            "batch": knobs.batch, "lr": knobs.lr, "seed": knobs.seed, "repeats": knobs.repeats, "command": command_line(), "commit": commit_of(),
+            "lr": knobs.lr, "seed": knobs.seed, "repeats": knobs.repeats, "command": command_line(), "commit": commit_of(),
             "settings": settings, "deltas": bars(settings["bundled"]["rows"]), "scale": scale_of(settings["bundled"])}
     out = Path(knobs.results)
     out.mkdir(parents=True, exist_ok=True)
@@ -143,19 +146,24 @@ def folder(knobs, setting, arm):
     return Path(knobs.out) / setting / arm
 
 
-def epochs_of(knobs, setting):
-    return knobs.bundled_epochs if setting == "bundled" else knobs.epochs
+def recipe_of(knobs, setting):
+    """What all networks of one training set have in common."""
+    made = {"data": getattr(knobs, setting), "epochs": getattr(knobs, f"{setting}_epochs"), "batch": knobs.batch, "target": "label", "pretrained": knobs.pretrained}
+    if setting == "bundled":
+        return made | {"target": "truth"}
+    if setting == "clinic":
+        return made | {"batch": knobs.clinic_batch, "pretrained": knobs.clinic_pretrained}
+    return made
 
 
 def train_arm(knobs, setting, arm):
-    """Trains one network unless it is there already. A folder that holds another recipe is a ValueError."""
+    """Trains one network unless it, or what it said, is there already. A folder that holds another recipe is a ValueError."""
     at = folder(knobs, setting, arm)
-    wanted = train.Knobs(**{"data": getattr(knobs, setting), "out": str(at), "epochs": epochs_of(knobs, setting), "batch": knobs.batch, "lr": knobs.lr,
-                            "threads": knobs.threads, "precision": knobs.precision, "seed": knobs.seed, "resume": True,
-                            "target": "truth" if setting == "bundled" else "label", "pretrained": knobs.pretrained, **ARMS[arm]})
-    if (at / "model.pt").exists():
-        there = train.recipe_of(train.load_model(at / "model.pt")[1])
-        differ = [name for name, value in asdict(wanted).items() if there.get(name) != value and name not in ("out", "resume", "threads")]
+    wanted = train.Knobs(**{"out": str(at), "lr": knobs.lr, "threads": knobs.threads, "precision": knobs.precision, "seed": knobs.seed, "resume": True,
+                            **recipe_of(knobs, setting), **ARMS[arm]})
+    if is_there(at):
+        there = recipe_there(at)
+        differ = [name for name, value in asdict(wanted).items() if there.get(name) != value and name not in MACHINE]
         if differ and arm != "retrained":
             raise ValueError(f"Expected {at} to hold this recipe but it differs in {', '.join(differ)}; give another folder as --out")
     elif arm == "retrained":
@@ -164,17 +172,37 @@ def train_arm(knobs, setting, arm):
         train.train(wanted)
 
 
+# Knobs that say how a machine learned, not what.
+MACHINE = ("out", "resume", "threads", "precision")
+
+
+def is_there(at):
+    """An arm is there as its network or, from another machine, as its scores alone."""
+    return (at / "model.pt").exists() or (at / "scores.npz").exists()
+
+
+def recipe_there(at):
+    if (at / "model.pt").exists():
+        return train.recipe_of(train.load_model(at / "model.pt")[1])
+    return train.recipe_of({"knobs": json.loads(str(np.load(at / "scores.npz")["knobs"]))})
+
+
 def scores_of(knobs, setting, arm, cal, test):
-    """{"": logits of calibration and test hands, "joints-hidden": ...} of one network, kept in <arm>/scores.npz."""
+    """
+    What one network said, kept in <arm>/scores.npz: {cal, test: logits [N,11], *-joints-hidden, carried: the log-odds that they hold, knobs: its
+    recipe, data: digests of the patients}.
+    """
     at = folder(knobs, setting, arm)
     data, file = f"{digest(knobs.calibration)} {digest(knobs.test)}", at / "scores.npz"
-    model, saved = train.load_model(at / "model.pt")
     if file.exists() and str((kept := np.load(file))["data"]) == data:
-        return dict(kept) | {"carried": carried_log_odds(saved), "hands": saved["training"]["hands"]}
+        return dict(kept)
+    if not (at / "model.pt").exists():
+        raise ValueError(f"Expected {file} to speak of the patients of {knobs.calibration} and {knobs.test}, or its network beside it")
+    model, saved = train.load_model(at / "model.pt")
     hide = hide_hand if saved["knobs"]["control"] == "background" else None
-    made = logits_of(model, arm, cal, test, hide)
+    made = {**logits_of(model, arm, cal, test, hide), "carried": carried_log_odds(saved), "knobs": json.dumps(saved["knobs"])}
     np.savez(file, data=data, **made)
-    return made | {"carried": carried_log_odds(saved), "hands": saved["training"]["hands"]}
+    return made
 
 
 def bundle_scores(knobs, cal, test):
@@ -195,7 +223,7 @@ def logits_of(model, arm, cal, test, hide=None):
     return made
 
 
-def rows_of(knobs, data, found, cal, test):
+def rows_of(knobs, setting, found, cal, test):
     """Every row of one training set's table, the paired differences of ours against it included."""
     m, y = test.mask, test.labels[test.mask]
     patients = np.repeat(test.patients[:, None], len(JOINTS), 1)[m]
@@ -205,10 +233,11 @@ def rows_of(knobs, data, found, cal, test):
         if network in found:
             kept, suffix = found[network], f"-{change}" if change else ""
             scored[name] = read(name, kept["cal" + suffix], kept["test" + suffix], kept["carried"], reading, cal, test)
-    crops = load_crops(data)
+    recipe = recipe_of(knobs, setting)
+    crops = load_crops(recipe["data"])
     others = {"B2 fold features, logistic": fold_scores(crops, cal, test)}
-    if Path(knobs.pretrained).exists():
-        others["B3 frozen pretrained features, ridge"] = frozen_scores(knobs.pretrained, crops, cal, test)
+    if Path(recipe["pretrained"]).exists():
+        others["B3 frozen pretrained features, ridge"] = frozen_scores(recipe["pretrained"], crops, cal, test)
     for name, (on_cal, on_test) in others.items():
         scored[name] = (tuned(name, on_cal[cal.mask], cal.labels[cal.mask], on_test[m]), None)
     for row in trivial(cal, test):
@@ -269,12 +298,12 @@ def report(made):
     """Markdown; every figure from comparison.json."""
     lines = ["# The method beside its competitors, ablations and controls", "",
              "**Computer-made hands only: these figures say nothing about accuracy in patients.** The bundled model has a table of its own (evaluation.md).", "",
-             f"Every network: batch {made['batch']} hands, learning rate {made['lr']}, seed {made['seed']}. Calibrated and tuned on "
+             f"Every network: learning rate {made['lr']}, seed {made['seed']}. Calibrated and tuned on "
              f"{made['calibration']['patients']} patients, tested on {made['test']['patients']} others ({made['test']['joints']} joints, {made['test']['positiveRate']:.1%} swollen). "
              f"95 % intervals from {made['repeats']} patient bootstraps; differences are paired. ECE: expected calibration error.", "",
              *bar_lines(made["settings"])]
     for setting, part in made["settings"].items():
-        lines += ["", f"## Trained on {part['patients']} patients, {part['hands']} hands, {part['positiveRate']:.1%} of joints swollen, {part['epochs']} epochs ({setting})", "",
+        lines += ["", f"## Trained on {part['patients']} patients, {part['hands']} hands, {part['positiveRate']:.1%} of joints swollen, {part['epochs']} epochs, batch {part['batch']} ({setting})", "",
                   "| | AUROC | AUPRC | F1 | G-mean | ECE | M less this: F1 | M less this: AUPRC |", "|---|---|---|---|---|---|---|---|"]
         for name, row in part["rows"].items():
             less = row.get("oursLessThis")

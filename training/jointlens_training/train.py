@@ -8,7 +8,7 @@ import torch
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from . import device
-from .augment import augment, normalise, to_planes
+from .augment import augment, blend_spectrum, normalise, to_planes
 from .controls import hide_hand, shuffle_labels
 from .crops import digest, joint_prevalence, load_crops, split_by_patient
 from .losses import LOSSES, ordinal, smooth_negatives
@@ -42,6 +42,7 @@ class Knobs:
     smooth: float = 0.02  # label smoothing, negatives only
     dropout: float = 0.2
     augment: bool = True
+    spectrum: float = 0.0  # largest share of another hand's amplitudes in a joint crop's spectrum (augment.py); 0: off
     hold_out: float = 0.1  # share of the patients watched, not trained on; 0: none
     threads: int = 1  # two are a third faster on an idle machine and far slower on a busy one
     device: str = "auto"  # auto takes a GPU when there is one: then --tier B --batch 64 or more
@@ -98,6 +99,8 @@ def train(knobs):
             if hide:
                 whole, local = hide(whole, local)
             labels, mask = torch.tensor(taught[rows], device=at), torch.tensor(crops.mask[rows], dtype=torch.float32, device=at)
+            if knobs.spectrum:
+                local = blend_spectrum(local, changes, knobs.spectrum)
             if knobs.augment:
                 whole, local = augment(whole, local, changes)
             labels = smooth_negatives(labels, knobs.smooth)
@@ -152,8 +155,8 @@ def build(knobs):
 
 
 def recipe_of(saved):
-    """The knobs of a saved network; one that was trained before there was colour constancy has none."""
-    return {"constancy": False, **saved["knobs"]}
+    """The knobs of a saved network; one that was trained before there was a knob did without."""
+    return {"constancy": False, "spectrum": 0.0, **saved["knobs"]}
 
 
 def load_model(path):

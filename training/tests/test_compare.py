@@ -1,5 +1,6 @@
 """The comparison on made-up hands: what is trained, what is kept, what the table says."""
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +19,7 @@ def compared(folders, bundle):
     root = folders["root"] / "compare"
     pretrain.pretrain(pretrain.Knobs(data=str(folders["train"]), out=str(root / "pretrained"), healthy_only=False, epochs=1, batch=16, width=32))
     knobs = compare.Knobs(bundle=str(bundle), bundled=str(folders["train"]), clinic=str(folders["train"]), balanced=str(folders["train"]), calibration=str(folders["calibration"]), test=str(folders["test"]),
-                          pretrained=str(root / "pretrained" / "encoders.pt"), out=str(root), epochs=2, bundled_epochs=1, repeats=40, results=str(root / "results"),
+                          pretrained=str(root / "pretrained" / "encoders.pt"), out=str(root), balanced_epochs=2, bundled_epochs=1, repeats=40, results=str(root / "results"),
                           only=",".join([f"balanced/{arm}" for arm in ("local-scratch", "global-scratch", "both-scratch", "method", "retrained", "shuffled")] + [f"bundled/{arm}" for arm in compare.BASELINES]))
     return knobs, compare.compare(knobs)
 
@@ -50,7 +51,22 @@ def test_a_finished_arm_is_not_trained_again_and_another_recipe_is_refused(compa
     compare.train_arm(knobs, "balanced", "method")
     assert at.stat().st_mtime_ns == before
     with pytest.raises(ValueError, match="differs in epochs"):
-        compare.train_arm(replace(knobs, epochs=3), "balanced", "method")
+        compare.train_arm(replace(knobs, balanced_epochs=3), "balanced", "method")
+
+
+def test_an_arm_of_another_machine_is_its_scores_alone(compared, tmp_path):
+    knobs, made = compared
+    there, here = (compare.folder(replace(knobs, out=out), "balanced", "local-scratch") for out in (knobs.out, str(tmp_path)))
+    here.mkdir(parents=True)
+    shutil.copy(there / "scores.npz", here)
+    again = compare.compare(replace(knobs, out=str(tmp_path), only="balanced/local-scratch", results=str(tmp_path / "results")))
+    row = compare.SINGLE_BRANCHES[0]
+    assert again["settings"]["balanced"]["rows"][row]["auroc"] == made["settings"]["balanced"]["rows"][row]["auroc"]
+    assert not (here / "model.pt").exists()
+    with pytest.raises(ValueError, match="differs in lr"):
+        compare.train_arm(replace(knobs, out=str(tmp_path), lr=0.1), "balanced", "local-scratch")
+    with pytest.raises(ValueError, match="or its network beside it"):
+        compare.scores_of(replace(knobs, out=str(tmp_path), test=knobs.calibration), "balanced", "local-scratch", None, None)
 
 
 def test_a_new_classifier_leaves_the_encoders_as_they_were(compared):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from jointlens_training.augment import augment, move, to_planes
+from jointlens_training.augment import augment, blend_spectrum, move, to_planes
 from jointlens_training.crops import JOINTS, digest, joint_prevalence, load_crops, pairs_of, split_by_patient
 from jointlens_training.evaluate import refuse_shared_patients
 from jointlens_training.train import Knobs, batches, draw_weights, some_patients
@@ -64,6 +64,17 @@ def test_augmentation_keeps_shapes_and_the_same_seed_gives_the_same_pictures():
     b = augment(whole, local, torch.Generator().manual_seed(3))
     assert a[0].shape == whole.shape and a[1].shape == local.shape
     assert torch.equal(a[1], b[1]) and not torch.equal(a[1], local)
+
+
+def test_a_blended_spectrum_lies_between_the_two_hands_and_keeps_the_shapes():
+    calm, rough = (0.5 + most * (torch.rand(1, 11, 3, 16, 16, generator=torch.Generator().manual_seed(most_seed)) - 0.5) for most, most_seed in ((0.05, 1), (0.5, 2)))
+    hands = torch.cat([calm, rough])
+    seed = next(seed for seed in range(9) if torch.randperm(2, generator=torch.Generator().manual_seed(seed)).tolist() == [1, 0])
+    before, after = torch.fft.rfft2(hands), torch.fft.rfft2(blend_spectrum(hands, torch.Generator().manual_seed(seed)))
+    least, most = torch.minimum(before.abs(), before.abs().flip(0)), torch.maximum(before.abs(), before.abs().flip(0))
+    assert ((after.abs() >= least - 1e-3) & (after.abs() <= most + 1e-3)).all() and not torch.allclose(after.abs(), before.abs(), atol=1e-2)
+    torch.testing.assert_close(after / after.abs(), before / before.abs(), atol=1e-2, rtol=0)
+    torch.testing.assert_close(blend_spectrum(hands, torch.Generator().manual_seed(seed), most=0.0), hands, atol=1e-5, rtol=0)
 
 
 def test_no_shift_no_scale_no_turn_leaves_a_picture_as_it_was():
