@@ -47,8 +47,8 @@ class Knobs:
     results: str = str(RESULTS)
 
 
-# Ways to learn: `pretrained` is the bundle, `unlabelled` encoders pretrained without labels. The bundle knows the people of `fraction_data`.
-STARTS = {"few": ("pretrained", "unlabelled", "scratch", "frozen"), "fraction": ("unlabelled", "scratch", "frozen")}
+# Ways to learn: `untuned` is the bundle as it is, `pretrained` the bundle that learns from them, `unlabelled` encoders pretrained without labels. The bundle knows the people of `fraction_data`.
+STARTS = {"few": ("untuned", "pretrained", "unlabelled", "scratch", "frozen"), "fraction": ("unlabelled", "scratch", "frozen")}
 
 
 def few_shot(knobs):
@@ -93,7 +93,7 @@ def plan(knobs, kind, crops):
 def kept(knobs, row, start, folders, measure):
     """The AUROC of <out>/<kind>-<people>-<seed>-<start>.json when it belongs to this data and recipe, else measured now."""
     file = Path(knobs.out) / f"{row['kind']}-{row['people']}-{row['seed']}-{start}.json"
-    bundle = {"bundle": sha256((Path(knobs.bundle) / "manifest.json").read_bytes()), "tuneSteps": knobs.tune_steps} if start == "pretrained" else {}
+    bundle = {"bundle": sha256((Path(knobs.bundle) / "manifest.json").read_bytes()), "tuneSteps": knobs.tune_steps} if start in ("untuned", "pretrained") else {}
     recipe = {**bundle, "data": digest(folders[0]), "test": digest(folders[1]), "steps": knobs.steps, "epochs": knobs.fraction_epochs, "batch": knobs.batch, "lr": knobs.lr, "ridge": knobs.ridge}
     if file.exists() and (there := json.loads(file.read_text()))["recipe"] == recipe:
         return there["auroc"]
@@ -111,6 +111,8 @@ def learn(knobs, crops, test, people, seed, kind, start, features):
     if start == "frozen":
         part = replace(crops, **{name: getattr(crops, name)[rows] for name in ("labels", "mask", "patients")}, rows=[crops.rows[i] for i in rows])
         return auroc(y, ridge_scores(features[0][rows], part, (features[1], test), ridge=knobs.ridge)[0][test.mask])
+    if start == "untuned":
+        return auroc(y, train.predict(load_bundle(knobs.bundle)[0], test)[test.mask])
     if start == "pretrained":
         epochs = max(1, round(knobs.tune_steps * knobs.batch / len(rows)))
         tuned = fit(load_bundle(knobs.bundle)[0], crops, rows, FinetuneKnobs(epochs=epochs, batch=knobs.batch), epochs, seed)[0]
@@ -133,7 +135,7 @@ def summed(found, starts):
     return made
 
 
-WORDS = {"pretrained": "bundle, fine-tuned", "unlabelled": "pretrained without labels, fine-tuned", "scratch": "from scratch", "frozen": "frozen features, linear head"}
+WORDS = {"untuned": "bundle as it is", "pretrained": "bundle, fine-tuned", "unlabelled": "pretrained without labels, fine-tuned", "scratch": "from scratch", "frozen": "frozen features, linear head"}
 
 
 def report(made):

@@ -23,6 +23,7 @@ def test_every_number_of_people_is_learned_from_in_every_way_and_the_mean_is_of_
     text = (fewshot.Path(knobs.results) / "few-shot.md").read_text()
     assert "Bar: pretrained" in text and "Computer-made hands only" in text
     assert made["fewShot"][0]["pretrained"] > 0.8  # the bundle knows these colours already
+    assert made["fewShot"][0]["untuned"] == made["fewShot"][1]["untuned"] > 0.8 and made["fewShot"][0]["range"]["untuned"][0] == made["fewShot"][0]["range"]["untuned"][1]
     assert "pretrained" not in made["labelFractions"][0] and made["labelFractions"][0]["unlabelled"] > 0
 
 
@@ -35,7 +36,7 @@ def test_what_was_measured_is_not_measured_again_unless_the_recipe_differs(knobs
 
 
 def test_bars_of_few_people_are_said_as_they_are():
-    row = lambda people, pretrained, scratch: {"people": people, "seeds": 1, "pretrained": pretrained, "scratch": scratch, "frozen": 0.5, "unlabelled": 0.5,
+    row = lambda people, pretrained, scratch: {"people": people, "seeds": 1, "untuned": 0.5, "pretrained": pretrained, "scratch": scratch, "frozen": 0.5, "unlabelled": 0.5,
                                                "range": {start: [0.5, 0.6] for start in fewshot.STARTS["few"]}}
     made = {"sets": {"few": {"test": {"patients": 3}, "data": {"positiveRate": 0.4}}}, "scale": "tiny", "command": "x", "labelFractions": [], "fewShot": [row(2, 0.7, 0.55), row(5, 0.6, 0.65)]}
     text = fewshot.report(made)
