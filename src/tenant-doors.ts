@@ -335,7 +335,7 @@ function birthDateOf(prefetched: unknown, patientId: string): string | undefined
   return id === patientId ? birthDate : undefined
 }
 
-const prefetchedPatient = z.object({ resourceType: z.literal('Patient'), id: z.string(), birthDate: maybe(z.string()) })
+const prefetchedPatient = z.compile(z.object({ resourceType: z.literal('Patient'), id: z.string(), birthDate: maybe(z.string()) }))
 
 /** A prefetched searchset with what it holds; undefined for null, OperationOutcome and everything else. */
 function bundleOf(value: unknown): { readonly resources: readonly unknown[]; readonly complete: boolean } | undefined {
@@ -347,11 +347,11 @@ function bundleOf(value: unknown): { readonly resources: readonly unknown[]; rea
   return { resources, complete: resources.length === entries.length && !bundle.link.some(({ relation }) => relation === 'next') }
 }
 
-const prefetchedBundle = z.object({
+const prefetchedBundle = z.compile(z.object({
   resourceType: z.literal('Bundle'),
   link: some(z.object({ relation: z.string() })),
   entry: z.array(z.unknown()).nullish()
-})
+}))
 
 /** By hand, as there may be hundreds and each is parsed by whoever reads it. */
 function resourceIn(entry: unknown): readonly object[] {

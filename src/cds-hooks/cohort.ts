@@ -8,17 +8,17 @@ import { isOf } from '../fhir/references.ts'
 export type Cohort = 'in' | 'out' | 'unknown'
 
 /** As nearly all are; what can be read of the others takes three times as long, on a path that is there for each condition of a list. */
-const concept = z.object({ coding: z.array(z.object({ system: z.string(), code: z.string() })).optional() })
+const concept = z.compile(z.object({ coding: z.array(z.object({ system: z.string(), code: z.string() })).optional() }))
 const oddConcept = z.object({ coding: some(z.object({ system: maybe(z.string()), code: word })) })
 /** A status is read or the condition is not: one that we cannot read may be the one that refutes it. */
 const status = z.object({ coding: z.array(z.object({ code: z.string() })).nullish() }).nullish()
-const condition = z.object({
+const condition = z.compile(z.object({
   resourceType: z.literal('Condition'),
   subject: z.object({ reference: z.string() }),
   code: z.unknown(),
   clinicalStatus: status,
   verificationStatus: status
-})
+}))
 const OVER = ['inactive', 'resolved']
 const NOT_HELD = ['refuted', 'entered-in-error']
 

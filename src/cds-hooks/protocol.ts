@@ -26,10 +26,10 @@ const draftBundle = z.object({
 
 /** Contexts of HL7/cds-hooks-library 1.0.1; members that we do not use are dropped. */
 export const HOOK_CONTEXTS = {
-  'patient-view': z.object({ ...person, encounterId: maybe(fhirId) }),
-  'encounter-start': z.object({ ...person, encounterId: fhirId }),
-  'appointment-book': z.object({ ...person, encounterId: maybe(fhirId), appointments: draftBundle }),
-  'order-select': z.object({ ...person, encounterId: maybe(fhirId), selections: some(z.string()), draftOrders: draftBundle })
+  'patient-view': z.compile(z.object({ ...person, encounterId: maybe(fhirId) })),
+  'encounter-start': z.compile(z.object({ ...person, encounterId: fhirId })),
+  'appointment-book': z.compile(z.object({ ...person, encounterId: maybe(fhirId), appointments: draftBundle })),
+  'order-select': z.compile(z.object({ ...person, encounterId: maybe(fhirId), selections: some(z.string()), draftOrders: draftBundle }))
 } as const
 
 export type Hook = keyof typeof HOOK_CONTEXTS
@@ -43,7 +43,8 @@ const fhirAuthorization = z.object({
 })
 export type FhirAuthorization = z.infer<typeof fhirAuthorization>
 
-const envelope = z.object({
+/** Compiled, as is everything that each hook is read with: it gives the same answers and messages, several times as fast. */
+const envelope = z.compile(z.object({
   hook: z.string(),
   hookInstance: z.guid(),
   // Compared with the tenant's own address later: no need to take it apart.
@@ -53,7 +54,7 @@ const envelope = z.object({
   prefetch: orNull(z.record(z.string(), z.unknown()))
 }).refine((request) => !request.fhirAuthorization || request.fhirServer !== undefined, {
   path: ['fhirServer'], message: 'Expected fhirServer beside fhirAuthorization'
-})
+}))
 
 export interface HookRequest<Name extends Hook = Hook> {
   readonly hook: Name
@@ -122,26 +123,26 @@ export function readFeedback(body: unknown): readonly FeedbackEvent[] {
 }
 
 /**
- * Parsed JSON without `__proto__` members and not deeper than 60; level by level, since 20,000-deep arrays parse and then crash
- * recursive code. Throws ERR_REQUEST_INVALID.
+ * Parsed JSON without `__proto__` members and not deeper than 60: 20,000-deep arrays parse and then crash code that follows them all the
+ * way down. Throws ERR_REQUEST_INVALID.
  */
 export function harmless(value: unknown): unknown {
-  let level: readonly unknown[] = [value]
-  for (let depth = 0; level.length > 0; depth++) {
-    if (depth > DEEPEST) throw invalid(`Expected at most ${DEEPEST} levels of nesting`)
-    const below: object[] = []
-    for (const one of level) {
-      if (typeof one !== 'object' || one === null) continue
-      if (Object.hasOwn(one, '__proto__')) throw invalid('Expected no member named __proto__')
-      for (const inner of membersOf(one)) if (typeof inner === 'object' && inner !== null) below.push(inner)
-    }
-    level = below
-  }
+  if (typeof value === 'object' && value !== null) searchHarm(value, 0)
   return value
 }
 
-function membersOf(value: object): readonly unknown[] {
-  return Array.isArray(value) ? value : Object.values(value)
+/** In place and member by member: a list of the members of each object would take three times as long. */
+function searchHarm(value: object, depth: number): void {
+  if (depth > DEEPEST) throw invalid(`Expected at most ${DEEPEST} levels of nesting`)
+  if (Array.isArray(value)) {
+    for (const inner of value as unknown[]) if (typeof inner === 'object' && inner !== null) searchHarm(inner, depth + 1)
+    return
+  }
+  for (const name in value) {
+    if (name === '__proto__') throw invalid('Expected no member named __proto__')
+    const inner = (value as Readonly<Record<string, unknown>>)[name]
+    if (typeof inner === 'object' && inner !== null) searchHarm(inner, depth + 1)
+  }
 }
 
 /** A value in the shape asked for, as a fresh object. Throws ERR_REQUEST_INVALID naming members, never values. */

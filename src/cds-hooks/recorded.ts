@@ -6,12 +6,12 @@ import { isOf } from '../fhir/references.ts'
 import { writtenIds } from '../screening/screening-input.ts'
 import type { Screening } from '../screening/screening.ts'
 
-const observation = z.object({
+const observation = z.compile(z.object({
   resourceType: z.literal('Observation'),
   status: maybe(z.string()),
   subject: z.object({ reference: z.string() }),
   identifier: some(z.object({ system: z.literal(RESULT_ID), value: word }))
-})
+}))
 
 /** Whether Observations that the record holds are of this result: by our identifiers, of this patient, and not entered in error. */
 export function isRecorded(screening: Screening, observations: readonly unknown[], whose: Whose): boolean {

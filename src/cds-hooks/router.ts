@@ -1,4 +1,3 @@
-import { gzipSync } from 'node:zlib'
 import express, { type Request, type RequestHandler, type Response, type Router } from 'express'
 import type { Logger } from 'pino'
 import type { Audit } from '../audit.ts'
@@ -9,6 +8,7 @@ import type { FeedbackEntry, FeedbackStore } from '../screening/store/feedback-s
 import { webAddress } from '../web-address.ts'
 import type { CardContext } from './cards.ts'
 import type { ClientVerifier, VerifiedClient } from './client-jwt.ts'
+import { gzipParts } from './gzip-parts.ts'
 import { openJsonBody } from './json-body.ts'
 import { checkResponse, readFeedback, readHookRequest, serialiseCards, type Card, type FeedbackEvent, type ServiceDefinition } from './protocol.ts'
 import { networkOf, openRateLimit } from './rate-limit.ts'
@@ -89,19 +89,22 @@ function authenticated(deps: CdsDeps, request: Request, path: string): Promise<V
 const PACKED_BYTES = 4_096
 
 /**
- * One write to the socket for all parts. A card with its suggestion is 90 kB that shrink to 6 kB: packing takes 0.1 ms at once,
- * less than to hand it to another thread, and saves a client far away three round trips.
+ * One write to the socket for all parts. A card with its suggestion is 90 kB that shrink to 10 kB, which saves a client far away three
+ * round trips.
  */
 function sendJson(request: Request, response: Response, parts: readonly Buffer[]): void {
-  const length = parts.reduce((sum, part) => sum + part.length, 0)
-  const packed = length >= PACKED_BYTES && takesGzip(request.headers['accept-encoding'])
-  const sent = packed ? [gzipSync(Buffer.concat(parts), { level: 1 })] : parts
+  const packed = lengthOf(parts) >= PACKED_BYTES && takesGzip(request.headers['accept-encoding'])
+  const sent = packed ? gzipParts(parts) : parts
   response.writeHead(200, {
-    'Content-Type': 'application/json; charset=utf-8', 'Content-Length': packed ? sent[0]?.length ?? 0 : length, ...(packed ? { 'Content-Encoding': 'gzip' } : {})
+    'Content-Type': 'application/json; charset=utf-8', 'Content-Length': lengthOf(sent), ...(packed ? { 'Content-Encoding': 'gzip' } : {})
   })
   response.cork()
   for (const part of sent) response.write(part)
   response.end()
+}
+
+function lengthOf(parts: readonly Buffer[]): number {
+  return parts.reduce((sum, { length }) => sum + length, 0)
 }
 
 /** Named, and not ruled out by `q=0` (RFC 9110 section 12.5.3). */

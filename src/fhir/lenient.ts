@@ -13,10 +13,11 @@ export function orNull<T extends z.ZodType>(schema: T) {
   return schema.nullish().transform((value): z.output<T> | undefined => value ?? undefined)
 }
 
-/** What of a list can be read; none where it is no list. */
+/** What of a list can be read; none where it is no list. That most lists are absent is said first: it is no failure. */
 export function some<T extends z.ZodType>(schema: T) {
-  return z.array(z.unknown()).catch([]).transform((list) => list.flatMap((one): z.output<T>[] => {
-    const { success, data } = schema.safeParse(one)
+  const compiled = z.compile(schema)
+  return z.array(z.unknown()).nullish().catch(undefined).transform((list) => (list ?? []).flatMap((one): z.output<T>[] => {
+    const { success, data } = compiled.safeParse(one)
     return success ? [data] : []
   }))
 }

@@ -397,6 +397,10 @@ describe('required data that cannot be had is 412 with an OperationOutcome', () 
   })
 })
 
+/** A hook call with this text for one member of its prefetch. */
+const withPrefetch = (text: string) => JSON.stringify(patientView({ prefetch: { odd: '@' } })).replace('"@"', text)
+const nested = (levels: number, inner = '') => `${'[{"a":'.repeat(levels / 2)}[${inner}]${'}]'.repeat(levels / 2)}`
+
 describe('what is not a hook call is refused with its status', () => {
   test.each([
     ['an unknown service', '/nothing', patientView(), 404], ['another hook', '/hand-joints', patientView({ hook: 'order-sign' }), 400],
@@ -405,11 +409,18 @@ describe('what is not a hook call is refused with its status', () => {
     ['a patient id that climbs', '/hand-joints', patientView({ context: { userId: 'Practitioner/1', patientId: '..' } }), 400],
     ['another FHIR server', '/hand-joints', patientView({ fhirServer: 'https://evil.example/fhir' }), 400],
     ['a token for another patient', '/hand-joints', patientView({ fhirAuthorization: { access_token: 'x', token_type: 'Bearer', expires_in: 300, scope: 'patient/*.read', subject: 's', patient: 'pat-2' } }), 400],
+    ['60 levels of nesting and one more', '/hand-joints', withPrefetch(nested(58, '[]')), 400], ['20,000 levels of nesting', '/hand-joints', withPrefetch(nested(20_000)), 400],
+    ['a member that would become the prototype', '/hand-joints', withPrefetch('[{"a":{"__proto__":{"b":1}}}]'), 400],
+    ['one that is written in escapes', '/hand-joints', withPrefetch('{"\\u005f_proto__":null}'), 400],
     ['three megabytes', '/hand-joints', patientView({ prefetch: { x: 'y'.repeat(3_000_000) } }), 413]
   ])('%s', async (_name, path, body, expected) => {
     const { status, text } = await cds.post(path, body)
     expect(status).toBe(expected)
     expect(text).not.toContain('pat-2')
+  })
+
+  test('60 levels of nesting are read', async () => {
+    expect((await cds.post('/hand-joints', withPrefetch(nested(58)))).status).toBe(200)
   })
 
   test.each<[string, Record<string, string>, BodyInit | undefined, number]>([
