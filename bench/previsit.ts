@@ -62,8 +62,9 @@ if (values.keep) await writeFile(fileURLToPath(new URL('results/previsit.json', 
 console.log(JSON.stringify(result))
 process.exitCode = written === count && screeningsPerSecond >= 20 ? 0 : 1
 
-/** `GET /Media`, `GET /Media?`, `POST /`: a read and a search of one type apart. */
-function kindOf({ method, path, query }: WitnessEvent): string {
+/** `GET /Media/id`, `GET /Media?`, `POST /`: a read and a search of one type apart, and so a Bundle that writes and one that asks. */
+function kindOf({ method, path, query, asks }: WitnessEvent): string {
+  if (path === '/') return asks ? 'POST / (questions)' : 'POST / (transaction)'
   const [, type = '', id] = path.split('/')
   return `${method} /${type}${id ? '/id' : query ? '?' : ''}`
 }
