@@ -363,6 +363,7 @@ async function end({ query }: Queries, tenant: string, id: string, written: read
 
 /** What is called an error stays one; what was cancelled may turn out to be one. */
 async function toRetire({ query }: Queries, { tenant, patientId }: PatientOfTenant, identifiers: readonly string[], status: RetiredStatus): Promise<void> {
+  if (identifiers.length === 0) return
   await query(
     `insert into retirement (tenant, identifier, patient_id, status) select $1, identifier, $3, $4 from unnest($2::text[]) as identifier
      on conflict (tenant, identifier) do update set status = excluded.status, outcome = null, asked_at = excluded.asked_at
