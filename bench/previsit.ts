@@ -17,12 +17,14 @@ const count = Number(values.screenings)
 const dir = await mkdtemp(join(tmpdir(), 'jointlens-previsit-'))
 const witness = await startWitness({ profile: 'conditional' })
 const patients = Array.from({ length: count }, (_, index) => `bench-${index + 1}`)
-for (const patientId of patients)
+for (const patientId of patients) {
+  witness.memory.put({ resourceType: 'Patient' }, patientId)
   for (const side of ['left', 'right'])
     witness.memory.put({
       resourceType: 'Media', status: 'completed', subject: { reference: `Patient/${patientId}` }, createdDateTime: '2026-11-20T08:00:00Z',
       bodySite: { text: `${side} hand` }, content: { contentType: 'image/jpeg', data: Buffer.from(`${side} hand of ${patientId}`).toString('base64') }
     })
+}
 
 /** How many requests a second this server answers to one who asks one after the other and does nothing else. */
 async function bareRate(): Promise<number> {

@@ -57,6 +57,7 @@ export async function startWitness({ profile: name = 'conditional', historyFile,
   const events: WitnessEvent[] = []
   const acted = new Map<string, number>()
   const connections = new WeakMap<Socket, number>()
+  const asking = new WeakSet<IncomingMessage>()
   let connected = 0
   let tokens = 0
   let usesOfToken = 0
@@ -97,7 +98,8 @@ export async function startWitness({ profile: name = 'conditional', historyFile,
     const method = request.method ?? 'GET'
     const body = await bodyOf(request)
     // A bundle that only asks is a GET, whatever carries it.
-    const kind = isQuestions(path, body) ? 'GET' : method
+    if (path === '/' && onlyAsks(parsed(body))) asking.add(request)
+    const kind = asking.has(request) ? 'GET' : method
     await self.onRequest(kind, path)
     if (path === '/.well-known/smart-configuration') return sendJson(request, response, body, { token_endpoint: `${base}/token` })
     if (path === '/token') {
@@ -262,11 +264,10 @@ export async function startWitness({ profile: name = 'conditional', historyFile,
     { body = '', commits = [], decision, status, bytes, rule }: Pick<WitnessEvent, 'decision' | 'status' | 'bytes'> & { body?: string; commits?: readonly Resource[]; rule?: Rule }
   ): void {
     const url = new URL(request.url ?? '/', 'http://witness')
-    const path = url.pathname.replace(/^\/fhir/, '') || '/'
     const until = status === 429 || status === 503 ? notBefore(rule?.retryAfter, now()) : undefined
     const event: WitnessEvent = {
       seq: events.length + 1, ms: now(), connection: connections.get(request.socket) ?? 0, method: request.method ?? '',
-      path, ...(isQuestions(path, body) ? { asks: true } : {}), query: url.search,
+      path: url.pathname.replace(/^\/fhir/, '') || '/', ...(asking.has(request) ? { asks: true } : {}), query: url.search,
       ...optional('ifNoneExist', header(request, 'if-none-exist')), ...optional('ifMatch', header(request, 'if-match')),
       ...(body ? { bodySha256: createHash('sha256').update(body).digest('hex') } : {}),
       decision, status, ...(rule ? { mode: rule.mode } : {}), ...(until === undefined ? {} : { notBefore: until }),
@@ -310,10 +311,6 @@ function altered(mode: Mode, body: Resource): Resource {
 function withSubject(body: Resource, reference: string): Resource {
   const entry = list(body['entry']).map((one) => ({ ...(one as object), resource: { ...((one as { resource?: object }).resource), subject: { reference } } }))
   return body.resourceType === 'Bundle' ? { ...body, entry } : { ...body, subject: { reference } }
-}
-
-function isQuestions(path: string, body: string): boolean {
-  return path === '/' && onlyAsks(parsed(body))
 }
 
 function parsed(body: string): Resource | undefined {
