@@ -161,7 +161,7 @@ export function openResultStore(store: Store) {
              and ((superseded and day = (select day from screening where tenant = $1 and id = $3)) or (state = 'writing' and photo_time <= $4))
            returning ${COLUMNS}`, [tenant, patientId, id, photoTime])
         const kept = new Set(writtenIds(screening))
-        for (const [round, delayMs] of SWEEPS.entries()) await askLater(queries, tenant, `sweep ${id} ${round + 1}`, delayMs)
+        await askLater(queries, tenant, SWEEPS.map((delayMs, round) => ({ what: `sweep ${id} ${round + 1}`, delayMs })))
         await toRetire(queries, screening, replaced.flatMap((row) => writtenIds(row.data)).filter((one) => !kept.has(one)), 'cancelled')
       })
     },
