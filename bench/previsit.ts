@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
@@ -14,6 +14,7 @@ import { startWitness } from '../test/faults/witness/witness.ts'
 // own with the real store, queue, session and writer; photos are texts, so nothing is computed; the record is the witness, in this process.
 const { values } = parseArgs({ options: { screenings: { type: 'string', default: '400' }, 'at-once': { type: 'string' }, keep: { type: 'boolean', default: false } } })
 const count = Number(values.screenings)
+const [loadAtStart = 0] = loadavg()
 const dir = await mkdtemp(join(tmpdir(), 'jointlens-previsit-'))
 const witness = await startWitness({ profile: 'conditional' })
 const patients = Array.from({ length: count }, (_, index) => `bench-${index + 1}`)
@@ -58,7 +59,7 @@ const result = {
   screenings: count, written, screeningsPerSecond: round(screeningsPerSecond), requestsPerScreening: round(events.length / count),
   bytesPerScreening: Math.round(events.reduce((sum, { bytes }) => sum + bytes, 0) / count), bareRequestsPerSecond: Math.round(requestsPerSecond),
   shareOfBareRate: round(screeningsPerSecond * events.length / count / requestsPerSecond), perScreening,
-  bars: { screeningsPerSecond: 20 }, cpus: 2
+  bars: { screeningsPerSecond: 20 }, cpus: 2, loadAtStart: round(loadAtStart)
 }
 if (values.keep) await writeFile(fileURLToPath(new URL('results/previsit.json', import.meta.url)), `${JSON.stringify(result, undefined, 2)}\n`)
 console.log(JSON.stringify(result))
