@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
@@ -14,15 +14,18 @@ import { startWitness } from '../test/faults/witness/witness.ts'
 // own with the real store, queue, session and writer; photos are texts, so nothing is computed; the record is the witness, in this process.
 const { values } = parseArgs({ options: { screenings: { type: 'string', default: '400' }, 'at-once': { type: 'string' }, keep: { type: 'boolean', default: false } } })
 const count = Number(values.screenings)
+const [loadAtStart = 0] = loadavg()
 const dir = await mkdtemp(join(tmpdir(), 'jointlens-previsit-'))
 const witness = await startWitness({ profile: 'conditional' })
 const patients = Array.from({ length: count }, (_, index) => `bench-${index + 1}`)
-for (const patientId of patients)
+for (const patientId of patients) {
+  witness.memory.put({ resourceType: 'Patient' }, patientId)
   for (const side of ['left', 'right'])
     witness.memory.put({
       resourceType: 'Media', status: 'completed', subject: { reference: `Patient/${patientId}` }, createdDateTime: '2026-11-20T08:00:00Z',
       bodySite: { text: `${side} hand` }, content: { contentType: 'image/jpeg', data: Buffer.from(`${side} hand of ${patientId}`).toString('base64') }
     })
+}
 
 /** How many requests a second this server answers to one who asks one after the other and does nothing else. */
 async function bareRate(): Promise<number> {
@@ -56,14 +59,15 @@ const result = {
   screenings: count, written, screeningsPerSecond: round(screeningsPerSecond), requestsPerScreening: round(events.length / count),
   bytesPerScreening: Math.round(events.reduce((sum, { bytes }) => sum + bytes, 0) / count), bareRequestsPerSecond: Math.round(requestsPerSecond),
   shareOfBareRate: round(screeningsPerSecond * events.length / count / requestsPerSecond), perScreening,
-  bars: { screeningsPerSecond: 20 }, cpus: 2
+  bars: { screeningsPerSecond: 20 }, cpus: 2, loadAtStart: round(loadAtStart)
 }
 if (values.keep) await writeFile(fileURLToPath(new URL('results/previsit.json', import.meta.url)), `${JSON.stringify(result, undefined, 2)}\n`)
 console.log(JSON.stringify(result))
 process.exitCode = written === count && screeningsPerSecond >= 20 ? 0 : 1
 
-/** `GET /Media`, `GET /Media?`, `POST /`: a read and a search of one type apart. */
-function kindOf({ method, path, query }: WitnessEvent): string {
+/** `GET /Media/id`, `GET /Media?`, `POST /`: a read and a search of one type apart, and so a Bundle that writes and one that asks. */
+function kindOf({ method, path, query, asks }: WitnessEvent): string {
+  if (path === '/') return asks ? 'POST / (questions)' : 'POST / (transaction)'
   const [, type = '', id] = path.split('/')
   return `${method} /${type}${id ? '/id' : query ? '?' : ''}`
 }

@@ -7,42 +7,35 @@ import type { FhirResource } from 'fhir/r4.js'
 export function outgoingFaults(resources: readonly FhirResource[], patientId: string): readonly string[] {
   const inside = new Set(resources.map(({ resourceType, id }) => `${resourceType}/${id}`))
   return resources.flatMap((one) => [
-    ...emptyMembers(one, one.resourceType),
-    ...twoValues(one, one.resourceType),
-    ...references(one).flatMap(({ path, reference }) => referenceFault(path, reference, inside, one)),
-    ...subjectFault(one, patientId),
+    ...memberFaults(one, one.resourceType, (path, reference) => [...referenceFault(path, reference, inside, one), ...patientFault(path, reference, patientId)]),
+    ...subjectFault(one),
     ...performerFault(one),
     ...statusFault(one)
   ])
 }
 
-function* walk(value: unknown, path: string): Generator<{ path: string; value: unknown }> {
-  yield { path, value }
-  if (typeof value !== 'object' || value === null) return
-  for (const [name, member] of Object.entries(value)) yield* walk(member, `${path}.${name}`)
+type ReferenceRule = (path: string, reference: string) => readonly string[]
+
+/** Of a value and everything inside it. */
+function memberFaults(value: unknown, path: string, faultOf: ReferenceRule): readonly string[] {
+  if (typeof value !== 'object' || value === null) {
+    const faults = isEmpty(value) ? [`${path} is empty`] : []
+    return typeof value === 'string' && path.endsWith('.reference') ? [...faults, ...faultOf(path, value)] : faults
+  }
+  const members = Object.entries(value)
+  if (members.length === 0) return [`${path} is empty`]
+  const inside = members.flatMap(([name, member]) => memberFaults(member, `${path}.${name}`, faultOf))
+  return Array.isArray(value) ? inside : [...twoValues(members.map(([name]) => name), path), ...inside]
 }
 
-function emptyMembers(resource: FhirResource, root: string): string[] {
-  return [...walk(resource, root)].flatMap(({ path, value }) => {
-    const empty = value === null || value === undefined || value === '' || (typeof value === 'number' && !Number.isFinite(value)) ||
-      (typeof value === 'object' && Object.keys(value).length === 0)
-    return empty ? [`${path} is empty`] : []
-  })
+function isEmpty(value: unknown): boolean {
+  return value === null || value === undefined || value === '' || (typeof value === 'number' && !Number.isFinite(value))
 }
 
-function twoValues(resource: FhirResource, root: string): string[] {
-  return [...walk(resource, root)].flatMap(({ path, value }) => {
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) return []
-    return ['value', 'effective', 'onset', 'occurred'].flatMap((name) => {
-      const set = Object.keys(value).filter((key) => new RegExp(`^${name}[A-Z]`).test(key))
-      return set.length > 1 ? [`${path} has more than one ${name}[x]`] : []
-    })
-  })
-}
+const CHOICES = ['value', 'effective', 'onset', 'occurred'].map((name) => ({ name, member: new RegExp(`^${name}[A-Z]`) }))
 
-function references(resource: FhirResource): { path: string; reference: string }[] {
-  return [...walk(resource, resource.resourceType)].flatMap(({ path, value }) =>
-    path.endsWith('.reference') && typeof value === 'string' ? [{ path, reference: value }] : [])
+function twoValues(names: readonly string[], path: string): readonly string[] {
+  return CHOICES.flatMap(({ name, member }) => names.filter((one) => member.test(one)).length > 1 ? [`${path} has more than one ${name}[x]`] : [])
 }
 
 /** Ours resolve inside the set (they carry our uuid) or name something of the record as `Type/id`. */
@@ -56,12 +49,13 @@ function referenceFault(path: string, reference: string, inside: ReadonlySet<str
   return ours && !inside.has(reference) ? [`${path} leads outside the set`] : []
 }
 
-function subjectFault(resource: FhirResource, patientId: string): string[] {
-  const named = [...walk(resource, resource.resourceType)].filter(({ path, value }) =>
-    path.endsWith('.reference') && typeof value === 'string' && /(^|\/)Patient\//.test(value))
-  const wrong = named.filter(({ value }) => value !== `Patient/${patientId}`).map(({ path }) => `${path} is another patient`)
+function patientFault(path: string, reference: string, patientId: string): string[] {
+  return /(^|\/)Patient\//.test(reference) && reference !== `Patient/${patientId}` ? [`${path} is another patient`] : []
+}
+
+function subjectFault(resource: FhirResource): string[] {
   const needed = resource.resourceType === 'Observation' || resource.resourceType === 'DiagnosticReport'
-  return needed && resource.subject?.reference === undefined ? [...wrong, `${resource.resourceType}.subject is missing`] : wrong
+  return needed && resource.subject?.reference === undefined ? [`${resource.resourceType}.subject is missing`] : []
 }
 
 function performerFault(resource: FhirResource): string[] {

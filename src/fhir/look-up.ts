@@ -1,5 +1,6 @@
 import type { DiagnosticReport, FhirResource, Observation, Provenance } from 'fhir/r4.js'
 import { isScreeningError } from '../errors.ts'
+import type { Question } from './ask-together.ts'
 import { aiTerm, JOINT_SYSTEM, MODEL_SHA256, REPORT_ID, RESULT_ID } from './codes.ts'
 import { chunks, dayBefore, ofThePatient, TOKENS } from './own-observations.ts'
 import { isOf, relativeTo } from './references.ts'
@@ -9,10 +10,24 @@ import { searchInOneWay, type SearchWays } from './search-ways.ts'
 import { isKeptFor } from './whose.ts'
 import { identifierKey, ourId, wrongPatient, type Found, type Writer } from './write-state.ts'
 
+const ASKED_FOR = ['Device', 'Observation', 'DiagnosticReport'] as const
+
+/** What `look` asks first of all, for whoever asks it together. */
+export function questionsOf(writer: Writer, looked: readonly ScreeningResource[]): readonly Question[] {
+  const results = ASKED_FOR.flatMap((type) => {
+    const ours = looked.filter((one) => one.resourceType === type)
+    const [first = []] = ours.length === 0 ? [] : searches(writer, type, ours)
+    return first.map((parameters) => ({ type, parameters }))
+  })
+  const target = writer.places.get(writer.resources.count.id ?? '')
+  const asksProvenance = looked.some(({ resourceType }) => resourceType === 'Provenance') && writer.capabilities.canSearch('Provenance', 'target')
+  return [...results, ...target && asksProvenance ? [{ type: 'Provenance' as const, parameters: { target } }] : []]
+}
+
 /** Those the server has: by identifier, or by patient, code and date with identifiers compared by us. Throws ERR_WRONG_PATIENT, ERR_EHR_*. */
 export async function look(writer: Writer, looked: readonly ScreeningResource[]): Promise<readonly Found[]> {
   const found: Found[] = []
-  for (const type of ['Device', 'Observation', 'DiagnosticReport'] as const) {
+  for (const type of ASKED_FOR) {
     const ours = new Map(looked.filter((one) => one.resourceType === type).map((one) => [identifierKey(identifierOf(one)), one]))
     if (ours.size === 0) continue
     const matches: { readonly ours: ScreeningResource; readonly there: FhirResource }[] = []

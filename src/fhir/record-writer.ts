@@ -1,6 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Bundle, BundleEntry } from 'fhir/r4.js'
 import { isScreeningError, ScreeningError, type ErrorCode } from '../errors.ts'
+import { askTogether } from './ask-together.ts'
 import { outcomesOf } from './bundle-outcomes.ts'
 import type { Capabilities } from './capabilities.ts'
 import { outgoingFaults } from './invariants.ts'
@@ -93,15 +94,18 @@ function refuseFaults(resources: ScreeningResources): void {
 }
 
 /** Photo still there, of this patient, and not withdrawn, and the patient still one of their own, before the first byte is sent (I3). */
-async function checkSources(session: FhirSession, { photos, patientId }: ScreeningResources): Promise<void> {
-  for (const { resourceType, id } of new Map(photos.map((one) => [`${one.resourceType}/${one.id}`, one])).values()) {
-    const photo = await session.read(resourceType, id).catch(goneMeanwhile)
+async function checkSources(unasked: FhirSession, { photos, patientId }: ScreeningResources): Promise<void> {
+  const sources = [...new Map(photos.map(({ resourceType, id }) => [`${resourceType}/${id}`, { type: resourceType, id }])).values()]
+  const readsPatient = await mayReadPatient(unasked)
+  const session = await askTogether(unasked, [...sources, ...readsPatient ? [{ type: 'Patient' as const, id: patientId }] : []])
+  for (const { type, id } of sources) {
+    const photo = await session.read(type, id).catch(goneMeanwhile)
     if (photo.status === 'entered-in-error')
       throw new ScreeningError('ERR_PHOTO_UNREACHABLE', 'Expected a valid photo but it is entered in error; nothing was written')
     if (!await isKeptFor(session, photo, patientId).catch(goneMeanwhile))
       throw wrongPatient('a photo of the patient of the screening')
   }
-  await checkPatient(session, patientId)
+  if (readsPatient) await checkPatient(session, patientId)
 }
 
 function goneMeanwhile(cause: unknown): never {
@@ -111,10 +115,9 @@ function goneMeanwhile(cause: unknown): never {
 
 /**
  * A patient whose record was merged into another's, or deleted, gets no results: they would be filed where nobody looks, or with
- * somebody else. Asked only where the registration may read Patient; a 404 there may mean that we may not.
+ * somebody else. A 404 may mean that we may not read it.
  */
 async function checkPatient(session: FhirSession, patientId: string): Promise<void> {
-  if (!isGranted(session.tenant.backend?.scope, 'Patient', 'r') || !(await session.capabilities()).can('Patient', 'read')) return
   try {
     const { link } = await session.read('Patient', patientId)
     if (link?.some(({ type }) => type === 'replaced-by')) throw wrongPatient('a patient of its own but the record says that another one replaces it')
@@ -122,6 +125,10 @@ async function checkPatient(session: FhirSession, patientId: string): Promise<vo
     if (!isScreeningError(error) || !NOT_FOR_US.includes(error.code)) throw error
     if (/\b410\b/.test(error.message)) throw new ScreeningError('ERR_NOT_FOUND', 'Expected the patient in the record but it was deleted; nothing was written', { cause: error })
   }
+}
+
+async function mayReadPatient(session: FhirSession): Promise<boolean> {
+  return isGranted(session.tenant.backend?.scope, 'Patient', 'r') && (await session.capabilities()).can('Patient', 'read')
 }
 
 const NOT_FOR_US: readonly ErrorCode[] = ['ERR_NOT_FOUND', 'ERR_EHR_UNAUTHORIZED', 'ERR_EHR_REFUSED']

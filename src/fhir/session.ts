@@ -26,6 +26,7 @@ export interface FhirSession {
   /** PUT to `Type/id`; `ifMatch` is a versionId. Resolves with where it lies, by the server's account. */
   update(resource: FhirResource, options?: { ifMatch?: string }): Promise<string>
   transaction(bundle: Bundle): Promise<Bundle>
+  /** One that only asks (GET entries) is treated as a read. */
   batch(bundle: Bundle): Promise<Bundle>
   /** When the server may be called again, ms since the epoch, if it asked to be left alone; until then every call is ERR_EHR_UNREACHABLE. */
   readonly retryAt: number | undefined
@@ -104,11 +105,8 @@ export function openFhirSession(options: FhirSessionOptions): FhirSession {
       let called: string | undefined
       let page: unknown = await client.search({ resourceType: type, searchParams: { ...parameters }, options: optionsOf(type) }).catch(nothingSuch)
       for (let count = 1; ; count++) {
-        const result = searchset.safeParse(page)
-        if (!result.success) throw answer('a searchset Bundle')
-        refuseFailed(result.data)
-        found.push(...(matches(result.data, type) as OfType<typeof type>[]))
-        const [next, self] = ['next', 'self'].map((wanted) => result.data.link?.find(({ relation }) => relation === wanted)?.url)
+        const { matched, next, self } = searchPage(page, type)
+        found.push(...matched)
         if (count === 1) called = ownName(self, type, tenant.fhirBase)
         if (next === undefined || count === maxPages) return found
         const url = pageAddress(next, tenant.fhirBase, called)
@@ -170,10 +168,22 @@ export function openFhirSession(options: FhirSessionOptions): FhirSession {
   return session
 
   async function sendBundle(bundle: Bundle, type: 'transaction' | 'batch'): Promise<Bundle> {
-    const result = bundleAnswer.safeParse(await client[type]({ body: { ...bundle, type } }).catch(nothingSuch))
+    const options: ClientOptions = { asks: bundle.entry?.every(({ request }) => request?.method === 'GET') ?? false }
+    const result = bundleAnswer.safeParse(await client[type]({ body: { ...bundle, type }, options }).catch(nothingSuch))
     if (!result.success) throw ambiguous(`a ${type} answer`)
     return result.data as unknown as Bundle
   }
+}
+
+/** What a page of a search shows, and where the next one is. Throws ERR_EHR_ANSWER, ERR_EHR_REFUSED. */
+export function searchPage<T extends ResourceType>(
+  page: unknown, type: T
+): { readonly matched: readonly OfType<T>[]; readonly next: string | undefined; readonly self: string | undefined } {
+  const result = searchset.safeParse(page)
+  if (!result.success) throw answer('a searchset Bundle')
+  refuseFailed(result.data)
+  const linked = (wanted: string) => result.data.link?.find(({ relation }) => relation === wanted)?.url
+  return { matched: matches(result.data, type) as OfType<T>[], next: linked('next'), self: linked('self') }
 }
 
 /** FHIR id; `.` and `..` fit its pattern and would walk up the path. */

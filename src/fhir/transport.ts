@@ -39,10 +39,12 @@ export interface SendOptions {
   readonly tooLarge?: ErrorCode
   /** The answer is JSON: a large one is parsed aside. */
   readonly json?: boolean
+  /** A POST that changes nothing, as a batch of questions: it is treated as the GETs that it stands for. */
+  readonly asks?: boolean
 }
 
 /** What `client` hands on with a request. */
-export type ClientOptions = RequestOptions & Pick<SendOptions, 'tooLarge'>
+export type ClientOptions = RequestOptions & Pick<SendOptions, 'tooLarge' | 'asks'>
 
 /**
  * fhir-kit-client with its transport replaced. Its own one sends the token to foreign `next` links, follows redirects and
@@ -53,22 +55,23 @@ export function openTransport({ tenant, egress, tokens, signal, beforeWrite, rep
   const client = new Client({ baseUrl: tenant.fhirBase })
   const answers = new WeakMap<object, EgressResponse>()
 
-  async function send(method: string, url: string, { headers = {}, body, maxBytes, tooLarge, json = false }: SendOptions = {}): Promise<EgressResponse> {
+  async function send(method: string, url: string, { headers = {}, body, maxBytes, tooLarge, json = false, asks = method === 'GET' }: SendOptions = {}): Promise<EgressResponse> {
     if (!URL.canParse(url) || !isBelow(new URL(url), tenant.fhirBase))
       throw new ScreeningError('ERR_EGRESS_REFUSED', 'Expected an address below the FHIR base')
     const once = async (token: string) => {
       refuseEarly(egress)
-      if (method !== 'GET') beforeWrite?.()
-      const answer = await asWrite(method, egress.fetch(url, {
+      if (!asks) beforeWrite?.()
+      const request = egress.fetch(url, {
         method,
         purpose: 'fhir',
-        headers: { accept: 'application/fhir+json', ...(method === 'GET' ? FRESH : {}), ...headers, authorization: `Bearer ${token}` },
+        headers: { accept: 'application/fhir+json', ...(asks ? FRESH : {}), ...headers, authorization: `Bearer ${token}` },
         maxBytes: maxBytes ?? MAX_FHIR_BYTES,
         ...(tooLarge ? { tooLarge } : {}),
         json,
         ...(body === undefined ? {} : { body }),
         ...(signal ? { signal } : {})
-      }))
+      })
+      const answer = await (asks ? request : asWrite(request))
       heed(egress, answer)
       return answer
     }
@@ -77,7 +80,7 @@ export function openTransport({ tenant, egress, tokens, signal, beforeWrite, rep
     const first = await once(token)
     if (first.status !== 401) return first
     tokens.invalidate(token)
-    if (method === 'POST' && !repeatCreates) return first
+    if (method === 'POST' && !asks && !repeatCreates) return first
     const renewed = await tokens.token()
     return renewed === token ? first : once(renewed)
   }
@@ -88,13 +91,15 @@ export function openTransport({ tenant, egress, tokens, signal, beforeWrite, rep
       headers: lowerCased(options.headers),
       json: true,
       ...(options.tooLarge ? { tooLarge: options.tooLarge } : {}),
+      ...(options.asks ? { asks: true } : {}),
       ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) })
     })
-    refuseStatus(method, response)
-    const empty = !response.parsed && response.body.byteLength === 0 && method !== 'GET'
+    const asked = options.asks ? 'GET' : method
+    refuseStatus(asked, response)
+    const empty = !response.parsed && response.body.byteLength === 0 && asked !== 'GET'
     const result = response.parsed ? response.parsed.value : parseJson(response.body)
     const value = empty ? {} : result
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) throw notFhir(method)
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) throw notFhir(asked)
     answers.set(value, response)
     return value as FhirResource
   }
@@ -103,12 +108,12 @@ export function openTransport({ tenant, egress, tokens, signal, beforeWrite, rep
 }
 
 /** A write whose connection broke after it was sent may have happened. */
-async function asWrite(method: string, answer: Promise<EgressResponse>): Promise<EgressResponse> {
+async function asWrite(answer: Promise<EgressResponse>): Promise<EgressResponse> {
   try {
     return await answer
   } catch (cause) {
     const broken = cause instanceof ScreeningError && (cause.code === 'ERR_EHR_UNREACHABLE' || cause.code === 'ERR_EHR_ANSWER')
-    if (!broken || method === 'GET' || /ECONNREFUSED|ENOTFOUND|EAI_AGAIN|UND_ERR_CONNECT_TIMEOUT/.test(cause.message)) throw cause
+    if (!broken || /ECONNREFUSED|ENOTFOUND|EAI_AGAIN|UND_ERR_CONNECT_TIMEOUT/.test(cause.message)) throw cause
     throw new ScreeningError('ERR_WRITE_AMBIGUOUS', 'Expected the outcome of a write but the connection broke', { cause })
   }
 }

@@ -1,7 +1,8 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import type { FhirResource } from 'fhir/r4.js'
 import { isScreeningError } from '../errors.ts'
-import { foundAs, isOurProvenance, keptIdentifiers, look, mayBeOurs, refuseOther } from './look-up.ts'
+import { askTogether } from './ask-together.ts'
+import { foundAs, isOurProvenance, keptIdentifiers, look, mayBeOurs, questionsOf, refuseOther } from './look-up.ts'
 import { relativeTo } from './references.ts'
 import { withReferences } from './resources/inner-references.ts'
 import { identifierOf } from './resources/screening-bundle.ts'
@@ -21,7 +22,9 @@ export async function verify(writer: Writer, delaysMs: readonly number[]): Promi
   const absent = () => unseen.filter((one) => !shown.has(ourId(one)))
   for (const [time, delayMs] of delaysMs.entries()) {
     await wait(delayMs)
-    for (const one of await look(writer, absent())) shown.set(one.id, one)
+    // What is not shown at once is asked for again one by one, and not from any memory of the server's.
+    const session = time === 0 ? await askTogether(writer.session, questionsOf(writer, absent())) : writer.session
+    for (const one of await look({ ...writer, session }, absent())) shown.set(one.id, one)
     if (time === 0) await noteIndex(writer, unseen.filter((one) => !before.has(ourId(one))), shown)
     for (const one of absent()) {
       const found = await read(writer, one)

@@ -116,11 +116,12 @@ export async function askFor(queries: Queries, tenant: string, what: string): Pr
     [tenant, what])
 }
 
-/** Wanted once, and not before then. */
-export async function askLater(queries: Queries, tenant: string, what: string, delayMs: number): Promise<void> {
+/** Each wanted once, and not before its time. */
+export async function askLater(queries: Queries, tenant: string, errands: readonly { readonly what: string; readonly delayMs: number }[]): Promise<void> {
   await queries.query(
-    `insert into errand (tenant, what, run_after) values ($1, $2, clock_timestamp() + make_interval(secs => $3)) on conflict do nothing`,
-    [tenant, what, delayMs / 1000])
+    `insert into errand (tenant, what, run_after)
+     select $1, what, clock_timestamp() + make_interval(secs => delay) from unnest($2::text[], $3::float8[]) as news (what, delay) on conflict do nothing`,
+    [tenant, errands.map(({ what }) => what), errands.map(({ delayMs }) => delayMs / 1000)])
 }
 
 /** 5 s, half of it by chance, doubling up to 15 min. */

@@ -140,25 +140,29 @@ export function openQueue(store: Store, { leaseMs = 10_000, parkMs = parkTime, r
     },
 
     /**
-     * The most urgent job that is due and that no living worker holds; of equal ones the tenant that was served longest ago. `beside`:
+     * The most urgent job that is due and that no living worker holds; of equal ones the tenant that was served longest ago, which is
+     * looked up once for each tenant and not for each job: a night's list is long. `beside`:
      * what this process is at work on; should it die now, nobody can tell whose fault it was, and no try counts.
      */
     async claim(tenants: readonly string[], beside: readonly Job[] = []): Promise<Job | undefined> {
       await recover()
       await buryPoison(store)
       const [row] = await store.query<JobRow>(
-        `update job set state = 'leased', fence = fence + 1, attempts = attempts + case when was = 'leased' and company then 0 else 1 end,
+        `with open_tenant as materialized (
+           select tenant, (select max(leased_at) from job as served where served.tenant = asked.tenant) as served_at
+           from jsonb_array_elements_text($3::jsonb) as asked (tenant)
+           where not exists (
+             select 1 from pause where pause.tenant = asked.tenant and (until > clock_timestamp() or failures >= ${SERVER_IS_FAILING} and exists (
+               select 1 from job as trying where trying.tenant = asked.tenant and state = 'leased' and not ${ABANDONED})))
+         )
+         update job set state = 'leased', fence = fence + 1, attempts = attempts + case when was = 'leased' and company then 0 else 1 end,
            company = $4, asked_again = false, lease_owner = $1, leased_at = clock_timestamp(),
            lease_until = clock_timestamp() + make_interval(secs => $2), updated_at = clock_timestamp()
          from (
-           select id as next, state as was from job as due
-           where tenant in (select jsonb_array_elements_text($3::jsonb))
-             and not exists (
-               select 1 from pause where pause.tenant = due.tenant and (until > clock_timestamp() or failures >= ${SERVER_IS_FAILING} and exists (
-                 select 1 from job as trying where trying.tenant = due.tenant and state = 'leased' and not ${ABANDONED})))
-             and ((state in ('accepted', 'parked') and run_after <= clock_timestamp()) or (state = 'leased' and ${ABANDONED}))
-           order by priority, (select max(leased_at) from job as served where served.tenant = due.tenant) nulls first, created_at
-           limit 1 for update skip locked) as chosen
+           select id as next, state as was from open_tenant join job as due using (tenant)
+           where (state in ('accepted', 'parked') and run_after <= clock_timestamp()) or (state = 'leased' and ${ABANDONED})
+           order by priority, served_at nulls first, created_at
+           limit 1 for update of due skip locked) as chosen
          where id = next returning *`, [HERE, leaseMs / 1000, JSON.stringify(tenants), beside.length > 0])
       // Of several each is marked already; a single one began alone.
       if (row && beside.length === 1) await store.query('update job set company = true where id = $1 and fence = $2', [beside[0]?.id, beside[0]?.fence])

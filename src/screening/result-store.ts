@@ -161,7 +161,7 @@ export function openResultStore(store: Store) {
              and ((superseded and day = (select day from screening where tenant = $1 and id = $3)) or (state = 'writing' and photo_time <= $4))
            returning ${COLUMNS}`, [tenant, patientId, id, photoTime])
         const kept = new Set(writtenIds(screening))
-        for (const [round, delayMs] of SWEEPS.entries()) await askLater(queries, tenant, `sweep ${id} ${round + 1}`, delayMs)
+        await askLater(queries, tenant, SWEEPS.map((delayMs, round) => ({ what: `sweep ${id} ${round + 1}`, delayMs })))
         await toRetire(queries, screening, replaced.flatMap((row) => writtenIds(row.data)).filter((one) => !kept.has(one)), 'cancelled')
       })
     },
@@ -363,6 +363,7 @@ async function end({ query }: Queries, tenant: string, id: string, written: read
 
 /** What is called an error stays one; what was cancelled may turn out to be one. */
 async function toRetire({ query }: Queries, { tenant, patientId }: PatientOfTenant, identifiers: readonly string[], status: RetiredStatus): Promise<void> {
+  if (identifiers.length === 0) return
   await query(
     `insert into retirement (tenant, identifier, patient_id, status) select $1, identifier, $3, $4 from unnest($2::text[]) as identifier
      on conflict (tenant, identifier) do update set status = excluded.status, outcome = null, asked_at = excluded.asked_at

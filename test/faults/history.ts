@@ -30,6 +30,8 @@ export interface WitnessEvent {
   readonly connection: number
   readonly method: string
   readonly path: string
+  /** A Bundle that only asks: a read, whatever its method. */
+  readonly asks?: true
   readonly query: string
   readonly ifNoneExist?: string
   readonly ifMatch?: string

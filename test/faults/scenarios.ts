@@ -22,7 +22,7 @@ export const READ_FAULTS: readonly Mode[] = [
   '500', '502', '503', '429', '401', 'redirect', 'truncated', 'empty', 'null', 'number', 'html', 'wrong-content-type', 'wrong-type', 'wrong-id',
   'wrong-subject', 'slow-bytes', 'gzip-bomb', 'next-self', 'next-elsewhere', 'drop-before-commit'
 ]
-const READS = ['/Media', '/Observation', '/metadata', '/Device'] as const
+const READS = ['/Media', '/Observation', '/metadata', '/Device', '/'] as const
 
 /** Seconds, a date, and what is neither. */
 export const RETRY_AFTER: readonly (() => string | undefined)[] = [

@@ -68,6 +68,20 @@ describe('without a fault', () => {
     expect((await post('/', bundle('transaction', 3))).status).toBe(400)
   })
 
+  test('a batch of questions is answered entry by entry, and rules for such questions act on theirs', async () => {
+    await open([{ mode: 'wrong-subject', method: 'GET', path: '/Observation', from: 3 }])
+    const { id } = await (await post('/Observation', observation)).json() as { id: string }
+    const asked = { resourceType: 'Bundle', type: 'batch', entry: [`Observation/${id}`, 'Observation/gone', 'Observation?patient=pat-1'].map((url) => ({ request: { method: 'GET', url } })) }
+    const answer = await (await post('/', asked)).json() as { entry: unknown[] }
+    expect(answer.entry).toMatchObject([
+      { resource: { id, subject: { reference: 'Patient/pat-1' } }, response: { status: '200' } }, { response: { status: '404' } },
+      { resource: { type: 'searchset', total: 1, entry: [{ resource: { subject: { reference: 'Patient/somebody-else' } } }] }, response: { status: '200' } }
+    ])
+    expect([last()?.commits, witness.acted.get('wrong-subject')]).toEqual([[], 1])
+    witness.faults([{ mode: '503', method: 'GET', path: '/' }, { mode: '500', method: 'POST', path: '/' }])
+    expect((await post('/', asked)).status).toBe(503)
+  })
+
   test('answers in pages, and refuses a search parameter that /metadata does not list', async () => {
     await open([], { pageSize: 2, profile: 'patient-search' })
     for (let one = 0; one < 3; one++) await post('/Observation', observation)

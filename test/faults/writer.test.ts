@@ -65,6 +65,31 @@ test.each(['/Observation', '/Media'])('one answer from %s that names another pat
   expectWhole(ledger, resources)
 })
 
+test('photos and patient are looked at in one request before writing, and what was written in another afterwards', async () => {
+  const resources = await open({ profile: 'conditional' })
+  const ledger = memoryLedger()
+  await writeScreening(session, resources, options(ledger))
+  const { length } = witness.events
+  await writeScreening(session, screeningResources(sampleScreening({ edition: 1 })), options(ledger))
+  expect(witness.events.slice(length).map(({ method, path, commits }) => `${method} ${path} ${commits.length}`)).toEqual(['POST / 0', 'GET /Observation 0', 'POST / 25', 'POST / 0'])
+})
+
+test('a record that answers questions in a batch as they were a while ago is asked once more, and nothing is sent twice', async () => {
+  const resources = await open({ profile: 'transaction' })
+  const empty = { resource: { resourceType: 'Bundle' as const, type: 'searchset' as const, entry: [] }, response: { status: '200' } }
+  let searches = 0
+  const remembering: FhirSession = { ...session, batch: async (bundle) => {
+    const { entry = [], ...answer } = await session.batch(bundle)
+    const isSearch = (at: number) => bundle.entry?.[at]?.request?.url.includes('?') ?? false
+    searches += entry.filter((_one, at) => isSearch(at)).length
+    return { ...answer, entry: entry.map((one, at) => isSearch(at) ? empty : one) }
+  } }
+  const ledger = memoryLedger()
+  for (let time = 0; time < 2; time++) await writeScreening(remembering, resources, options(ledger))
+  expect(searches).toBeGreaterThan(0)
+  expectWhole(ledger, resources)
+})
+
 test.each(['408 Request Timeout', '499', '503 Service Unavailable'])('an entry of a batch that is answered %s may have been done: nothing is sent again while no search shows it', async (status) => {
   const resources = await open({ profile: 'batch', indexLagMs: 60_000 })
   const ledger = memoryLedger()
@@ -193,7 +218,7 @@ test.each<WitnessOptions['profile']>(['transaction', 'batch', 'single'])('a serv
 
 test('what the record says twice is believed: a photo of another patient is refused before anything is sent', async () => {
   const resources = await open({ profile: 'conditional' })
-  witness.faults([{ mode: 'wrong-subject', method: 'GET', path: '/Media', times: 2 }])
+  witness.faults([{ mode: 'wrong-subject', method: 'GET', path: '/Media/left-1', times: 2 }])
   await expect(writeScreening(session, resources, options())).rejects.toMatchObject({ code: 'ERR_WRONG_PATIENT' })
   expect(witness.finalState().statements).toEqual([])
 })

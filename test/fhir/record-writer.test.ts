@@ -7,7 +7,7 @@ import { inWritingOrder } from '../../src/fhir/resources/screening-bundle.ts'
 import { screeningResources, type ScreeningResources } from '../../src/fhir/resources/screening-resources.ts'
 import { writeScreening, type WriteOptions } from '../../src/fhir/record-writer.ts'
 import { openFhirSession, type FhirSession } from '../../src/fhir/session.ts'
-import { everything, startFhirServer, type Fault, type TestFhirServer } from '../support/fhir-server.ts'
+import { everything, isWrite, startFhirServer, type Fault, type TestFhirServer } from '../support/fhir-server.ts'
 import { refusalWithout } from '../support/persona.ts'
 import { memoryLedger } from '../support/memory-ledger.ts'
 import { loopbackTenant, sampleScreening } from '../support/screening-sample.ts'
@@ -92,7 +92,7 @@ const options = (more: Partial<WriteOptions> = {}): WriteOptions =>
 const code = (name: string) => expect.objectContaining({ code: name })
 const all = <T>(type: 'Observation' | 'DiagnosticReport' | 'Provenance' | 'Device') =>
   server.repository.search({ resourceType: type, count: 1000 }).then((bundle) => (bundle.entry ?? []).map(({ resource }) => resource as T))
-const writes = () => server.seen.filter(({ method }) => method !== 'GET').length
+const writes = () => server.seen.filter(isWrite).length
 
 async function expectOneOfEach(resources: ScreeningResources): Promise<void> {
   const observations = await all<Observation>('Observation')
@@ -153,7 +153,7 @@ describe.each(Object.entries(SERVERS))('to a server with %s', (_name, { rest, re
 
   test.each<Fault>(['commit-then-500', 'commit-then-reset'])('an outcome lost by %s is read back and not doubled', async (fault) => {
     const resources = await open(rest(), refuse)
-    server.fault = ({ method }) => (method !== 'GET' && server.lost === 0 ? fault : undefined)
+    server.fault = (request) => (isWrite(request) && server.lost === 0 ? fault : undefined)
     const shared = options()
     expect((await writeScreening(session, resources, shared)).written).toHaveLength(expected)
     await expectOneOfEach(resources)
@@ -163,7 +163,7 @@ describe.each(Object.entries(SERVERS))('to a server with %s', (_name, { rest, re
 
   test('a write that never arrived stays unknown, and the next try completes it', async () => {
     const resources = await open(rest(), refuse)
-    server.fault = ({ method }) => (method !== 'GET' ? '500-before-commit' : undefined)
+    server.fault = (request) => (isWrite(request) ? '500-before-commit' : undefined)
     await expect(writeScreening(session, resources, options())).rejects.toEqual(code('ERR_WRITE_AMBIGUOUS'))
     server.fault = () => undefined
     expect((await writeScreening(session, resources, options())).written).toHaveLength(expected)
@@ -235,7 +235,7 @@ test('what is missing later is added by a conditional transaction, and the rest 
   const [gone = ''] = written.filter((reference) => reference.startsWith('Observation/'))
   await server.repository.deleteResource('Observation', gone.split('/')[1] ?? '')
   expect(await writeScreening(session, resources, options())).toMatchObject({ written: [expect.stringMatching(/^Observation/)], alreadyThere: 25 })
-  expect(JSON.stringify(server.seen.findLast(({ method }) => method === 'POST')?.body)).toContain('ifNoneExist')
+  expect(JSON.stringify(server.seen.findLast((one) => one.method === 'POST' && isWrite(one))?.body)).toContain('ifNoneExist')
   expect(await all('Observation')).toHaveLength(23)
 })
 

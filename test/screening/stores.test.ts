@@ -433,6 +433,19 @@ describe('the queue', () => {
     expect(await queue.counts()).toEqual({ accepted: 2 })
   })
 
+  test('looks once for each tenant when it was last served, however many of its patients wait', async () => {
+    const queue = openQueue(store)
+    for (let one = 0; one < 30; one++) await queue.add('clinic', `pat-${one}`, 'previsit')
+    const looked = async () => {
+      await store.query('select pg_stat_force_next_flush()')
+      const [row] = await store.query<{ idx_scan: number }>("select idx_scan from pg_stat_user_indexes where indexrelname = 'job_served'")
+      return row?.idx_scan ?? NaN
+    }
+    const before = await looked()
+    expect((await queue.claim(['clinic']))?.patientId).toBe('pat-0')
+    expect(await looked() - before).toBe(1)
+  })
+
   test('does not touch jobs of tenants it was not given', async () => {
     const queue = openQueue(store)
     await queue.add('another', 'pat-1', 'hook')

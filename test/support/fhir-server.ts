@@ -6,7 +6,7 @@ import { getStatus, validateResource } from '@medplum/core'
 import { FhirRouter, type FhirRequest, type MemoryRepository } from '@medplum/fhir-router'
 import type { BundleLink, Resource } from '@medplum/fhirtypes'
 import express from 'express'
-import type { CapabilityStatementRest, CapabilityStatementRestResource } from 'fhir/r4.js'
+import type { Bundle, CapabilityStatementRest, CapabilityStatementRestResource } from 'fhir/r4.js'
 import { NarrowedRepository } from '../../demo/narrowed-repository.ts'
 import { indexR4 } from './r4-definitions.ts'
 
@@ -58,6 +58,12 @@ const SEARCH: Record<string, readonly string[]> = {
   Patient: ['identifier'],
   Binary: ['_id'],
   Appointment: ['patient', 'date', '_count']
+}
+
+/** Everything but a GET and a batch of GETs. */
+export function isWrite({ method, body }: SeenRequest): boolean {
+  const asked = method === 'POST' && (body as Bundle | undefined)?.resourceType === 'Bundle' ? (body as Bundle).entry : undefined
+  return method !== 'GET' && !asked?.every(({ request }) => request?.method === 'GET')
 }
 
 /** A statement of what a server offers; change it to play a vendor. */

@@ -68,7 +68,8 @@ export async function openEmbeddedDatabase(place: ThreadPlace): Promise<Embedded
 
     async transaction(work) {
       const { id: transaction, rows: begun } = call({ kind: 'begin' })
-      await begun
+      // Not waited for: what is asked first goes to the thread together with it, and fails if it does.
+      begun.catch(() => undefined)
       let result
       try {
         result = await work((sql, parameters) => call({ kind: 'query', sql, parameters, transaction }).rows)

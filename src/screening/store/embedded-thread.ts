@@ -20,7 +20,7 @@ interface OpenTransaction {
   readonly ended: Promise<unknown>
 }
 
-const transactions = new Map<number, OpenTransaction>()
+const transactions = new Map<number, Promise<OpenTransaction>>()
 const place = workerData as ThreadPlace
 // int8 as a number, as far as numbers go: our counters never reach 2^53.
 const parsers = { [types.INT8]: (value: string) => Number(value) }
@@ -49,14 +49,15 @@ async function perform(call: ThreadCall): Promise<readonly unknown[]> {
       const run = () => db.runExclusive(() => query(call.sql, call.parameters))
       // The lock that `db.transaction` holds: a statement on its own waits until an open transaction has ended, as `db.query` does.
       if (call.transaction === undefined) return db._runExclusiveTransaction(run)
-      open(call.transaction)
+      await open(call.transaction)
       return run()
     }
     case 'begin':
-      await begin(db, call.id)
+      transactions.set(call.id, begin(db))
+      await open(call.id)
       return []
     case 'end': {
-      const { end, ended } = open(call.transaction)
+      const { end, ended } = await open(call.transaction)
       transactions.delete(call.transaction)
       end(call.how)
       await ended
@@ -71,12 +72,11 @@ async function perform(call: ThreadCall): Promise<readonly unknown[]> {
   }
 }
 
-/** Resolves once nothing else runs and the transaction is open under the id of the call. */
-function begin(db: PGlite, id: number): Promise<void> {
+/** Resolves once nothing else runs and the transaction is open. */
+function begin(db: PGlite): Promise<OpenTransaction> {
   return new Promise((resolve, reject) => {
     const ended = db.transaction(() => new Promise<void>((commit, rollback) => {
-      transactions.set(id, { ended: settled, end: (how) => how === 'commit' ? commit() : rollback(new RolledBack()) })
-      resolve()
+      resolve({ ended: settled, end: (how) => how === 'commit' ? commit() : rollback(new RolledBack()) })
     }))
     const settled = ended.catch((error: unknown) => {
       reject(error instanceof Error ? error : new Error('transaction'))
@@ -86,7 +86,8 @@ function begin(db: PGlite, id: number): Promise<void> {
   })
 }
 
-function open(id: number): OpenTransaction {
+/** What is asked right after a transaction was begun may come before that is open. */
+function open(id: number): Promise<OpenTransaction> {
   const found = transactions.get(id)
   if (!found) throw new Error('Expected an open transaction')
   return found

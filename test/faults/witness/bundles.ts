@@ -6,6 +6,8 @@ export interface Answer {
   /** Versions that this request made. */
   readonly commits: readonly Resource[]
   readonly location?: string
+  /** It answers a GET of a bundle, and stands in the answer. */
+  readonly asked?: boolean
 }
 
 export interface WriteRules {
@@ -14,6 +16,8 @@ export interface WriteRules {
   readonly updateCreate: boolean
   /** Between the check and the insert of a conditional create, as in servers that race. */
   readonly betweenCheckAndInsert?: () => Promise<void>
+  /** A GET inside a bundle, by its address below the base. */
+  readonly get: (address: string) => Answer
 }
 
 export function outcome(status: number, code = 'processing'): Answer {
@@ -77,7 +81,14 @@ async function perform(rules: WriteRules, resource: Resource, request: unknown):
   const [type = '', id] = text(request, 'url').split('/')
   if (text(request, 'method') === 'POST') return create(rules, resource, text(request, 'ifNoneExist') || undefined)
   if (text(request, 'method') === 'PUT' && id) return update(rules, type, id, resource, text(request, 'ifMatch') || undefined)
+  if (text(request, 'method') === 'GET') return rules.get(text(request, 'url'))
   return outcome(400, 'not-supported')
+}
+
+/** A bundle that only asks. */
+export function onlyAsks(bundle: Resource | undefined): boolean {
+  const all = list(bundle?.['entry'])
+  return all.length > 0 && all.every((one) => text(at(one, 'request'), 'method') === 'GET')
 }
 
 function settle({ memory }: WriteRules, made: Resource, places: ReadonlyMap<string, string>): Resource {
@@ -86,7 +97,7 @@ function settle({ memory }: WriteRules, made: Resource, places: ReadonlyMap<stri
 }
 
 function responseOf(type: string, answers: readonly Answer[]): Answer {
-  const entry = answers.map(({ status, location }) => ({ response: { status: `${status}`, ...(location ? { location } : {}) } }))
+  const entry = answers.map(({ status, location, asked, body }) => ({ ...(asked ? { resource: body } : {}), response: { status: `${status}`, ...(location ? { location } : {}) } }))
   return { status: 200, body: { resourceType: 'Bundle', type, entry }, commits: answers.flatMap(({ commits }) => commits) }
 }
 

@@ -34,10 +34,11 @@ export function openModes() {
     set(wanted: readonly Rule[]): void {
       rules = wanted.map((rule) => ({ rule, seen: 0 }))
     },
-    acting(request: Request): Rule | undefined {
+    /** `suits`: rules of other modes cannot act here, and do not count the request. */
+    acting(request: Request, suits: (mode: Mode) => boolean = () => true): Rule | undefined {
       return rules.find((one) => {
         const { from = 1, times = 1 } = one.rule
-        if (!meant(one.rule, request)) return false
+        if (!suits(one.rule.mode) || !meant(one.rule, request)) return false
         one.seen++
         return one.seen >= from && one.seen < from + times
       })?.rule

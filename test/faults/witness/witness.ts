@@ -6,9 +6,9 @@ import type { AddressInfo, Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
 import type { FinalState, WitnessEvent } from '../history.ts'
-import { batch, create, locationOf, outcome, transaction, update, type Answer, type WriteRules } from './bundles.ts'
+import { batch, create, locationOf, onlyAsks, outcome, transaction, update, type Answer, type WriteRules } from './bundles.ts'
 import { list, openFhirMemory, statementOf, text, type FhirMemory, type Resource } from './fhir-memory.ts'
-import { notBefore, openModes, type Rule } from './modes.ts'
+import { notBefore, openModes, type Mode, type Rule } from './modes.ts'
 import { capabilityStatement, knows, PROFILES, searchable, type ProfileName } from './profiles.ts'
 
 export interface WitnessOptions {
@@ -57,11 +57,12 @@ export async function startWitness({ profile: name = 'conditional', historyFile,
   const events: WitnessEvent[] = []
   const acted = new Map<string, number>()
   const connections = new WeakMap<Socket, number>()
+  const asking = new WeakSet<IncomingMessage>()
   let connected = 0
   let tokens = 0
   let usesOfToken = 0
   const rules: WriteRules = {
-    memory, conditionalCreate: profile.conditionalCreate, updateCreate: profile.updateCreate,
+    memory, conditionalCreate: profile.conditionalCreate, updateCreate: profile.updateCreate, get: askedInside,
     ...(racy ? { betweenCheckAndInsert: () => sleep(5) } : {})
   }
 
@@ -96,13 +97,16 @@ export async function startWitness({ profile: name = 'conditional', historyFile,
     const path = url.pathname.replace(/^\/fhir/, '') || '/'
     const method = request.method ?? 'GET'
     const body = await bodyOf(request)
-    await self.onRequest(method, path)
+    // A bundle that only asks is a GET, whatever carries it.
+    if (path === '/' && onlyAsks(parsed(body))) asking.add(request)
+    const kind = asking.has(request) ? 'GET' : method
+    await self.onRequest(kind, path)
     if (path === '/.well-known/smart-configuration') return sendJson(request, response, body, { token_endpoint: `${base}/token` })
     if (path === '/token') {
       usesOfToken = 0
       return sendJson(request, response, body, { access_token: `token-${++tokens}`, token_type: 'bearer', expires_in: 3600 })
     }
-    const rule = modes.acting({ method, path })
+    const rule = modes.acting({ method: kind, path })
     if (rule) acted.set(rule.mode, (acted.get(rule.mode) ?? 0) + 1)
     if (requestsPerToken !== undefined && (request.headers.authorization !== `Bearer token-${tokens}` || ++usesOfToken > requestsPerToken))
       return send(request, response, body, { ...outcome(401, 'login'), ...(rule ? { rule } : {}) })
@@ -126,7 +130,7 @@ export async function startWitness({ profile: name = 'conditional', historyFile,
       request.socket.destroy()
       return true
     }
-    if (/^[45]\d\d$/.test(mode)) {
+    if (ofStatus(mode)) {
       await send(request, response, body, { ...outcome(Number(mode)), rule, ...(retryAfter ? { headers: { 'retry-after': retryAfter } } : {}) })
       return true
     }
@@ -155,9 +159,7 @@ export async function startWitness({ profile: name = 'conditional', historyFile,
     if (mode === 'number') return sent('42')
     if (mode === 'html') return sent('<html><body>Please sign in</body></html>', { 'content-type': 'text/html' })
     if (mode === 'wrong-content-type') return sent(json, { 'content-type': 'application/fhir+xml' })
-    if (mode === 'wrong-type') return sent(JSON.stringify({ resourceType: 'Basic', id: 'x' }))
-    if (mode === 'wrong-id') return sent(JSON.stringify({ ...done.body, id: 'another' }))
-    if (mode === 'wrong-subject') return sent(JSON.stringify(withSubject(done.body, 'Patient/somebody-else')))
+    if (ofOneAnswer(mode)) return sent(JSON.stringify(altered(mode, done.body)))
     if (mode === 'gzip-bomb') return sent(gzipSync(Buffer.alloc(200_000_000)), { 'content-encoding': 'gzip' })
     if (mode === 'reordered') return sent(JSON.stringify({ ...done.body, entry: [...list(done.body['entry'])].reverse() }))
     if (mode === 'next-self') return sent(JSON.stringify({ ...done.body, link: [{ relation: 'next', url: `${origin}${request.url ?? ''}` }] }))
@@ -176,23 +178,35 @@ export async function startWitness({ profile: name = 'conditional', historyFile,
   }
 
   async function perform(method: string, path: string, url: URL, request: IncomingMessage, body: string, mode?: string): Promise<Answer> {
-    const [, type = '', id, history, version] = path.split('/')
+    const [, type = '', id] = path.split('/')
     if (method === 'GET' && type === 'metadata') return found(capabilityStatement(profile) as Resource)
     if (path === '/' && method === 'POST') return performBundle(body, mode)
     if (!knows(type)) return outcome(404, 'not-found')
-    if (method === 'GET' && id && history === '_history' && !version)
-      return found(searchset(memory.history(type, id)))
-    if (method === 'GET' && id) {
-      const resource = memory.read(type, id, version ? Number(version) : undefined)
-      return resource ? found(resource) : outcome(404, 'not-found')
-    }
-    if (method === 'GET') return search(type, url)
+    if (method === 'GET') return get(path, url)
     const resource = parsed(body)
     if (!resource) return outcome(400, 'structure')
     if (mode === 'entry-422') return outcome(422)
     if (method === 'POST' && !id) return create(rules, resource, header(request, 'if-none-exist'))
     if (method === 'PUT' && id) return update(rules, type, id, resource, header(request, 'if-match'))
     return outcome(405, 'not-supported')
+  }
+
+  function get(path: string, url: URL): Answer {
+    const [, type = '', id, history, version] = path.split('/')
+    if (!id) return search(type, url)
+    if (history === '_history' && !version) return found(searchset(memory.history(type, id)))
+    const resource = memory.read(type, id, version ? Number(version) : undefined)
+    return resource ? found(resource) : outcome(404, 'not-found')
+  }
+
+  /** Rules for GETs act on those inside a bundle as well, as far as one answer of several can be wrong by itself. */
+  function askedInside(address: string): Answer {
+    const url = new URL(`${base}/${address}`)
+    const path = url.pathname.replace(/^\/fhir/, '')
+    const rule = modes.acting({ method: 'GET', path }, ofOneAnswer)
+    if (rule) acted.set(rule.mode, (acted.get(rule.mode) ?? 0) + 1)
+    const answer = rule && ofStatus(rule.mode) ? outcome(Number(rule.mode)) : knows(path.split('/')[1] ?? '') ? get(path, url) : outcome(404, 'not-found')
+    return { ...answer, body: rule ? altered(rule.mode, answer.body) : answer.body, asked: true }
   }
 
   function performBundle(body: string, mode?: string): Answer | Promise<Answer> {
@@ -253,7 +267,7 @@ export async function startWitness({ profile: name = 'conditional', historyFile,
     const until = status === 429 || status === 503 ? notBefore(rule?.retryAfter, now()) : undefined
     const event: WitnessEvent = {
       seq: events.length + 1, ms: now(), connection: connections.get(request.socket) ?? 0, method: request.method ?? '',
-      path: url.pathname.replace(/^\/fhir/, '') || '/', query: url.search,
+      path: url.pathname.replace(/^\/fhir/, '') || '/', ...(asking.has(request) ? { asks: true } : {}), query: url.search,
       ...optional('ifNoneExist', header(request, 'if-none-exist')), ...optional('ifMatch', header(request, 'if-match')),
       ...(body ? { bodySha256: createHash('sha256').update(body).digest('hex') } : {}),
       decision, status, ...(rule ? { mode: rule.mode } : {}), ...(until === undefined ? {} : { notBefore: until }),
@@ -277,6 +291,21 @@ function found(body: Resource): Answer {
 
 function searchset(resources: readonly Resource[]): Resource {
   return { resourceType: 'Bundle', type: 'searchset', entry: resources.map((resource) => ({ fullUrl: locationOf(resource), resource, search: { mode: 'match' } })) }
+}
+
+function ofStatus(mode: Mode): boolean {
+  return /^[45]\d\d$/.test(mode)
+}
+
+/** What can be wrong with one answer of several. */
+function ofOneAnswer(mode: Mode): boolean {
+  return ofStatus(mode) || mode === 'wrong-type' || mode === 'wrong-id' || mode === 'wrong-subject'
+}
+
+function altered(mode: Mode, body: Resource): Resource {
+  if (mode === 'wrong-type') return { resourceType: 'Basic', id: 'x' }
+  if (mode === 'wrong-id') return { ...body, id: 'another' }
+  return mode === 'wrong-subject' ? withSubject(body, 'Patient/somebody-else') : body
 }
 
 function withSubject(body: Resource, reference: string): Resource {
