@@ -1,13 +1,12 @@
 import { badRequest, OperationOutcomeError, validateResource, type WithId } from '@medplum/core'
-import { FhirRepository, type MemoryRepository } from '@medplum/fhir-router'
+import { FhirRepository, MemoryRepository } from '@medplum/fhir-router'
 import type { OperationOutcome, Resource } from '@medplum/fhirtypes'
-import { NarrowedRepository } from './narrowed-repository.ts'
 import { indexR4, RECORD_TYPES } from './r4-definitions.ts'
 
 type Create = MemoryRepository['createResource']
 
 /** The demo's patient record: @medplum's engine in memory, which here validates, gives its own ids and rolls back. */
-export class DemoRecord extends NarrowedRepository {
+export class DemoRecord extends MemoryRepository {
   constructor() {
     indexR4()
     super()

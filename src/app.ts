@@ -224,7 +224,7 @@ function httpApp(config: Config, parts: Parts): Express {
   return app
 }
 
-/** `/livez`, `/readyz`, `/metrics`, `/openapi.json`, `/models/current`, `/feedback`, our public keys. */
+/** `/livez`, `/readyz`, `/metrics`, `/openapi.json`, which a person who opens the bare address sees, `/models/current`, `/feedback`, our public keys. */
 function operations(app: Express, config: Config, { engine, store, metrics, calibrations, doors, feedback }: Parts): void {
   app.get('/livez', (_request, response) => void response.json({ status: 'ok' }))
   app.get('/readyz', async (_request, response) => {
@@ -240,6 +240,7 @@ function operations(app: Express, config: Config, { engine, store, metrics, cali
     if (config.metricsSecret !== undefined) requireSecret(secretIn(request.headers.authorization), config.metricsSecret)
     response.type('text/plain').send(await metrics.registry.metrics())
   })
+  app.get('/', (_request, response) => void response.redirect('openapi.json'))
   app.get('/openapi.json', (_request, response) => void response.json(describeApi(config.publicUrl)))
   app.get('/models/current', (request, response) => {
     const card = readFileSync(join(config.modelDir, 'MODEL_CARD.md'), 'utf8')

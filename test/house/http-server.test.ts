@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, expect, test } from '@jest/globals'
 import { listen, openHttpServer, stopListening } from '../../src/http-server.ts'
+import { copyTestStore } from '../support/test-store.ts'
 
 const agent = new Agent({ keepAlive: true, maxSockets: 1 })
 afterEach(() => agent.destroy())
@@ -32,9 +33,12 @@ test('a server that is to end answers what is at work, and waits for no connecti
 
 test('a signal that comes twice, from a terminal and from npx, ends the service in order all the same', async () => {
   const data = mkdtempSync(join(tmpdir(), 'jointlens-signal-'))
+  await copyTestStore(data)
   const service = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', 'src/cli.ts', 'serve'], {
     cwd: fileURLToPath(new URL('../../', import.meta.url)), stdio: ['ignore', 'pipe', 'inherit'],
-    env: { PATH: process.env['PATH'], PORT: '0', JOINTLENS_DATA: data, JOINTLENS_WORKERS: '1', JOINTLENS_PROFILE: 'development', LOG_LEVEL: 'warn' }
+    env: {
+      PATH: process.env['PATH'], NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'], PORT: '0', JOINTLENS_DATA: data, JOINTLENS_WORKERS: '1', JOINTLENS_PROFILE: 'development', LOG_LEVEL: 'warn'
+    }
   })
   const ended = once(service, 'exit')
   await once(service.stdout, 'data')

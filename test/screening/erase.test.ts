@@ -14,6 +14,7 @@ import { openSessionStore } from '../../src/screening/store/session-store.ts'
 import type { WitnessEvent } from '../faults/history.ts'
 import { openByteEngine } from '../support/byte-engine.ts'
 import { emptyStore } from '../support/screening-house.ts'
+import { copyTestStore } from '../support/test-store.ts'
 import { openWitnessHouse, type WitnessHouse } from '../support/witness-house.ts'
 import { witnessHouses } from '../support/witness-houses.ts'
 
@@ -96,6 +97,7 @@ describe('jointlens erase', () => {
 
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), 'jointlens-erase-'))
+    await copyTestStore(folder)
     store = await openStore({ dataDir: folder })
   })
   afterAll(async () => {

@@ -44,6 +44,11 @@ test('a notification that was answered 200 survives kill -9, and its patient is 
   expect(service.output()).not.toMatch(new RegExp(`${SECRET}|demo-2`))
 }, 120_000)
 
+test('whoever opens the bare address sees what answers here', async () => {
+  const seen = await fetch(`${service.url}/`)
+  expect([seen.status, seen.url, await seen.json()]).toEqual([200, `${service.url}/openapi.json`, expect.objectContaining({ info: expect.objectContaining({ title: 'JointLens' }) as unknown })])
+})
+
 test('every address of /openapi.json answers for itself', async () => {
   const { paths } = await (await fetch(`${service.url}/openapi.json`)).json() as { paths: Record<string, Record<string, unknown>> }
   const missing: string[] = []

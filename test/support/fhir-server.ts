@@ -3,11 +3,10 @@ import { once } from 'node:events'
 import { createServer, type IncomingHttpHeaders, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { getStatus, validateResource } from '@medplum/core'
-import { FhirRouter, type FhirRequest, type MemoryRepository } from '@medplum/fhir-router'
+import { FhirRouter, MemoryRepository, type FhirRequest } from '@medplum/fhir-router'
 import type { BundleLink, Resource } from '@medplum/fhirtypes'
 import express from 'express'
 import type { Bundle, CapabilityStatementRest, CapabilityStatementRestResource } from 'fhir/r4.js'
-import { NarrowedRepository } from '../../demo/narrowed-repository.ts'
 import { indexR4 } from './r4-definitions.ts'
 
 /** One request as the server saw it. */
@@ -158,7 +157,7 @@ function withoutPage(url: URL): string {
   return rest ? `?${rest}` : ''
 }
 
-class CheckedRepository extends NarrowedRepository {
+class CheckedRepository extends MemoryRepository {
   override async createResource<T extends Resource>(...[resource, ...rest]: Parameters<MemoryRepository['createResource']>) {
     validateResource(resource)
     return super.createResource<T>(resource as T, ...rest)

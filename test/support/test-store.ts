@@ -22,12 +22,22 @@ export async function emptyTables(store: Store, tables: readonly string[]): Prom
   await store.query(`with ${tables.map((table) => `${table}_rows as (delete from ${table})`).join(', ')} select`)
 }
 
-/** Made by the product itself, and anew whenever anything changed that makes it. Test files that make it side by side do no harm. */
+/**
+ * Made by the product itself, and anew whenever anything changed that makes it. Of test files that need it side by side one makes it and the others wait;
+ * where two make it all the same, it does no harm.
+ */
 async function template(): Promise<string> {
   const cache = join(root, '.cache')
   const made = join(cache, `store-${digest()}`)
   if (existsSync(made)) return made
   mkdirSync(cache, { recursive: true })
+  const claim = join(cache, `claim-${digest()}`)
+  if (!claimed(claim)) await patience(30_000, () => existsSync(made) || !existsSync(claim))
+  if (!existsSync(made)) await make(made, cache).finally(() => rmSync(claim, { force: true }))
+  return made
+}
+
+async function make(made: string, cache: string): Promise<void> {
   for (const name of readdirSync(cache).filter((one) => one.startsWith('store-') && !made.endsWith(one))) rmSync(join(cache, name), { recursive: true, force: true })
   const making = mkdtempSync(join(cache, 'making-'))
   await (await openStore({ dataDir: join(making, 'folder') })).close()
@@ -39,7 +49,19 @@ async function template(): Promise<string> {
   } catch {
     rmSync(making, { recursive: true })
   }
-  return made
+}
+
+function claimed(claim: string): boolean {
+  try {
+    writeFileSync(claim, '', { flag: 'wx' })
+    return true
+  } catch {
+    return false
+  }
+}
+
+async function patience(milliseconds: number, isDone: () => boolean): Promise<void> {
+  for (const end = Date.now() + milliseconds; !isDone() && Date.now() < end;) await new Promise((resolve) => setTimeout(resolve, 100))
 }
 
 function digest(): string {
