@@ -1,4 +1,5 @@
 import '../demo/sandbox.ts'
+import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { startDemoEhr, type DemoEhr } from '../../demo/ehr.ts'
 import { freePort } from '../support/free-port.ts'
@@ -32,6 +33,8 @@ async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise((resolve) => setTimeout(resolve, 100))
 }
 
+const childrenOf = async (processId: number) => (await readFile(`/proc/${processId}/task/${processId}/children`, 'utf8')).trim().split(' ').map(Number)
+
 test('a notification that was answered 200 survives kill -9, and its patient is screened once', async () => {
   expect((await notify('demo-2-left', 'x'.repeat(40))).status).toBe(401)
   expect((await notify('demo-2-left')).status).toBe(200)
@@ -43,6 +46,14 @@ test('a notification that was answered 200 survives kill -9, and its patient is 
   await until(() => said('errand done') > before)
   expect(service.output()).not.toMatch(new RegExp(`${SECRET}|demo-2`))
 }, 120_000)
+
+test('the log names the process that reads photos, and its signal, when one ends by itself', async () => {
+  const [serve] = await childrenOf(process.pid)
+  const [reader] = await childrenOf(serve!)
+  process.kill(reader!, 'SIGABRT')
+  await until(() => said('a process that reads photos ended by itself') > 0)
+  expect(service.output()).toContain(`"processId":${reader},"how":"SIGABRT"`)
+}, 30_000)
 
 test('every address of /openapi.json answers for itself', async () => {
   const { paths } = await (await fetch(`${service.url}/openapi.json`)).json() as { paths: Record<string, Record<string, unknown>> }
