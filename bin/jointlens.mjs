@@ -2,6 +2,7 @@
 // Runs the command line on the Node that the lockfile pins (npm package `node`), whatever Node started this file.
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
+import { constants } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -15,6 +16,15 @@ if (!node) {
   process.exit(2)
 }
 const cli = join(root, 'src', 'cli.ts')
+const passedOn = new Set()
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
+  process.on(signal, () => {
+    passedOn.add(signal)
+    child.kill(signal)
+  })
 const child = spawn(node, ['--disable-warning=ExperimentalWarning', cli, ...process.argv.slice(2)], { stdio: 'inherit' })
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
-child.on('exit', (code, signal) => process.exit(code ?? (signal ? 1 : 0)))
+child.on('exit', (code, signal) => {
+  if (signal && !passedOn.has(signal)) console.error(`JointLens (process ${child.pid}) was ended by ${signal}`)
+  // As a shell says it, for whoever started us and for us.
+  process.exit(signal ? 128 + constants.signals[signal] : code)
+})

@@ -12,6 +12,7 @@ import { isScreeningError, ScreeningError } from './errors.ts'
 import { listen, openHttpServer, stopListening } from './http-server.ts'
 import type { Calibration, InferenceEngine } from './inference/engine/inference-engine.ts'
 import { openEngine } from './inference/engine/open-engine.ts'
+import type { WorkerEnd } from './inference/engine/worker-pool.ts'
 import { readCalibrationFile } from './inference/calibrate.ts'
 import { lastResort } from './last-resort.ts'
 import { openMetrics, type Metrics } from './metrics.ts'
@@ -84,14 +85,16 @@ export async function openJointLens(config: Config): Promise<OpenedJointLens> {
   const close = async () => {
     for (const one of closers.splice(0).reverse()) await one()
   }
+  const log = pino({ level: config.logLevel, base: null })
+  const workerEnded = (end: WorkerEnd) => log.error(end, 'a process that reads photos ended by itself')
   try {
     // Side by side: each takes a second or more, and neither needs the other.
     const [store, engine] = await bothOrNeither(
       openStore(storeOf(config)),
-      openEngine({ modelDir: config.modelDir, device: config.device, ...(config.workers ? { workers: config.workers } : {}) }))
+      openEngine({ modelDir: config.modelDir, device: config.device, workerEnded, ...(config.workers ? { workers: config.workers } : {}) }))
     closers.push(() => store.close(), () => engine.close())
     await bindToRecords(store, config.tenants)
-    const parts = openParts(config, store, engine, pino({ level: config.logLevel, base: null }))
+    const parts = openParts(config, store, engine, log)
     closers.push(() => parts.cards.close(), () => Promise.resolve(parts.jti.close()), () => parts.doors.close(), () => parts.screenings.stop(), () => parts.errands.stop())
     return { ...parts, close }
   } catch (error) {

@@ -1,4 +1,4 @@
-import * as ort from 'onnxruntime-node'
+import * as ort from './onnx-runtime.ts'
 import { ScreeningError } from '../errors.ts'
 import { HAND_JOINTS } from '../joints/hand-joint.ts'
 import { goldenHandBytes, type ModelBundle, type ModelManifest } from './model-bundle.ts'

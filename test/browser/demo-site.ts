@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { freePort } from '../support/free-port.ts'
 import type { Site } from './steps.ts'
@@ -25,14 +26,22 @@ export async function startDemo(data: string): Promise<{ site: Site; child: Chil
       const ready = /^JointLens ready.*$/m.exec(text)
       if (ready) resolve(ready[0])
     })
-    started.on('exit', (code) => reject(new Error(`The demo ended with ${code} before it was ready`)))
+    started.on('exit', (code, signal) => reject(new Error(`The demo ended with ${signal ?? code} before it was ready`)))
   })
   const [jointlens = '', ehr = ''] = line.match(/http:\/\/[\w.:]+/g) ?? []
   return { site: { jointlens, ehr }, child: started }
 }
 
-export async function stopDemo(started: ChildProcess): Promise<void> {
-  const ended = new Promise((resolve) => started.once('exit', resolve))
-  started.kill('SIGTERM')
-  await ended
+export const hasEnded = ({ exitCode, signalCode }: ChildProcess) => exitCode !== null || signalCode !== null
+
+/** Ends it, and says how it ended when that was not in order: before it was told to, or with a signal. */
+export async function stopDemo(started: ChildProcess): Promise<string | undefined> {
+  const byItself = hasEnded(started)
+  if (!byItself) {
+    const ended = once(started, 'exit')
+    started.kill('SIGTERM')
+    await ended
+  }
+  const how = started.signalCode ?? started.exitCode
+  return byItself || how !== 0 ? `The demo (process ${started.pid}) ended with ${how}${byItself ? ' before it was told to' : ''}` : undefined
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import AxeBuilder from '@axe-core/playwright'
 import { chromium, type Browser, type Page } from 'playwright-core'
 import sharp from 'sharp'
-import { CHROMIUM, NO_CHROMIUM, startDemo, stopDemo } from './demo-site.ts'
+import { CHROMIUM, hasEnded, NO_CHROMIUM, startDemo, stopDemo } from './demo-site.ts'
 import { flows } from './flows.ts'
 
 /**
@@ -30,6 +30,10 @@ const checked = { pages: 0, axeViolations: 0 }
 const failures: string[] = []
 const wanted = flows.filter(({ name }) => !only || only.split('|').some((part) => name.includes(part)))
 for (const flow of wanted) {
+  if (hasEnded(child)) {
+    failures.push(flow.name)
+    continue
+  }
   const began = performance.now()
   try {
     await inContext(browser, (page) => flow.run({
@@ -42,11 +46,12 @@ for (const flow of wanted) {
   }
 }
 await browser.close()
-await stopDemo(child)
+const disorder = await stopDemo(child)
+if (disorder) process.stdout.write(`FAIL  ${disorder}\n`)
 rmSync(data, { recursive: true, force: true })
 
 mkdirSync('test-results', { recursive: true })
-const failed = failures.length + (checked.axeViolations > 0 ? 1 : 0)
+const failed = failures.length + (checked.axeViolations > 0 ? 1 : 0) + (disorder ? 1 : 0)
 writeFileSync('test-results/browser.json', JSON.stringify({ passed: wanted.length - failures.length, failed, skipped: 0 }))
 process.stdout.write(`${JSON.stringify({ ...checked, flows: wanted.length, failed })}\n`)
 process.exit(failed === 0 ? 0 : 1)

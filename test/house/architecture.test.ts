@@ -22,7 +22,7 @@ const COMMON = ['src/errors.ts', 'src/config.ts', 'src/audit.ts', 'src/known-pri
 
 /** One door for each foreign thing. */
 const DOORS: Record<string, RegExp> = {
-  'onnxruntime-node': /^src\/inference\//,
+  'onnxruntime-node': /^src\/inference\/onnx-runtime\.ts$/,
   sharp: /^(src\/inference|training\/synthetic|demo)\//,
   'fhir-kit-client': /^src\/fhir\//,
   undici: /^(src\/fhir\/|src\/inference\/kserve\/|src\/(main|worker|cli)\.ts|demo\/start\.ts)/,

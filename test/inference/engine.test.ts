@@ -148,14 +148,23 @@ describe('the inference engine', () => {
     await engine.close()
   })
 
-  test('survives the crash of a decoder: that photo is refused, the next is read', () => withEngine({}, async (engine) => {
-    const open = codeOf(engine.assess(slow))
-    await new Promise((resolve) => setTimeout(resolve, 50))
-    for (const pid of await childProcesses()) process.kill(pid, 'SIGSEGV')
-    expect(await open).toBe('ERR_PHOTO_CORRUPT')
-    expect((await engine.assess(photo)).hands).toHaveLength(1)
-    expect(engine.health().ready).toBe(true)
-  }))
+  test('survives the crash of a decoder, and says which process it was: that photo is refused, the next is read', async () => {
+    const ends: unknown[] = []
+    await withEngine({ workerEnded: (end) => ends.push(end) }, async (engine) => {
+      const [first] = await childProcesses()
+      const open = codeOf(engine.assess(slow))
+      await new Promise((resolve) => setTimeout(resolve, 50))
+      process.kill(first!, 'SIGSEGV')
+      expect(await open).toBe('ERR_PHOTO_CORRUPT')
+      expect((await engine.assess(photo)).hands).toHaveLength(1)
+      expect(engine.health().ready).toBe(true)
+      const [second] = await childProcesses()
+      process.kill(second!, 'SIGABRT')
+      while (ends.length < 2) await new Promise((resolve) => setTimeout(resolve, 20))
+      expect(ends).toEqual([{ processId: first, how: 'SIGSEGV', during: 'a photo' }, { processId: second, how: 'SIGABRT', during: 'idleness' }])
+    })
+    expect(ends).toHaveLength(2)
+  })
 
   test('leaves nothing running: a program that closes it ends by itself, also while a worker opens in the place of one that died', () => {
     const program = `

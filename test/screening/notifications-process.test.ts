@@ -1,4 +1,5 @@
 import '../demo/sandbox.ts'
+import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { startDemoEhr, type DemoEhr } from '../../demo/ehr.ts'
 import { freePort } from '../support/free-port.ts'
@@ -32,6 +33,8 @@ async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise((resolve) => setTimeout(resolve, 100))
 }
 
+const childrenOf = async (processId: number) => (await readFile(`/proc/${processId}/task/${processId}/children`, 'utf8')).trim().split(' ').map(Number)
+
 test('a notification that was answered 200 survives kill -9, and its patient is screened once', async () => {
   expect((await notify('demo-2-left', 'x'.repeat(40))).status).toBe(401)
   expect((await notify('demo-2-left')).status).toBe(200)
@@ -48,6 +51,14 @@ test('whoever opens the bare address sees what answers here', async () => {
   const seen = await fetch(`${service.url}/`)
   expect([seen.status, seen.url, await seen.json()]).toEqual([200, `${service.url}/openapi.json`, expect.objectContaining({ info: expect.objectContaining({ title: 'JointLens' }) as unknown })])
 })
+
+test('the log names the process that reads photos, and its signal, when one ends by itself', async () => {
+  const [serve] = await childrenOf(process.pid)
+  const [reader] = await childrenOf(serve!)
+  process.kill(reader!, 'SIGABRT')
+  await until(() => said('a process that reads photos ended by itself') > 0)
+  expect(service.output()).toContain(`"processId":${reader},"how":"SIGABRT"`)
+}, 30_000)
 
 test('every address of /openapi.json answers for itself', async () => {
   const { paths } = await (await fetch(`${service.url}/openapi.json`)).json() as { paths: Record<string, Record<string, unknown>> }

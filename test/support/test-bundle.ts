@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import * as ort from 'onnxruntime-node'
 import { HAND_JOINTS } from '../../src/joints/hand-joint.ts'
 import type { ModelManifest } from '../../src/inference/model-bundle.ts'
+import * as ort from '../../src/inference/onnx-runtime.ts'
 import { input, model, node, output, weights } from './onnx-writer.ts'
 
 export interface TestBundleOptions {

@@ -4,7 +4,7 @@ import type { Device } from '../joint-model.ts'
 import { readModelBundle } from '../model-bundle.ts'
 import { guardPhoto } from '../photo-guard.ts'
 import type { InferenceEngine } from './inference-engine.ts'
-import { openWorkerPool } from './worker-pool.ts'
+import { openWorkerPool, type WorkerEnd } from './worker-pool.ts'
 
 export interface EngineOptions {
   /** Folder of a model bundle. */
@@ -16,16 +16,18 @@ export interface EngineOptions {
   readonly maxQueue?: number
   /** Working time of one photo, waiting not counted; past it the worker is killed and the photo answered ERR_PHOTO_TIMEOUT. */
   readonly photoTimeoutMs?: number
+  /** Hears of each worker that ends without being told to. */
+  readonly workerEnded?: (end: WorkerEnd) => void
 }
 
 /**
  * Verifies the bundle, starts the worker processes and waits until each has verified it too and run the golden hands. Throws
  * ERR_MODEL_INVALID or ERR_MODEL_OUTPUT, and then nothing is left running.
  */
-export async function openEngine({ modelDir, device = 'auto', workers = Math.max(1, availableParallelism() - 1), maxQueue = 64, photoTimeoutMs = 20_000 }: EngineOptions): Promise<InferenceEngine> {
+export async function openEngine({ modelDir, device = 'auto', workers = Math.max(1, availableParallelism() - 1), maxQueue = 64, photoTimeoutMs = 20_000, workerEnded }: EngineOptions): Promise<InferenceEngine> {
   checkLimits({ workers, maxQueue, photoTimeoutMs })
   const { identity, calibration } = await readModelBundle(modelDir)
-  const pool = await openWorkerPool({ settings: { modelDir, device, modelDigest: identity.digest }, workers, maxQueue, photoTimeoutMs })
+  const pool = await openWorkerPool({ settings: { modelDir, device, modelDigest: identity.digest }, workers, maxQueue, photoTimeoutMs, ...(workerEnded ? { workerEnded } : {}) })
   return {
     model: identity,
     calibration,

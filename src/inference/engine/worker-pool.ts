@@ -18,6 +18,15 @@ export interface PoolOptions {
   readonly workers: number
   readonly maxQueue: number
   readonly photoTimeoutMs: number
+  readonly workerEnded?: (end: WorkerEnd) => void
+}
+
+/** A worker that ended without being told to. */
+export interface WorkerEnd {
+  readonly processId: number | undefined
+  /** The signal, such as `SIGABRT`, or `exit code 1`. */
+  readonly how: string
+  readonly during: 'opening' | 'a photo' | 'idleness'
 }
 
 interface Job {
@@ -46,7 +55,7 @@ const OPEN_MS = 120_000
  * being worked on the caller is answered at once and the worker finishes for itself, so that impatient callers cannot make
  * workers load the model over and over. A worker that ends while it opens is started again when the next job comes.
  */
-export async function openWorkerPool({ settings, workers: size, maxQueue, photoTimeoutMs }: PoolOptions): Promise<WorkerPool> {
+export async function openWorkerPool({ settings, workers: size, maxQueue, photoTimeoutMs, workerEnded }: PoolOptions): Promise<WorkerPool> {
   const workers = new Set<Worker>()
   const waiting: Job[] = []
   const dying = new Set<Promise<void>>()
@@ -81,6 +90,7 @@ export async function openWorkerPool({ settings, workers: size, maxQueue, photoT
         ended(how) {
           const wasOpening = worker.state === 'opening'
           const job = drop(worker)
+          workerEnded?.({ processId: worker.process.id, how, during: wasOpening ? 'opening' : job ? 'a photo' : 'idleness' })
           reject(notReady(`Expected a worker that opens but it ended (${how})`))
           job?.fail(new ScreeningError('ERR_PHOTO_CORRUPT', `Expected to read the photo but its process ended (${how}); the photo is not tried again`))
           if (!wasOpening) fill()

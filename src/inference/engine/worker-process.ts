@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import type { Opened, WorkerAnswer, WorkerSettings, WorkerTask } from './worker-protocol.ts'
 
 export interface WorkerProcess {
+  readonly id: number | undefined
   send(message: WorkerTask): void
   /** Ends it in the middle of whatever native code it runs; resolves when it is gone. */
   kill(): Promise<void>
@@ -50,6 +51,7 @@ export function startWorker(settings: WorkerSettings, events: WorkerEvents): Wor
   const send = (message: WorkerSettings | WorkerTask) => void child.send(message, () => undefined)
   send(settings)
   return {
+    id: child.pid,
     send,
     async kill() {
       killed = true

@@ -1,4 +1,4 @@
-import * as ort from 'onnxruntime-node'
+import * as ort from '../onnx-runtime.ts'
 import { ScreeningError } from '../../errors.ts'
 import type { HandView } from '../../joints/finding.ts'
 import type { Laterality } from '../../joints/hand-joint.ts'
