@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import AxeBuilder from '@axe-core/playwright'
-import { chromium, type Browser, type Page } from 'playwright-core'
+import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core'
 import sharp from 'sharp'
 import { CHROMIUM, hasEnded, NO_CHROMIUM, startDemo, stopDemo } from './demo-site.ts'
 import { flows } from './flows.ts'
@@ -36,7 +36,7 @@ for (const flow of wanted) {
   }
   const began = performance.now()
   try {
-    await inContext(browser, (page) => flow.run({
+    await inContext(browser, flow.name, (page) => flow.run({
       page, site, check: (name, of = page) => checkPage(of, name), picture: (name, of = page, part) => picture(of, name, part)
     }))
     process.stdout.write(`ok    ${flow.name} (${Math.round(performance.now() - began)} ms)\n`)
@@ -64,15 +64,28 @@ async function cameraPicture(): Promise<string> {
   return path
 }
 
-async function inContext(from: Browser, work: (page: Page) => Promise<void>): Promise<void> {
+async function inContext(from: Browser, name: string, work: (page: Page) => Promise<void>): Promise<void> {
   const context = await from.newContext({ viewport: { width: 1440, height: 1000 } })
   const page = await context.newPage()
   try {
     await work(page)
+  } catch (error) {
+    await tellPages(context, name)
+    throw error
   } finally {
     // A request that a flow answers itself may still be on its way.
     await context.unrouteAll({ behavior: 'ignoreErrors' })
     await context.close()
+  }
+}
+
+/** What its pages showed and said when a flow failed: a picture of each in test-results, and its messages. */
+async function tellPages(context: BrowserContext, name: string): Promise<void> {
+  for (const [at, page] of context.pages().entries()) {
+    const path = join('test-results', `${name.replace(/[^a-z0-9]+/gi, '-').slice(0, 60)}-${at}.png`)
+    const said = await page.getByRole('status').or(page.getByRole('alert')).allTextContents().catch(() => [])
+    await page.screenshot({ path, fullPage: true }).catch(() => undefined)
+    process.stdout.write(`      ${path}: ${said.filter((one) => one.trim() !== '').join(' | ')}\n`)
   }
 }
 
