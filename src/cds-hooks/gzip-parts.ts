@@ -1,7 +1,7 @@
 import { constants, crc32, deflateRawSync } from 'node:zlib'
 
-/** Shorter ones are put in as they are: to pack them takes longer than to send them. */
-const WORTH_PACKING_BYTES = 4_096
+/** To pack what is shorter takes longer than to send it. */
+export const WORTH_PACKING_BYTES = 4_096
 const LONGEST_STORED_BLOCK = 65_535
 /** Deflate, no name, no time, from no system in particular (RFC 1952 section 2.3). */
 const HEADER = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255])
@@ -15,8 +15,13 @@ const LAST_BLOCK = Buffer.from([3, 0])
 export function gzipParts(parts: readonly Buffer[]): readonly Buffer[] {
   const trailer = Buffer.alloc(8)
   trailer.writeUInt32LE(parts.reduce((sum, part) => crc32(part, sum), 0), 0)
-  trailer.writeUInt32LE(parts.reduce((sum, { length }) => sum + length, 0) % 2 ** 32, 4)
+  trailer.writeUInt32LE(lengthOf(parts) % 2 ** 32, 4)
   return [HEADER, ...parts.map(blocksOf), LAST_BLOCK, trailer]
+}
+
+/** In bytes. */
+export function lengthOf(parts: readonly Buffer[]): number {
+  return parts.reduce((sum, { length }) => sum + length, 0)
 }
 
 function blocksOf(part: Buffer): Buffer {

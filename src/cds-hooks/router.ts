@@ -8,7 +8,7 @@ import type { FeedbackEntry, FeedbackStore } from '../screening/store/feedback-s
 import { webAddress } from '../web-address.ts'
 import type { CardContext } from './cards.ts'
 import type { ClientVerifier, VerifiedClient } from './client-jwt.ts'
-import { gzipParts } from './gzip-parts.ts'
+import { gzipParts, lengthOf, WORTH_PACKING_BYTES } from './gzip-parts.ts'
 import { openJsonBody } from './json-body.ts'
 import { checkResponse, readFeedback, readHookRequest, serialiseCards, type Card, type FeedbackEvent, type ServiceDefinition } from './protocol.ts'
 import { networkOf, openRateLimit } from './rate-limit.ts'
@@ -85,15 +85,12 @@ function authenticated(deps: CdsDeps, request: Request, path: string): Promise<V
   return deps.verifier.verify(request.headers.authorization, `${deps.publicUrl}/cds-services${path}`, fromOf(request))
 }
 
-/** Below this a client gains nothing from gzip. */
-const PACKED_BYTES = 4_096
-
 /**
  * One write to the socket for all parts. A card with its suggestion is 90 kB that shrink to 10 kB, which saves a client far away three
  * round trips.
  */
 function sendJson(request: Request, response: Response, parts: readonly Buffer[]): void {
-  const packed = lengthOf(parts) >= PACKED_BYTES && takesGzip(request.headers['accept-encoding'])
+  const packed = lengthOf(parts) >= WORTH_PACKING_BYTES && takesGzip(request.headers['accept-encoding'])
   const sent = packed ? gzipParts(parts) : parts
   response.writeHead(200, {
     'Content-Type': 'application/json; charset=utf-8', 'Content-Length': lengthOf(sent), ...(packed ? { 'Content-Encoding': 'gzip' } : {})
@@ -101,10 +98,6 @@ function sendJson(request: Request, response: Response, parts: readonly Buffer[]
   response.cork()
   for (const part of sent) response.write(part)
   response.end()
-}
-
-function lengthOf(parts: readonly Buffer[]): number {
-  return parts.reduce((sum, { length }) => sum + length, 0)
 }
 
 /** Named, and not ruled out by `q=0` (RFC 9110 section 12.5.3). */
