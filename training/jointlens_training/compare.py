@@ -117,8 +117,8 @@ def compare(knobs):
     wanted = {name for name in knobs.only.split(",") if name}
     settings = {}
     for setting, arms in SETTINGS.items():
-        data = getattr(knobs, setting)
-        refuse_shared_patients(train=load_crops(data), calibration=cal, test=test)
+        shared = shared_knobs(knobs, setting)
+        refuse_shared_patients(train=load_crops(shared["data"]), calibration=cal, test=test)
         for arm in arms:
             if not wanted or f"{setting}/{arm}" in wanted:
                 train_arm(knobs, setting, arm)
@@ -127,7 +127,7 @@ def compare(knobs):
         found = {arm: scores_of(knobs, setting, arm, cal, test) for arm in arms if is_there(folder(knobs, setting, arm))}
         if setting == "bundled":
             found["method"] = bundle_scores(knobs, cal, test)
-        settings[setting] = describe(data) | {**{key: recipe_of(knobs, setting)[key] for key in ("epochs", "batch")}, "rows": rows_of(knobs, setting, found, cal, test)}
+        settings[setting] = describe(shared["data"]) | {"epochs": shared["epochs"], "batch": shared["batch"], "rows": rows_of(knobs, shared, found, cal, test)}
     if not knobs.table:
         return None
     made = {"evidence": "synthetic", "test": describe(knobs.test), "calibration": describe(knobs.calibration),
@@ -146,7 +146,7 @@ def folder(knobs, setting, arm):
     return Path(knobs.out) / setting / arm
 
 
-def recipe_of(knobs, setting):
+def shared_knobs(knobs, setting):
     """What all networks of one training set have in common."""
     made = {"data": getattr(knobs, setting), "epochs": getattr(knobs, f"{setting}_epochs"), "batch": knobs.batch, "target": "label", "pretrained": knobs.pretrained}
     if setting == "bundled":
@@ -160,7 +160,7 @@ def train_arm(knobs, setting, arm):
     """Trains one network unless it, or what it said, is there already. A folder that holds another recipe is a ValueError."""
     at = folder(knobs, setting, arm)
     wanted = train.Knobs(**{"out": str(at), "lr": knobs.lr, "threads": knobs.threads, "precision": knobs.precision, "seed": knobs.seed, "resume": True,
-                            **recipe_of(knobs, setting), **ARMS[arm]})
+                            **shared_knobs(knobs, setting), **ARMS[arm]})
     if is_there(at):
         there = recipe_there(at)
         differ = [name for name, value in asdict(wanted).items() if there.get(name) != value and name not in MACHINE]
@@ -223,7 +223,7 @@ def logits_of(model, arm, cal, test, hide=None):
     return made
 
 
-def rows_of(knobs, setting, found, cal, test):
+def rows_of(knobs, shared, found, cal, test):
     """Every row of one training set's table, the paired differences of ours against it included."""
     m, y = test.mask, test.labels[test.mask]
     patients = np.repeat(test.patients[:, None], len(JOINTS), 1)[m]
@@ -233,11 +233,10 @@ def rows_of(knobs, setting, found, cal, test):
         if network in found:
             kept, suffix = found[network], f"-{change}" if change else ""
             scored[name] = read(name, kept["cal" + suffix], kept["test" + suffix], kept["carried"], reading, cal, test)
-    recipe = recipe_of(knobs, setting)
-    crops = load_crops(recipe["data"])
+    crops = load_crops(shared["data"])
     others = {"B2 fold features, logistic": fold_scores(crops, cal, test)}
-    if Path(recipe["pretrained"]).exists():
-        others["B3 frozen pretrained features, ridge"] = frozen_scores(recipe["pretrained"], crops, cal, test)
+    if Path(shared["pretrained"]).exists():
+        others["B3 frozen pretrained features, ridge"] = frozen_scores(shared["pretrained"], crops, cal, test)
     for name, (on_cal, on_test) in others.items():
         scored[name] = (tuned(name, on_cal[cal.mask], cal.labels[cal.mask], on_test[m]), None)
     for row in trivial(cal, test):

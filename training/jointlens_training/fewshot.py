@@ -91,8 +91,12 @@ def plan(knobs, kind, crops):
 
 
 def kept(knobs, row, start, folders, measure):
-    """The AUROC of <out>/<kind>-<people>-<seed>-<start>.json when it belongs to this data and recipe, else measured now."""
-    file = Path(knobs.out) / f"{row['kind']}-{row['people']}-{row['seed']}-{start}.json"
+    """
+    The AUROC of <out>/<kind>-<people>-<seed>-<start>.json (<kind>-untuned.json, which learns from nobody) when it belongs to this data and recipe,
+    else measured now.
+    """
+    of = "" if start == "untuned" else f"{row['people']}-{row['seed']}-"
+    file = Path(knobs.out) / f"{row['kind']}-{of}{start}.json"
     bundle = {"bundle": sha256((Path(knobs.bundle) / "manifest.json").read_bytes()), "tuneSteps": knobs.tune_steps} if start in ("untuned", "pretrained") else {}
     recipe = {**bundle, "data": digest(folders[0]), "test": digest(folders[1]), "steps": knobs.steps, "epochs": knobs.fraction_epochs, "batch": knobs.batch, "lr": knobs.lr, "ridge": knobs.ridge}
     if file.exists() and (there := json.loads(file.read_text()))["recipe"] == recipe:
