@@ -11,6 +11,7 @@ import { maybe, some, whole, word } from './lenient.ts'
 import { isOf, relativeTo } from './references.ts'
 import { searchInOneWay } from './search-ways.ts'
 import { MAX_PHOTO_BYTES, type FhirSession } from './session.ts'
+import { isOfToken } from './transport.ts'
 
 /** One photo of a hand as the record knows it; the bytes are read with readPhotoBytes. */
 export interface HandPhoto {
@@ -120,7 +121,7 @@ const AI_ASSERTED = aiTerm('AIAST')
 export async function findHandPhotos(session: FhirSession, patientId: string, handedOver: readonly string[] = []): Promise<readonly HandPhoto[]> {
   const capabilities = await session.capabilities()
   const whose: Whose = { patientId, fhirBase: session.tenant.fhirBase }
-  const refusals: ScreeningError[] = []
+  const refusals: { readonly error: ScreeningError; readonly route: () => Promise<readonly unknown[]> }[] = []
   let answered = false
   const ask = async (route: () => Promise<readonly unknown[]>) => {
     try {
@@ -128,7 +129,7 @@ export async function findHandPhotos(session: FhirSession, patientId: string, ha
       answered = true
       return resources
     } catch (error) {
-      refusals.push(onlyRefusal(error))
+      refusals.push({ error: onlyRefusal(error), route })
       return []
     }
   }
@@ -146,10 +147,13 @@ export async function findHandPhotos(session: FhirSession, patientId: string, ha
   const unlisted = handedOver.filter((reference) => !names.has(relativeTo(session.tenant, reference)))
   const others = unlisted.length > 0 ? await ask(() => readNamed(session, capabilities, unlisted)) : []
   const photos = others.length > 0 ? handPhotosIn([...listed, ...others], whose) : found
+  if (photos.length > 0) return photos
   // Where another route answered, it holds only if it found something: nothing found beside a refused search is no proof of no photo.
-  const unanswered = answered ? refusals.filter(({ code }) => photos.length === 0 && code === 'ERR_EHR_REFUSED') : refusals
-  if (unanswered[0]) throw unanswered[0]
-  return photos
+  const unanswered = refusals.find(({ error }) => !answered || error.code === 'ERR_EHR_REFUSED')
+  if (unanswered) throw unanswered.error
+  const late: unknown[] = []
+  for (const { error, route } of refusals) if (isOfToken(error)) late.push(...await route().catch(nothingAllowed))
+  return handPhotosIn(late, whose)
 }
 
 type PhotoRoute = 'Media' | 'DocumentReference' | 'DiagnosticReport'
@@ -164,6 +168,11 @@ export function photoRoutes(capabilities: Capabilities): readonly PhotoRoute[] {
 function onlyRefusal(error: unknown): ScreeningError {
   if (isScreeningError(error) && (error.code === 'ERR_EHR_UNAUTHORIZED' || error.code === 'ERR_EHR_REFUSED')) return error
   throw error
+}
+
+function nothingAllowed(error: unknown): readonly unknown[] {
+  if (!isScreeningError(error) || error.code !== 'ERR_EHR_UNAUTHORIZED') throw error
+  return []
 }
 
 function searchable(capabilities: Capabilities, type: string): string | undefined {

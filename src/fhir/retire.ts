@@ -4,6 +4,7 @@ import { aiTerm, REPORT_ID, RESULT_ID } from './codes.ts'
 import type { HandPhoto } from './photo-sources.ts'
 import { isOf, patientIn } from './references.ts'
 import type { FhirSession } from './session.ts'
+import { isOfToken } from './transport.ts'
 import { isKeptFor } from './whose.ts'
 
 /** `cancelled`: superseded by a newer photo or model. `entered-in-error`: wrong patient, side or photo (DESIGN section 7). */
@@ -48,7 +49,8 @@ export async function retire(session: FhirSession, retirement: Retirement): Prom
       await session.update({ ...there, status: retirement.status }, there.meta?.versionId ? { ifMatch: there.meta.versionId } : {})
     } catch (error) {
       if (!isScreeningError(error)) throw error
-      // It could be read with the same token: what is not allowed is the update.
+      // It could be read with the same token: what is not allowed is the update, unless the token was taken back just then.
+      if (isOfToken(error) && time < TRIES - 1) continue
       if (error.code === 'ERR_EHR_REFUSED' || error.code === 'ERR_EHR_UNAUTHORIZED') return 'no-updates'
       // Someone was faster: what they made of it decides.
       if (error.code !== 'ERR_CONFLICT') throw error

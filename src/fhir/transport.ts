@@ -124,7 +124,7 @@ export function refuseStatus(method: string, response: Pick<EgressResponse, 'sta
   if (status >= 200 && status < 300) return
   const heard = `the FHIR server answered ${status}`
   const asked = { retryAt: retryAtOf(response) }
-  if (status === 401 || status === 403) throw new ScreeningError('ERR_EHR_UNAUTHORIZED', `Expected access but ${heard}`)
+  if (status === 401 || status === 403) throw new ScreeningError('ERR_EHR_UNAUTHORIZED', `Expected access but ${heard}`, { answered: status })
   if (status === 404 || status === 410) throw new ScreeningError('ERR_NOT_FOUND', `Expected a resource but ${heard}`, { answered: status })
   if (status === 409 || status === 412) throw new ScreeningError('ERR_CONFLICT', `Expected no conflict but ${heard}`)
   if (status === 429) throw new ScreeningError('ERR_EHR_UNREACHABLE', `Expected an answer now but ${heard}`, asked)
@@ -144,6 +144,11 @@ export function lostPatience(status: number): boolean {
 /** The server has no such way to write at all, whatever its /metadata lists: nothing was done. */
 export function isNotOffered(error: unknown): boolean {
   return isScreeningError(error) && error.code === 'ERR_EHR_REFUSED' && [404, 405, 410, 501].includes(error.answered ?? 0)
+}
+
+/** 401 may tell of a token that was taken back a moment ago: what it refused is asked again when something else has been answered. */
+export function isOfToken({ answered }: ScreeningError): boolean {
+  return answered === 401
 }
 
 function notFhir(method: string): ScreeningError {

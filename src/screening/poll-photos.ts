@@ -3,6 +3,7 @@ import { isScreeningError, ScreeningError } from '../errors.ts'
 import { maybe, some, word } from '../fhir/lenient.ts'
 import { patientIn } from '../fhir/references.ts'
 import type { FhirSession } from '../fhir/session.ts'
+import { isOfToken } from '../fhir/transport.ts'
 
 /** A photo that the record says changed. */
 export interface ChangedPhoto {
@@ -57,20 +58,35 @@ export async function photosChangedSince(session: FhirSession, since: Date, unti
   const capabilities = await session.capabilities()
   const photos: ChangedPhoto[] = []
   const dates: (string | undefined)[] = []
-  let asked = false
-  for (const type of ['Media', 'DocumentReference'] as const) {
-    const parameter = capabilities.spelled(type, '_lastUpdated')
-    if (!parameter) continue
+
+  /** The error of a type that may not be searched so. */
+  async function ask(type: 'Media' | 'DocumentReference', parameter: string): Promise<ScreeningError | undefined> {
     const count = capabilities.canSearch(type, '_count') ? { _count: 100 } : {}
     const from = `ge${since.toISOString()}`
     try {
       const page = await session.search(type, { [parameter]: until ? [from, `lt${until.toISOString()}`] : from, ...count })
       photos.push(...page.flatMap((one) => changedPhoto(session, one) ?? []))
       dates.push(...page.map((one) => dated.safeParse(one).data?.meta?.lastUpdated))
-      asked = true
+      return undefined
     } catch (error) {
       if (!isScreeningError(error) || (error.code !== 'ERR_EHR_REFUSED' && error.code !== 'ERR_EHR_UNAUTHORIZED')) throw error
+      return error
     }
+  }
+
+  let asked = false
+  let types = (['Media', 'DocumentReference'] as const).flatMap((type) => {
+    const parameter = capabilities.spelled(type, '_lastUpdated')
+    return parameter ? [[type, parameter] as const] : []
+  })
+  for (let time = 0; time < 2; time++) {
+    const refused: typeof types = []
+    for (const one of types) {
+      const refusal = await ask(...one)
+      asked ||= refusal === undefined
+      if (refusal && isOfToken(refusal)) refused.push(one)
+    }
+    types = refused
   }
   if (!asked) throw new ScreeningError('ERR_EHR_REFUSED', 'Expected an EHR whose Media or DocumentReference can be searched by _lastUpdated but it offers neither')
   return { photos, dates }

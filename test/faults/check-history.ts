@@ -41,7 +41,7 @@ function* loss({ callers, ledger, final, expectation }: Run): Generator<Violatio
     const ends = (jobs.get(key) ?? []).map(endOf)
     if (ends.length !== 1) yield lost(`${key} was accepted at ${ms} and has ${ends.length} jobs`)
     if (ends.includes('open')) yield lost(`${key} was accepted at ${ms} and has not ended`)
-    if (ends.includes('ended') && expectation.mustBeWritten.includes(key)) yield lost(`${key} has readable photos and was refused`)
+    if (ends.includes('ended') && expectation.mustBeWritten.includes(key)) yield lost(`${key} has readable photos and was refused (${(jobs.get(key) ?? []).map(({ state, code }) => `${state} ${code ?? 'without a code'}`).join(', ')})`)
     if (ends.includes('done') && expectation.mustBeWritten.includes(key) && !(screenings.get(key) ?? []).some(({ written }) => written.length > 0))
       yield lost(`${key} has readable photos and nothing was written`)
     if (ends.includes('done') && !(screenings.get(key) ?? []).some(({ state }) => state === 'done')) yield lost(`${key} is done without a result`)

@@ -428,6 +428,15 @@ describe('polling', () => {
     expect(await store.query('select until from watermark')).toEqual([{ until: new Date('2026-11-24T09:30:00Z') }])
   })
 
+  test('asks again for what was refused to a token, so that no photo is passed over', async () => {
+    await reopen({ pollMinutes: 10 })
+    await media('pat-1')
+    let refusals = 0
+    ehr.refuse = ({ path }) => path === '/Media' && refusals++ === 0 ? { status: 401, why: 'taken back' } : undefined
+    expect(await work()).toEqual(['clinic pat-1 notification'])
+    expect(refusals).toBe(2)
+  })
+
   test('that fails is tried at its next time, and no screening is lost', async () => {
     await reopen({ pollMinutes: 10 })
     await media('pat-1')

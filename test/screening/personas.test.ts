@@ -138,6 +138,32 @@ describe('hand photos are found, each page of them, and nothing is asked that is
 const counts = async () => Object.fromEntries(await Promise.all((['Observation', 'DiagnosticReport', 'Provenance', 'Device'] as const).map(async (resourceType) =>
   [resourceType, (await ehr.repository.searchResources<Resource>({ resourceType, count: 1000 })).length] as const)))
 
+describe('a photo search that is answered 401 beside one that is answered', () => {
+  const refuses = (times: number) => {
+    let left = times
+    const { refuse } = ehr
+    ehr.refuse = (request) => refuse(request) ?? (request.path === '/Media' && left-- > 0 ? { status: 401, why: 'the token' } : undefined)
+  }
+
+  test('is asked again: a token that was taken back meanwhile makes no patient one without photos', async () => {
+    await open('generic')
+    await media('left a')
+    refuses(1)
+    expect(found(await screen())[0]).toEqual(['left'])
+    ;(ehr.refused as string[]).splice(0)
+  })
+
+  test('each time is one that this registration may not do, and nobody waits for it', async () => {
+    await open('generic')
+    refuses(Infinity)
+    await house.service.request('clinic', 'pat-1', 'command')
+    while (await house.service.runOnce());
+    expect(await house.service.status('clinic', 'pat-1')).toMatchObject({ pending: false, failure: { code: 'no-photos' } })
+    expect(ehr.seen.filter(({ path }) => path === '/Media')).toHaveLength(2)
+    ;(ehr.refused as string[]).splice(0)
+  })
+})
+
 describe('a result', () => {
   test.each([
     ['generic', { Observation: 23, DiagnosticReport: 1, Provenance: 1, Device: 1 }],

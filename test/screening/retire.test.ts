@@ -284,6 +284,17 @@ test('a record that lets us read reports and not change them holds up nobody: it
   expect(await houses.store.query("select 1 from retirement where outcome = 'no-updates'")).toHaveLength(1)
 })
 
+test('a token that is taken back between reading and updating leaves nothing standing', async () => {
+  house = await houses.open()
+  const photo = house.addPhoto('pat-1', 'left hand')
+  await house.screen('pat-1')
+  change('Media', photo, { status: 'entered-in-error' })
+  house.witness.faults([{ mode: '401', method: 'PUT', path: '/DiagnosticReport', times: 2 }])
+  await house.screen('pat-1')
+  expect(statuses('DiagnosticReport')).toEqual(['entered-in-error'])
+  expect(await houses.store.query("select 1 from retirement where outcome = 'no-updates'")).toEqual([])
+})
+
 test('a set whose writing broke off is not continued after a newer photo came, but taken back', async () => {
   house = await houses.open({ witness: { profile: 'single' }, queue: { parkMs: () => 0, breakMs: () => 0 } })
   house.addPhoto('pat-1', 'left hand of last month', { createdDateTime: '2026-10-20T08:00:00Z' })
