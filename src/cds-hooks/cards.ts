@@ -4,7 +4,7 @@ import { OWN_BASE } from '../fhir/codes.ts'
 import { datePrecisionOf } from '../joints/date-precision.ts'
 import { percentOf, type JointFinding } from '../joints/finding.ts'
 import { HAND_JOINTS, LATERALITIES } from '../joints/hand-joint.ts'
-import type { Screening } from '../screening/screening.ts'
+import type { Screening, SetAside } from '../screening/screening.ts'
 import { dayOf } from '../screening/visits.ts'
 import { escaped, list, table } from './markdown.ts'
 import { cardWith, SUMMARY_LIMIT, type Action, type Card, type CardBody, type Indicator, type OverrideReason, type Suggestion } from './protocol.ts'
@@ -34,6 +34,8 @@ export interface ResultCardInput {
   readonly unwritable?: boolean
   /** It lies in the record. */
   readonly recorded?: boolean
+  /** A clinician has set it aside in this service. */
+  readonly setAside?: SetAside
   /** What the calibration was made from. */
   readonly calibration?: string
 }
@@ -49,10 +51,10 @@ const said = new WeakMap<Screening, { readonly of: readonly unknown[]; readonly 
 
 /** A card says days, never less: within a minute the same result in the same words is the same text. */
 function saidOnce(input: ResultCardInput, context: CardContext): CardBody {
-  const { screening, before, newer, unwritable, recorded, calibration } = input
+  const { screening, before, newer, unwritable, recorded, setAside, calibration } = input
   const { wording, tenant, now } = context
   const old = ageInDays(screening.photoTime, now) > tenant.currentPhotoDays
-  const of = [before, newer, unwritable, recorded, calibration, wording, tenant, old, Math.floor(now / MINUTE_MS)]
+  const of = [before, newer, unwritable, recorded, setAside, calibration, wording, tenant, old, Math.floor(now / MINUTE_MS)]
   const known = said.get(screening)
   if (known && of.every((one, place) => one === known.of[place])) return known.body
   const body = bodyOf(screening.count.assessable === 0 ? unreadParts(screening, newer, context) : resultParts(input, old, context), context)
@@ -61,14 +63,15 @@ function saidOnce(input: ResultCardInput, context: CardContext): CardBody {
 }
 
 function resultParts(input: ResultCardInput, old: boolean, context: CardContext): CardParts {
-  const { screening } = input
+  const { screening, setAside } = input
   const { wording, tenant, now } = context
   const { swollen, assessable, of, low, high } = screening.count
   const day = dayIn(wording, screening.photoTime, tenant.timeZone, now)
   const variants = screening.signed ? wording.signedSummary(day, swollen, assessable, low, high)
-    : old ? wording.oldSummary(day, swollen, assessable, low, high) : wording.summary(day, swollen, assessable, low, high, of - assessable)
-  // What a clinician has looked at and signed draws no attention again.
-  const indicator = !old && !screening.signed && low > 0 ? 'warning' : 'info'
+    : old ? wording.oldSummary(day, swollen, assessable, low, high)
+      : setAside ? wording.setAsideSummary(day, swollen, assessable, low, high) : wording.summary(day, swollen, assessable, low, high, of - assessable)
+  // What a clinician has looked at, and signed or set aside, draws no attention again.
+  const indicator = !old && !screening.signed && !setAside && low > 0 ? 'warning' : 'info'
   return { summary: fitting(variants), detail: resultDetail(input, context), indicator, appContext: screening.id }
 }
 
@@ -164,7 +167,8 @@ function actionsOf(resources: readonly FhirResource[], wording: Wording): readon
   return actions
 }
 
-function resultDetail({ screening, before, newer, unwritable, recorded, calibration }: ResultCardInput, context: CardContext): string {
+function resultDetail(input: ResultCardInput, context: CardContext): string {
+  const { screening, before, newer, unwritable, calibration } = input
   const { wording, tenant, now } = context
   const day = dayIn(wording, screening.photoTime, tenant.timeZone, now)
   const flagged = screening.findings.some((one) => one.kind === 'assessed' && one.inflamed)
@@ -175,18 +179,31 @@ function resultDetail({ screening, before, newer, unwritable, recorded, calibrat
     missingList(screening.findings, wording),
     newer ? `**${newerWords(newer, wording)}**` : '',
     unwritable ? wording.unwritable : '',
-    doneWith(screening, recorded, (time) => dayIn(wording, time, tenant.timeZone, now), wording),
+    ...doneWith(input, (time) => dayIn(wording, time, tenant.timeZone, now), wording),
     `${screening.signed ? wording.suggestion : wording.unreviewed} ${wording.caution}`,
     wording.research,
     calibration ? `${wording.calibration}: ${escaped(calibration)}` : ''
   ])
 }
 
-/** What became of it so far; what a clinician signed matters more than what was accepted, and that more than what lies in the record. */
-function doneWith({ signed, accepted }: Screening, recorded: boolean | undefined, day: (time: string) => string, wording: Wording): string {
-  if (signed) return wording.signed(day(signed))
-  if (accepted) return wording.accepted(day(accepted))
-  return recorded ? wording.recorded : ''
+/** What became of it so far; what a clinician signed stands before all else, and what was accepted before what lies in the record. */
+function doneWith({ screening: { signed, accepted }, recorded, setAside }: ResultCardInput, day: (time: string) => string, wording: Wording): readonly string[] {
+  if (signed) return [wording.signed(day(signed))]
+  return [
+    accepted ? wording.accepted(day(accepted)) : recorded ? wording.recorded : '',
+    setAside ? wording.setAside(day(setAside.at), reasonWords(setAside, wording)) : ''
+  ]
+}
+
+/** In our words where it is one that our cards offer. An EHR may offer others of its own, whose words are not ours to repeat. */
+function reasonWords({ reason }: SetAside, wording: Wording): string | undefined {
+  return Object.entries(wording.override).find(([code]) => isOwnReason(reason, code as OverrideCode))?.[1]
+}
+
+export type OverrideCode = keyof Wording['override']
+
+export function isOwnReason(reason: SetAside['reason'], code: OverrideCode): boolean {
+  return reason?.code === code && (reason.system ?? OVERRIDE_SYSTEM) === OVERRIDE_SYSTEM
 }
 
 /** Only rows where something is flagged: a small table is read. */

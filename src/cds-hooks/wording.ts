@@ -28,6 +28,9 @@ const english = {
   signedSummary: (day: string, swollen: number, assessable: number, low: number, high: number) => [
     `Signed by a clinician: hand photos of ${day}; AI had suggested ${swollen} of ${assessable} assessable joints swollen (90 % interval ${low}–${high})`
   ],
+  setAsideSummary: (day: string, swollen: number, assessable: number, low: number, high: number) => [
+    `Set aside by a clinician: hand photos of ${day}; AI had suggested ${swollen} of ${assessable} assessable joints swollen (90 % interval ${low}–${high})`
+  ],
   unreadSummary: (day: string) => [`Hand photos of ${day} cannot be assessed; a new photo is needed`],
   pendingSummary: ['Hand photos are being read; findings follow in a moment'],
   failedSummary: ['The newest hand photos could not be read; a new photo is needed'],
@@ -54,6 +57,7 @@ const english = {
   unwritable: 'This record does not take results; nothing can be recorded from here.',
   recorded: 'This suggestion is in the record already.',
   accepted: (day: string) => `The suggestion was accepted on ${day}, as the EHR reports. It is not offered again, so that nothing is recorded twice; review it in JointLens.`,
+  setAside: (day: string, reason?: string) => `On ${day} a clinician set this suggestion aside, as the EHR reports, and gave a reason${reason === undefined ? '' : `: “${reason}”`}. It is not offered for recording again; you can review the photos in JointLens.`,
   retake: 'Ask for one photo of the back of each hand: flat, fingers apart, plain background, even light, the hand filling the picture.',
   signed: (day: string) => `On ${day} a clinician signed findings of these photos, any joint flagged here among them: they are in the record and stand before this suggestion.`,
   suggestion: 'AI suggestion.',
@@ -102,6 +106,9 @@ const german: Wording = {
   signedSummary: (day, swollen, assessable, low, high) => [
     `Ärztlich signiert: Handfotos vom ${day}; KI-Vorschlag war ${swollen} von ${assessable} Gelenken geschwollen (90-%-Intervall ${low}–${high})`
   ],
+  setAsideSummary: (day, swollen, assessable, low, high) => [
+    `Zur Seite gelegt: Handfotos vom ${day}; KI-Vorschlag war ${swollen} von ${assessable} Gelenken geschwollen (90-%-Intervall ${low}–${high})`
+  ],
   unreadSummary: (day) => [`Handfotos vom ${day} sind nicht beurteilbar; ein neues Foto ist nötig`],
   pendingSummary: ['Handfotos werden gelesen; Befunde folgen gleich'],
   failedSummary: ['Die neuesten Handfotos konnten nicht gelesen werden; ein neues Foto ist nötig'],
@@ -128,6 +135,7 @@ const german: Wording = {
   unwritable: 'Diese Akte nimmt keine Ergebnisse an; von hier aus lässt sich nichts eintragen.',
   recorded: 'Dieser Vorschlag steht schon in der Akte.',
   accepted: (day) => `Der Vorschlag wurde am ${day} angenommen, wie die Akte meldet. Er wird nicht noch einmal angeboten, damit nichts doppelt eingetragen wird; prüfen Sie ihn in JointLens.`,
+  setAside: (day, reason) => `Am ${day} wurde dieser Vorschlag zur Seite gelegt, wie die Akte meldet, mit einem Grund${reason === undefined ? '' : `: „${reason}“`}. Er wird nicht noch einmal zum Eintragen angeboten; die Fotos können Sie in JointLens prüfen.`,
   retake: 'Bitten Sie um je ein Foto der beiden Handrücken: flach, Finger gespreizt, ruhiger Hintergrund, gleichmäßiges Licht, die Hand füllt das Bild.',
   signed: (day) => `Am ${day} wurden Befunde zu diesen Fotos signiert, auch zu jedem hier markierten Gelenk: Sie stehen in der Akte und gehen diesem Vorschlag vor.`,
   suggestion: 'KI-Vorschlag.',

@@ -5,7 +5,7 @@ import { newestResults } from './newest-results.ts'
 import type { PatientOfTenant, PhotoReference, Screening } from './screening.ts'
 import { askLater } from './errands.ts'
 import { writtenIds } from './screening-input.ts'
-import { screeningOf, SPEAKS, type Result, type ScreeningRow } from './stored-screening.ts'
+import { COLUMNS, screeningOf, SPEAKS, type Result, type ScreeningRow } from './stored-screening.ts'
 import type { Job } from './queue.ts'
 import { inBatches } from './store/in-batches.ts'
 import type { Queries, Store } from './store/open-store.ts'
@@ -22,7 +22,6 @@ export type Guard = (queries: Queries) => Promise<void>
 
 export type ResultStore = ReturnType<typeof openResultStore>
 
-const COLUMNS = 'state, data, written, accepted_at, signed_at'
 /**
  * What a worker found out is kept also when it lost its lease, but not when the patient was erased meanwhile, and the job with it. The
  * lock makes whoever erases wait until it is kept, and whoever keeps it until it is erased.

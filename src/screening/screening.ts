@@ -34,6 +34,13 @@ export interface ScreenedPhoto extends PhotoReference {
   readonly refused?: ErrorCode
 }
 
+export interface SetAside {
+  /** ISO 8601. */
+  readonly at: string
+  /** None where the reason was given in words alone. */
+  readonly reason?: { readonly system?: string; readonly code?: string }
+}
+
 /** One screening = one patient's newest hand photos, read by one model. */
 export interface Screening {
   readonly id: string
@@ -54,6 +61,8 @@ export interface Screening {
   readonly accepted?: string
   /** When a clinician last signed, in the app, an answer to every joint that it calls swollen, ISO 8601: that stands before what the model suggests. */
   readonly signed?: string
+  /** By the id of a CDS service: how a clinician last set a card of this result aside there with a reason, as the EHR reports. */
+  readonly setAside?: Readonly<Record<string, SetAside>>
   /** References of what our own writer wrote (`Observation/…`), empty when nothing was written. */
   readonly written: readonly string[]
 }

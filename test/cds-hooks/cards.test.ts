@@ -22,12 +22,13 @@ const allFindings = fc.array(oneFinding, { minLength: 22, maxLength: 22 }).map((
 const day = fc.date({ min: new Date('2016-01-01'), max: new Date('2026-11-24'), noInvalidDate: true })
 
 test('rows 8 and 9: whatever was found, in either language and at any age, the card keeps every rule and says it in under 140 characters', () => {
-  fc.assert(fc.property(allFindings, allFindings, day, fc.constantFrom('en' as const, 'de' as const), fc.constantFrom('reading' as const, 'unread' as const, undefined), fc.option(day, { nil: undefined }), (findings, earlier, taken, language, newer, signed) => {
+  fc.assert(fc.property(allFindings, allFindings, day, fc.constantFrom('en' as const, 'de' as const), fc.constantFrom('reading' as const, 'unread' as const, undefined), fc.option(day, { nil: undefined }), fc.option(day, { nil: undefined }), (findings, earlier, taken, language, newer, signed, aside) => {
     const count = handJointCount(findings, { factor: 1.6, level: 0.9 })
     const before = handJointCount(earlier, { factor: 1.6, level: 0.9 })
     const photoTime = taken.toISOString()
     const card = resultCard({
       screening: storedScreening({ findings, count, photoTime, ...(signed ? { signed: signed.toISOString() } : {}) }), before: storedScreening({ findings: earlier, count: before, photoTime: '2015-11-24T08:00:00Z' }), newer,
+      ...(aside ? { setAside: { at: aside.toISOString(), reason: { code: 'other-cause' } } } : {}),
       resources: suggestionResources(screeningResources(sampleScreening({ findings, count }))), calibration: '<b>the clinic</b> | [x](javascript:alert(1))'
     }, {
       tenant: makeTenant({ id: 'clinic', name: 'Clinic', fhirBase: 'https://ehr.example/fhir', timeZone: 'Pacific/Auckland', mode: 'assist', calibrationFile: 'site.json' }),

@@ -191,6 +191,50 @@ describe('the card of a stored result', () => {
       }
     })
 
+  describe('that a clinician has set aside with a reason', () => {
+    const count = { swollen: 4, assessable: 21, of: 22, low: 2, high: 6 }
+    const atCheckIn = patientView({ hook: 'encounter-start', context: { userId: 'Practitioner/example', patientId: 'pat-1', encounterId: 'e-1' } })
+    const setAside = (reason: object | undefined, at = '2026-11-24T08:59:00+00:00') => withResult({ count, setAside: { 'hand-joints': { at, ...(reason ? { reason } : {}) } } })
+
+    test.each([
+      ['en', 'Set aside by a clinician: hand photos of 22 Nov', 'On 24 Nov a clinician set this suggestion aside', 'gave a reason: “Examined: the flagged joints are not swollen”'],
+      ['de', 'Zur Seite gelegt: Handfotos vom 22. Nov.', 'Am 24. Nov. wurde dieser Vorschlag zur Seite gelegt', 'mit einem Grund: „Untersucht: die markierten Gelenke sind nicht geschwollen“']
+    ])('is calm there and hides nothing, and warns as before elsewhere: %s', async (language, summary, detail, reason) => {
+      setAside({ code: 'not-swollen' })
+      const [card] = await cds.call('hand-joints', patientView(), { 'accept-language': language })
+      expect(card).toMatchObject({ indicator: 'info', summary: expect.stringContaining(summary) as unknown, links: [{ type: 'smart' }] })
+      for (const words of [detail, reason, '| MCP 2 |', '83 %']) expect(card?.detail).toContain(words)
+      expect([card?.suggestions, card?.selectionBehavior]).toEqual([undefined, undefined])
+      const [other] = await cds.call('hand-joints-encounter-start', atCheckIn, { 'accept-language': language })
+      expect(other).toMatchObject({ indicator: 'warning', suggestions: [{}], detail: expect.not.stringContaining(reason) as unknown })
+      expect(await cds.call('hand-joints', patientView(), { 'accept-language': language })).toMatchObject([{ indicator: 'info', summary: card?.summary }])
+    })
+
+    test.each([[undefined], [{ code: 'ours-not' }], [{ code: 'not-swollen', system: 'urn:epic:reasons' }], [{ code: 'constructor' }], [{ system: 'urn:x' }]])('of the EHR’s own says that there was one: %j', async (reason) => {
+      setAside(reason)
+      expect((await cds.call('hand-joints'))[0]?.detail).toContain('as the EHR reports, and gave a reason. It is not offered')
+    })
+
+    test.each([['2026-11-23T22:59:00Z', 'warning', 1], ['2026-11-23T23:00:00Z', 'info', 0]])('that it was not useful at that moment, %s, is of that day at the site: %s', async (at, indicator, suggestions) => {
+      await cds.close()
+      cds = await openCdsHouse(store, { timeZone: 'Europe/Berlin' })
+      setAside({ code: 'not-now' }, at)
+      const [card] = await cds.call('hand-joints')
+      expect([card?.indicator, card?.suggestions?.length ?? 0]).toEqual([indicator, suggestions])
+      setAside({ code: 'other-cause' }, at)
+      expect((await cds.call('hand-joints'))[0]?.indicator).toBe('info')
+    })
+
+    test('says when there are newer photos, and what was signed stands before it', async () => {
+      setAside({ code: 'not-swollen' })
+      cds.house.record = { ...cds.house.record, photos: [{ ...LEFT_PHOTO, id: 'left-2', created: '2026-11-24T07:00:00Z', attachment: {} }, ...photos] }
+      expect((await cds.call('hand-joints'))[0]?.detail).toContain('A newer photo is being read now')
+      withResult({ count, signed: '2026-11-24T08:59:00.000Z', setAside: { 'hand-joints': { at: '2026-11-24T08:30:00Z' } } })
+      const [card] = await cds.call('hand-joints')
+      expect([card?.summary.startsWith('Signed by a clinician'), card?.detail.includes('set this suggestion aside')]).toEqual([true, false])
+    })
+  })
+
   test.each([
     ['en', 'Signed by a clinician: hand photos of 22 Nov', 'On 24 Nov a clinician signed findings of these photos', 'not reviewed'],
     ['de', 'Ärztlich signiert: Handfotos vom 22. Nov.', 'Am 24. Nov. wurden Befunde zu diesen Fotos signiert', 'nicht geprüft']

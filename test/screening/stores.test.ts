@@ -281,6 +281,38 @@ test('a result knows when its suggestion was first accepted, and of no other car
   expect(Date.parse(await accepted('clinic', 'late') ?? '')).toBeLessThanOrEqual(Date.now() + 1_000)
 })
 
+test('a result knows how it was last set aside with a reason, by the service of the card, and of no other card, site, or time that is still to come', async () => {
+  const [cards, feedback, results] = [openCardStore(store), openFeedbackStore(store), openResultStore(store)]
+  const ids = { ours: '11111111-2222-4333-8444-555555555555', others: '99999999-2222-4333-8444-555555555555', late: '77777777-2222-4333-8444-555555555555' }
+  for (const [name, id] of Object.entries(ids))
+    await store.query(
+      `insert into screening (id, tenant, patient_id, day, photo_set, photo_time, state, data, completed_at)
+       values ($1, $2, $3, '2026-11-20', 'photos', now(), 'done', '{}', now())`, [id, name === 'others' ? 'another' : 'clinic', name])
+  const put = (uuid: string, tenant: string, serviceId: string, screeningId?: string) =>
+    cards.put({ uuid, tenant, serviceId, patientId: 'p', ...(screeningId ? { screeningId } : {}), suggestions: [], createdAt: '2026-11-20T08:00:00Z' })
+  await Promise.all([put('view', 'clinic', 'hand-joints', ids.ours), put('order', 'clinic', 'hand-joints-order', ids.ours), put('none', 'clinic', 'hand-joints'), put('late', 'clinic', 'hand-joints', ids.late), put('other', 'another', 'hand-joints', ids.others)])
+  const report = (cardUuid: string, at: string, said: Pick<FeedbackEntry, 'overrideReason' | 'userComment'> = {}, outcome: FeedbackEntry['outcome'] = 'overridden') =>
+    feedback.record({ tenant: 'clinic', serviceId: 'hand-joints', cardUuid, outcome, acceptedSuggestions: [], outcomeTimestamp: `2026-11-20T${at}:00Z`, ...said })
+  const setAside = async (tenant = 'clinic', patientId = 'ours') => (await results.newest(tenant, patientId)).latest?.setAside
+  const reason = { code: 'other-cause', system: 'urn:reasons', display: 'Old <b>injury</b>' }
+
+  await report('view', '08:00')
+  for (const card of ['other', 'none', 'unknown']) await report(card, '08:00', { overrideReason: reason })
+  await report('view', '08:00', { overrideReason: reason }, 'accepted')
+  expect([await setAside(), await setAside('another', 'others')]).toEqual([undefined, undefined])
+  await report('view', '08:00', { overrideReason: reason })
+  await report('order', '08:30', { userComment: 'looked at it' })
+  await report('view', '07:00', { overrideReason: { code: 'poor-photo' } })
+  await report('view', '09:00')
+  expect(await setAside()).toEqual({
+    'hand-joints': { at: '2026-11-20T08:00:00+00:00', reason: { code: 'other-cause', system: 'urn:reasons' } }, 'hand-joints-order': { at: '2026-11-20T08:30:00+00:00' }
+  })
+  await report('view', '10:00', { overrideReason: { code: 'poor-photo' } })
+  expect((await results.history('clinic', 'ours'))[0]?.setAside?.['hand-joints']).toEqual({ at: '2026-11-20T10:00:00+00:00', reason: { code: 'poor-photo' } })
+  await feedback.record({ tenant: 'clinic', serviceId: 'hand-joints', cardUuid: 'late', outcome: 'overridden', acceptedSuggestions: [], outcomeTimestamp: '2999-01-01T00:00:00Z', overrideReason: reason })
+  expect(Date.parse((await setAside('clinic', 'late'))?.['hand-joints']?.at ?? '')).toBeLessThanOrEqual(Date.now() + 1_000)
+})
+
 test('a result knows when it was last signed, and of no other site', async () => {
   const results = openResultStore(store)
   const id = '55555555-2222-4333-8444-555555555555'

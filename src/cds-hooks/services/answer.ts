@@ -2,12 +2,13 @@ import type { FhirResource } from 'fhir/r4.js'
 import type { TenantConfig } from '../../config.ts'
 import { isScreeningError, ScreeningError } from '../../errors.ts'
 import type { HandPhoto } from '../../fhir/photo-sources.ts'
-import type { Screening, ScreeningService, ScreeningStatus } from '../../screening/screening.ts'
+import type { Screening, ScreeningService, ScreeningStatus, SetAside } from '../../screening/screening.ts'
 import { dayOf, visitsOf } from '../../screening/visits.ts'
-import { askForPhotoCard, failedCard, pendingCard, resultCard, type CardContext, type ResultCardInput } from '../cards.ts'
+import { askForPhotoCard, failedCard, isOwnReason, pendingCard, resultCard, type CardContext, type ResultCardInput } from '../cards.ts'
 import { cohortOf, mayBeMinor, type Cohort } from '../cohort.ts'
 import type { Card, HookContext, HookRequest } from '../protocol.ts'
 import { isRecorded } from '../recorded.ts'
+import { SERVICES } from './definitions.ts'
 import { isJointOrder } from './orders.ts'
 import { appointmentStart, photoRequest } from './photo-request.ts'
 
@@ -141,7 +142,9 @@ async function showLatest(
   const { encounterId } = request.context
   // Many EHRs compare no identifiers: what lies there, or was accepted, would be written again.
   const recorded = latest.written.length > 0 || isRecorded(latest, record.results ?? [], { fhirBase: tenant.fhirBase, patientId: latest.patientId })
-  const suggest = request.hook !== 'order-select' && !recorded && latest.accepted === undefined && latest.signed === undefined && latest.count.assessable > 0
+  const setAside = setAsideHere(latest, request, context)
+  const decided = recorded || latest.accepted !== undefined || latest.signed !== undefined || setAside !== undefined
+  const suggest = request.hook !== 'order-select' && !decided && latest.count.assessable > 0
   const unwritable = suggest && await record.takesObservations?.() === false
   const calibration = deps.calibrationOf(tenant)
   const card = resultCard({
@@ -151,9 +154,17 @@ async function showLatest(
     newer,
     unwritable,
     recorded,
+    ...(setAside ? { setAside } : {}),
     ...(calibration ? { calibration } : {})
   }, context)
   return { cards: [card], screening: latest }
+}
+
+/** In the service that is asked, so that a check-in desk sets nothing aside for the physician. What is not useful now is so today. */
+function setAsideHere({ setAside }: Screening, { hook }: HookRequest, context: CardContext): SetAside | undefined {
+  const found = setAside?.[SERVICES.find((service) => service.hook === hook)?.id ?? '']
+  const isOver = found && isOwnReason(found.reason, 'not-now') && dayOf(new Date(found.at).toISOString(), context.tenant.timeZone) !== today(context)
+  return isOver ? undefined : found
 }
 
 /** Every photo of the newest day was read, in the version the record has now, or the result is of a later day. No photos: nothing to read. */
