@@ -2,7 +2,7 @@ import type { WriteLedger } from '../fhir/record-writer.ts'
 import type { RetiredStatus } from '../fhir/retire.ts'
 import type { PhotoAssessment } from '../joints/finding.ts'
 import { newestResults } from './newest-results.ts'
-import type { PatientOfTenant, PhotoReference, Screening } from './screening.ts'
+import type { PatientOfTenant, PhotoReference, Screening, SignedAnswers } from './screening.ts'
 import { askLater } from './errands.ts'
 import { writtenIds } from './screening-input.ts'
 import { COLUMNS, screeningOf, SPEAKS, type Result, type ScreeningRow } from './stored-screening.ts'
@@ -31,6 +31,11 @@ const SHA256_OF_SCREENINGS = "select photo ->> 'sha256' from screening, jsonb_ar
 /** When what was written is looked at again for doubles (specs/reliability.md section 3.7). */
 const SWEEPS = [60_000, 3_600_000]
 
+const ANSWERED = "(case when $5::boolean then '[]' else answered end || $4::jsonb)"
+const ALL_FLAGGED_ANSWERED = `not exists (
+  select 1 from jsonb_array_elements(data -> 'findings') as finding where (finding ->> 'inflamed')::boolean
+    and not ${ANSWERED} @> jsonb_build_array(jsonb_build_object('side', finding -> 'side', 'joint', finding -> 'joint')))`
+
 /** Screenings, readings of single photos, and the ledger of what was written to the record. Tenants never meet. */
 export function openResultStore(store: Store) {
   /** Of which it is on disk already that their records show at once what was written. */
@@ -54,8 +59,12 @@ export function openResultStore(store: Store) {
       return row && screeningOf(row)
     },
 
-    async signed(tenant: string, id: string, at: string): Promise<void> {
-      await store.query('update screening set signed_at = greatest(signed_at, $3::timestamptz) where tenant = $1 and id = $2', [tenant, id, at])
+    async signed(tenant: string, id: string, { at, joints, isAll }: SignedAnswers): Promise<void> {
+      await store.query(
+        `update screening set answered_at = greatest(answered_at, $3::timestamptz),
+           answered = (select coalesce(jsonb_agg(distinct one), '[]') from jsonb_array_elements(${ANSWERED}) as one),
+           signed_at = case when ${ALL_FLAGGED_ANSWERED} then greatest(signed_at, $3::timestamptz) when $5 then null else signed_at end
+         where tenant = $1 and id = $2`, [tenant, id, at, JSON.stringify(joints), isAll])
     },
 
     /** Patients with a result that was not withdrawn. */

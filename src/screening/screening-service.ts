@@ -212,7 +212,7 @@ export function openScreeningService(deps: ScreeningDeps): RunningScreening {
     status,
     request,
     history: (tenant, patientId) => results.history(tenant, patientId),
-    signed: (tenant, screeningId, at) => results.signed(tenant, screeningId, at),
+    signed: (tenant, screeningId, answers) => results.signed(tenant, screeningId, answers),
     counts: () => queue.counts(),
     runOnce,
     derivedFrom: (tenant, patientId) => results.derivedFrom(known(tenant).id, checkedId(patientId)),

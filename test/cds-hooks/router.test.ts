@@ -10,6 +10,7 @@ import { handJointCount } from '../../src/joints/hand-joint-count.ts'
 import { ScreeningError } from '../../src/errors.ts'
 import { RESULT_ID } from '../../src/fhir/codes.ts'
 import type { JointFinding } from '../../src/joints/finding.ts'
+import type { JointAt } from '../../src/joints/hand-joint.ts'
 import { writtenIds } from '../../src/screening/screening-input.ts'
 import type { Store } from '../../src/screening/store/open-store.ts'
 import { NOW, openCdsHouse, PATIENT_WITH_RA, patientView, signed, storedScreening } from '../support/cds-house.ts'
@@ -190,6 +191,42 @@ describe('the card of a stored result', () => {
         expect(card?.detail).toContain(words)
       }
     })
+
+  describe('that clinicians have signed in part', () => {
+    const flagged = [{ side: 'left', joint: 'mcp2' }, { side: 'left', joint: 'pip3' }, { side: 'right', joint: 'pip3' }] as const
+    const findings = sampleFindings().map((one): JointFinding => one.kind === 'assessed' ? { ...one, probability: 0.8, inflamed: flagged.some(({ side, joint }) => side === one.side && joint === one.joint) } : one)
+    const signedIn = (joints: readonly JointAt[], low: number) =>
+      withResult({ findings, count: { swollen: 3, assessable: 21, of: 22, low, high: 6 }, answered: { at: '2026-11-24T08:59:00.000Z', joints } })
+
+    test.each([
+      ['en', 'Signed in part: hand photos of 22 Nov; AI had suggested 3 of 21 assessable joints swollen (90 % interval 2–6), 1 still open', 'On 24 Nov a clinician signed findings of these photos, and of joints flagged here: left MCP 2, left PIP 3.', 'still open: right PIP 3.', 'PIP 3 | signed | possible, 80 %'],
+      ['de', 'Teils signiert: Handfotos vom 22. Nov.; KI-Vorschlag war 3 von 21 Gelenken geschwollen (90-%-Intervall 2–6), noch offen: 1', 'Am 24. Nov. wurden Befunde zu diesen Fotos signiert', 'noch offen: PIP 3 rechts.', 'PIP 3 | signiert | möglich, 80 %']
+    ])('says of which joints, and offers what is open alone: %s', async (language, summary, words, open, row) => {
+      signedIn([flagged[0], flagged[1], { side: 'right', joint: 'wrist' }], 2)
+      const [card] = await cds.call('hand-joints', patientView(), { 'accept-language': language })
+      expect([card?.summary, card?.indicator]).toEqual([summary, 'info'])
+      for (const one of [words, open, row]) expect(card?.detail).toContain(one)
+      expect(card?.detail).not.toMatch(/MCP 2 \||not reviewed|nicht geprüft/)
+      const resources = card?.suggestions?.[0]?.actions.map(({ resource }) => resource) ?? []
+      expect(card?.suggestions?.[0]?.label).toContain(String(resources.length))
+      const sites = resources.flatMap((one) => one.resourceType === 'Observation' && one.bodySite?.text ? [one.bodySite.text] : [])
+      expect([sites.length, sites.filter((site) => /left.*(MCP 2|PIP 3)|right.*wrist/i.test(site))]).toEqual([19, []])
+      const kept = resources.map(({ id }) => id)
+      const named = [...JSON.stringify(resources).matchAll(/"reference":"(?:Observation|DiagnosticReport)\/([0-9a-f-]{36})"/g)].map(([, id]) => id)
+      expect([named.length > 0, named.filter((id) => !kept.includes(id))]).toEqual([true, []])
+    })
+
+    test.each([[3, 'warning'], [2, 'info'], [0, 'info']])('warns while more are swollen at least than were signed: %d of 2 is %s', async (low, indicator) => {
+      signedIn([flagged[0], flagged[1]], low)
+      expect((await cds.call('hand-joints'))[0]?.indicator).toBe(indicator)
+    })
+
+    test('but of no joint that is flagged, warns as before', async () => {
+      signedIn([{ side: 'right', joint: 'wrist' }], 2)
+      const [card] = await cds.call('hand-joints')
+      expect(card).toMatchObject({ indicator: 'warning', summary: expect.stringMatching(/^AI suggestion/) as unknown, detail: expect.stringContaining('not reviewed') as unknown })
+    })
+  })
 
   describe('that a clinician has set aside with a reason', () => {
     const count = { swollen: 4, assessable: 21, of: 22, low: 2, high: 6 }

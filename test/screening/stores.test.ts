@@ -6,6 +6,7 @@ import { openAudit } from '../../src/audit.ts'
 import type { ScreeningError } from '../../src/errors.ts'
 import { openQueue } from '../../src/screening/queue.ts'
 import { openResultStore } from '../../src/screening/result-store.ts'
+import type { SignedAnswers } from '../../src/screening/screening.ts'
 import { openCardStore } from '../../src/screening/store/card-store.ts'
 import { openFeedbackStore, type FeedbackEntry } from '../../src/screening/store/feedback-store.ts'
 import { openJtiStore } from '../../src/screening/store/jti-store.ts'
@@ -313,17 +314,43 @@ test('a result knows how it was last set aside with a reason, by the service of 
   expect(Date.parse((await setAside('clinic', 'late'))?.['hand-joints']?.at ?? '')).toBeLessThanOrEqual(Date.now() + 1_000)
 })
 
-test('a result knows when it was last signed, and of no other site', async () => {
-  const results = openResultStore(store)
+describe('a result knows what of it was signed', () => {
   const id = '55555555-2222-4333-8444-555555555555'
-  await store.query(
-    `insert into screening (id, tenant, patient_id, day, photo_set, photo_time, state, data, completed_at)
-     values ($1, 'clinic', 'reviewed', '2026-11-20', 'photos', now(), 'done', '{}', now())`, [id])
-  const signed = async () => [(await results.newest('clinic', 'reviewed')).latest?.signed, (await results.history('clinic', 'reviewed'))[0]?.signed]
-  await results.signed('another', id, '2026-11-20T08:30:00Z')
-  expect(await signed()).toEqual([undefined, undefined])
-  for (const at of ['2026-11-20T08:30:00Z', '2026-11-20T09:00:00Z', '2026-11-20T08:00:00Z']) await results.signed('clinic', id, at)
-  expect(await signed()).toEqual(['2026-11-20T09:00:00.000Z', '2026-11-20T09:00:00.000Z'])
+  const [mcp2, pip3, wrist] = [{ side: 'left', joint: 'mcp2' }, { side: 'right', joint: 'pip3' }, { side: 'left', joint: 'wrist' }] as const
+  const findings = [{ ...mcp2, kind: 'assessed', inflamed: true }, { ...pip3, kind: 'assessed', inflamed: true }, { ...wrist, kind: 'assessed', inflamed: false }, { side: 'right', joint: 'wrist', kind: 'not-assessed' }]
+  const signed = (time: string, joints: SignedAnswers['joints'], { isAll = false, tenant = 'clinic' } = {}) =>
+    openResultStore(store).signed(tenant, id, { at: `2026-11-20T${time}:00Z`, joints, isAll })
+  const known = async () => {
+    const results = openResultStore(store)
+    const { latest } = await results.newest('clinic', 'reviewed')
+    const [again] = await results.history('clinic', 'reviewed')
+    expect([again?.signed, again?.answered]).toEqual([latest?.signed, latest?.answered])
+    return { signed: latest?.signed?.slice(11, 16), at: latest?.answered?.at.slice(11, 16), joints: latest?.answered?.joints.map(({ side, joint }) => `${side} ${joint}`).sort() }
+  }
+
+  beforeEach(async () => {
+    await store.query(
+      `insert into screening (id, tenant, patient_id, day, photo_set, photo_time, state, data, completed_at)
+       values ($1, 'clinic', 'reviewed', '2026-11-20', 'photos', now(), 'done', $2, now())`, [id, JSON.stringify({ findings })])
+  })
+
+  test('last, and of no other site', async () => {
+    await signed('08:30', [mcp2, pip3], { tenant: 'another' })
+    expect(await known()).toEqual({ signed: undefined, at: undefined, joints: undefined })
+    for (const time of ['08:30', '09:00', '08:00']) await signed(time, [mcp2, pip3])
+    expect(await known()).toMatchObject({ signed: '09:00', at: '09:00' })
+  })
+
+  test('in parts: together they answer all that is flagged, and a correction may open some of it again', async () => {
+    await signed('08:30', [wrist, mcp2])
+    expect(await known()).toEqual({ signed: undefined, at: '08:30', joints: ['left mcp2', 'left wrist'] })
+    await signed('09:00', [pip3, mcp2])
+    expect(await known()).toEqual({ signed: '09:00', at: '09:00', joints: ['left mcp2', 'left wrist', 'right pip3'] })
+    await signed('09:30', [mcp2], { isAll: true })
+    expect(await known()).toEqual({ signed: undefined, at: '09:30', joints: ['left mcp2'] })
+    await Promise.all([signed('10:00', [pip3]), signed('10:01', [wrist])])
+    expect(await known()).toEqual({ signed: expect.stringMatching(/^10:0[01]$/) as unknown, at: '10:01', joints: ['left mcp2', 'left wrist', 'right pip3'] })
+  })
 })
 
 test('feedback is counted by the joints that a card called swollen', async () => {
