@@ -10,6 +10,7 @@ import type { SignedAnswers } from '../../src/screening/screening.ts'
 import { openCardStore } from '../../src/screening/store/card-store.ts'
 import { openFeedbackStore, type FeedbackEntry } from '../../src/screening/store/feedback-store.ts'
 import { openJtiStore } from '../../src/screening/store/jti-store.ts'
+import { keptWhileUnchanged } from '../../src/screening/store/kept-while-unchanged.ts'
 import { openStore, type Store } from '../../src/screening/store/open-store.ts'
 import { openSessionStore } from '../../src/screening/store/session-store.ts'
 import { emptyTables, openTestStore } from '../support/test-store.ts'
@@ -312,6 +313,47 @@ test('a result knows how it was last set aside with a reason, by the service of 
   expect((await results.history('clinic', 'ours'))[0]?.setAside?.['hand-joints']).toEqual({ at: '2026-11-20T10:00:00+00:00', reason: { code: 'poor-photo' } })
   await feedback.record({ tenant: 'clinic', serviceId: 'hand-joints', cardUuid: 'late', outcome: 'overridden', acceptedSuggestions: [], outcomeTimestamp: '2999-01-01T00:00:00Z', overrideReason: reason })
   expect(Date.parse((await setAside('clinic', 'late'))?.['hand-joints']?.at ?? '')).toBeLessThanOrEqual(Date.now() + 1_000)
+})
+
+describe('what was read of the screenings is kept', () => {
+  const changedBy = async (work: () => Promise<unknown>) => {
+    const before = store.changes?.()
+    await work()
+    return store.changes?.() !== before
+  }
+  const job = (patient: string) => `insert into job (id, tenant, patient_id, reason, priority, state) values (gen_random_uuid(), 'clinic', '${patient}', 'hook', 1, 'accepted')`
+
+  test('while an idle worker asks for work, and no longer once it finds some', async () => {
+    const queue = openQueue(store)
+    await queue.claim(['clinic'])
+    expect(await changedBy(() => queue.claim(['clinic']))).toBe(false)
+    expect(await changedBy(() => queue.add('clinic', 'pat-1', 'hook'))).toBe(true)
+    expect(await changedBy(async () => expect(await queue.claim(['clinic'])).toBeDefined())).toBe(true)
+  })
+
+  test.each<[boolean, string, () => Promise<unknown>]>([
+    [false, 'a write that finds nothing', () => store.query("update screening set written = '[]' where tenant = 'nobody'")],
+    [false, 'a transaction that only reads', () => store.transaction(({ query }) => query('select 1 from job'))],
+    [false, 'the audit', () => openAudit(store).record({ tenant: 'clinic', action: 'launch', actor: 'system', outcome: 'success' })],
+    [true, 'a write', () => store.query(job('pat-2'))],
+    [true, 'a write in a transaction', () => store.transaction(({ query }) => query(job('pat-3')))],
+    [true, 'a write within a statement that itself finds nothing', () => store.query("with gone as (delete from job returning 1) delete from screening where tenant = 'nobody'")],
+    [true, 'a transaction of which nobody knows how it ended', () => store.transaction(() => Promise.reject(new Error('mine'))).catch(() => undefined)]
+  ])('or not: %s, after %s', async (changed, _name, work) => {
+    expect(await changedBy(work)).toBe(changed)
+  })
+
+  test('until it changes, for each patient by itself', async () => {
+    let reads = 0
+    const status = keptWhileUnchanged(store, async (tenant, patientId) => {
+      reads++
+      return (await store.query('select 1 from job where tenant = $1 and patient_id = $2', [tenant, patientId])).length
+    })
+    const asked = async () => [await status('clinic', 'pat-4'), await status('clinic', 'pat-5')]
+    expect([await asked(), await asked(), reads]).toEqual([[0, 0], [0, 0], 2])
+    const [during] = await Promise.all([status('clinic', 'pat-4'), store.query(job('pat-4'))])
+    expect([during, await asked(), reads]).toEqual([0, [1, 0], 4])
+  })
 })
 
 describe('a result knows what of it was signed', () => {
