@@ -28,6 +28,8 @@ export type ResultStore = ReturnType<typeof openResultStore>
  */
 const notErased = (parameter: string) => `(${parameter}::uuid is null or exists (select 1 from job where id = ${parameter}::uuid for key share))`
 const SHA256_OF_SCREENINGS = "select photo ->> 'sha256' from screening, jsonb_array_elements(data -> 'photos') photo where tenant = $1"
+/** Without consent, and of a child, nothing is touched any more; what lies in the record is the record's. */
+const UNTOUCHED = ['ERR_FORBIDDEN', 'ERR_PATIENT_MINOR']
 /** When what was written is looked at again for doubles (specs/reliability.md section 3.7). */
 const SWEEPS = [60_000, 3_600_000]
 
@@ -180,8 +182,7 @@ export function openResultStore(store: Store) {
         await guard(queries)
         const [row] = await queries.query<ScreeningRow>(
           `update screening set state = 'refused', withdrawn_code = $3 where tenant = $1 and id = $2 returning ${COLUMNS}`, [tenant, id, code])
-        // Without consent nothing is touched any more; what lies in the record is the record's.
-        if (row && code !== 'ERR_FORBIDDEN') await toRetire(queries, row.data, writtenIds(row.data), 'entered-in-error')
+        if (row && !UNTOUCHED.includes(code)) await toRetire(queries, row.data, writtenIds(row.data), 'entered-in-error')
       })
     },
 

@@ -443,6 +443,13 @@ describe('silence is a feature', () => {
     expect(cds.house.requested).toHaveLength(cards)
   })
 
+  test.each([[20, undefined, 0], [25, undefined, 1], [1, '1970-05-05', 1]])('whom the record called a child %i hours ago is left in peace for a day, unless the call says that they were born %s', async (hours, birthDate, requests) => {
+    cds.house.record = { ...cds.house.record, photos, ...(birthDate === undefined ? {} : { birthDate }) }
+    cds.house.status = { pending: false, failure: { code: 'ERR_PATIENT_MINOR', at: new Date(NOW - hours * 3_600_000).toISOString() } }
+    expect(await cds.call('hand-joints')).toHaveLength(requests)
+    expect(cds.house.requested).toHaveLength(requests)
+  })
+
   test.each(['https://ehr.example/fhir/Patient/pat-1', 'Patient/pat-1/_history/3'])('but a diagnosis of %s is one', async (reference) => {
     withResult()
     cds.house.record = { ...cds.house.record, conditions: [{ ...PATIENT_WITH_RA, subject: { reference } }] }

@@ -2,10 +2,11 @@ import type { FhirResource } from 'fhir/r4.js'
 import type { TenantConfig } from '../../config.ts'
 import { isScreeningError, ScreeningError } from '../../errors.ts'
 import type { HandPhoto } from '../../fhir/photo-sources.ts'
+import { mayBeMinor } from '../../joints/adult.ts'
 import type { Screening, ScreeningService, ScreeningStatus, SetAside } from '../../screening/screening.ts'
 import { dayOf, visitsOf } from '../../screening/visits.ts'
 import { askForPhotoCard, failedCard, isOwnReason, pendingCard, resultCard, type CardContext, type ResultCardInput } from '../cards.ts'
-import { cohortOf, mayBeMinor, type Cohort } from '../cohort.ts'
+import { cohortOf, type Cohort } from '../cohort.ts'
 import type { Card, HookContext, HookRequest } from '../protocol.ts'
 import { isRecorded } from '../recorded.ts'
 import { SERVICES } from './definitions.ts'
@@ -50,6 +51,10 @@ interface Visits {
 const NOTHING: Answer = { cards: [] }
 /** A photo set that could not be read is tried again after this long, not at every look at the chart. */
 const RETRY_MS = 10 * 60_000
+/** Who was found to be under 18 where the call brings no birth date. */
+const MINOR_MS = 24 * 3_600_000
+/** Nothing is read of these patients, and nothing said: no consent, no adult. */
+const SILENT = ['ERR_FORBIDDEN', 'ERR_PATIENT_MINOR']
 
 /**
  * One hook call → cards. Silence is a feature: no diagnosis, no adult, no photo, shadow mode or another kind of order gives none. Work that
@@ -96,7 +101,7 @@ async function showResult(request: HookRequest, record: HookRecord, status: Scre
   if (photos === undefined && !status.latest) throw unavailable('the hand photos of the patient')
   const latest = status.latest && isOfPhotosThatLeft(record, status.latest) ? undefined : status.latest
   const covered = photos === undefined || isCovered(photos, latest, tenant.timeZone, context.now)
-  const failure = status.failure !== undefined && context.now - Date.parse(status.failure.at) < RETRY_MS ? status.failure : undefined
+  const failure = isRecent(status.failure, record, context.now) ? status.failure : undefined
   const started = !covered && !status.pending && !failure && await start(request, deps, tenant, latest !== undefined)
   if (tenant.mode === 'shadow' || !isByClinician(request)) return NOTHING
 
@@ -105,8 +110,13 @@ async function showResult(request: HookRequest, record: HookRecord, status: Scre
   if (latest && (photos === undefined || photos.length > 0)) return showLatest(request, record, { latest, ...(status.before ? { before: status.before } : {}) }, newer, context, deps)
   if (photos?.length === 0) return NOTHING
   if (reading) return { cards: [pendingCard(context)] }
-  // A patient who does not consent gets no card at all.
-  return failure && failure.code !== 'ERR_FORBIDDEN' ? { cards: [failedCard(failure.code, context)] } : NOTHING
+  return failure && !SILENT.includes(failure.code) ? { cards: [failedCard(failure.code, context)] } : NOTHING
+}
+
+function isRecent(failure: ScreeningStatus['failure'], { birthDate }: HookRecord, now: number): boolean {
+  if (!failure) return false
+  const isMinor = failure.code === 'ERR_PATIENT_MINOR'
+  return now - Date.parse(failure.at) < (isMinor ? MINOR_MS : RETRY_MS) && !(isMinor && birthDate !== undefined)
 }
 
 /** What the model suggests is shown to clinicians only; a portal that opens the chart for a patient or a relative gets nothing. */
