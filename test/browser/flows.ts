@@ -81,9 +81,9 @@ export const flows: readonly Flow[] = [
       await picture('review-page.png', app)
       await check('review', app)
       await app.getByRole('button', { name: 'Preview' }).click()
-      await app.getByText(/Exactly this will be written \(4 resources\)/).waitFor()
+      await app.getByText(/Exactly this will be written \(4 entries\)/).waitFor()
       await app.getByRole('button', { name: 'Sign and record' }).click()
-      await app.getByText(/4 resources are in the record/).waitFor()
+      await app.getByText(/4 entries are in the record/).waitFor()
     }
   },
   {

@@ -16,7 +16,7 @@ import { Summary } from './summary.tsx'
 import { useDraft } from './use-draft.ts'
 import { useKeys, useLetters } from './use-keys.ts'
 import { useSignature } from './use-signature.ts'
-import { begun, callsToTakeOver, draftOf, HAND_PLACES, NO_WORK, received, reviewOf, toggled, withCall, withNewer, withStanding, type CarriedOver, type OnScreen, type Work } from './work.ts'
+import { begun, callsToTakeOver, draftOf, HAND_PLACES, NO_WORK, rebased, received, reviewOf, toggled, withCall, withNewer, withStanding, type CarriedOver, type OnScreen, type Work } from './work.ts'
 import { errorWords, failureWords, numberConflictWords, signedConflicts, useWords, WORDS, WordsProvider } from './words.ts'
 
 const STEPS: Record<string, number> = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }
@@ -158,6 +158,11 @@ function Findings({ session, review: shown, latest, carried, onNewer, ended, hel
 
   const current = HAND_PLACES.find(({ key }) => key === chosen) ?? HAND_PLACES[0]
   const choose = useCallback((side: Laterality, joint: HandJoint) => setChosen(`${side}-${joint}`), [])
+  /** Where the page is narrow the joint lies below the photos: whoever points at it there wants to see it. */
+  const chooseInPhoto = useCallback((side: Laterality, joint: HandJoint) => {
+    choose(side, joint)
+    requestAnimationFrame(() => document.getElementById('chosen-joint')?.scrollIntoView({ block: 'nearest' }))
+  }, [choose])
   const decide = (call: ReviewCall | undefined) => setWork((before) => ({ ...before, calls: withCall(before.calls, chosen, call) }))
   const toggleTender = () => { if (!standing.tender.has(chosen)) setWork((before) => ({ ...before, tender: toggled(before.tender, chosen) })) }
   const step = (places: readonly { readonly key: string }[], by: number) => {
@@ -192,7 +197,15 @@ function Findings({ session, review: shown, latest, carried, onNewer, ended, hel
   const review = useMemo(() => reviewOf(work, latest.id, activity.entered ? activity.inputs : undefined), [latest.id, work, activity])
   const signature = useSignature({
     session, review, changes, faulty, ended, onUncertain: readAgain, onConflict: () => { readAgain(); return correction.renew() },
-    onSigned: () => { setDone(undefined); setWork(NO_WORK); correction.leave(); readAgain(); onSigned() }
+    onSigned: () => {
+      setDone(undefined)
+      // What was entered while the signature was on its way is not signed, and neither is a value that no score is made with: both stay.
+      const unsigned = { ...NO_WORK, typed: Object.fromEntries(activity.unwritten.map((name) => [name, work.typed[name] ?? ''])) }
+      setWork((before) => rebased(before, work, unsigned))
+      correction.close()
+      readAgain()
+      onSigned()
+    }
   })
   const conflicts = correcting ? [] : signedConflicts(w, work.calls, context?.signed?.joints ?? [])
   const numbers = numberConflicts(work, activity, context?.signed?.numbers ?? [])
@@ -228,7 +241,7 @@ function Findings({ session, review: shown, latest, carried, onNewer, ended, hel
         <section className="photos" aria-label={w.photos}>
           {latest.photos.map((photo) => (
             <PhotoView key={photo.id} photo={photo} calls={shownCalls} chosen={chosen} marks={marks} zoom={zooms[photo.id] ?? 1}
-              onZoom={(zoom) => zoomTo(photo.id, () => zoom)} onChoose={choose} />
+              onZoom={(zoom) => zoomTo(photo.id, () => zoom)} onChoose={chooseInPhoto} />
           ))}
           {missing.map((side) => <p key={side} className="photo-missing">{w.noPhotoOf(w.side[side])}{session.canSavePhotos && <a href={capturePage}>{w.takePhotos}</a>}</p>)}
           <div className="toolbar">
@@ -237,7 +250,7 @@ function Findings({ session, review: shown, latest, carried, onNewer, ended, hel
           </div>
         </section>
         <div className="column chosen">
-          <section className="review" aria-label={w.chosenJoint}>
+          <section className="review" id="chosen-joint" aria-label={w.chosenJoint}>
             <JointPanel latest={latest} earlier={history.filter(({ id }) => id !== latest.id)} side={current.side} joint={current.joint} call={work.calls.get(chosen)}
               signed={inRecord.get(chosen)} tender={shownTender.has(chosen)} tenderSigned={context?.signed?.tender.find(({ side, joint }) => `${side}-${joint}` === chosen)} tenderStands={standing.tender.has(chosen)} threshold={threshold} mapShown={mapShown} flagged={flagged.length} onStep={(by) => (flagged.length > 0 ? stepFlagged(by) : step(HAND_PLACES, by))} onMap={() => setMapShown(!mapShown)} onDecide={decide} onTender={toggleTender} />
           </section>
@@ -264,12 +277,12 @@ function Findings({ session, review: shown, latest, carried, onNewer, ended, hel
             </div>
           )}
           {done?.what === 'kept' && conflicts.length === 0 && <Done words={done.words} />}
-          <SignPanel session={session} signature={signature} review={review} draft={kept} changes={changes} faulty={faulty} conflicting={conflicts.length + numbers.length > 0} />
+          <SignPanel session={session} signature={signature} review={review} draft={kept} changes={changes} faulty={faulty} unwritten={activity.unwritten} conflicting={conflicts.length + numbers.length > 0} />
         </div>
         <OverTime history={history} context={context} />
       </div>
       <Research session={session} threshold={threshold} />
-      {review && session.canSign && !signInView && <p className="decided-bar"><span>{changes !== undefined ? w.changes(changes) : w.unsigned(review.decisions.length)} <span className="quiet-words">{w.draft[kept]}</span></span> <a className="button primary" href="#sign" onClick={signature.preview}>{w.toSign}</a></p>}
+      {review && session.canSign && !signInView && <p className="decided-bar"><span>{changes !== undefined ? w.changes(changes) : w.unsigned(review.decisions.length)} <span className="quiet-words">{w.draft[kept]}</span></span> <a className="button primary" href="#sign" onClick={signature.shown ? undefined : signature.preview}>{signature.shown ? w.toSignature : w.toSign}</a></p>}
     </main>
   )
 }
