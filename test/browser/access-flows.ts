@@ -103,6 +103,21 @@ export const accessFlows: readonly Flow[] = [
     }
   },
   {
+    name: 'in a frame of 900 × 700 the joint that an arrow or "f" chooses comes onto the screen with its buttons',
+    async run({ page, site }) {
+      const app = await launched(page, site, 'demo-1')
+      await app.setViewportSize({ width: 900, height: 700 })
+      const bottom = () => app.evaluate(() => document.querySelector('#chosen-joint .acts')?.getBoundingClientRect().bottom ?? Infinity)
+      for (const key of ['ArrowRight', 'f']) {
+        await app.evaluate(() => scrollTo(0, 0))
+        if (await bottom() <= 700) throw new Error('Expected the joint below the screen before a key is pressed')
+        await app.keyboard.press(key)
+        await app.waitForFunction(() => (document.querySelector('#chosen-joint .acts')?.getBoundingClientRect().bottom ?? Infinity) <= innerHeight, undefined, { timeout: 5_000 })
+          .catch(async () => { throw new Error(`Expected the joint on the screen after ${key} but its buttons end at ${await bottom()} px`) })
+      }
+    }
+  },
+  {
     name: 'from the opened page to the signature with two corrections: seven keys, or six taps on a tablet',
     async run({ page, site }) {
       const app = await launched(page, site, 'demo-1')

@@ -158,10 +158,9 @@ function Findings({ session, review: shown, latest, carried, onNewer, ended, hel
 
   const current = HAND_PLACES.find(({ key }) => key === chosen) ?? HAND_PLACES[0]
   const choose = useCallback((side: Laterality, joint: HandJoint) => setChosen(`${side}-${joint}`), [])
-  /** Where the page is narrow the joint lies below the photos: whoever points at it there wants to see it. */
   const chooseInPhoto = useCallback((side: Laterality, joint: HandJoint) => {
     choose(side, joint)
-    requestAnimationFrame(() => document.getElementById('chosen-joint')?.scrollIntoView({ block: 'nearest' }))
+    showChosen()
   }, [choose])
   const decide = (call: ReviewCall | undefined) => setWork((before) => ({ ...before, calls: withCall(before.calls, chosen, call) }))
   const toggleTender = () => { if (!standing.tender.has(chosen)) setWork((before) => ({ ...before, tender: toggled(before.tender, chosen) })) }
@@ -176,7 +175,7 @@ function Findings({ session, review: shown, latest, carried, onNewer, ended, hel
   const letterKeys: Record<string, () => void> = {
     ...Object.fromEntries(Object.entries(CALL_KEYS).map(([key, call]) => [key, () => decide(work.calls.get(chosen) === call ? undefined : call)])),
     t: toggleTender, m: () => setMarks((shown) => !shown), a: () => setMapShown((shown) => !shown),
-    f: () => stepFlagged(1), F: () => stepFlagged(-1),
+    f: () => { stepFlagged(1); showChosen() }, F: () => { stepFlagged(-1); showChosen() },
     '+': () => zoomTo(chosenPhoto, (zoom) => zoom + 2 * ZOOM.step), '-': () => zoomTo(chosenPhoto, (zoom) => zoom - 2 * ZOOM.step), 0: () => zoomTo(chosenPhoto, () => 1),
     p: () => { document.getElementById('sign')?.scrollIntoView({ block: 'nearest' }); signature.preview() },
     '?': () => onHelp(true)
@@ -188,8 +187,11 @@ function Findings({ session, review: shown, latest, carried, onNewer, ended, hel
   useKeys((key) => {
     const by = STEPS[key]
     const does = letters ? letterKeys[key] : undefined
-    if (by) step(HAND_PLACES, by)
-    else does?.()
+    if (by) {
+      step(HAND_PLACES, by)
+      // In the diagram the focus goes along, and must stay on the screen.
+      if (!document.activeElement?.closest('.hands')) showChosen()
+    } else does?.()
     return by !== undefined || does !== undefined
   })
 
@@ -285,6 +287,11 @@ function Findings({ session, review: shown, latest, carried, onNewer, ended, hel
       {review && session.canSign && !signInView && <p className="decided-bar"><span>{changes !== undefined ? w.changes(changes) : w.unsigned(review.decisions.length)} <span className="quiet-words">{w.draft[kept]}</span></span> <a className="button primary" href="#sign" onClick={signature.shown ? undefined : signature.preview}>{signature.shown ? w.toSignature : w.toSign}</a></p>}
     </main>
   )
+}
+
+/** Where the page is narrow the joint lies below the photos: whoever chooses another one wants to see it. */
+function showChosen(): void {
+  requestAnimationFrame(() => document.getElementById('chosen-joint')?.scrollIntoView({ block: 'nearest' }))
 }
 
 /** Whether the part of the page with this id is on the screen: what leads to it is then not needed. */
