@@ -94,11 +94,12 @@ function TreatmentLine({ x, top, bottom, towards }: { x: number; top: number; bo
 }
 
 function Counts({ visits, x }: { visits: readonly Visit[]; x(time: string): number }) {
-  const top = Math.max(4, ...visits.map(({ count }) => count.high))
+  // Even, so that the line in the middle is a whole number too.
+  const top = 2 * Math.ceil(Math.max(4, ...visits.map(({ count }) => count.high)) / 2)
   const y = (value: number) => COUNT_BOTTOM - (value / top) * (COUNT_BOTTOM - COUNT_TOP)
   return (
     <g>
-      <Grid values={[0, Math.round(top / 2), top]} y={y} />
+      <Grid values={[0, top / 2, top]} y={y} />
       <polyline points={visits.map(({ photoTime, count }) => `${x(photoTime)},${y(count.swollen)}`).join(' ')} />
       {visits.map(({ id, photoTime, count }) => {
         const at = x(photoTime)
