@@ -248,7 +248,8 @@ export const flows: readonly Flow[] = [
       await page.context().setExtraHTTPHeaders({ authorization: `Basic ${Buffer.from(`somebody:${FEEDBACK_SECRET}`).toString('base64')}` })
       await page.goto(address)
       await page.getByRole('cell', { name: 'hand-joints' }).first().waitFor()
-      await page.getByText('other-cause 1').waitFor()
+      await page.getByText('Swelling has another cause (for example osteoarthritis): 1').waitFor()
+      await page.getByRole('cell', { name: 'left MCP 2', exact: true }).waitFor()
       await check('feedback')
     }
   },

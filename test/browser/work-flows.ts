@@ -125,6 +125,7 @@ export const workFlows: readonly Flow[] = [
       await app.getByText('What is entered from now on is not kept.').waitFor()
       await check('review-ended', app)
       expectEqual(await app.getByRole('button', { name: 'Sign and record' }).isDisabled(), true, 'the signature is off')
+      expectEqual(await app.getByRole('link', { name: /signature/ }).count(), 0, 'ways to a signature that cannot be given')
       const response = await app.reload()
       expectEqual(response?.status(), 401, 'status of the reloaded page')
       await app.getByRole('heading', { name: 'Your session has ended' }).waitFor()
@@ -381,6 +382,7 @@ export const workFlows: readonly Flow[] = [
       await app.goto(`${site.ehr}/demo/launch?patient=demo-5`)
       await app.getByText('Suggestion withheld (shadow mode)', { exact: true }).waitFor()
       await app.getByText('Not calibrated for this site’s photos.').waitFor()
+      await app.locator('.trend text', { hasText: /^28 Sept? 2026$/ }).waitFor()
       expectEqual(await app.locator('.joint.flagged, .mark.flagged, .probability').count(), 0, 'traces of the model')
       await check('review-shadow', app)
     }

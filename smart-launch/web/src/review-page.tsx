@@ -284,7 +284,7 @@ function Findings({ session, review: shown, latest, carried, onNewer, ended, hel
         <OverTime history={history} context={context} />
       </div>
       <Research session={session} threshold={threshold} />
-      {review && session.canSign && !signInView && <p className="decided-bar"><span>{changes !== undefined ? w.changes(changes) : w.unsigned(review.decisions.length)} <span className="quiet-words">{w.draft[kept]}</span></span> <a className="button primary" href="#sign" onClick={signature.shown ? undefined : signature.preview}>{signature.shown ? w.toSignature : w.toSign}</a></p>}
+      {review && session.canSign && !signInView && <p className="decided-bar"><span>{changes !== undefined ? w.changes(changes) : w.unsigned(review.decisions.length)} <span className="quiet-words">{w.draft[kept]}</span></span> {!ended && <a className="button primary" href="#sign" onClick={signature.shown ? undefined : signature.preview}>{signature.shown ? w.toSignature : w.toSign}</a>}</p>}
     </main>
   )
 }
