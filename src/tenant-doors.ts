@@ -123,7 +123,7 @@ export function openTenantDoors(config: Config, now: () => number = Date.now, ha
 
     /** Kept for a minute: everyone may begin a launch, and none of them makes us ask the EHR. What could not be read is not kept. */
     discover: (tenant: TenantConfig) => discovered(tenant.id, () => readSmartConfiguration(tenant, doorOf(tenant).egress)),
-    openIdKeys: (tenant: TenantConfig) => readOpenIdKeys(tenant, doorOf(tenant).egress),
+    openIdKeys: (tenant: TenantConfig, issuer: string) => readOpenIdKeys(tenant, doorOf(tenant).egress, issuer),
     requestToken(tenant: TenantConfig, tokenEndpoint: string, form: Record<string, string>) {
       if (!tenant.smart) throw new ScreeningError('ERR_CONFIG', `Expected tenants.${tenant.id}.smart for a launch but received none`)
       return requestToken(doorOf(tenant).egress, tokenEndpoint, tenant.smart, form, now)
