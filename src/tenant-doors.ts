@@ -83,10 +83,10 @@ export function openTenantDoors(config: Config, now: () => number = Date.now, ha
     suggestionResources(calibrations: ReadonlyMap<string, Calibration>, engine: InferenceEngine) {
       const kept = new Map<string, readonly FhirResource[]>()
       return (tenant: TenantConfig, screening: Screening, { encounterId }: { encounterId?: string | undefined } = {}): readonly FhirResource[] => {
-        const name = JSON.stringify([tenant.id, screening.id, screening.completedAt, encounterId ?? ''])
+        const name = JSON.stringify([tenant.id, screening.id, screening.completedAt, encounterId ?? '', screening.answered?.joints])
         const known = kept.get(name)
         if (known) return known
-        const made = suggestionResources(screeningResources(screeningInput(screening, calibrations.get(tenant.id) ?? engine.calibration, encounterId)))
+        const made = suggestionResources(screeningResources(screeningInput(screening, calibrations.get(tenant.id) ?? engine.calibration, encounterId)), screening.answered?.joints)
         const [oldest] = kept.size >= KEPT_SUGGESTIONS ? kept.keys() : []
         if (oldest !== undefined) kept.delete(oldest)
         kept.set(name, made)

@@ -255,7 +255,8 @@ const english = {
     ERR_PHOTO_FORMAT: 'The photos are not JPEG, PNG or WebP pictures.', ERR_PHOTO_HEIC: 'The photos are HEIC files, which cannot be read; JPEG can.',
     ERR_PHOTO_CORRUPT: 'The photo files are damaged.', ERR_PHOTO_TOO_LARGE: 'The photo files are too large.', ERR_PHOTO_TIMEOUT: 'Reading the photos took too long.',
     ERR_PHOTO_UNDATED: 'The record does not say when the photos were taken.', ERR_PHOTO_UNREACHABLE: 'The photos could not be fetched from the record.',
-    ERR_EHR_UNREACHABLE: 'The EHR did not answer.', ERR_EHR_UNAUTHORIZED: 'The EHR refused access to the photos.', ERR_FORBIDDEN: 'The patient’s consent does not allow it.'
+    ERR_EHR_UNREACHABLE: 'The EHR did not answer.', ERR_EHR_UNAUTHORIZED: 'The EHR refused access to the photos.', ERR_FORBIDDEN: 'The patient’s consent does not allow it.',
+    ERR_PATIENT_MINOR: 'The patient is under 18, and the model is not known to be valid for children.'
   } as Record<string, string>,
   couldNotRead: 'The photos could not be read.',
   aboutTitle: 'About these suggestions',
@@ -511,7 +512,8 @@ const german: Words = {
     ERR_PHOTO_FORMAT: 'Die Fotos sind keine JPEG-, PNG- oder WebP-Bilder.', ERR_PHOTO_HEIC: 'Die Fotos sind HEIC-Dateien und nicht lesbar; JPEG ist es.',
     ERR_PHOTO_CORRUPT: 'Die Fotodateien sind beschädigt.', ERR_PHOTO_TOO_LARGE: 'Die Fotodateien sind zu groß.', ERR_PHOTO_TIMEOUT: 'Das Lesen der Fotos hat zu lange gedauert.',
     ERR_PHOTO_UNDATED: 'Die Akte sagt nicht, wann die Fotos entstanden sind.', ERR_PHOTO_UNREACHABLE: 'Die Fotos konnten nicht aus der Akte geholt werden.',
-    ERR_EHR_UNREACHABLE: 'Das Praxissystem hat nicht geantwortet.', ERR_EHR_UNAUTHORIZED: 'Das Praxissystem hat den Zugriff auf die Fotos verweigert.', ERR_FORBIDDEN: 'Die Einwilligung der Person lässt es nicht zu.'
+    ERR_EHR_UNREACHABLE: 'Das Praxissystem hat nicht geantwortet.', ERR_EHR_UNAUTHORIZED: 'Das Praxissystem hat den Zugriff auf die Fotos verweigert.', ERR_FORBIDDEN: 'Die Einwilligung der Person lässt es nicht zu.',
+    ERR_PATIENT_MINOR: 'Die Person ist unter 18, und ob das Modell bei Kindern gilt, ist nicht bekannt.'
   },
   couldNotRead: 'Die Fotos konnten nicht gelesen werden.',
   aboutTitle: 'Zu diesen Vorschlägen',
