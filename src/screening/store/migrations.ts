@@ -177,7 +177,14 @@ const MIGRATIONS: readonly string[] = [
      select card.tenant, card.screening_id, min(outcome_at) as at from feedback join card on card.tenant = feedback.tenant and card.uuid = feedback.card_uuid
      where outcome = 'accepted' and jsonb_array_length(suggestions) > 0 group by card.tenant, card.screening_id) reported
    where screening.tenant = reported.tenant and screening.id::text = reported.screening_id`,
-  'alter table screening add column signed_at timestamptz'
+  'alter table screening add column signed_at timestamptz',
+  `alter table handed_photo add column until timestamptz;
+   create table poll_gap (
+     tenant text not null,
+     type text not null,
+     since timestamptz not null,
+     primary key (tenant, type)
+   )`
 ]
 
 /** Several processes may start at once: one runs what is missing, the others wait for it. */
