@@ -1,5 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises'
-import type { Bundle, BundleEntry } from 'fhir/r4.js'
+import type { Bundle, BundleEntry, Patient } from 'fhir/r4.js'
 import { isScreeningError, ScreeningError, type ErrorCode } from '../errors.ts'
 import { askTogether } from './ask-together.ts'
 import { outcomesOf } from './bundle-outcomes.ts'
@@ -7,6 +7,7 @@ import type { Capabilities } from './capabilities.ts'
 import { outgoingFaults } from './invariants.ts'
 import { look, lookAlike } from './look-up.ts'
 import { TOKENS } from './own-observations.ts'
+import { readIfThere } from './read-if-there.ts'
 import { withReferences } from './resources/inner-references.ts'
 import { createEntry, inWritingOrder, ownQuery } from './resources/screening-bundle.ts'
 import type { ScreeningResource, ScreeningResources } from './resources/screening-resources.ts'
@@ -16,7 +17,7 @@ import { isNotOffered } from './transport.ts'
 import { noteIndex, verify } from './verify-written.ts'
 import { isKeptFor } from './whose.ts'
 import {
-  ambiguous, LATE_MS, missing, ourId, record, resolver, wrongPatient, type Found, type Settling, type WriteOptions, type Writer
+  ambiguous, LATE_MS, missing, ourId, record, resolver, wrongPatient, type Found, type Settling, type WriteLedger, type WriteOptions, type Writer
 } from './write-state.ts'
 
 export type { Settling, WriteLedger, WriteOptions } from './write-state.ts'
@@ -38,7 +39,7 @@ export interface Written {
  */
 export async function writeScreening(session: FhirSession, resources: ScreeningResources, options: WriteOptions): Promise<Written> {
   refuseFaults(resources)
-  await checkSources(session, resources)
+  await checkSources(session, resources, looksMs(options))
   const capabilities = await session.capabilities()
   const wanted = inWritingOrder(resources).filter(({ resourceType }) => capabilities.can(resourceType, 'create') && mayWrite(session, resourceType))
   const why = unwritable(capabilities)
@@ -94,7 +95,7 @@ function refuseFaults(resources: ScreeningResources): void {
 }
 
 /** Photo still there, of this patient, and not withdrawn, and the patient still one of their own, before the first byte is sent (I3). */
-async function checkSources(unasked: FhirSession, { photos, patientId }: ScreeningResources): Promise<void> {
+async function checkSources(unasked: FhirSession, { photos, patientId }: ScreeningResources, looks: readonly number[]): Promise<void> {
   const sources = [...new Map(photos.map(({ resourceType, id }) => [`${resourceType}/${id}`, { type: resourceType, id }])).values()]
   const readsPatient = await mayReadPatient(unasked)
   const session = await askTogether(unasked, [...sources, ...readsPatient ? [{ type: 'Patient' as const, id: patientId }] : []])
@@ -105,7 +106,7 @@ async function checkSources(unasked: FhirSession, { photos, patientId }: Screeni
     if (!await isKeptFor(session, photo, patientId).catch(goneMeanwhile))
       throw wrongPatient('a photo of the patient of the screening')
   }
-  if (readsPatient) await checkPatient(session, patientId)
+  if (readsPatient) await checkPatient(session, patientId, looks)
 }
 
 function goneMeanwhile(cause: unknown): never {
@@ -115,16 +116,22 @@ function goneMeanwhile(cause: unknown): never {
 
 /**
  * A patient whose record was merged into another's, or deleted, gets no results: they would be filed where nobody looks, or with
- * somebody else. A 404 may mean that we may not read it.
+ * somebody else. A 404 may mean that we may not read it, and one 410 is not believed.
  */
-async function checkPatient(session: FhirSession, patientId: string): Promise<void> {
+async function checkPatient(session: FhirSession, patientId: string, looks: readonly number[]): Promise<void> {
   try {
-    const { link } = await session.read('Patient', patientId)
-    if (link?.some(({ type }) => type === 'replaced-by')) throw wrongPatient('a patient of its own but the record says that another one replaces it')
+    refuseReplaced(await session.read('Patient', patientId))
   } catch (error) {
     if (!isScreeningError(error) || !NOT_FOR_US.includes(error.code)) throw error
-    if (/\b410\b/.test(error.message)) throw new ScreeningError('ERR_NOT_FOUND', 'Expected the patient in the record but it was deleted; nothing was written', { cause: error })
+    if (error.answered !== 410) return
+    const there = await readIfThere(session, 'Patient', patientId, looks)
+    if (!there) throw new ScreeningError('ERR_NOT_FOUND', 'Expected the patient in the record but it was deleted; nothing was written', { cause: error })
+    refuseReplaced(there)
   }
+}
+
+function refuseReplaced({ link }: Patient): void {
+  if (link?.some(({ type }) => type === 'replaced-by')) throw wrongPatient('a patient of its own but the record says that another one replaces it')
 }
 
 async function mayReadPatient(session: FhirSession): Promise<boolean> {
@@ -165,7 +172,8 @@ async function settle(writer: Writer, unanswered: ReadonlyMap<string, number>): 
   if (lost().length === 0) return
   if (lost().some((one) => writer.unasked.has(ourId(one))))
     throw ambiguous(`to ask for ${lost().length} resources that were sent earlier but this server cannot be searched for them`)
-  const settlingMs = await settleMs(writer)
+  const { ledger, settling } = writer.options
+  const settlingMs = await settleMs(ledger, settling)
   leaveOutModel(writer, lost(), unanswered, settlingMs)
   if (lost().length === 0) return
   const sentAgoMs = Math.min(...lost().map((one) => unanswered.get(ourId(one)) ?? 0))
@@ -188,7 +196,8 @@ function leaveOutModel(writer: Writer, lost: readonly ScreeningResource[], unans
   if (inDoubt) writer.wanted = writer.wanted.filter(({ resourceType }) => resourceType !== 'Device')
 }
 
-async function settleMs({ options: { ledger, settling = SETTLING } }: Writer): Promise<number> {
+/** How long what was sent without a known outcome may still show in this record. */
+export async function settleMs(ledger: Pick<WriteLedger, 'showsAtOnce'>, settling: Settling = SETTLING): Promise<number> {
   return await ledger.showsAtOnce() ? settling.promptMs : settling.lateMs
 }
 
@@ -398,7 +407,8 @@ class Overtaken extends Error {}
 /** Before a send: word of it is kept, unless it may be repeated freely, and the screening must still be ours. Throws Overtaken, ERR_WRITE_AMBIGUOUS. */
 async function announce(writer: Writer, name: string, sending: readonly ScreeningResource[], repeatable: boolean): Promise<void> {
   writer.inDoubt = sending
-  if (!repeatable && !(await writer.options.ledger.sending(sending.map(ourId), await settleMs(writer)))) {
+  const { ledger, settling } = writer.options
+  if (!repeatable && !(await ledger.sending(sending.map(ourId), await settleMs(ledger, settling)))) {
     const left = missing(writer).length
     await lookUp(writer)
     if (missing(writer).length < left) throw new Overtaken()

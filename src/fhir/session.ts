@@ -81,6 +81,7 @@ export function openFhirSession(options: FhirSessionOptions): FhirSession {
     // Oracle Health takes the very type of the attachment or that of FHIR, and no list of them.
     const response = first.status === 406 ? await asked('application/fhir+json') : first
     refuseStatus('GET', response)
+    refusePage(response.headers)
     refuseOtherPatient(response.headers.get('x-security-context') ?? undefined, whose)
     const json = /json/.test(response.headers.get('content-type') ?? '')
     const bytes = json ? binaryData(await parseBody(response.body), url, whose) : response.body
@@ -162,6 +163,7 @@ export function openFhirSession(options: FhirSessionOptions): FhirSession {
         purpose: 'photo', headers: { accept: 'image/*' }, maxBytes, tooLarge: 'ERR_PHOTO_TOO_LARGE', ...(signal ? { signal } : {})
       })
       refuseStatus('GET', response)
+      refusePage(response.headers)
       return response.body
     }
   }
@@ -285,6 +287,11 @@ const outcome = z.object({ issue: some(z.object({ severity: maybe(z.string()) })
 function nothingSuch(error: unknown): never {
   if (!isScreeningError(error) || error.code !== 'ERR_NOT_FOUND') throw error
   throw new ScreeningError('ERR_EHR_REFUSED', error.message, { cause: error, answered: error.answered })
+}
+
+/** A page to sign in at, or one that says that the server is being mended, is no photo, and tells nothing of the photo. */
+function refusePage(headers: Headers): void {
+  if (/^(?!image\/).*\b(?:html|xml)\b/.test(headers.get('content-type') ?? '')) throw answer('a photo')
 }
 
 /** What a Binary's security context names, where it names a patient: a resource that points to another's photo must not show it. */

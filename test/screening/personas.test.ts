@@ -159,7 +159,7 @@ describe('a photo search that is answered 401 beside one that is answered', () =
     await house.service.request('clinic', 'pat-1', 'command')
     while (await house.service.runOnce());
     expect(await house.service.status('clinic', 'pat-1')).toMatchObject({ pending: false, failure: { code: 'no-photos' } })
-    expect(ehr.seen.filter(({ path }) => path === '/Media')).toHaveLength(2)
+    expect(ehr.seen.filter(({ path }) => path === '/Media')).toHaveLength(4)
     ;(ehr.refused as string[]).splice(0)
   })
 })
