@@ -1,5 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises'
-import type { Bundle, BundleEntry, Patient } from 'fhir/r4.js'
+import type { Bundle, BundleEntry } from 'fhir/r4.js'
 import { isScreeningError, ScreeningError, type ErrorCode } from '../errors.ts'
 import { askTogether } from './ask-together.ts'
 import { outcomesOf } from './bundle-outcomes.ts'
@@ -7,7 +7,6 @@ import type { Capabilities } from './capabilities.ts'
 import { outgoingFaults } from './invariants.ts'
 import { look, lookAlike } from './look-up.ts'
 import { TOKENS } from './own-observations.ts'
-import { readIfThere } from './read-if-there.ts'
 import { withReferences } from './resources/inner-references.ts'
 import { createEntry, inWritingOrder, ownQuery } from './resources/screening-bundle.ts'
 import type { ScreeningResource, ScreeningResources } from './resources/screening-resources.ts'
@@ -116,22 +115,21 @@ function goneMeanwhile(cause: unknown): never {
 
 /**
  * A patient whose record was merged into another's, or deleted, gets no results: they would be filed where nobody looks, or with
- * somebody else. A 404 may mean that we may not read it, and one 410 is not believed.
+ * somebody else. A 404 may mean that we may not read it, and a 410 is believed when it is said at every look.
  */
 async function checkPatient(session: FhirSession, patientId: string, looks: readonly number[]): Promise<void> {
-  try {
-    refuseReplaced(await session.read('Patient', patientId))
-  } catch (error) {
-    if (!isScreeningError(error) || !NOT_FOR_US.includes(error.code)) throw error
-    if (error.answered !== 410) return
-    const there = await readIfThere(session, 'Patient', patientId, looks)
-    if (!there) throw new ScreeningError('ERR_NOT_FOUND', 'Expected the patient in the record but it was deleted; nothing was written', { cause: error })
-    refuseReplaced(there)
+  for (const delayMs of [0, ...looks]) {
+    await wait(delayMs)
+    try {
+      const { link } = await session.read('Patient', patientId)
+      if (link?.some(({ type }) => type === 'replaced-by')) throw wrongPatient('a patient of its own but the record says that another one replaces it')
+      return
+    } catch (error) {
+      if (!isScreeningError(error) || !NOT_FOR_US.includes(error.code)) throw error
+      if (error.answered !== 410) return
+    }
   }
-}
-
-function refuseReplaced({ link }: Patient): void {
-  if (link?.some(({ type }) => type === 'replaced-by')) throw wrongPatient('a patient of its own but the record says that another one replaces it')
+  throw new ScreeningError('ERR_NOT_FOUND', 'Expected the patient in the record but it was deleted; nothing was written')
 }
 
 async function mayReadPatient(session: FhirSession): Promise<boolean> {
@@ -205,34 +203,41 @@ type Way = 'own-transaction' | 'own-batch' | 'own-single' | 'transaction' | 'bat
 
 /** What a server lists and then does not offer. */
 interface Refusals {
-  readonly ways: Set<Way>
+  /** Until when each is left out, by performance.now(). */
+  readonly ways: Map<Way, number>
   /** Conditions on single creates. */
   conditions: boolean
   /** Entries of the smallest transaction that it did not take with conditions. */
   conditionsFrom: number
 }
 
+/** A refusal may be a gateway's, and what is left out is stronger than what is done instead: now and then it is tried again. */
+const LEFT_OUT_MS = 60_000
+
 /** Known as long as the server's statement is kept. */
 const refusedWays = new WeakMap<Capabilities, Refusals>()
 
 function refusedBy({ capabilities }: Writer): Refusals {
-  const known = refusedWays.get(capabilities) ?? { ways: new Set(), conditions: false, conditionsFrom: Infinity }
+  const known = refusedWays.get(capabilities) ?? { ways: new Map(), conditions: false, conditionsFrom: Infinity }
   refusedWays.set(capabilities, known)
   return known
 }
 
 /**
  * Strongest first: PUT to our ids, transaction, batch by stages, single writes by stages. A way that the server lists and answers with
- * “no such thing” (404, 405, 501), or ids of ours that it does not take, is left out; before the next one is tried the record is asked, as some do what they deny.
+ * “no such thing” (404, 405, 501), or ids of ours that it does not take, is left out for a while once the next one worked; before that is tried the
+ * record is asked, as some do what they deny.
  */
 async function send(writer: Writer): Promise<void> {
   const ways = waysTo(writer)
+  const known = refusedBy(writer).ways
   for (const [index, way] of ways.entries()) {
     try {
-      return await sendBy(writer, way)
+      await sendBy(writer, way)
+      for (const refused of ways.slice(0, index)) known.set(refused, performance.now() + LEFT_OUT_MS)
+      return
     } catch (cause) {
       if (!(isNotOffered(cause) || (way.startsWith('own-') && isRefusedAsItIs(cause))) || index === ways.length - 1) throw cause
-      refusedBy(writer).ways.add(way)
       await lookUp(writer)
       if (missing(writer).length === 0) return
     }
@@ -249,7 +254,7 @@ function waysTo(writer: Writer): readonly Way[] {
   const ownIds = missing(writer).every(({ resourceType }) => capabilities.updateCreate(resourceType))
   const kinds = [...capabilities.transaction ? ['transaction'] as const : [], ...capabilities.batch ? ['batch'] as const : [], 'single' as const]
   const ways: readonly Way[] = [...ownIds ? kinds.map((kind) => `own-${kind}` as const) : [], ...kinds]
-  const offered = ways.filter((way) => !refusedBy(writer).ways.has(way))
+  const offered = ways.filter((way) => (refusedBy(writer).ways.get(way) ?? 0) < performance.now())
   return offered.length > 0 ? offered : ['single']
 }
 

@@ -287,6 +287,13 @@ describe('a patient', () => {
     expect((await withScope(resources)).written).toHaveLength(26)
     expect(asked).toBe(2)
   })
+
+  test('who is called gone once and otherwise not ours to read is not either', async () => {
+    const resources = await open(everything())
+    let asked = 0
+    server.refuse = ({ path }) => path === '/Patient/pat-1' ? { status: asked++ === 0 ? 410 : 404, why: 'a gateway' } : undefined
+    expect((await withScope(resources)).written).toHaveLength(26)
+  })
 })
 
 test('what the registration may not write is left out and not asked for: no model is described where its scope has none', async () => {
