@@ -30,7 +30,7 @@ export interface FhirSession {
   batch(bundle: Bundle): Promise<Bundle>
   /** When the server may be called again, ms since the epoch, if it asked to be left alone; until then every call is ERR_EHR_UNREACHABLE. */
   readonly retryAt: number | undefined
-  /** `/metadata`, kept for an hour. */
+  /** `/metadata`, kept for an hour; for a minute where it lets no results be written. */
   capabilities(): Promise<Capabilities>
   /** Bytes of a Binary by id or by an address on this server, whether it answers raw or in FHIR JSON. */
   readBinary(urlOrId: string, options?: { maxBytes?: number }): Promise<Uint8Array>
@@ -46,6 +46,9 @@ export type FhirSessionOptions = TransportOptions
 export const MAX_PAGES = 100
 export const MAX_PHOTO_BYTES = 25_000_000
 const CAPABILITIES_MS = 3_600_000
+/** A statement by which nothing can be written may be a gateway's, or of a server that is being mended: it is asked for twice, and kept for as long. */
+const DOUBTED_MS = 60_000
+const takesResults = (stated: Capabilities) => stated.lists && stated.can('Observation', 'create')
 const PHOTO_TYPES = 'image/jpeg, image/png, image/webp, image/*;q=0.9, application/fhir+json;q=0.5'
 
 const PHOTO_INSIDE: ClientOptions = { tooLarge: 'ERR_PHOTO_TOO_LARGE' }
@@ -145,9 +148,12 @@ export function openFhirSession(options: FhirSessionOptions): FhirSession {
     async capabilities() {
       const known = knownCapabilities.get(egress)
       if (known && known.until > Date.now()) return known.value
-      const value = client.capabilityStatement().catch(nothingSuch).then(readCapabilities)
+      const stated = () => client.capabilityStatement().catch(nothingSuch).then(readCapabilities)
+      const value = stated().then((first) => takesResults(first) ? first : stated())
       knownCapabilities.set(egress, { until: Date.now() + CAPABILITIES_MS, value })
-      value.catch(() => knownCapabilities.delete(egress))
+      value.then((last) => {
+        if (!takesResults(last)) knownCapabilities.set(egress, { until: Date.now() + DOUBTED_MS, value })
+      }, () => knownCapabilities.delete(egress))
       return value
     },
 

@@ -185,6 +185,11 @@ export function openResultStore(store: Store) {
       })
     },
 
+    /** Whether anything of ours was ever taken by this record, as far as it is kept. */
+    async hasWritten(tenant: string): Promise<boolean> {
+      return (await store.query('select 1 from ledger where tenant = $1 limit 1', [tenant])).length > 0
+    },
+
     /** Ids that were or will be retired in the record: nothing is written under them again. */
     async retiredIds(tenant: string, patientId: string): Promise<ReadonlySet<string>> {
       const rows = await store.query<{ identifier: string }>('select identifier from retirement where tenant = $1 and patient_id = $2', [tenant, patientId])

@@ -159,6 +159,8 @@ async function write(work: Work, stored: Screening): Promise<void> {
   if (screening === stored && screening.state === 'done' && screening.written.length > 0) return
   const guard = guardOf(work)
   if (unwritable(await session.capabilities())) {
+    if (await results.hasWritten(job.tenant))
+      throw new ScreeningError('ERR_EHR_REFUSED', 'Expected a record that takes results, as it did before, but its /metadata lists no Observation create any more')
     if (screening.state !== 'done') await record(work, 'write', `Screening/${screening.id}`, 'ERR_EHR_REFUSED')
     return results.end(screening, guard)
   }
