@@ -32,6 +32,7 @@ export const ERROR_CODES = {
   ERR_EHR_REFUSED: { status: 502, exit: 4, meaning: 'The FHIR server refused the request.' },
   ERR_EHR_ANSWER: { status: 502, exit: 4, meaning: 'The FHIR server answered something that is not what was asked for.' },
   ERR_WRONG_PATIENT: { status: 422, exit: 4, meaning: 'A resource belongs to another patient; nothing was written.' },
+  ERR_PATIENT_MINOR: { status: 422, exit: 3, meaning: 'The patient is or may be under 18, and the model is not known to be valid for children; nothing was written or is shown.' },
   ERR_WRITE_AMBIGUOUS: { status: 502, exit: 4, meaning: 'The outcome of a write is unknown; it is read back before anything else is sent.' },
   ERR_WRITE_PARTIAL: { status: 502, exit: 4, meaning: 'The FHIR server took a part and refused the next; trying again writes the rest.' },
   ERR_STORE: { status: 503, exit: 4, meaning: 'The store cannot be read or written.' },

@@ -1,3 +1,5 @@
+import { wordingFor } from './cds-hooks/wording.ts'
+import { jointLabel } from './joints/hand-joint.ts'
 import type { FeedbackRate, JointFeedbackRate } from './screening/store/feedback-store.ts'
 import { escapeHtml as text, pageOf, type Page } from './plain-page.ts'
 
@@ -7,6 +9,9 @@ export interface TenantFeedback {
   readonly joints: readonly JointFeedbackRate[]
 }
 
+/** In the words that the card offers. */
+const REASONS: Readonly<Record<string, string>> = wordingFor('en', 'en').override
+
 /** How clinicians answered our cards, by month, service, model and joint: counts only, no patient and no person. */
 export function feedbackPage({ name, rates, joints }: TenantFeedback): Page {
   const tables = rates.length > 0 ? byMonth(rates) + byJoint(joints) : '<p>No feedback yet.</p>'
@@ -15,14 +20,14 @@ export function feedbackPage({ name, rates, joints }: TenantFeedback): Page {
 
 function byMonth(rates: readonly FeedbackRate[]): string {
   return table('Feedback by month', ['Month', 'Service', 'Model', 'Accepted', 'Set aside', 'Why'], rates.map(({ month, serviceId, modelDigest, accepted, overridden, reasons }) => {
-    const why = Object.entries(reasons).sort(([, a], [, b]) => b - a).map(([code, count]) => `${code} ${count}`).join(', ')
+    const why = Object.entries(reasons).sort(([, a], [, b]) => b - a).map(([code, count]) => `${REASONS[code] ?? code}: ${count}`).join('; ')
     return [month.slice(0, 7), serviceId, modelDigest?.slice(0, 12) ?? '', share(accepted, overridden), String(overridden), why]
   }))
 }
 
 function byJoint(joints: readonly JointFeedbackRate[]): string {
   if (joints.length === 0) return ''
-  const rows = joints.map(({ side, joint, modelDigest, accepted, overridden }) => [`${side} ${joint}`, modelDigest.slice(0, 12), share(accepted, overridden), String(overridden)])
+  const rows = joints.map(({ side, joint, modelDigest, accepted, overridden }) => [`${side} ${jointLabel(joint)}`, modelDigest.slice(0, 12), share(accepted, overridden), String(overridden)])
   return `<h3>By joint</h3><p>Of the cards that called the joint swollen. A card is answered as a whole: look here for joints whose cards are set aside often.</p>${
     table('Feedback by joint', ['Joint', 'Model', 'Accepted', 'Set aside'], rows)}`
 }

@@ -83,10 +83,10 @@ export function openTenantDoors(config: Config, now: () => number = Date.now, ha
     suggestionResources(calibrations: ReadonlyMap<string, Calibration>, engine: InferenceEngine) {
       const kept = new Map<string, readonly FhirResource[]>()
       return (tenant: TenantConfig, screening: Screening, { encounterId }: { encounterId?: string | undefined } = {}): readonly FhirResource[] => {
-        const name = JSON.stringify([tenant.id, screening.id, screening.completedAt, encounterId ?? ''])
+        const name = JSON.stringify([tenant.id, screening.id, screening.completedAt, encounterId ?? '', screening.answered?.joints])
         const known = kept.get(name)
         if (known) return known
-        const made = suggestionResources(screeningResources(screeningInput(screening, calibrations.get(tenant.id) ?? engine.calibration, encounterId)))
+        const made = suggestionResources(screeningResources(screeningInput(screening, calibrations.get(tenant.id) ?? engine.calibration, encounterId)), screening.answered?.joints)
         const [oldest] = kept.size >= KEPT_SUGGESTIONS ? kept.keys() : []
         if (oldest !== undefined) kept.delete(oldest)
         kept.set(name, made)
@@ -123,7 +123,7 @@ export function openTenantDoors(config: Config, now: () => number = Date.now, ha
 
     /** Kept for a minute: everyone may begin a launch, and none of them makes us ask the EHR. What could not be read is not kept. */
     discover: (tenant: TenantConfig) => discovered(tenant.id, () => readSmartConfiguration(tenant, doorOf(tenant).egress)),
-    openIdKeys: (tenant: TenantConfig) => readOpenIdKeys(tenant, doorOf(tenant).egress),
+    openIdKeys: (tenant: TenantConfig, issuer: string) => readOpenIdKeys(tenant, doorOf(tenant).egress, issuer),
     requestToken(tenant: TenantConfig, tokenEndpoint: string, form: Record<string, string>) {
       if (!tenant.smart) throw new ScreeningError('ERR_CONFIG', `Expected tenants.${tenant.id}.smart for a launch but received none`)
       return requestToken(doorOf(tenant).egress, tokenEndpoint, tenant.smart, form, now)

@@ -32,7 +32,8 @@ const english = {
   why: {
     'no-photos': 'no hand photo in the record', 'old-photo': 'the photo is too old', 'still-running': 'still being read',
     ERR_PHOTO_HEIC: 'HEIC cannot be read; send JPEG', ERR_PHOTO_UNDATED: 'the photo has no date', ERR_PHOTO_UNREACHABLE: 'the photo could not be fetched from the record',
-    ERR_PHOTO_CORRUPT: 'the file is damaged', ERR_PHOTO_FORMAT: 'the file is no photo we can read', ERR_PHOTO_TOO_LARGE: 'the file is too large', ERR_PHOTO_TIMEOUT: 'the file took too long to read'
+    ERR_PHOTO_CORRUPT: 'the file is damaged', ERR_PHOTO_FORMAT: 'the file is no photo we can read', ERR_PHOTO_TOO_LARGE: 'the file is too large', ERR_PHOTO_TIMEOUT: 'the file took too long to read',
+    ERR_PATIENT_MINOR: 'under 18: the model is not known to be valid for children'
   } as Readonly<Record<string, string>>,
   fault: (code: string) => `it is tried again by itself (${code})`
 }
@@ -55,7 +56,8 @@ const german: Words = {
   why: {
     'no-photos': 'kein Handfoto in der Akte', 'old-photo': 'das Foto ist zu alt', 'still-running': 'wird noch gelesen',
     ERR_PHOTO_HEIC: 'HEIC ist nicht lesbar; bitte JPEG', ERR_PHOTO_UNDATED: 'das Foto hat kein Datum', ERR_PHOTO_UNREACHABLE: 'das Foto war in der Akte nicht abrufbar',
-    ERR_PHOTO_CORRUPT: 'die Datei ist beschädigt', ERR_PHOTO_FORMAT: 'die Datei ist kein lesbares Foto', ERR_PHOTO_TOO_LARGE: 'die Datei ist zu groß', ERR_PHOTO_TIMEOUT: 'das Lesen der Datei dauerte zu lange'
+    ERR_PHOTO_CORRUPT: 'die Datei ist beschädigt', ERR_PHOTO_FORMAT: 'die Datei ist kein lesbares Foto', ERR_PHOTO_TOO_LARGE: 'die Datei ist zu groß', ERR_PHOTO_TIMEOUT: 'das Lesen der Datei dauerte zu lange',
+    ERR_PATIENT_MINOR: 'unter 18: ob das Modell bei Kindern gilt, ist nicht bekannt'
   },
   fault: (code) => `wird von selbst erneut versucht (${code})`
 }

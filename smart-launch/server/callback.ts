@@ -1,8 +1,9 @@
-import { createLocalJWKSet, jwtVerify, type JSONWebKeySet } from 'jose'
+import { createLocalJWKSet, decodeJwt, jwtVerify, type JSONWebKeySet } from 'jose'
 import { z } from 'zod'
 import type { Audit } from '../../src/audit.ts'
 import { isScreeningError, ScreeningError } from '../../src/errors.ts'
 import type { TenantConfig } from '../../src/config.ts'
+import { isIssuerBelow } from '../../src/fhir/smart-configuration.ts'
 import type { TokenAnswer } from '../../src/fhir/token-request.ts'
 import {
   LAUNCH_SECONDS, matchesHash, randomSecret, SESSION_SECONDS, sha256, type AppSession, type PendingLaunch
@@ -15,8 +16,8 @@ export interface CallbackDeps extends LaunchDeps {
   readonly audit: Pick<Audit, 'record'>
   /** Posts to the token endpoint through egress with a private_key_jwt assertion (RS384 or ES384). */
   requestToken(tenant: TenantConfig, tokenEndpoint: string, form: Record<string, string>): Promise<TokenAnswer>
-  /** The OpenID provider's issuer and keys, fetched through egress. */
-  openIdKeys(tenant: TenantConfig): Promise<{ issuer: string; keys: JSONWebKeySet }>
+  /** Issuer and keys of an identity that says it is of `issuer`, where the EHR's configuration lets that be so; fetched through egress. */
+  openIdKeys(tenant: TenantConfig, issuer: string): Promise<{ issuer: string; keys: JSONWebKeySet }>
   /** Takes photos that the launch named; whose they are is checked when they are read. */
   handOver?(tenant: string, patientId: string, references: readonly string[]): Promise<void>
   readonly now: () => number
@@ -34,7 +35,8 @@ const fhirId = z.string().regex(/^(?!\.{1,2}$)[A-Za-z0-9\-.]{1,64}$/)
 const tokenContext = z.object({
   patient: fhirId,
   encounter: fhirId.optional().catch(undefined),
-  need_patient_banner: z.boolean().optional().catch(undefined),
+  /** Epic and eClinicalWorks put it in quotes. */
+  need_patient_banner: z.union([z.boolean(), z.stringbool({ truthy: ['true'], falsy: ['false'] })]).optional().catch(undefined),
   appContext: z.string().max(4096).optional().catch(undefined),
   intent: z.string().optional().catch(undefined),
   /** 2.2: objects; anything else in it is passed over. */
@@ -143,8 +145,8 @@ async function verifiedUser(
 ): Promise<Pick<AppSession, 'fhirUser' | 'role'>> {
   if (!idToken) return {}
   try {
-    const { issuer, keys } = await deps.openIdKeys(tenant)
-    if (pending.issuer && issuer !== pending.issuer) throw refused('The identity that the EHR sent is of another issuer than the one that was asked.')
+    const { issuer, keys } = await deps.openIdKeys(tenant, decodeJwt(idToken).iss ?? '')
+    if (pending.issuer && !isIssuerBelow(pending.issuer, issuer)) throw refused('The identity that the EHR sent is of another issuer than the one that was asked.')
     const { payload } = await jwtVerify(idToken, createLocalJWKSet(keys), {
       issuer,
       audience: tenant.smart?.clientId ?? '',

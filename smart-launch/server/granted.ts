@@ -20,8 +20,8 @@ export function narrowed(before: string, now: string): string {
   }).join(' ')
 }
 
-/** Of which type a scope of this patient speaks, and its rights in letters of version 2. */
+/** Of which type a scope of this patient speaks, and its rights in letters of version 2; Epic also writes `.Read`. */
 function rightsIn(scope: string): { readonly of?: string; readonly rights: string } {
-  const [, of, rights = ''] = /^(?:patient|user)\/(\*|[A-Za-z]+)\.(read|write|\*|c?r?u?d?s?)(?:\?.*)?$/.exec(scope) ?? []
-  return { ...(of ? { of } : {}), rights: lettersOf(rights) }
+  const [, of, rights = ''] = /^(?:patient|user)\/(\*|[A-Za-z]+)\.([Rr]ead|[Ww]rite|\*|c?r?u?d?s?)(?:\?.*)?$/.exec(scope) ?? []
+  return { ...(of ? { of } : {}), rights: lettersOf(rights.toLowerCase()) }
 }

@@ -27,7 +27,7 @@ export async function beginLaunch(deps: LaunchDeps, query: { iss?: unknown; laun
   const smart = tenant.smart
   if (!smart) throw refused('This EHR is known, but the app is not registered there yet.')
   const launch = query.launch
-  if (launch !== undefined && (typeof launch !== 'string' || !/^[\x21-\x7e]{1,2048}$/.test(launch)))
+  if (launch !== undefined && (typeof launch !== 'string' || launch.length > LONGEST_LAUNCH || !/^[\x21-\x7e]+$/.test(launch)))
     throw refused('Expected launch to be the value that the EHR gave, once.')
 
   const { authorizationEndpoint, tokenEndpoint, issuer, namesItself } = await deps.discover(tenant)
@@ -66,6 +66,8 @@ export function redirectUri(config: Config): string {
 const audienceOf = ({ fhirBase }: TenantConfig, iss: unknown) => (iss === `${fhirBase}/` ? `${fhirBase}/` : fhirBase)
 
 const LONGEST_ISSUER = 2048
+/** The SMART launcher puts all that it plays into it, the app’s key set among it. */
+const LONGEST_LAUNCH = 8192
 
 /** The tenant whose FHIR base this is, character by character but for slashes at its end. */
 export function issuerOf(config: Config, iss: unknown): TenantConfig | undefined {

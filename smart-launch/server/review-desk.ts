@@ -8,7 +8,7 @@ import type { Held } from '../../src/fhir/review-steps.ts'
 import type { ActivityInputs } from '../../src/joints/activity-scores.ts'
 import type { PhotoRegion } from '../../src/joints/finding.ts'
 import { handThatSpeaks } from '../../src/joints/hand-joint-count.ts'
-import { HAND_JOINTS, type HandJoint, type Laterality } from '../../src/joints/hand-joint.ts'
+import { HAND_JOINTS, type HandJoint, type JointAt, type Laterality } from '../../src/joints/hand-joint.ts'
 import type { Calibration, InferenceEngine } from '../../src/inference/engine/inference-engine.ts'
 import { mapWithOtherHand } from '../../src/inference/with-other-hand.ts'
 import { photoName } from '../../src/screening/screened-photo.ts'
@@ -22,7 +22,6 @@ import { visitContext, type ContextRecord, type SignedByClinicians } from './vis
 
 export type ReviewCall = 'swollen' | 'not-swollen' | 'not-assessable'
 export interface ReviewDecision { readonly side: Laterality; readonly joint: HandJoint; readonly call: ReviewCall }
-export interface JointAt { readonly side: Laterality; readonly joint: HandJoint }
 /** What is previewed and signed: calls on hand joints and, if the clinician entered them, the inputs of the activity scores. */
 export interface SignedReview {
   readonly screeningId: string
@@ -79,11 +78,10 @@ export function openReviewDesk({ screenings, engine, record, sessions, now, cali
   const drafts = openDrafts(sessions)
   const calibrationFor = (tenant: TenantConfig) => calibrationOf(tenant) ?? engine.calibration
 
-  /** All of it lies in the record: nobody has to go on with it, and where it answers all that the model flagged, no card warns of that any more. */
-  async function noteSigned(session: AppSession, screening: Screening, { decisions }: SignedReview, at: string): Promise<void> {
-    const flagged = screening.findings.filter((one) => one.kind === 'assessed' && one.inflamed)
-    const answered = flagged.every(({ side, joint }) => decisions.some((one) => one.side === side && one.joint === joint))
-    if (answered) await screenings.signed(session.tenant, screening.id, at)
+  /** All of it lies in the record: nobody has to go on with it, and no card warns any more of what it answers. */
+  async function noteSigned(session: AppSession, screening: Screening, { decisions, corrects }: SignedReview, at: string): Promise<void> {
+    const joints = decisions.map(({ side, joint }) => ({ side, joint }))
+    await screenings.signed(session.tenant, screening.id, { at, joints, isAll: corrects !== undefined })
     await drafts.forget(session, screening.id)
   }
 

@@ -3,8 +3,8 @@ import type { TenantConfig } from '../config.ts'
 import { OWN_BASE } from '../fhir/codes.ts'
 import { datePrecisionOf } from '../joints/date-precision.ts'
 import { percentOf, type JointFinding } from '../joints/finding.ts'
-import { HAND_JOINTS, LATERALITIES } from '../joints/hand-joint.ts'
-import type { Screening } from '../screening/screening.ts'
+import { HAND_JOINTS, LATERALITIES, type JointAt } from '../joints/hand-joint.ts'
+import type { Screening, SetAside } from '../screening/screening.ts'
 import { dayOf } from '../screening/visits.ts'
 import { escaped, list, table } from './markdown.ts'
 import { cardWith, SUMMARY_LIMIT, type Action, type Card, type CardBody, type Indicator, type OverrideReason, type Suggestion } from './protocol.ts'
@@ -34,13 +34,15 @@ export interface ResultCardInput {
   readonly unwritable?: boolean
   /** It lies in the record. */
   readonly recorded?: boolean
+  /** A clinician has set it aside in this service. */
+  readonly setAside?: SetAside
   /** What the calibration was made from. */
   readonly calibration?: string
 }
 
 /** The newest stored result: count with denominator and interval, the joints, the change, what could not be assessed, one suggestion. */
 export function resultCard(input: ResultCardInput, context: CardContext): Card {
-  const suggestion = suggestionOf(input.resources, context)
+  const suggestion = suggestionOf(input, context)
   return cardWith(saidOnce(input, context), context.newId(), suggestion)
 }
 
@@ -49,10 +51,10 @@ const said = new WeakMap<Screening, { readonly of: readonly unknown[]; readonly 
 
 /** A card says days, never less: within a minute the same result in the same words is the same text. */
 function saidOnce(input: ResultCardInput, context: CardContext): CardBody {
-  const { screening, before, newer, unwritable, recorded, calibration } = input
+  const { screening, before, newer, unwritable, recorded, setAside, calibration } = input
   const { wording, tenant, now } = context
   const old = ageInDays(screening.photoTime, now) > tenant.currentPhotoDays
-  const of = [before, newer, unwritable, recorded, calibration, wording, tenant, old, Math.floor(now / MINUTE_MS)]
+  const of = [before, newer, unwritable, recorded, setAside, calibration, wording, tenant, old, Math.floor(now / MINUTE_MS)]
   const known = said.get(screening)
   if (known && of.every((one, place) => one === known.of[place])) return known.body
   const body = bodyOf(screening.count.assessable === 0 ? unreadParts(screening, newer, context) : resultParts(input, old, context), context)
@@ -61,14 +63,17 @@ function saidOnce(input: ResultCardInput, context: CardContext): CardBody {
 }
 
 function resultParts(input: ResultCardInput, old: boolean, context: CardContext): CardParts {
-  const { screening } = input
+  const { screening, setAside } = input
   const { wording, tenant, now } = context
   const { swollen, assessable, of, low, high } = screening.count
   const day = dayIn(wording, screening.photoTime, tenant.timeZone, now)
+  const part = signedInPart(screening)
   const variants = screening.signed ? wording.signedSummary(day, swollen, assessable, low, high)
-    : old ? wording.oldSummary(day, swollen, assessable, low, high) : wording.summary(day, swollen, assessable, low, high, of - assessable)
-  // What a clinician has looked at and signed draws no attention again.
-  const indicator = !old && !screening.signed && low > 0 ? 'warning' : 'info'
+    : old ? wording.oldSummary(day, swollen, assessable, low, high)
+      : part ? wording.partSummary(day, swollen, assessable, low, high, part.open.length)
+        : setAside ? wording.setAsideSummary(day, swollen, assessable, low, high) : wording.summary(day, swollen, assessable, low, high, of - assessable)
+  // What a clinician has looked at, and signed or set aside, draws no attention again; nor does the rest, once as many are signed as are swollen at least.
+  const indicator = !old && !screening.signed && !setAside && low > (part?.signed.length ?? 0) ? 'warning' : 'info'
   return { summary: fitting(variants), detail: resultDetail(input, context), indicator, appContext: screening.id }
 }
 
@@ -144,9 +149,10 @@ function overrideReasons(wording: Wording): readonly OverrideReason[] {
 }
 
 /** One suggestion is one decision: the whole set, which the EHR applies as one. */
-function suggestionOf(resources: readonly FhirResource[], { wording, newId }: CardContext): Suggestion | undefined {
+function suggestionOf({ resources, screening }: ResultCardInput, { wording, newId }: CardContext): Suggestion | undefined {
   if (resources.length === 0) return undefined
-  return { label: wording.record(resources.length), uuid: newId(), actions: actionsOf(resources, wording) }
+  const label = signedInPart(screening) ? wording.recordOpen : wording.record
+  return { label: label(resources.length), uuid: newId(), actions: actionsOf(resources, wording) }
 }
 
 const keptActions = new WeakMap<readonly FhirResource[], Map<Wording, readonly Action[]>>()
@@ -164,38 +170,78 @@ function actionsOf(resources: readonly FhirResource[], wording: Wording): readon
   return actions
 }
 
-function resultDetail({ screening, before, newer, unwritable, recorded, calibration }: ResultCardInput, context: CardContext): string {
+function resultDetail(input: ResultCardInput, context: CardContext): string {
+  const { screening, before, newer, unwritable, calibration } = input
   const { wording, tenant, now } = context
   const day = dayIn(wording, screening.photoTime, tenant.timeZone, now)
-  const flagged = screening.findings.some((one) => one.kind === 'assessed' && one.inflamed)
+  const flagged = screening.findings.some(isFlagged)
   return paragraphs([
     wording.taken(day, ageInWords(screening.photoTime, context)),
-    flagged ? jointTable(screening.findings, wording) : wording.nothingFlagged(screening.count.assessable),
+    flagged ? jointTable(screening, wording) : wording.nothingFlagged(screening.count.assessable),
     before ? change(before, screening, wording, dayIn(wording, before.photoTime, tenant.timeZone, now)) : '',
     missingList(screening.findings, wording),
     newer ? `**${newerWords(newer, wording)}**` : '',
     unwritable ? wording.unwritable : '',
-    doneWith(screening, recorded, (time) => dayIn(wording, time, tenant.timeZone, now), wording),
-    `${screening.signed ? wording.suggestion : wording.unreviewed} ${wording.caution}`,
+    ...doneWith(input, (time) => dayIn(wording, time, tenant.timeZone, now), wording),
+    `${screening.signed || signedInPart(screening) ? wording.suggestion : wording.unreviewed} ${wording.caution}`,
     wording.research,
     calibration ? `${wording.calibration}: ${escaped(calibration)}` : ''
   ])
 }
 
-/** What became of it so far; what a clinician signed matters more than what was accepted, and that more than what lies in the record. */
-function doneWith({ signed, accepted }: Screening, recorded: boolean | undefined, day: (time: string) => string, wording: Wording): string {
-  if (signed) return wording.signed(day(signed))
-  if (accepted) return wording.accepted(day(accepted))
-  return recorded ? wording.recorded : ''
+/** What became of it so far; what a clinician signed stands before all else, and what was accepted before what lies in the record. */
+function doneWith({ screening, recorded, setAside }: ResultCardInput, day: (time: string) => string, wording: Wording): readonly string[] {
+  const { signed, accepted } = screening
+  if (signed) return [wording.signed(day(signed))]
+  const part = signedInPart(screening)
+  const named = (joints: readonly JointAt[]) => joints.map(({ side, joint }) => wording.jointOf(side, joint)).join(', ')
+  return [
+    part ? wording.signedPart(day(part.at), named(part.signed), named(part.open)) : '',
+    accepted ? wording.accepted(day(accepted)) : recorded ? wording.recorded : '',
+    setAside ? wording.setAside(day(setAside.at), reasonWords(setAside, wording)) : ''
+  ]
 }
 
-/** Only rows where something is flagged: a small table is read. */
-function jointTable(findings: readonly JointFinding[], wording: Wording): string {
-  const of = (side: string, joint: string) => findings.find((one) => one.side === side && one.joint === joint)
+/** In our words where it is one that our cards offer. An EHR may offer others of its own, whose words are not ours to repeat. */
+function reasonWords({ reason }: SetAside, wording: Wording): string | undefined {
+  return Object.entries(wording.override).find(([code]) => isOwnReason(reason, code as OverrideCode))?.[1]
+}
+
+export type OverrideCode = keyof Wording['override']
+
+export function isOwnReason(reason: SetAside['reason'], code: OverrideCode): boolean {
+  return reason?.code === code && (reason.system ?? OVERRIDE_SYSTEM) === OVERRIDE_SYSTEM
+}
+
+interface SignedPart {
+  readonly at: string
+  /** Joints flagged here of which clinicians have signed an answer, and those of which they have not. */
+  readonly signed: readonly JointAt[]
+  readonly open: readonly JointAt[]
+}
+
+/** Undefined where nothing that is flagged here was signed, or all of it. */
+function signedInPart(screening: Screening): SignedPart | undefined {
+  const { answered, findings } = screening
+  if (!answered || screening.signed) return undefined
+  const { signed = [], open = [] } = Object.groupBy(findings.filter(isFlagged), (one) => isAt(answered.joints, one) ? 'signed' : 'open')
+  return signed.length > 0 ? { at: answered.at, signed, open } : undefined
+}
+
+const isFlagged = (finding: JointFinding) => finding.kind === 'assessed' && finding.inflamed
+
+function isAt(joints: readonly JointAt[], { side, joint }: JointAt): boolean {
+  return joints.some((one) => one.side === side && one.joint === joint)
+}
+
+/** Only rows where something is flagged and open: a small table is read. */
+function jointTable(screening: Screening, wording: Wording): string {
+  const part = signedInPart(screening)
+  const answered = part ? screening.answered?.joints ?? [] : []
   const rows = HAND_JOINTS.flatMap((joint) => {
-    const pair = LATERALITIES.map((side) => of(side, joint))
-    if (!pair.some((one) => one?.kind === 'assessed' && one.inflamed)) return []
-    return [[wording.joint(joint), ...pair.map((one) => cell(one, wording))]]
+    const pair = LATERALITIES.map((side) => screening.findings.find((one) => one.side === side && one.joint === joint))
+    if (!pair.some((one) => one && isFlagged(one) && !isAt(answered, one))) return []
+    return [[wording.joint(joint), ...pair.map((one) => one && isAt(answered, one) ? wording.signedCell : cell(one, wording))]]
   })
   return table(wording.columns, rows)
 }

@@ -1,7 +1,8 @@
+import { hash } from 'node:crypto'
 import type { JSONWebKeySet } from 'jose'
 import type { CdsClientConfig, TenantConfig } from '../config.ts'
 import { isScreeningError, ScreeningError } from '../errors.ts'
-import { openRateLimit } from './rate-limit.ts'
+import { openRateLimit, type RateLimit } from './rate-limit.ts'
 import { isSignedBy, type SignatureAlgorithm } from './token-signature.ts'
 
 /** Who is calling: a configured client of one tenant. */
@@ -43,20 +44,34 @@ type Claims = Readonly<Record<string, unknown>> & { readonly iss: string; readon
  * first: size, header, known issuer, expiry, rates; only then key, signature, claims and, last, the token id's single use.
  *
  * Anybody can write an issuer's name into a token. So only what was let in counts as a call of that issuer, and what is refused
- * counts against the network that sent it: who forges tokens soon costs us no signature, and the issuer none of its calls.
+ * counts against the network that sent it: who forges tokens soon costs us no signature, and the issuer none of its calls. A name
+ * that nobody has counts as one that somebody has: neither 401 nor 429 tells who calls here.
  */
 export function openClientVerifier({ tenants, fetchKeys, jti, clock, callsPerSecond = 3_000, refusedPerSecond = 20 }: VerifierDeps): ClientVerifier {
   const registered = tenants.flatMap((tenant) => tenant.cdsClients.map((client): Registration => ({ tenant, client })))
   const calls = openRateLimit(callsPerSecond, clock, 'calls of this client')
   const refused = openRateLimit(refusedPerSecond, clock, 'calls that are refused')
+  const ofNobody = openRateLimit(refusedPerSecond, clock, 'calls that are refused')
   const keys = openKeyCache(fetchKeys, clock)
 
-  /** Key, signature, claims and single use. */
-  async function prove(token: string, header: CheckedHeader, claims: Claims, { tenant, client }: Registration, calledUrl: string): Promise<void> {
+  /** Who is meant, rate, key, signature, claims and single use. */
+  async function prove(token: string, header: CheckedHeader, claims: Claims, calledUrl: string): Promise<VerifiedClient> {
+    const { tenant, client } = registrationOf(registered, claims)
+    if (header.jku !== undefined && header.jku !== client.jku) throw unauthorized()
+    if (!client.algorithms.some((algorithm) => algorithm === header.alg)) throw unauthorized()
+    const name = `${tenant.id} ${client.issuer}`
+    calls.check(name)
     if (!(await isSignedBy(await keys.of(tenant, client, header.kid), token, header).catch(fail))) throw unauthorized()
     const { iat, id } = checkedClaims(claims, [calledUrl, ...client.audiences], clock())
     const expiresAt = (iat + MAX_AGE_SECONDS + TOLERANCE_SECONDS) * 1000
     if (!(await jti.use(tenant.id, client.issuer, id, expiresAt))) throw unauthorized()
+    calls.take(name)
+    return { tenant, issuer: client.issuer }
+  }
+
+  /** Names that nobody has are no longer than a digest, and push out none that somebody has. */
+  function limitOf(iss: string, from: string): { readonly limit: RateLimit; readonly key: string } {
+    return registered.some(({ client }) => client.issuer === iss) ? { limit: refused, key: `${iss} ${from}` } : { limit: ofNobody, key: `${hash('sha256', iss)} ${from}` }
   }
 
   return {
@@ -65,21 +80,14 @@ export function openClientVerifier({ tenants, fetchKeys, jti, clock, callsPerSec
       if (!token || token.length > TOKEN_MAX_CHARACTERS) throw unauthorized()
       const header = checkedHeader(token)
       const claims = unverifiedClaims(token, clock())
-      const registration = registrationOf(registered, claims)
-      const { tenant, client } = registration
-      if (header.jku !== undefined && header.jku !== client.jku) throw unauthorized()
-      if (!client.algorithms.some((algorithm) => algorithm === header.alg)) throw unauthorized()
-      const name = `${tenant.id} ${client.issuer}`
-      refused.check(`${name} ${from}`)
-      calls.check(name)
+      const { limit, key } = limitOf(claims.iss, from)
+      limit.check(key)
       try {
-        await prove(token, header, claims, registration, calledUrl)
+        return await prove(token, header, claims, calledUrl)
       } catch (error) {
-        if (isScreeningError(error) && error.code === 'ERR_UNAUTHORIZED') refused.take(`${name} ${from}`)
+        if (isScreeningError(error) && error.code === 'ERR_UNAUTHORIZED') limit.take(key)
         throw error
       }
-      calls.take(name)
-      return { tenant, issuer: client.issuer }
     }
   }
 }

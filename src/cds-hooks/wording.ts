@@ -14,6 +14,7 @@ const english = {
   flagged: (percent: number) => `possible, ${percent} %`,
   notFlagged: 'not flagged',
   notAssessable: 'not assessable',
+  signedCell: 'signed',
   reason: {
     'no-photo': 'no photo', 'not-located': 'hand not found', 'outside-frame': 'outside the picture', 'low-detail': 'too little detail',
     occluded: 'covered', 'palmar-view': 'shows the palm', 'oblique-view': 'hand is turned', blurred: 'photo is blurred',
@@ -27,6 +28,12 @@ const english = {
     [`Old hand photos (${day}): AI suggested ${swollen} of ${assessable} assessable joints swollen (90 % interval ${low}–${high}); ask for new ones`],
   signedSummary: (day: string, swollen: number, assessable: number, low: number, high: number) => [
     `Signed by a clinician: hand photos of ${day}; AI had suggested ${swollen} of ${assessable} assessable joints swollen (90 % interval ${low}–${high})`
+  ],
+  partSummary: (day: string, swollen: number, assessable: number, low: number, high: number, open: number) => [
+    `Signed in part: hand photos of ${day}; AI had suggested ${swollen} of ${assessable} assessable joints swollen (90 % interval ${low}–${high}), ${open} still open`
+  ],
+  setAsideSummary: (day: string, swollen: number, assessable: number, low: number, high: number) => [
+    `Set aside by a clinician: hand photos of ${day}; AI had suggested ${swollen} of ${assessable} assessable joints swollen (90 % interval ${low}–${high})`
   ],
   unreadSummary: (day: string) => [`Hand photos of ${day} cannot be assessed; a new photo is needed`],
   pendingSummary: ['Hand photos are being read; findings follow in a moment'],
@@ -54,6 +61,8 @@ const english = {
   unwritable: 'This record does not take results; nothing can be recorded from here.',
   recorded: 'This suggestion is in the record already.',
   accepted: (day: string) => `The suggestion was accepted on ${day}, as the EHR reports. It is not offered again, so that nothing is recorded twice; review it in JointLens.`,
+  signedPart: (day: string, signed: string, open: string) => `On ${day} a clinician signed findings of these photos, and of joints flagged here: ${signed}. They are in the record and stand before this suggestion. Flagged and still open: ${open}.`,
+  setAside: (day: string, reason?: string) => `On ${day} a clinician set this suggestion aside, as the EHR reports, and gave a reason${reason === undefined ? '' : `: “${reason}”`}. It is not offered for recording again; you can review the photos in JointLens.`,
   retake: 'Ask for one photo of the back of each hand: flat, fingers apart, plain background, even light, the hand filling the picture.',
   signed: (day: string) => `On ${day} a clinician signed findings of these photos, any joint flagged here among them: they are in the record and stand before this suggestion.`,
   suggestion: 'AI suggestion.',
@@ -62,6 +71,7 @@ const english = {
   research: 'Research software, learned from computer-made hands; it has never seen a patient. Examine the patient.',
   calibration: 'Calibration',
   record: (count: number) => `Record the AI suggestion as preliminary (${count} entries)`,
+  recordOpen: (count: number) => `Record the AI suggestion for the joints still open as preliminary (${count} entries)`,
   askLabel: 'Ask the patient for hand photos',
   askAction: 'Create a request for hand photos before the visit',
   askText: 'Please take one photo of the back of each hand before your visit: hand flat, fingers slightly apart, plain background, daylight, no flash, rings off.',
@@ -88,6 +98,7 @@ const german: Wording = {
   flagged: (percent) => `möglich, ${percent} %`,
   notFlagged: 'nicht markiert',
   notAssessable: 'nicht beurteilbar',
+  signedCell: 'signiert',
   reason: {
     'no-photo': 'kein Foto', 'not-located': 'Hand nicht gefunden', 'outside-frame': 'außerhalb des Bildes', 'low-detail': 'zu wenig Einzelheiten',
     occluded: 'verdeckt', 'palmar-view': 'zeigt die Handfläche', 'oblique-view': 'Hand ist gedreht', blurred: 'Foto ist unscharf',
@@ -101,6 +112,12 @@ const german: Wording = {
     [`Alte Handfotos (${day}): KI-Vorschlag ${swollen} von ${assessable} Gelenken geschwollen (${low}–${high}); bitte neue Fotos`],
   signedSummary: (day, swollen, assessable, low, high) => [
     `Ärztlich signiert: Handfotos vom ${day}; KI-Vorschlag war ${swollen} von ${assessable} Gelenken geschwollen (90-%-Intervall ${low}–${high})`
+  ],
+  partSummary: (day, swollen, assessable, low, high, open) => [
+    `Teils signiert: Handfotos vom ${day}; KI-Vorschlag war ${swollen} von ${assessable} Gelenken geschwollen (90-%-Intervall ${low}–${high}), noch offen: ${open}`
+  ],
+  setAsideSummary: (day, swollen, assessable, low, high) => [
+    `Zur Seite gelegt: Handfotos vom ${day}; KI-Vorschlag war ${swollen} von ${assessable} Gelenken geschwollen (90-%-Intervall ${low}–${high})`
   ],
   unreadSummary: (day) => [`Handfotos vom ${day} sind nicht beurteilbar; ein neues Foto ist nötig`],
   pendingSummary: ['Handfotos werden gelesen; Befunde folgen gleich'],
@@ -128,6 +145,8 @@ const german: Wording = {
   unwritable: 'Diese Akte nimmt keine Ergebnisse an; von hier aus lässt sich nichts eintragen.',
   recorded: 'Dieser Vorschlag steht schon in der Akte.',
   accepted: (day) => `Der Vorschlag wurde am ${day} angenommen, wie die Akte meldet. Er wird nicht noch einmal angeboten, damit nichts doppelt eingetragen wird; prüfen Sie ihn in JointLens.`,
+  signedPart: (day, signed, open) => `Am ${day} wurden Befunde zu diesen Fotos signiert, von hier markierten Gelenken: ${signed}. Sie stehen in der Akte und gehen diesem Vorschlag vor. Markiert und noch offen: ${open}.`,
+  setAside: (day, reason) => `Am ${day} wurde dieser Vorschlag zur Seite gelegt, wie die Akte meldet, mit einem Grund${reason === undefined ? '' : `: „${reason}“`}. Er wird nicht noch einmal zum Eintragen angeboten; die Fotos können Sie in JointLens prüfen.`,
   retake: 'Bitten Sie um je ein Foto der beiden Handrücken: flach, Finger gespreizt, ruhiger Hintergrund, gleichmäßiges Licht, die Hand füllt das Bild.',
   signed: (day) => `Am ${day} wurden Befunde zu diesen Fotos signiert, auch zu jedem hier markierten Gelenk: Sie stehen in der Akte und gehen diesem Vorschlag vor.`,
   suggestion: 'KI-Vorschlag.',
@@ -136,6 +155,7 @@ const german: Wording = {
   research: 'Forschungssoftware, an computererzeugten Händen gelernt; sie hat nie einen Menschen gesehen. Untersuchen Sie die Person.',
   calibration: 'Kalibrierung',
   record: (count) => `KI-Vorschlag als vorläufig eintragen (${count} Einträge)`,
+  recordOpen: (count) => `KI-Vorschlag zu den noch offenen Gelenken als vorläufig eintragen (${count} Einträge)`,
   askLabel: 'Um Handfotos bitten',
   askAction: 'Bitte um Handfotos vor dem Besuch anlegen',
   askText: 'Bitte fotografieren Sie vor Ihrem Besuch je einmal beide Handrücken: Hand flach, Finger leicht gespreizt, ruhiger Hintergrund, Tageslicht, kein Blitz, ohne Ringe.',

@@ -1,6 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Bundle, BundleEntry } from 'fhir/r4.js'
 import { isScreeningError, ScreeningError, type ErrorCode } from '../errors.ts'
+import { mayBeMinor } from '../joints/adult.ts'
 import { askTogether } from './ask-together.ts'
 import { outcomesOf } from './bundle-outcomes.ts'
 import type { Capabilities } from './capabilities.ts'
@@ -33,12 +34,12 @@ export interface Written {
  * asked before anyone sends again. It is written when the record shows it, not when the server said so. Calling it again
  * continues where the last call stopped.
  *
- * Throws ERR_WRONG_PATIENT, ERR_PHOTO_UNREACHABLE (photo gone or entered in error), ERR_LEASE_LOST, ERR_EHR_REFUSED,
+ * Throws ERR_WRONG_PATIENT, ERR_PATIENT_MINOR, ERR_PHOTO_UNREACHABLE (photo gone or entered in error), ERR_LEASE_LOST, ERR_EHR_REFUSED,
  * ERR_WRITE_AMBIGUOUS (look again later), ERR_EHR_*.
  */
 export async function writeScreening(session: FhirSession, resources: ScreeningResources, options: WriteOptions): Promise<Written> {
   refuseFaults(resources)
-  await checkSources(session, resources, looksMs(options))
+  await checkSources(session, resources, options)
   const capabilities = await session.capabilities()
   const wanted = inWritingOrder(resources).filter(({ resourceType }) => capabilities.can(resourceType, 'create') && mayWrite(session, resourceType))
   const why = unwritable(capabilities)
@@ -94,7 +95,7 @@ function refuseFaults(resources: ScreeningResources): void {
 }
 
 /** Photo still there, of this patient, and not withdrawn, and the patient still one of their own, before the first byte is sent (I3). */
-async function checkSources(unasked: FhirSession, { photos, patientId }: ScreeningResources, looks: readonly number[]): Promise<void> {
+async function checkSources(unasked: FhirSession, { photos, patientId }: ScreeningResources, options: WriteOptions): Promise<void> {
   const sources = [...new Map(photos.map(({ resourceType, id }) => [`${resourceType}/${id}`, { type: resourceType, id }])).values()]
   const readsPatient = await mayReadPatient(unasked)
   const session = await askTogether(unasked, [...sources, ...readsPatient ? [{ type: 'Patient' as const, id: patientId }] : []])
@@ -105,7 +106,7 @@ async function checkSources(unasked: FhirSession, { photos, patientId }: Screeni
     if (!await isKeptFor(session, photo, patientId).catch(goneMeanwhile))
       throw wrongPatient('a photo of the patient of the screening')
   }
-  if (readsPatient) await checkPatient(session, patientId, looks)
+  if (readsPatient) await checkPatient(session, patientId, options)
 }
 
 function goneMeanwhile(cause: unknown): never {
@@ -115,13 +116,15 @@ function goneMeanwhile(cause: unknown): never {
 
 /**
  * A patient whose record was merged into another's, or deleted, gets no results: they would be filed where nobody looks, or with
- * somebody else. A 404 may mean that we may not read it, and a 410 is believed when it is said at every look.
+ * somebody else. Nor does a child. A 404 may mean that we may not read it, and a 410 is believed when it is said at every look.
  */
-async function checkPatient(session: FhirSession, patientId: string, looks: readonly number[]): Promise<void> {
-  for (const delayMs of [0, ...looks]) {
+async function checkPatient(session: FhirSession, patientId: string, options: WriteOptions): Promise<void> {
+  const { today = new Date().toISOString().slice(0, 10) } = options
+  for (const delayMs of [0, ...looksMs(options)]) {
     await wait(delayMs)
     try {
-      const { link } = await session.read('Patient', patientId)
+      const { link, birthDate } = await session.read('Patient', patientId)
+      if (mayBeMinor(birthDate, today)) throw new ScreeningError('ERR_PATIENT_MINOR', 'Expected a patient of 18 years or more but the record says otherwise; nothing was written')
       if (link?.some(({ type }) => type === 'replaced-by')) throw wrongPatient('a patient of its own but the record says that another one replaces it')
       return
     } catch (error) {

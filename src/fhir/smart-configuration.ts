@@ -59,15 +59,26 @@ function readPublished(tenant: TenantConfig, egress: Egress): Promise<z.infer<ty
   return readJson(egress, `${tenant.fhirBase}/.well-known/smart-configuration`, 'smart-configuration', published)
 }
 
-/** Issuer and keys that sign id_tokens: the SMART configuration names the issuer, whose OpenID configuration names the keys. Throws as above. */
-export async function readOpenIdKeys(tenant: TenantConfig, egress: Egress): Promise<{ issuer: string; keys: JSONWebKeySet }> {
+/**
+ * Issuer and keys of an identity that says it is of `claimed`: the SMART configuration says whose word counts, whose OpenID configuration names
+ * the keys. Throws as above.
+ */
+export async function readOpenIdKeys(tenant: TenantConfig, egress: Egress, claimed: string): Promise<{ issuer: string; keys: JSONWebKeySet }> {
   const smart = await readPublished(tenant, egress)
-  if (!smart.issuer) throw answer('an issuer in the SMART configuration')
-  const address = `${smart.issuer.replace(/\/+$/, '')}/.well-known/openid-configuration`
-  const provider = await readJson(egress.alsoTo('keys', smart.issuer), address, 'keys', openId)
-  if (provider.issuer !== smart.issuer) throw answer('the OpenID configuration to name the issuer that was asked')
+  // Microsoft's FHIR server names no issuer: then an identity is taken of the server that gave the token.
+  if (!isIssuerBelow(smart.issuer ?? new URL(smart.token_endpoint).origin, claimed)) throw answer('an identity of the issuer that the SMART configuration names')
+  const provider = await readJson(egress.alsoTo('keys', claimed), `${claimed.replace(/\/+$/, '')}/.well-known/openid-configuration`, 'keys', openId)
+  if (provider.issuer !== claimed) throw answer('the OpenID configuration to name the issuer that was asked')
   const keys = await readJson(egress.alsoTo('keys', provider.jwks_uri), provider.jwks_uri, 'keys', keySet)
   return { issuer: provider.issuer, keys }
+}
+
+/** The issuer that was named, with or without a slash at its end, or one below it: Oracle Health names the tenant, and its identities are of `{tenant}/oidc/idsps/{id}/`. */
+export function isIssuerBelow(named: string, issuer: string): boolean {
+  if (!URL.canParse(issuer)) return false
+  const { origin, pathname, search, hash, href } = new URL(issuer)
+  const asWritten = href === issuer || href === `${issuer}/`
+  return asWritten && search === '' && hash === '' && `${origin}${pathname}/`.startsWith(`${named.replace(/\/+$/, '')}/`)
 }
 
 /** A key set (CDS clients' jku, OpenID). At most 1 MB, at most 5 s. */

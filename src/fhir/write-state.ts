@@ -52,6 +52,8 @@ export interface WriteOptions {
   /** Waits before each look after an unknown outcome: servers index late (specs/reliability.md section 7). */
   readonly readBackDelaysMs?: readonly number[]
   readonly settling?: Settling
+  /** The site's day, `2026-11-24`: who is not 18 on it gets no results. In UTC unless told. */
+  readonly today?: string
 }
 
 /** One screening on its way into the record. */

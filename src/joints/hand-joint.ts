@@ -11,6 +11,9 @@ export type Laterality = (typeof LATERALITIES)[number]
 /** Both hands: the 22 joints of the 28-joint count that a photo can show (Fuchs 1989). */
 export const HAND_JOINT_TOTAL = HAND_JOINTS.length * LATERALITIES.length
 
+/** One joint of one hand. */
+export interface JointAt { readonly side: Laterality; readonly joint: HandJoint }
+
 /** The six of the 28 that no photo of a hand shows. */
 export const LARGE_JOINTS = ['shoulder', 'elbow', 'knee'] as const
 export type LargeJoint = (typeof LARGE_JOINTS)[number]

@@ -1,27 +1,22 @@
-import type { PatientOfTenant, Screening, ScreeningStatus } from './screening.ts'
-import { screeningOf, SPEAKS, type Result } from './stored-screening.ts'
-import type { Row, Store } from './store/open-store.ts'
+import type { PatientOfTenant, ScreeningStatus } from './screening.ts'
+import { COLUMNS, screeningOf, SPEAKS, type ScreeningRow } from './stored-screening.ts'
+import type { Store } from './store/open-store.ts'
 
 export type NewestVisits = Pick<ScreeningStatus, 'latest' | 'before'>
 
-interface NewestRow extends Row {
+interface NewestRow extends ScreeningRow {
   /** Which of the patients asked for, from 1. */
   readonly place: number
-  readonly state: Screening['state']
-  readonly data: Result
-  readonly written: readonly string[]
-  readonly accepted_at: Date | null
-  readonly signed_at: Date | null
-  readonly before: { readonly state: Screening['state']; readonly data: Result; readonly written: readonly string[] } | null
+  readonly before: ScreeningRow | null
 }
 
 /** The newest visit's result, and the one before it that has a joint that could be assessed, of each patient in one statement. */
 export async function newestResults(store: Store, patients: readonly PatientOfTenant[]): Promise<readonly NewestVisits[]> {
   const rows = await store.query<NewestRow>(
-    `select place, latest.state, latest.data, latest.written, latest.accepted_at, latest.signed_at, before.before
+    `select place, latest.*, before.before
      from unnest($1::text[], $2::text[]) with ordinality as asked (tenant, patient_id, place)
      cross join lateral (
-       select state, data, written, accepted_at, signed_at, photo_time from screening
+       select ${COLUMNS}, photo_time from screening
        where tenant = asked.tenant and patient_id = asked.patient_id and ${SPEAKS}
        order by photo_time desc, completed_at desc limit 1) latest
      left join lateral (

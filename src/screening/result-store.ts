@@ -2,10 +2,10 @@ import type { WriteLedger } from '../fhir/record-writer.ts'
 import type { RetiredStatus } from '../fhir/retire.ts'
 import type { PhotoAssessment } from '../joints/finding.ts'
 import { newestResults } from './newest-results.ts'
-import type { PatientOfTenant, PhotoReference, Screening } from './screening.ts'
+import type { PatientOfTenant, PhotoReference, Screening, SignedAnswers } from './screening.ts'
 import { askLater } from './errands.ts'
 import { writtenIds } from './screening-input.ts'
-import { screeningOf, SPEAKS, type Result, type ScreeningRow } from './stored-screening.ts'
+import { COLUMNS, screeningOf, SPEAKS, type Result, type ScreeningRow } from './stored-screening.ts'
 import type { Job } from './queue.ts'
 import { inBatches } from './store/in-batches.ts'
 import type { Queries, Store } from './store/open-store.ts'
@@ -22,15 +22,21 @@ export type Guard = (queries: Queries) => Promise<void>
 
 export type ResultStore = ReturnType<typeof openResultStore>
 
-const COLUMNS = 'state, data, written, accepted_at, signed_at'
 /**
  * What a worker found out is kept also when it lost its lease, but not when the patient was erased meanwhile, and the job with it. The
  * lock makes whoever erases wait until it is kept, and whoever keeps it until it is erased.
  */
 const notErased = (parameter: string) => `(${parameter}::uuid is null or exists (select 1 from job where id = ${parameter}::uuid for key share))`
 const SHA256_OF_SCREENINGS = "select photo ->> 'sha256' from screening, jsonb_array_elements(data -> 'photos') photo where tenant = $1"
+/** Without consent, and of a child, nothing is touched any more; what lies in the record is the record's. */
+const UNTOUCHED = ['ERR_FORBIDDEN', 'ERR_PATIENT_MINOR']
 /** When what was written is looked at again for doubles (specs/reliability.md section 3.7). */
 const SWEEPS = [60_000, 3_600_000]
+
+const ANSWERED = "(case when $5::boolean then '[]' else answered end || $4::jsonb)"
+const ALL_FLAGGED_ANSWERED = `not exists (
+  select 1 from jsonb_array_elements(data -> 'findings') as finding where (finding ->> 'inflamed')::boolean
+    and not ${ANSWERED} @> jsonb_build_array(jsonb_build_object('side', finding -> 'side', 'joint', finding -> 'joint')))`
 
 /** Screenings, readings of single photos, and the ledger of what was written to the record. Tenants never meet. */
 export function openResultStore(store: Store) {
@@ -55,8 +61,12 @@ export function openResultStore(store: Store) {
       return row && screeningOf(row)
     },
 
-    async signed(tenant: string, id: string, at: string): Promise<void> {
-      await store.query('update screening set signed_at = greatest(signed_at, $3::timestamptz) where tenant = $1 and id = $2', [tenant, id, at])
+    async signed(tenant: string, id: string, { at, joints, isAll }: SignedAnswers): Promise<void> {
+      await store.query(
+        `update screening set answered_at = greatest(answered_at, $3::timestamptz),
+           answered = (select coalesce(jsonb_agg(distinct one), '[]') from jsonb_array_elements(${ANSWERED}) as one),
+           signed_at = case when ${ALL_FLAGGED_ANSWERED} then greatest(signed_at, $3::timestamptz) when $5 then null else signed_at end
+         where tenant = $1 and id = $2`, [tenant, id, at, JSON.stringify(joints), isAll])
     },
 
     /** Patients with a result that was not withdrawn. */
@@ -172,8 +182,7 @@ export function openResultStore(store: Store) {
         await guard(queries)
         const [row] = await queries.query<ScreeningRow>(
           `update screening set state = 'refused', withdrawn_code = $3 where tenant = $1 and id = $2 returning ${COLUMNS}`, [tenant, id, code])
-        // Without consent nothing is touched any more; what lies in the record is the record's.
-        if (row && code !== 'ERR_FORBIDDEN') await toRetire(queries, row.data, writtenIds(row.data), 'entered-in-error')
+        if (row && !UNTOUCHED.includes(code)) await toRetire(queries, row.data, writtenIds(row.data), 'entered-in-error')
       })
     },
 

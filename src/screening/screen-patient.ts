@@ -19,7 +19,7 @@ import { screeningInput, writtenIds } from './screening-input.ts'
 import { photoName } from './screened-photo.ts'
 import { isOlderModel } from './model-order.ts'
 import type { PhotoReference, Screening } from './screening.ts'
-import { screeningId, visitKey, visitsOf, type Visit } from './visits.ts'
+import { dayOf, screeningId, visitKey, visitsOf, type Visit } from './visits.ts'
 
 export type ScreenOutcome = { readonly kind: 'done' } | { readonly kind: 'refused'; readonly code: ErrorCode | 'no-photos' }
 
@@ -50,12 +50,12 @@ const MAX_VISITS = 6
  * site allows it. Repeating it, at any point, continues where it stopped and makes nothing twice.
  *
  * An earlier visit whose photo cannot be fetched does not keep the others from being read; the failure is raised at the end.
- * Throws ERR_WRONG_PATIENT, ERR_PHOTO_UNDATED, ERR_PHOTO_UNREACHABLE, ERR_LEASE_LOST, ERR_EHR_*, ERR_MODEL_*, ERR_ENGINE_BUSY,
+ * Throws ERR_WRONG_PATIENT, ERR_PATIENT_MINOR, ERR_PHOTO_UNDATED, ERR_PHOTO_UNREACHABLE, ERR_LEASE_LOST, ERR_EHR_*, ERR_MODEL_*, ERR_ENGINE_BUSY,
  * ERR_WRITE_AMBIGUOUS, ERR_STORE.
  */
 export async function screenPatient(work: Work): Promise<ScreenOutcome> {
   const { session, job } = work
-  if (!await isConsented(session, job.patientId, work.now())) return withdrawAll(work)
+  if (!await isConsented(session, job.patientId, work.now())) return withdrawAll(work, 'ERR_FORBIDDEN')
   const first = await photosNow(work)
   await work.failpoint('photos-found')
   // What left out a photo that is there may have left out others.
@@ -194,6 +194,7 @@ async function write(work: Work, stored: Screening): Promise<void> {
       },
       fence: () => work.lease.hold(),
       failpoint,
+      today: dayOf(work.now().toISOString(), session.tenant.timeZone),
       ...(work.readBackDelaysMs ? { readBackDelaysMs: work.readBackDelaysMs } : {}),
       ...(work.settling ? { settling: work.settling } : {})
     })
@@ -202,6 +203,7 @@ async function write(work: Work, stored: Screening): Promise<void> {
       await results.withdraw(job.tenant, screening.id, error.code, guard)
       await retireOld(work)
     }
+    if (isScreeningError(error) && error.code === 'ERR_PATIENT_MINOR') await withdrawAll(work, error.code)
     throw error
   }
   await failpoint('written')
@@ -254,14 +256,14 @@ async function lookAtFormerPatients({ results, queue, job }: Work, photos: reado
     if (patientId !== job.patientId) await queue.add(job.tenant, patientId, 'notification')
 }
 
-/** Nothing of a patient who does not consent is shown or written any more; what lies in the record is the record's. */
-async function withdrawAll(work: Work): Promise<ScreenOutcome> {
+/** Nothing of a patient who does not consent, or is a child, is shown or written any more; what lies in the record is the record's. */
+async function withdrawAll(work: Work, code: 'ERR_FORBIDDEN' | 'ERR_PATIENT_MINOR'): Promise<ScreenOutcome> {
   const { results, job } = work
   for (const { id } of await results.history(job.tenant, job.patientId)) {
-    await results.withdraw(job.tenant, id, 'ERR_FORBIDDEN', guardOf(work))
+    await results.withdraw(job.tenant, id, code, guardOf(work))
     await record(work, 'withdraw', `Screening/${id}`)
   }
-  return { kind: 'refused', code: 'ERR_FORBIDDEN' }
+  return { kind: 'refused', code }
 }
 
 /** Before each look at what seems to be gone, or another patient's: a replica may be behind, and an answer be mixed up. */

@@ -68,7 +68,7 @@ const PARKED: readonly ErrorCode[] = [
   'ERR_ENGINE_BUSY', 'ERR_MODEL_INVALID', 'ERR_NOT_READY', 'ERR_PHOTO_UNREACHABLE', 'ERR_RATE_LIMITED', 'ERR_STORE', 'ERR_WRITE_AMBIGUOUS'
 ]
 /** A fact about photo, patient or consent, which another try would not change. */
-const REFUSED: readonly ErrorCode[] = ['ERR_FORBIDDEN', 'ERR_NOT_FOUND', 'ERR_PHOTO_TOO_LARGE', 'ERR_PHOTO_UNDATED', 'ERR_REQUEST_INVALID', 'ERR_WRONG_PATIENT']
+const REFUSED: readonly ErrorCode[] = ['ERR_FORBIDDEN', 'ERR_NOT_FOUND', 'ERR_PATIENT_MINOR', 'ERR_PHOTO_TOO_LARGE', 'ERR_PHOTO_UNDATED', 'ERR_REQUEST_INVALID', 'ERR_WRONG_PATIENT']
 
 /** These tell of the server rather than of one patient. */
 const SERVER_FAILED: readonly ErrorCode[] = ['ERR_EHR_UNREACHABLE', 'ERR_EHR_UNAUTHORIZED', 'ERR_WRITE_AMBIGUOUS']
@@ -212,7 +212,7 @@ export function openScreeningService(deps: ScreeningDeps): RunningScreening {
     status,
     request,
     history: (tenant, patientId) => results.history(tenant, patientId),
-    signed: (tenant, screeningId, at) => results.signed(tenant, screeningId, at),
+    signed: (tenant, screeningId, answers) => results.signed(tenant, screeningId, answers),
     counts: () => queue.counts(),
     runOnce,
     derivedFrom: (tenant, patientId) => results.derivedFrom(known(tenant).id, checkedId(patientId)),

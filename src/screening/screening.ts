@@ -1,6 +1,7 @@
 import type { ErrorCode } from '../errors.ts'
 import type { JointFinding, ModelIdentity, PhotoAssessment } from '../joints/finding.ts'
 import type { HandJointCount } from '../joints/hand-joint-count.ts'
+import type { JointAt } from '../joints/hand-joint.ts'
 
 /**
  * accepted → leased → photos read → inferred → (writing → verifying →) done; or refused (a fact about photo, patient or
@@ -34,6 +35,22 @@ export interface ScreenedPhoto extends PhotoReference {
   readonly refused?: ErrorCode
 }
 
+/** What a clinician signed in the app. */
+export interface SignedAnswers {
+  /** ISO 8601. */
+  readonly at: string
+  readonly joints: readonly JointAt[]
+  /** After a correction: what was signed before and is not among them stands no more. */
+  readonly isAll: boolean
+}
+
+export interface SetAside {
+  /** ISO 8601. */
+  readonly at: string
+  /** None where the reason was given in words alone. */
+  readonly reason?: { readonly system?: string; readonly code?: string }
+}
+
 /** One screening = one patient's newest hand photos, read by one model. */
 export interface Screening {
   readonly id: string
@@ -52,8 +69,12 @@ export interface Screening {
   readonly completedAt: string
   /** When the EHR says that a clinician accepted its suggestion, ISO 8601: whether the EHR then wrote it, only the record knows. */
   readonly accepted?: string
-  /** When a clinician last signed, in the app, an answer to every joint that it calls swollen, ISO 8601: that stands before what the model suggests. */
+  /** When clinicians had signed, in the app, an answer to every joint that it calls swollen, ISO 8601: that stands before what the model suggests. */
   readonly signed?: string
+  /** The joints of which clinicians signed an answer in the app, and when they last did, ISO 8601. */
+  readonly answered?: { readonly at: string; readonly joints: readonly JointAt[] }
+  /** By the id of a CDS service: how a clinician last set a card of this result aside there with a reason, as the EHR reports. */
+  readonly setAside?: Readonly<Record<string, SetAside>>
   /** References of what our own writer wrote (`Observation/…`), empty when nothing was written. */
   readonly written: readonly string[]
 }
@@ -75,8 +96,8 @@ export interface ScreeningService {
   status(tenant: string, patientId: string): Promise<ScreeningStatus>
   /** Completed screenings, newest photo first. */
   history(tenant: string, patientId: string): Promise<readonly Screening[]>
-  /** A clinician signed an answer to all that it calls swollen at that time. */
-  signed(tenant: string, screeningId: string, at: string): Promise<void>
+  /** A clinician signed an answer to these joints. */
+  signed(tenant: string, screeningId: string, answers: SignedAnswers): Promise<void>
   /** Durably accepts the work (idempotent while one is pending) and wakes a worker; never waits for inference. */
   request(tenant: string, patientId: string, reason: 'hook' | 'app' | 'previsit' | 'notification' | 'command'): Promise<void>
   /**

@@ -78,7 +78,7 @@ export const accessFlows: readonly Flow[] = [
       await app.keyboard.press('Shift+Tab')
       await focusOn(app, 'Sign and record', 'one step before the preview')
       await app.keyboard.press('Enter')
-      await focusOn(app, /^P: \d+ resources are in the record/, 'after the signature')
+      await focusOn(app, /^P: \d+ entries are in the record/, 'after the signature')
       await tabTo(app, 'Correct what was signed', 'button')
       await app.keyboard.press('Enter')
       await focusOn(app, 'You are correcting what was signed', 'when a correction begins')
@@ -103,14 +103,29 @@ export const accessFlows: readonly Flow[] = [
     }
   },
   {
+    name: 'in a frame of 900 × 700 the joint that an arrow or "f" chooses comes onto the screen with its buttons',
+    async run({ page, site }) {
+      const app = await launched(page, site, 'demo-1')
+      await app.setViewportSize({ width: 900, height: 700 })
+      const bottom = () => app.evaluate(() => document.querySelector('#chosen-joint .acts')?.getBoundingClientRect().bottom ?? Infinity)
+      for (const key of ['ArrowRight', 'f']) {
+        await app.evaluate(() => scrollTo(0, 0))
+        if (await bottom() <= 700) throw new Error('Expected the joint below the screen before a key is pressed')
+        await app.keyboard.press(key)
+        await app.waitForFunction(() => (document.querySelector('#chosen-joint .acts')?.getBoundingClientRect().bottom ?? Infinity) <= innerHeight, undefined, { timeout: 5_000 })
+          .catch(async () => { throw new Error(`Expected the joint on the screen after ${key} but its buttons end at ${await bottom()} px`) })
+      }
+    }
+  },
+  {
     name: 'from the opened page to the signature with two corrections: seven keys, or six taps on a tablet',
     async run({ page, site }) {
       const app = await launched(page, site, 'demo-1')
       await clean(app)
       for (const key of ['f', 'n', 'f', 'n', 'p']) await app.keyboard.press(key)
-      await focusOn(app, 'Exactly this will be written (3 resources)', 'after "p"')
+      await focusOn(app, 'Exactly this will be written (3 entries)', 'after "p"')
       for (const key of ['Shift+Tab', 'Enter']) await app.keyboard.press(key)
-      await focusOn(app, '3 resources are in the record.', 'after the signature')
+      await focusOn(app, '3 entries are in the record.', 'after the signature')
       const context = await page.context().browser()?.newContext({ viewport: { width: 768, height: 1024 }, hasTouch: true, isMobile: true })
       if (!context) throw new Error('Expected a browser')
       try {
@@ -121,9 +136,9 @@ export const accessFlows: readonly Flow[] = [
         await tablet.getByRole('heading', { name: 'Right MCP 3' }).waitFor()
         await tablet.getByRole('button', { name: 'Not swollen', exact: true }).tap()
         await tablet.getByRole('link', { name: 'To preview and signature' }).tap()
-        await focusOn(tablet, 'Exactly this will be written (3 resources)', 'after the bar’s link')
+        await focusOn(tablet, 'Exactly this will be written (3 entries)', 'after the bar’s link')
         await tablet.getByRole('button', { name: 'Sign and record' }).tap()
-        await focusOn(tablet, '3 resources are in the record.', 'after the signature on the tablet')
+        await focusOn(tablet, '3 entries are in the record.', 'after the signature on the tablet')
       } finally {
         await context.close()
       }

@@ -81,9 +81,9 @@ export const flows: readonly Flow[] = [
       await picture('review-page.png', app)
       await check('review', app)
       await app.getByRole('button', { name: 'Preview' }).click()
-      await app.getByText(/Exactly this will be written \(4 resources\)/).waitFor()
+      await app.getByText(/Exactly this will be written \(4 entries\)/).waitFor()
       await app.getByRole('button', { name: 'Sign and record' }).click()
-      await app.getByText(/4 resources are in the record/).waitFor()
+      await app.getByText(/4 entries are in the record/).waitFor()
     }
   },
   {
@@ -248,7 +248,8 @@ export const flows: readonly Flow[] = [
       await page.context().setExtraHTTPHeaders({ authorization: `Basic ${Buffer.from(`somebody:${FEEDBACK_SECRET}`).toString('base64')}` })
       await page.goto(address)
       await page.getByRole('cell', { name: 'hand-joints' }).first().waitFor()
-      await page.getByText('other-cause 1').waitFor()
+      await page.getByText('Swelling has another cause (for example osteoarthritis): 1').waitFor()
+      await page.getByRole('cell', { name: 'left MCP 2', exact: true }).waitFor()
       await check('feedback')
     }
   },

@@ -173,7 +173,7 @@ async function previewAndSign(app: Page): Promise<void> {
   await app.getByRole('button', { name: 'Preview' }).click()
   await app.getByRole('heading', { name: /Exactly this will be written/ }).waitFor()
   await app.getByRole('button', { name: 'Sign and record' }).click()
-  await app.getByText(/resources are in the record/).waitFor()
+  await app.getByText(/entries are in the record/).waitFor()
 }
 
 /** What stands in the record of the first patient under a code. */

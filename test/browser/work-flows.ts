@@ -53,7 +53,7 @@ export const workFlows: readonly Flow[] = [
       }, { times: 1 })
       await app.getByRole('button', { name: 'Sign and record' }).click()
       await app.getByText('No answer came back. Looking in the record whether it was written').waitFor()
-      await focusOn(app, /^P: The answer was lost on the way, but it was written: \d+ resources are in the record/, 'when it was found')
+      await focusOn(app, /^P: The answer was lost on the way, but it was written: \d+ entries are in the record/, 'when it was found')
       expectEqual((await joint(page, site, 'demo-2', 'R-PIP3')).length, 1, 'what the record holds of the joint')
       await app.getByText('Nothing to sign yet.').waitFor()
       await app.getByText(/^Signed: not swollen \(you, /).waitFor()
@@ -69,8 +69,43 @@ export const workFlows: readonly Flow[] = [
       await check('review-not-found', app)
       expectEqual(await observationsOf(page, site, 'demo-2'), written, 'Observations after a signature that never arrived')
       await app.getByRole('button', { name: 'Sign and record' }).click()
-      await app.getByText(/resources are in the record/).waitFor()
+      await app.getByText(/entries are in the record/).waitFor()
       expectEqual((await joint(page, site, 'demo-2', 'R-PIP2')).length, 1, 'what the record holds of the joint after signing again')
+    }
+  },
+  {
+    name: 'what is entered while a signature is on its way stays, a double click signs once, and a value that no score is made with is named and stays too',
+    async run({ page, site, check }) {
+      const app = await launched(page, site, 'demo-2')
+      await clean(app)
+      await app.getByLabel('CRP, mg/L').fill('12')
+      await app.getByText('Nothing to sign yet.').waitFor()
+      await app.getByText('CRP: written only within a score, and none is complete with it. It stays here.').waitFor()
+      expectEqual(await app.getByRole('button', { name: 'Preview' }).isDisabled(), true, 'the preview of a laboratory value alone is off')
+      await app.locator('[data-joint="left-ip1"]').click()
+      await app.keyboard.press('n')
+      await app.keyboard.press('t')
+      await app.getByRole('button', { name: 'Preview' }).click()
+      const preview = app.getByRole('region', { name: 'Preview' }).first()
+      await preview.getByRole('row', { name: /Tender joint .* Left hand, thumb, IP joint .*Present/ }).waitFor()
+      await check('review-preview', app)
+      let sent = 0
+      await app.route('**/api/*/sign', async (route) => {
+        sent++
+        const answer = await route.fetch()
+        await app.getByText('Writing to the record…').waitFor()
+        await app.locator('[data-joint="left-pip5"]').click()
+        await app.keyboard.press('n')
+        await route.fulfill({ response: answer })
+      })
+      await app.getByRole('button', { name: 'Sign and record' }).dblclick()
+      await app.getByText('3 entries are in the record.').waitFor()
+      await app.getByText('1 of 22 joints decided.').waitFor()
+      expectEqual(sent, 1, 'signatures that were sent')
+      expectEqual(await app.locator('[data-joint="left-pip5"]').evaluate((one) => one.classList.contains('called')), true, 'the call that was made meanwhile')
+      expectEqual(await app.getByLabel('CRP, mg/L').inputValue(), '12', 'CRP as typed')
+      await app.getByText('Kept as a draft for eight hours.').first().waitFor()
+      await clean(app)
     }
   },
   {
@@ -90,6 +125,7 @@ export const workFlows: readonly Flow[] = [
       await app.getByText('What is entered from now on is not kept.').waitFor()
       await check('review-ended', app)
       expectEqual(await app.getByRole('button', { name: 'Sign and record' }).isDisabled(), true, 'the signature is off')
+      expectEqual(await app.getByRole('link', { name: /signature/ }).count(), 0, 'ways to a signature that cannot be given')
       const response = await app.reload()
       expectEqual(response?.status(), 401, 'status of the reloaded page')
       await app.getByRole('heading', { name: 'Your session has ended' }).waitFor()
@@ -107,14 +143,14 @@ export const workFlows: readonly Flow[] = [
         await app.locator('[data-joint="right-wrist"]').click()
         await app.keyboard.press(key)
         await app.getByRole('button', { name: 'Preview' }).click()
-        await app.getByRole('heading', { name: 'Exactly this will be written (2 resources)' }).waitFor()
+        await app.getByRole('heading', { name: 'Exactly this will be written (2 entries)' }).waitFor()
       }
       const line = one.locator('.preview tbody tr')
       expectEqual(await line.count(), 1, 'lines of the preview')
       expectEqual((await line.innerText()).replaceAll(/\s+/g, ' '), 'Joint swelling (clinical examination) Right wrist Present final Clinician examination; AI suggestion seen and corrected', 'the line')
       await check('review-preview', one)
       await one.getByRole('button', { name: 'Sign and record' }).click()
-      await one.getByText('2 resources are in the record.').waitFor()
+      await one.getByText('2 entries are in the record.').waitFor()
       await one.getByText('Signed so far for these photos: 1 of 22 joints, by you.').waitFor()
       await two.getByRole('button', { name: 'Sign and record' }).click()
       await two.getByText('These joints were signed with another answer.').waitFor()
@@ -298,6 +334,8 @@ export const workFlows: readonly Flow[] = [
         await app.touchscreen.tap(mark.x + mark.width / 2 + 8, mark.y + mark.height / 2)
         const name = await app.locator('.joint-panel h2').innerText()
         if (name === before) throw new Error('Expected a tap beside a ring to choose that joint')
+        await app.waitForFunction(() => (document.querySelector('#chosen-joint .acts')?.getBoundingClientRect().bottom ?? Infinity) <= innerHeight, undefined, { timeout: 5_000 })
+          .catch(() => { throw new Error('Expected the joint that was tapped on the screen, with its buttons') })
         await app.getByRole('button', { name: 'Swollen', exact: true }).tap()
         await app.getByText('1 of 22 joints decided.').waitFor()
         const wrist = app.locator('[data-joint="left-wrist"]')
@@ -344,6 +382,7 @@ export const workFlows: readonly Flow[] = [
       await app.goto(`${site.ehr}/demo/launch?patient=demo-5`)
       await app.getByText('Suggestion withheld (shadow mode)', { exact: true }).waitFor()
       await app.getByText('Not calibrated for this site’s photos.').waitFor()
+      await app.locator('.trend text', { hasText: /^28 Sept? 2026$/ }).waitFor()
       expectEqual(await app.locator('.joint.flagged, .mark.flagged, .probability').count(), 0, 'traces of the model')
       await check('review-shadow', app)
     }
@@ -477,7 +516,7 @@ async function callAndSign(app: Page, key: string, before?: () => Promise<void>,
   await app.getByRole('button', { name: 'Preview' }).click()
   await app.getByRole('heading', { name: /Exactly this will be written/ }).waitFor()
   await app.getByRole('button', { name: 'Sign and record' }).click()
-  await app.getByText(/resources are in the record/).waitFor()
+  await app.getByText(/entries are in the record/).waitFor()
 }
 
 /** The screening of the photos before the newest ones. */

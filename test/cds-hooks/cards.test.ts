@@ -17,17 +17,19 @@ const oneFinding = fc.oneof(
   fc.record({ kind: fc.constant('assessed' as const), probability: fc.double({ min: 0, max: 1, noNaN: true }), inflamed: fc.boolean() }),
   fc.record({ kind: fc.constant('not-assessed' as const), reason: fc.constantFrom(...NOT_ASSESSED_REASONS) })
 )
+const BOTH_HANDS = LATERALITIES.flatMap((side) => HAND_JOINTS.map((joint) => ({ side, joint })))
 const allFindings = fc.array(oneFinding, { minLength: 22, maxLength: 22 }).map((found) =>
   LATERALITIES.flatMap((side, hand) => HAND_JOINTS.map((joint, index) => ({ side, joint, ...found[hand * 11 + index] }) as JointFinding)))
 const day = fc.date({ min: new Date('2016-01-01'), max: new Date('2026-11-24'), noInvalidDate: true })
 
 test('rows 8 and 9: whatever was found, in either language and at any age, the card keeps every rule and says it in under 140 characters', () => {
-  fc.assert(fc.property(allFindings, allFindings, day, fc.constantFrom('en' as const, 'de' as const), fc.constantFrom('reading' as const, 'unread' as const, undefined), fc.option(day, { nil: undefined }), (findings, earlier, taken, language, newer, signed) => {
+  fc.assert(fc.property(allFindings, allFindings, day, fc.constantFrom('en' as const, 'de' as const), fc.constantFrom('reading' as const, 'unread' as const, undefined), fc.option(day, { nil: undefined }), fc.option(day, { nil: undefined }), fc.option(fc.subarray(BOTH_HANDS), { nil: undefined }), (findings, earlier, taken, language, newer, signed, aside, answered) => {
     const count = handJointCount(findings, { factor: 1.6, level: 0.9 })
     const before = handJointCount(earlier, { factor: 1.6, level: 0.9 })
     const photoTime = taken.toISOString()
     const card = resultCard({
-      screening: storedScreening({ findings, count, photoTime, ...(signed ? { signed: signed.toISOString() } : {}) }), before: storedScreening({ findings: earlier, count: before, photoTime: '2015-11-24T08:00:00Z' }), newer,
+      screening: storedScreening({ findings, count, photoTime, ...(signed ? { signed: signed.toISOString() } : {}), ...(answered ? { answered: { at: photoTime, joints: answered } } : {}) }), before: storedScreening({ findings: earlier, count: before, photoTime: '2015-11-24T08:00:00Z' }), newer,
+      ...(aside ? { setAside: { at: aside.toISOString(), reason: { code: 'other-cause' } } } : {}),
       resources: suggestionResources(screeningResources(sampleScreening({ findings, count }))), calibration: '<b>the clinic</b> | [x](javascript:alert(1))'
     }, {
       tenant: makeTenant({ id: 'clinic', name: 'Clinic', fhirBase: 'https://ehr.example/fhir', timeZone: 'Pacific/Auckland', mode: 'assist', calibrationFile: 'site.json' }),

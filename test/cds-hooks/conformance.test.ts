@@ -388,9 +388,10 @@ describe.each(['ES384', 'RS384'] as const)('a CDS client in a browser, with %s',
     const text = await response.text()
     return { status: response.status, origin: response.headers.get('access-control-allow-origin'), body: (text ? JSON.parse(text) : {}) as { cards: Card[]; services: { id: string; hook: string }[] } }
   }
+  const patientId = { ES384: 'demo-1', RS384: 'demo-5' }[alg]
   const view = async (change: object = {}) => {
-    const { request: { prefetch, fhirServer } } = await chartCall('demo-1')
-    return { hookInstance: randomUUID(), hook: 'patient-view', fhirServer, context: { patientId: 'demo-1', userId: 'Practitioner/COREPRACTITIONER1' }, prefetch, ...change }
+    const { request: { prefetch, fhirServer } } = await chartCall(patientId)
+    return { hookInstance: randomUUID(), hook: 'patient-view', fhirServer, context: { patientId, userId: 'Practitioner/COREPRACTITIONER1' }, prefetch, ...change }
   }
 
   test.each([['GET', '/cds-services', 'authorization'], ['POST', HOOK, 'authorization,content-type'], ['POST', `${HOOK}/feedback`, 'authorization,content-type']])(
@@ -412,12 +413,23 @@ describe.each(['ES384', 'RS384'] as const)('a CDS client in a browser, with %s',
       const [suggestion, link] = [card?.suggestions?.[0], card?.links[0]]
       for (const one of [card?.uuid, card?.source.label, suggestion?.uuid, suggestion?.label, link?.type === 'smart' && link.appContext]) expect(one).toEqual(expect.any(String))
       expect(card?.selectionBehavior).toBe('at-most-one')
-      const { code, system } = card?.overrideReasons?.[0] ?? {}
-      for (const event of [{}, { overrideReason: { reason: { code } } }, { overrideReason: { reason: { code, system } } }, { overrideReason: { reason: { code, system, display: null }, userComment: null }, acceptedSuggestions: null }]) {
+      const { code, system, display } = card?.overrideReasons?.[0] ?? {}
+      const next = async (event: object) => {
         const feedback = [{ card: card?.uuid, outcome: 'overridden', outcomeTimestamp: new Date().toISOString(), ...event }]
         expect((await send(`/cds-services/${id}/feedback`, { body: { feedback } })).status).toBe(200)
+        return (await send(`/cds-services/${id}`, { body: await view() })).body.cards[0]
+      }
+      // Dismissed without a word, it comes again as it was; with a reason it is calm.
+      expect(await next({})).toMatchObject({ summary: card?.summary, indicator: card?.indicator, suggestions: [{}] })
+      for (const event of [{ overrideReason: { reason: { code } } }, { overrideReason: { reason: { code, system } } }, { overrideReason: { reason: { code, system, display: null }, userComment: null }, acceptedSuggestions: null }]) {
+        const calm = await next(event)
+        expect([calm?.indicator, calm?.suggestions, calm?.links.length, answerFaults({ cards: [calm] })]).toEqual(['info', undefined, 1, []])
+        expect(calm?.detail).toContain(`set this suggestion aside, as the EHR reports, and gave a reason: “${display}”`)
       }
     }
+    // What was set aside beside the chart is not set aside at check-in.
+    const [card] = (await chartCall(patientId, 'hand-joints-encounter-start')).cards
+    expect([card?.suggestions?.length, card?.detail.includes('set this suggestion aside')]).toEqual([1, false])
   })
 
   test('can read why it is refused', async () => {
@@ -430,8 +442,8 @@ describe.each(['ES384', 'RS384'] as const)('a CDS client in a browser, with %s',
   test.each<[string, object]>([
     ['members that are not set are null', { fhirAuthorization: null, extension: null }],
     ['a token comes with less than the specification wants', { fhirAuthorization: { access_token: MARK, token_type: 'Bearer', patient: null } }],
-    ['the encounter is null', { context: { patientId: 'demo-1', userId: 'PractitionerRole/1', encounterId: null } }],
-    ['the encounter is written as a reference', { context: { patientId: 'demo-1', userId: 'Practitioner/1', encounterId: 'Encounter/1' } }]
+    ['the encounter is null', { context: { patientId, userId: 'PractitionerRole/1', encounterId: null } }],
+    ['the encounter is written as a reference', { context: { patientId, userId: 'Practitioner/1', encounterId: 'Encounter/1' } }]
   ])('is answered when %s', async (_name, change) => {
     const { status, body } = await send(HOOK, { body: await view(change) })
     expect([status, answerFaults(body), body.cards?.length]).toEqual([200, [], 1])

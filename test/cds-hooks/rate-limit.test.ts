@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/gl
 import { networkOf } from '../../src/cds-hooks/rate-limit.ts'
 import { readConfig } from '../../src/config.ts'
 import type { Store } from '../../src/screening/store/open-store.ts'
-import { openCdsHouse, patientView, signed } from '../support/cds-house.ts'
+import { ISSUER, JKU, openCdsHouse, patientView, signed, type Signing } from '../support/cds-house.ts'
 import { openTestStore } from '../support/test-store.ts'
 
 let store: Store
@@ -55,6 +55,23 @@ describe('who forges tokens in the name of an issuer', () => {
     for (let time = 0; time < 61; time++) await cds.post('/hand-joints', patientView(), { token: used, ...from(`2001:db8:0:1::${time.toString(16)}`) })
     expect((await call('2001:db8:0:1:ffff::1')).status).toBe(429)
     expect((await call('2001:db8:0:2::1')).status).toBe(200)
+  })
+
+  test.each<[string, Signing]>([
+    ['that nobody has', { claims: { iss: 'https://nobody.example' } }], ['of the client, with another key', { header: { kid: 'other' } }],
+    ['of the client, with another key set', { header: { jku: 'https://evil.example/jwks' } }], ['of the client, by an algorithm that is not its own', { alg: 'RS384' }],
+    ['of the client, for an organisation that is not ours', { claims: { tenant: 'elsewhere' } }]
+  ])('cannot tell whose names are known here: a name %s', async (_name, signing) => {
+    cds = await openCdsHouse(store, { cdsClients: [{ issuer: ISSUER, jku: JKU, audiences: [], algorithms: ['ES384'], tenant: 'clinic' }] }, { trustedProxies: PROXY })
+    const answers: (readonly [number, string])[] = []
+    for (let time = 0; time < 62; time++) {
+      const { status, text } = await cds.post('/hand-joints', patientView(), { token: await signed(hook(), { ...signing, claims: { tenant: 'clinic', ...signing.claims } }), ...from('203.0.113.7') })
+      answers.push([status, text])
+    }
+    expect(answers.map(([status]) => status)).toEqual([...Array<number>(60).fill(401), 429, 429])
+    expect(new Set(answers.map(([, text]) => text)).size).toBe(2)
+    const honest = async (address: string) => (await cds.post('/hand-joints', patientView(), { token: await signed(hook(), { claims: { tenant: 'clinic' } }), ...from(address) })).status
+    expect(await honest('198.51.100.1')).toBe(200)
   })
 
   test('cannot choose its address where no proxy is trusted', async () => {

@@ -10,6 +10,7 @@ import { handJointCount } from '../../src/joints/hand-joint-count.ts'
 import { ScreeningError } from '../../src/errors.ts'
 import { RESULT_ID } from '../../src/fhir/codes.ts'
 import type { JointFinding } from '../../src/joints/finding.ts'
+import type { JointAt } from '../../src/joints/hand-joint.ts'
 import { writtenIds } from '../../src/screening/screening-input.ts'
 import type { Store } from '../../src/screening/store/open-store.ts'
 import { NOW, openCdsHouse, PATIENT_WITH_RA, patientView, signed, storedScreening } from '../support/cds-house.ts'
@@ -191,6 +192,86 @@ describe('the card of a stored result', () => {
       }
     })
 
+  describe('that clinicians have signed in part', () => {
+    const flagged = [{ side: 'left', joint: 'mcp2' }, { side: 'left', joint: 'pip3' }, { side: 'right', joint: 'pip3' }] as const
+    const findings = sampleFindings().map((one): JointFinding => one.kind === 'assessed' ? { ...one, probability: 0.8, inflamed: flagged.some(({ side, joint }) => side === one.side && joint === one.joint) } : one)
+    const signedIn = (joints: readonly JointAt[], low: number) =>
+      withResult({ findings, count: { swollen: 3, assessable: 21, of: 22, low, high: 6 }, answered: { at: '2026-11-24T08:59:00.000Z', joints } })
+
+    test.each([
+      ['en', 'Signed in part: hand photos of 22 Nov; AI had suggested 3 of 21 assessable joints swollen (90 % interval 2–6), 1 still open', 'On 24 Nov a clinician signed findings of these photos, and of joints flagged here: left MCP 2, left PIP 3.', 'still open: right PIP 3.', 'PIP 3 | signed | possible, 80 %'],
+      ['de', 'Teils signiert: Handfotos vom 22. Nov.; KI-Vorschlag war 3 von 21 Gelenken geschwollen (90-%-Intervall 2–6), noch offen: 1', 'Am 24. Nov. wurden Befunde zu diesen Fotos signiert', 'noch offen: PIP 3 rechts.', 'PIP 3 | signiert | möglich, 80 %']
+    ])('says of which joints, and offers what is open alone: %s', async (language, summary, words, open, row) => {
+      signedIn([flagged[0], flagged[1], { side: 'right', joint: 'wrist' }], 2)
+      const [card] = await cds.call('hand-joints', patientView(), { 'accept-language': language })
+      expect([card?.summary, card?.indicator]).toEqual([summary, 'info'])
+      for (const one of [words, open, row]) expect(card?.detail).toContain(one)
+      expect(card?.detail).not.toMatch(/MCP 2 \||not reviewed|nicht geprüft/)
+      const resources = card?.suggestions?.[0]?.actions.map(({ resource }) => resource) ?? []
+      expect(card?.suggestions?.[0]?.label).toContain(String(resources.length))
+      const sites = resources.flatMap((one) => one.resourceType === 'Observation' && one.bodySite?.text ? [one.bodySite.text] : [])
+      expect([sites.length, sites.filter((site) => /left.*(MCP 2|PIP 3)|right.*wrist/i.test(site))]).toEqual([19, []])
+      const kept = resources.map(({ id }) => id)
+      const named = [...JSON.stringify(resources).matchAll(/"reference":"(?:Observation|DiagnosticReport)\/([0-9a-f-]{36})"/g)].map(([, id]) => id)
+      expect([named.length > 0, named.filter((id) => !kept.includes(id))]).toEqual([true, []])
+    })
+
+    test.each([[3, 'warning'], [2, 'info'], [0, 'info']])('warns while more are swollen at least than were signed: %d of 2 is %s', async (low, indicator) => {
+      signedIn([flagged[0], flagged[1]], low)
+      expect((await cds.call('hand-joints'))[0]?.indicator).toBe(indicator)
+    })
+
+    test('but of no joint that is flagged, warns as before', async () => {
+      signedIn([{ side: 'right', joint: 'wrist' }], 2)
+      const [card] = await cds.call('hand-joints')
+      expect(card).toMatchObject({ indicator: 'warning', summary: expect.stringMatching(/^AI suggestion/) as unknown, detail: expect.stringContaining('not reviewed') as unknown })
+    })
+  })
+
+  describe('that a clinician has set aside with a reason', () => {
+    const count = { swollen: 4, assessable: 21, of: 22, low: 2, high: 6 }
+    const atCheckIn = patientView({ hook: 'encounter-start', context: { userId: 'Practitioner/example', patientId: 'pat-1', encounterId: 'e-1' } })
+    const setAside = (reason: object | undefined, at = '2026-11-24T08:59:00+00:00') => withResult({ count, setAside: { 'hand-joints': { at, ...(reason ? { reason } : {}) } } })
+
+    test.each([
+      ['en', 'Set aside by a clinician: hand photos of 22 Nov', 'On 24 Nov a clinician set this suggestion aside', 'gave a reason: “Examined: the flagged joints are not swollen”'],
+      ['de', 'Zur Seite gelegt: Handfotos vom 22. Nov.', 'Am 24. Nov. wurde dieser Vorschlag zur Seite gelegt', 'mit einem Grund: „Untersucht: die markierten Gelenke sind nicht geschwollen“']
+    ])('is calm there and hides nothing, and warns as before elsewhere: %s', async (language, summary, detail, reason) => {
+      setAside({ code: 'not-swollen' })
+      const [card] = await cds.call('hand-joints', patientView(), { 'accept-language': language })
+      expect(card).toMatchObject({ indicator: 'info', summary: expect.stringContaining(summary) as unknown, links: [{ type: 'smart' }] })
+      for (const words of [detail, reason, '| MCP 2 |', '83 %']) expect(card?.detail).toContain(words)
+      expect([card?.suggestions, card?.selectionBehavior]).toEqual([undefined, undefined])
+      const [other] = await cds.call('hand-joints-encounter-start', atCheckIn, { 'accept-language': language })
+      expect(other).toMatchObject({ indicator: 'warning', suggestions: [{}], detail: expect.not.stringContaining(reason) as unknown })
+      expect(await cds.call('hand-joints', patientView(), { 'accept-language': language })).toMatchObject([{ indicator: 'info', summary: card?.summary }])
+    })
+
+    test.each([[undefined], [{ code: 'ours-not' }], [{ code: 'not-swollen', system: 'urn:epic:reasons' }], [{ code: 'constructor' }], [{ system: 'urn:x' }]])('of the EHR’s own says that there was one: %j', async (reason) => {
+      setAside(reason)
+      expect((await cds.call('hand-joints'))[0]?.detail).toContain('as the EHR reports, and gave a reason. It is not offered')
+    })
+
+    test.each([['2026-11-23T22:59:00Z', 'warning', 1], ['2026-11-23T23:00:00Z', 'info', 0]])('that it was not useful at that moment, %s, is of that day at the site: %s', async (at, indicator, suggestions) => {
+      await cds.close()
+      cds = await openCdsHouse(store, { timeZone: 'Europe/Berlin' })
+      setAside({ code: 'not-now' }, at)
+      const [card] = await cds.call('hand-joints')
+      expect([card?.indicator, card?.suggestions?.length ?? 0]).toEqual([indicator, suggestions])
+      setAside({ code: 'other-cause' }, at)
+      expect((await cds.call('hand-joints'))[0]?.indicator).toBe('info')
+    })
+
+    test('says when there are newer photos, and what was signed stands before it', async () => {
+      setAside({ code: 'not-swollen' })
+      cds.house.record = { ...cds.house.record, photos: [{ ...LEFT_PHOTO, id: 'left-2', created: '2026-11-24T07:00:00Z', attachment: {} }, ...photos] }
+      expect((await cds.call('hand-joints'))[0]?.detail).toContain('A newer photo is being read now')
+      withResult({ count, signed: '2026-11-24T08:59:00.000Z', setAside: { 'hand-joints': { at: '2026-11-24T08:30:00Z' } } })
+      const [card] = await cds.call('hand-joints')
+      expect([card?.summary.startsWith('Signed by a clinician'), card?.detail.includes('set this suggestion aside')]).toEqual([true, false])
+    })
+  })
+
   test.each([
     ['en', 'Signed by a clinician: hand photos of 22 Nov', 'On 24 Nov a clinician signed findings of these photos', 'not reviewed'],
     ['de', 'Ärztlich signiert: Handfotos vom 22. Nov.', 'Am 24. Nov. wurden Befunde zu diesen Fotos signiert', 'nicht geprüft']
@@ -360,6 +441,13 @@ describe('silence is a feature', () => {
     cds.house.record = { ...cds.house.record, photos, ...(birthDate === undefined ? {} : { birthDate }) }
     expect(await cds.call('hand-joints')).toHaveLength(cards)
     expect(cds.house.requested).toHaveLength(cards)
+  })
+
+  test.each([[20, undefined, 0], [25, undefined, 1], [1, '1970-05-05', 1]])('whom the record called a child %i hours ago is left in peace for a day, unless the call says that they were born %s', async (hours, birthDate, requests) => {
+    cds.house.record = { ...cds.house.record, photos, ...(birthDate === undefined ? {} : { birthDate }) }
+    cds.house.status = { pending: false, failure: { code: 'ERR_PATIENT_MINOR', at: new Date(NOW - hours * 3_600_000).toISOString() } }
+    expect(await cds.call('hand-joints')).toHaveLength(requests)
+    expect(cds.house.requested).toHaveLength(requests)
   })
 
   test.each(['https://ehr.example/fhir/Patient/pat-1', 'Patient/pat-1/_history/3'])('but a diagnosis of %s is one', async (reference) => {

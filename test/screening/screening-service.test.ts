@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
 import type { Consent, Observation } from '@medplum/fhirtypes'
 import type { InferenceEngine } from '../../src/inference/engine/inference-engine.ts'
+import { outcomeOf } from '../../src/screening/previsit.ts'
 import { openQueue } from '../../src/screening/queue.ts'
 import type { Store } from '../../src/screening/store/open-store.ts'
 import { everything, startFhirServer, type TestFhirServer } from '../support/fhir-server.ts'
@@ -136,6 +137,44 @@ describe('a screening', () => {
     expect((await screen('pat-2')).latest).toBeUndefined()
     await screen('pat-1')
     expect((await house.service.status('another', 'pat-1')).latest).toBeUndefined()
+  })
+
+  describe('of a patient whose record says when they were born', () => {
+    const scoped = { ...writing, backend: { clientId: 'x', key: { kty: 'EC' as const, kid: 'x', alg: 'ES384' as const, d: 'x' }, scope: 'system/Patient.r system/*.cruds' } }
+    const daysFromNow = (days: number, years: number) => {
+      const day = new Date(Date.now() + days * 86_400_000)
+      return `${day.getUTCFullYear() - years}${day.toISOString().slice(4, 10)}`
+    }
+    const born = async (birthDate: string | undefined) => {
+      house = await openHouse(engine, scoped, { store, readBackDelaysMs: [0] })
+      await house.addPhoto('pat-1', 'demo-1-left')
+      house.ehr.raw.set('/Patient/pat-1', { type: 'application/fhir+json', body: Buffer.from(JSON.stringify({ resourceType: 'Patient', id: 'pat-1', ...(birthDate ? { birthDate } : {}) })) })
+    }
+
+    test.each([[daysFromNow(2, 18)], [daysFromNow(-400, 10)], [String(new Date().getUTCFullYear() - 18)]])('%s, and who may be a child, writes nothing, shows nothing and says why', async (birthDate) => {
+      await born(birthDate)
+      const status = await screen('pat-1')
+      expect(status).toEqual({ pending: false, failure: { code: 'ERR_PATIENT_MINOR', at: expect.any(String) as unknown } })
+      expect([await observations(), await house.service.history('clinic', 'pat-1')]).toEqual([[], []])
+      expect(outcomeOf(status, house.tenant, '2026-12-01T09:00:00Z')).toEqual({ status: 'failed', reason: 'ERR_PATIENT_MINOR' })
+      // Nor at the next look.
+      expect((await screen('pat-1')).failure?.code).toBe('ERR_PATIENT_MINOR')
+      expect([(await observations()).length, (await house.service.status('clinic', 'pat-1')).latest]).toEqual([0, undefined])
+    })
+
+    test('as a child’s when it is corrected is written like any other', async () => {
+      await born(daysFromNow(2, 18))
+      await screen('pat-1')
+      house.ehr.raw.set('/Patient/pat-1', { type: 'application/fhir+json', body: Buffer.from(JSON.stringify({ resourceType: 'Patient', id: 'pat-1', birthDate: '1970-01-01' })) })
+      const { latest, failure } = await screen('pat-1')
+      expect([failure, latest?.state, (await observations()).length]).toEqual([undefined, 'done', 23])
+    })
+
+    test.each([[daysFromNow(-2, 18)], ['1950'], [undefined]])('%s, of an adult or nobody knows, asks the record for nothing more', async (birthDate) => {
+      await born(birthDate)
+      expect((await screen('pat-1')).latest?.written.length).toBeGreaterThan(20)
+      expect(house.ehr.seen.filter(({ path }) => path.startsWith('/Patient'))).toHaveLength(1)
+    })
   })
 
   describe('of a patient whose record may hold a refusal', () => {

@@ -6,9 +6,11 @@ import { openAudit } from '../../src/audit.ts'
 import type { ScreeningError } from '../../src/errors.ts'
 import { openQueue } from '../../src/screening/queue.ts'
 import { openResultStore } from '../../src/screening/result-store.ts'
+import type { SignedAnswers } from '../../src/screening/screening.ts'
 import { openCardStore } from '../../src/screening/store/card-store.ts'
 import { openFeedbackStore, type FeedbackEntry } from '../../src/screening/store/feedback-store.ts'
 import { openJtiStore } from '../../src/screening/store/jti-store.ts'
+import { keptWhileUnchanged } from '../../src/screening/store/kept-while-unchanged.ts'
 import { openStore, type Store } from '../../src/screening/store/open-store.ts'
 import { openSessionStore } from '../../src/screening/store/session-store.ts'
 import { emptyTables, openTestStore } from '../support/test-store.ts'
@@ -281,17 +283,116 @@ test('a result knows when its suggestion was first accepted, and of no other car
   expect(Date.parse(await accepted('clinic', 'late') ?? '')).toBeLessThanOrEqual(Date.now() + 1_000)
 })
 
-test('a result knows when it was last signed, and of no other site', async () => {
-  const results = openResultStore(store)
+test('a result knows how it was last set aside with a reason, by the service of the card, and of no other card, site, or time that is still to come', async () => {
+  const [cards, feedback, results] = [openCardStore(store), openFeedbackStore(store), openResultStore(store)]
+  const ids = { ours: '11111111-2222-4333-8444-555555555555', others: '99999999-2222-4333-8444-555555555555', late: '77777777-2222-4333-8444-555555555555' }
+  for (const [name, id] of Object.entries(ids))
+    await store.query(
+      `insert into screening (id, tenant, patient_id, day, photo_set, photo_time, state, data, completed_at)
+       values ($1, $2, $3, '2026-11-20', 'photos', now(), 'done', '{}', now())`, [id, name === 'others' ? 'another' : 'clinic', name])
+  const put = (uuid: string, tenant: string, serviceId: string, screeningId?: string) =>
+    cards.put({ uuid, tenant, serviceId, patientId: 'p', ...(screeningId ? { screeningId } : {}), suggestions: [], createdAt: '2026-11-20T08:00:00Z' })
+  await Promise.all([put('view', 'clinic', 'hand-joints', ids.ours), put('order', 'clinic', 'hand-joints-order', ids.ours), put('none', 'clinic', 'hand-joints'), put('late', 'clinic', 'hand-joints', ids.late), put('other', 'another', 'hand-joints', ids.others)])
+  const report = (cardUuid: string, at: string, said: Pick<FeedbackEntry, 'overrideReason' | 'userComment'> = {}, outcome: FeedbackEntry['outcome'] = 'overridden') =>
+    feedback.record({ tenant: 'clinic', serviceId: 'hand-joints', cardUuid, outcome, acceptedSuggestions: [], outcomeTimestamp: `2026-11-20T${at}:00Z`, ...said })
+  const setAside = async (tenant = 'clinic', patientId = 'ours') => (await results.newest(tenant, patientId)).latest?.setAside
+  const reason = { code: 'other-cause', system: 'urn:reasons', display: 'Old <b>injury</b>' }
+
+  await report('view', '08:00')
+  for (const card of ['other', 'none', 'unknown']) await report(card, '08:00', { overrideReason: reason })
+  await report('view', '08:00', { overrideReason: reason }, 'accepted')
+  expect([await setAside(), await setAside('another', 'others')]).toEqual([undefined, undefined])
+  await report('view', '08:00', { overrideReason: reason })
+  await report('order', '08:30', { userComment: 'looked at it' })
+  await report('view', '07:00', { overrideReason: { code: 'poor-photo' } })
+  await report('view', '09:00')
+  expect(await setAside()).toEqual({
+    'hand-joints': { at: '2026-11-20T08:00:00+00:00', reason: { code: 'other-cause', system: 'urn:reasons' } }, 'hand-joints-order': { at: '2026-11-20T08:30:00+00:00' }
+  })
+  await report('view', '10:00', { overrideReason: { code: 'poor-photo' } })
+  expect((await results.history('clinic', 'ours'))[0]?.setAside?.['hand-joints']).toEqual({ at: '2026-11-20T10:00:00+00:00', reason: { code: 'poor-photo' } })
+  await feedback.record({ tenant: 'clinic', serviceId: 'hand-joints', cardUuid: 'late', outcome: 'overridden', acceptedSuggestions: [], outcomeTimestamp: '2999-01-01T00:00:00Z', overrideReason: reason })
+  expect(Date.parse((await setAside('clinic', 'late'))?.['hand-joints']?.at ?? '')).toBeLessThanOrEqual(Date.now() + 1_000)
+})
+
+describe('what was read of the screenings is kept', () => {
+  const changedBy = async (work: () => Promise<unknown>) => {
+    const before = store.changes?.()
+    await work()
+    return store.changes?.() !== before
+  }
+  const job = (patient: string) => `insert into job (id, tenant, patient_id, reason, priority, state) values (gen_random_uuid(), 'clinic', '${patient}', 'hook', 1, 'accepted')`
+
+  test('while an idle worker asks for work, and no longer once it finds some', async () => {
+    const queue = openQueue(store)
+    await queue.claim(['clinic'])
+    expect(await changedBy(() => queue.claim(['clinic']))).toBe(false)
+    expect(await changedBy(() => queue.add('clinic', 'pat-1', 'hook'))).toBe(true)
+    expect(await changedBy(async () => expect(await queue.claim(['clinic'])).toBeDefined())).toBe(true)
+  })
+
+  test.each<[boolean, string, () => Promise<unknown>]>([
+    [false, 'a write that finds nothing', () => store.query("update screening set written = '[]' where tenant = 'nobody'")],
+    [false, 'a transaction that only reads', () => store.transaction(({ query }) => query('select 1 from job'))],
+    [false, 'the audit', () => openAudit(store).record({ tenant: 'clinic', action: 'launch', actor: 'system', outcome: 'success' })],
+    [true, 'a write', () => store.query(job('pat-2'))],
+    [true, 'a write in a transaction', () => store.transaction(({ query }) => query(job('pat-3')))],
+    [true, 'a write within a statement that itself finds nothing', () => store.query("with gone as (delete from job returning 1) delete from screening where tenant = 'nobody'")],
+    [true, 'a transaction of which nobody knows how it ended', () => store.transaction(() => Promise.reject(new Error('mine'))).catch(() => undefined)]
+  ])('or not: %s, after %s', async (changed, _name, work) => {
+    expect(await changedBy(work)).toBe(changed)
+  })
+
+  test('until it changes, for each patient by itself', async () => {
+    let reads = 0
+    const status = keptWhileUnchanged(store, async (tenant, patientId) => {
+      reads++
+      return (await store.query('select 1 from job where tenant = $1 and patient_id = $2', [tenant, patientId])).length
+    })
+    const asked = async () => [await status('clinic', 'pat-4'), await status('clinic', 'pat-5')]
+    expect([await asked(), await asked(), reads]).toEqual([[0, 0], [0, 0], 2])
+    const [during] = await Promise.all([status('clinic', 'pat-4'), store.query(job('pat-4'))])
+    expect([during, await asked(), reads]).toEqual([0, [1, 0], 4])
+  })
+})
+
+describe('a result knows what of it was signed', () => {
   const id = '55555555-2222-4333-8444-555555555555'
-  await store.query(
-    `insert into screening (id, tenant, patient_id, day, photo_set, photo_time, state, data, completed_at)
-     values ($1, 'clinic', 'reviewed', '2026-11-20', 'photos', now(), 'done', '{}', now())`, [id])
-  const signed = async () => [(await results.newest('clinic', 'reviewed')).latest?.signed, (await results.history('clinic', 'reviewed'))[0]?.signed]
-  await results.signed('another', id, '2026-11-20T08:30:00Z')
-  expect(await signed()).toEqual([undefined, undefined])
-  for (const at of ['2026-11-20T08:30:00Z', '2026-11-20T09:00:00Z', '2026-11-20T08:00:00Z']) await results.signed('clinic', id, at)
-  expect(await signed()).toEqual(['2026-11-20T09:00:00.000Z', '2026-11-20T09:00:00.000Z'])
+  const [mcp2, pip3, wrist] = [{ side: 'left', joint: 'mcp2' }, { side: 'right', joint: 'pip3' }, { side: 'left', joint: 'wrist' }] as const
+  const findings = [{ ...mcp2, kind: 'assessed', inflamed: true }, { ...pip3, kind: 'assessed', inflamed: true }, { ...wrist, kind: 'assessed', inflamed: false }, { side: 'right', joint: 'wrist', kind: 'not-assessed' }]
+  const signed = (time: string, joints: SignedAnswers['joints'], { isAll = false, tenant = 'clinic' } = {}) =>
+    openResultStore(store).signed(tenant, id, { at: `2026-11-20T${time}:00Z`, joints, isAll })
+  const known = async () => {
+    const results = openResultStore(store)
+    const { latest } = await results.newest('clinic', 'reviewed')
+    const [again] = await results.history('clinic', 'reviewed')
+    expect([again?.signed, again?.answered]).toEqual([latest?.signed, latest?.answered])
+    return { signed: latest?.signed?.slice(11, 16), at: latest?.answered?.at.slice(11, 16), joints: latest?.answered?.joints.map(({ side, joint }) => `${side} ${joint}`).sort() }
+  }
+
+  beforeEach(async () => {
+    await store.query(
+      `insert into screening (id, tenant, patient_id, day, photo_set, photo_time, state, data, completed_at)
+       values ($1, 'clinic', 'reviewed', '2026-11-20', 'photos', now(), 'done', $2, now())`, [id, JSON.stringify({ findings })])
+  })
+
+  test('last, and of no other site', async () => {
+    await signed('08:30', [mcp2, pip3], { tenant: 'another' })
+    expect(await known()).toEqual({ signed: undefined, at: undefined, joints: undefined })
+    for (const time of ['08:30', '09:00', '08:00']) await signed(time, [mcp2, pip3])
+    expect(await known()).toMatchObject({ signed: '09:00', at: '09:00' })
+  })
+
+  test('in parts: together they answer all that is flagged, and a correction may open some of it again', async () => {
+    await signed('08:30', [wrist, mcp2])
+    expect(await known()).toEqual({ signed: undefined, at: '08:30', joints: ['left mcp2', 'left wrist'] })
+    await signed('09:00', [pip3, mcp2])
+    expect(await known()).toEqual({ signed: '09:00', at: '09:00', joints: ['left mcp2', 'left wrist', 'right pip3'] })
+    await signed('09:30', [mcp2], { isAll: true })
+    expect(await known()).toEqual({ signed: undefined, at: '09:30', joints: ['left mcp2'] })
+    await Promise.all([signed('10:00', [pip3]), signed('10:01', [wrist])])
+    expect(await known()).toEqual({ signed: expect.stringMatching(/^10:0[01]$/) as unknown, at: '10:01', joints: ['left mcp2', 'left wrist', 'right pip3'] })
+  })
 })
 
 test('feedback is counted by the joints that a card called swollen', async () => {

@@ -550,6 +550,65 @@ describe('a public test server', () => {
   })
 })
 
+/**
+ * As the documents of vendors and their servers show the token answer and the identity. Each opens the app for the clinician whom the identity names; what
+ * its configuration does not vouch for opens nothing.
+ */
+describe('a vendor’s server', () => {
+  /** The OpenID configuration of an issuer below ours, which names itself as it is told to. */
+  const below = (path: string, named = `${issuer}${path}`): Persona['raw'] => (asked, response) => {
+    if (asked !== `/oauth2${path.replace(/\/$/, '')}/.well-known/openid-configuration`) return false
+    json(response, 200, { issuer: named, jwks_uri: `${issuer}/v1/keys`, id_token_signing_alg_values_supported: ['RS256'] })
+    return true
+  }
+  const oracle = '/oidc/idsps/ec2458f2/'
+
+  test.each<[string, () => Persona]>([
+    ['Oracle Health', () => ({
+      raw: below(oracle), claims: { iss: `${issuer}${oracle}`, profile: `${fhirBase}/Practitioner/doc-1`, name: 'Portal, Portal' },
+      token: { token_type: 'Bearer', expires_in: 570, scope: 'launch openid fhirUser online_access patient/Media.read patient/Observation.read patient/Observation.write', user: '12742069', tenant: 'ec2458f2', username: 'portal', need_patient_banner: true, encounter: '97939518', refresh_token: undefined }
+    })],
+    ['Epic', () => ({
+      token: {
+        token_type: 'Bearer', expires_in: 3600, scope: 'user/ImagingStudy.Read user/Observation.read user/Observation.write fhirUser launch launch/encounter launch/patient openid', '__epic.dstu2.patient': 'T1wI5bk8n1YV', encounter: 'eUAW2-QkdwCE7KH7awS8sfw3', location: 'eweKBcq8ruM-1MzZAX-A', loginDepartment: 'e4W4rmGe9QzuGm2Dy4NBqVc0', state: 'abc123', refresh_token: undefined
+      }
+    })],
+    ['eClinicalWorks', () => ({ claims: { aud: ['jointlens', fhirBase], azp: 'jointlens', vendorId: '1045' }, token: { encounter: '', scope: 'openid fhirUser launch user/Observation.write user/Patient.read' } })],
+    ['Microsoft, which names no issuer,', () => ({ configuration: { issuer: undefined, capabilities: ['sso-openid-connect'] }, raw: below('/t1/v2.0'), claims: { iss: `${issuer}/t1/v2.0` } })],
+    ['Auth0, whose issuer ends with a slash that the EHR leaves out,', () => ({ raw: below('/'), claims: { iss: `${issuer}/` } })],
+    ['Okta, whose issuer the EHR ends with a slash,', () => ({ configuration: { issuer: `${issuer}/` } })],
+    ['Medplum', () => ({ claims: { fhirUser: 'Practitioner/doc-1', login_id: 'l', aud: 'jointlens' }, token: { project: { reference: 'Project/1' }, profile: { reference: 'Practitioner/doc-1' }, smart_style_url: 'https://api.medplum.example/style.json' } })],
+    ['Keycloak', () => ({ claims: { azp: 'jointlens', typ: 'ID', session_state: 's', acr: '1' }, token: { 'not-before-policy': 0, session_state: 's', refresh_expires_in: 1800 } })]
+  ])('%s opens the app for its clinician', async (_name, answers) => {
+    persona = answers()
+    expect((await launched()).session).toMatchObject({ name: 'pat-1', canSign: true })
+  })
+
+  test.each<[string, () => Persona]>([
+    ['is of an issuer above the one that is named', () => ({ raw: (asked, response) => { if (asked !== '/.well-known/openid-configuration') return false; json(response, 200, { issuer: originOf(auth), jwks_uri: `${issuer}/v1/keys` }); return true }, claims: { iss: originOf(auth) } })],
+    ['climbs out of it', () => ({ raw: below('/../evil'), claims: { iss: `${issuer}/../evil` } })],
+    ['is of an issuer whose name begins like ours', () => ({ claims: { iss: `${issuer}-evil` } })],
+    ['hides its issuer in a query', () => ({ raw: below('/x?y=1'), claims: { iss: `${issuer}/x?y=1` } })],
+    ['is of an issuer below ours that calls itself ours', () => ({ raw: below(oracle, issuer), claims: { iss: `${issuer}${oracle}` } })],
+    ['is of an issuer below ours that has no configuration', () => ({ claims: { iss: `${issuer}${oracle}` } })],
+    ['is of the FHIR server where no issuer is named', () => ({ configuration: { issuer: undefined }, claims: { iss: fhirBase } })],
+    ['names no issuer', () => ({ claims: { iss: undefined } })], ['names a number', () => ({ claims: { iss: 7 } })],
+    ['is of an issuer of another host', () => ({ claims: { iss: 'https://evil.example/oauth2' } })]
+  ])('whose identity %s opens nothing, and nobody else is asked', async (_name, answers) => {
+    persona = answers()
+    expect((await back(await begin())).status).toBe(400)
+    expect(calls.filter(({ path }) => path.startsWith('/evil') || path.includes('Patient'))).toEqual([])
+  })
+
+  test('says in quotes whether the patient’s banner is wanted, as Epic does', async () => {
+    const bannerFor = async (need_patient_banner: unknown) => {
+      persona = { token: { need_patient_banner } }
+      return ((await sessions.get(`smart:${(await launched()).handle}`)) as AppSession).needPatientBanner
+    }
+    expect([await bannerFor('false'), await bannerFor('true'), await bannerFor(false), await bannerFor('no'), await bannerFor(undefined)]).toEqual([false, true, false, true, true])
+  })
+})
+
 describe('two charts opened at once in one browser', () => {
   test('row 41: both arrive, each at its own patient, in whatever order the answers come', async () => {
     const go = browser()

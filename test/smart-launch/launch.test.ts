@@ -211,6 +211,12 @@ describe('the launch', () => {
     for (const [slashes, aud] of [['', FHIR], ['/', `${FHIR}/`], ['///', FHIR]] as const) expect((await begin(browser(), `iss=${encodeURIComponent(FHIR + slashes)}&launch=x`)).redirect.searchParams.get('aud')).toBe(aud)
   })
 
+  test('takes a launch as long as the SMART launcher makes it with a key set inside, as it came', async () => {
+    const launch = `${'a'.repeat(6000)}-_=+/`
+    expect((await begin(browser(), `iss=${encodeURIComponent(FHIR)}&launch=${encodeURIComponent(launch)}`)).redirect.searchParams.get('launch')).toBe(launch)
+    expect((await browser()(`${base}/smart/launch?iss=${encodeURIComponent(FHIR)}&launch=${'a'.repeat(8193)}`)).status).toBe(400)
+  })
+
   test.each([
     ['an unknown EHR', 'iss=https://evil.example/fhir&launch=x'], ['no EHR', 'launch=x'], ['two EHRs', `iss=${FHIR}&iss=https://evil.example&launch=x`],
     ['an EHR that begins like ours', `iss=${FHIR}.evil.example&launch=x`], ['a launch with spaces', `iss=${FHIR}&launch=a%20b`],

@@ -96,7 +96,8 @@ describe('a review', () => {
       engine: openByteEngine(), calibrationOf: () => undefined, sessions: openMemorySessions(), now: () => now,
       screenings: {
         history: () => Promise.resolve([screening]), status: () => Promise.resolve({ latest: screening, pending: false }),
-        signed: (...what: readonly string[]) => Promise.resolve(void noted.push(what.join(' ')))
+        signed: (...[tenant, id, { at, joints, isAll }]: Parameters<ScreeningService['signed']>) =>
+          Promise.resolve(void noted.push([tenant, id, at, ...joints.map(({ side, joint }) => `${side}-${joint}`), ...(isAll ? ['alone'] : [])].join(' ')))
       } as unknown as ScreeningService,
       record: {
         previewFinal: (_session: unknown, _tenant: unknown, _screening: unknown, _review: unknown, at: string) => Promise.resolve(record.map((one) => ({ ...one, issued: at }))),
@@ -118,12 +119,11 @@ describe('a review', () => {
     await desk.sign(session, tenant, review, seen)
     await desk.sign(session, tenant, review, seen)
     expect(written).toEqual([{ at: '2026-11-26T09:00:00.000Z' }, { at: '2026-11-26T09:00:00.000Z' }])
-    expect(new Set(noted)).toEqual(new Set(['clinic s-1 2026-11-26T09:00:00.000Z']))
-    // Of what the model flagged something is left: the card goes on warning of it.
+    expect(new Set(noted)).toEqual(new Set(['clinic s-1 2026-11-26T09:00:00.000Z left-mcp2']))
     noted = []
-    const partly = { ...review, decisions: [{ side: 'right', joint: 'mcp2', call: 'swollen' }] } as const
-    await desk.sign(session, tenant, partly, seen)
-    expect(noted).toEqual([])
+    const correction = { ...review, decisions: [{ side: 'right', joint: 'mcp2', call: 'swollen' }], corrects: {} } as const
+    await desk.sign(session, tenant, correction, seen)
+    expect(noted).toEqual(['clinic s-1 2026-11-26T09:00:00.000Z right-mcp2 alone'])
   })
 
   test('whose resources have changed since the preview, whose preview is old, of the future or made up, is not signed', async () => {

@@ -9,7 +9,7 @@ import { placeTimes } from '../../smart-launch/web/src/time-axis.ts'
 describe('granted scopes', () => {
   test.each([
     ['patient/Observation.rs', 's', true], ['patient/Observation.read', 's', true], ['user/*.*', 'c', true], ['patient/*.cruds', 'u', true],
-    ['patient/Observation.rs?category=laboratory', 's', true], ['patient/Observation.r', 's', false], ['patient/Observation.read', 'c', false],
+    ['patient/Observation.rs?category=laboratory', 's', true], ['user/Observation.Read', 's', true], ['user/Observation.Read', 'c', false], ['user/Observation.Write', 'c', true], ['user/Observation.READ', 's', false], ['patient/Observation.r', 's', false], ['patient/Observation.read', 'c', false],
     ['patient/Observations.rs', 's', false], ['system/Observation.rs', 's', false], ['', 's', false], ['patient/Observation.', 's', false]
   ] as const)('"%s" allow %s: %s', (scope, right, expected) => {
     expect(granted(`openid ${scope} launch`, 'Observation', right)).toBe(expected)

@@ -93,6 +93,26 @@ describe('the counts of 28 joints', () => {
     expect(activityOf({ ...all, typed: { patientGlobal: '3' } }, undefined).inputs).toEqual({ patientGlobal: 3 })
   })
 
+  test('and globals that stand signed of the same examination make a score; typed ones go before them, and a correction knows neither', () => {
+    const of = (numbers: readonly SignedNumber[]): ContextView => ({ signed: { ...signed, numbers }, absent: {} })
+    const standing = of([{ name: 'patientGlobal', value: 5, ...by }, { name: 'physicianGlobal', value: 4, ...by }, { name: 'CDAI', value: 15, ...by }])
+    const cdai = (work: Work, context: ContextView) => activityOf(work, context).scores.flatMap((one) => (one.index === 'CDAI' && one.kind === 'computed' ? [one.value] : []))
+    expect([cdai(all, standing), cdai({ ...all, typed: { patientGlobal: '6' } }, standing)]).toEqual([[15], [16]])
+    expect(cdai(all, of([{ name: 'patientGlobal', value: 5, ...by }, { name: 'physicianGlobal', value: 4, ...before }]))).toEqual([])
+    expect(cdai({ ...all, corrects: {} }, standing)).toEqual([])
+    expect(activityOf({ ...NO_WORK, typed: { patientGlobal: '60' } }, standing).inputs).toEqual({ physicianGlobal: 4 })
+    expect([activityOf(NO_WORK, standing).entered, activityOf(all, standing).entered]).toEqual([false, true])
+  })
+
+  test('a laboratory value that was typed is nothing to sign by itself, and is named as unwritten until a score is made with it', () => {
+    const typed = { crpMgPerL: '12', esrMmPerH: '30' }
+    const alone = activityOf({ ...NO_WORK, typed }, context)
+    expect([alone.entered, alone.unwritten]).toEqual([false, ['crpMgPerL', 'esrMmPerH']])
+    const scored = activityOf({ ...all, typed: { ...typed, esrMmPerH: '', patientGlobal: '3' } }, context)
+    expect([scored.entered, scored.unwritten]).toEqual([true, []])
+    expect(activityOf({ ...NO_WORK, typed, corrects: {} }, context).unwritten).toEqual([])
+  })
+
   test('of a correction are those of what shall stand alone', () => {
     expect(countsIn({ ...all, corrects: {} }, context)).toEqual([1, 2])
   })
@@ -196,12 +216,15 @@ test('the preview has a line for each Observation in its own words, and says who
     { resourceType: 'Observation', status: 'final', code: { text: 'Joint swelling' }, bodySite: { text: 'Left wrist' }, valueCodeableConcept: { coding: [{ display: 'Present' }] }, method: { coding: [{ code: 'm' }] } },
     { resourceType: 'Observation', status: 'final', code: { coding: [{ code: '1' }] }, valueQuantity: { value: 0, unit: 'joints' } },
     { resourceType: 'Observation', status: 'final', dataAbsentReason: { text: 'Not performed' }, note: [{ text: 'of the answer' }] },
+    { resourceType: 'Observation', status: 'final', code: { coding: [{ code: '88983-2', display: 'Tender joint' }] }, valueCodeableConcept: { text: 'Right knee' } },
+    { resourceType: 'Observation', status: 'final', code: { text: 'Patient global' }, valueQuantity: { value: 3, unit: 'score' } },
     { resourceType: 'Observation', status: 'corrected', valueCodeableConcept: { text: 'Absent' }, note: [{ text: 'of the answer' }, { text: 'Earlier version 48d84637-1a3b (final): swollen.' }] },
     { resourceType: 'Provenance', recorded: '2026-11-26T09:00:00Z', agent: [{ who: { reference: 'Practitioner/1' } }] }
   ])).toEqual({
     observations: [
       { what: 'Joint swelling', where: 'Left wrist', value: 'Present', status: 'final', how: 'm' },
       { what: '1', where: '', value: '0 joints', status: 'final', how: '' }, { what: '', where: '', value: 'Not performed', status: 'final', how: '' },
+      { what: 'Tender joint', where: 'Right knee', value: 'Present', status: 'final', how: '' }, { what: 'Patient global', where: '', value: '3', status: 'final', how: '' },
       { what: '', where: '', value: 'Absent', status: 'corrected', how: '', was: 'Earlier version (final): swollen.' }
     ],
     provenance: { who: 'Practitioner/1', when: '2026-11-26T09:00:00Z' }

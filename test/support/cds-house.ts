@@ -116,7 +116,7 @@ export async function openCdsHouse(store: Store, settings: Partial<TenantConfig>
       signed: () => Promise.resolve()
     },
     resourcesFor: (_tenant, screening): readonly FhirResource[] =>
-      suggestionResources(screeningResources(sampleScreening({ findings: screening.findings, count: screening.count }))),
+      suggestionResources(screeningResources(sampleScreening({ findings: screening.findings, count: screening.count })), screening.answered?.joints),
     recordFor: () => Promise.resolve(house.record),
     calibrationOf: () => 'the clinic'
   }))

@@ -1,4 +1,4 @@
-import { activityScores, COUNTS_28, isInRange, type ActivityInputs, type ActivityScore } from '../../../src/joints/activity-scores.ts'
+import { activityScores, COUNTS_28, INPUTS_OF, isInRange, type ActivityInputs, type ActivityScore } from '../../../src/joints/activity-scores.ts'
 import { isCurrent, type LaboratoryValue } from '../../../src/joints/laboratory.ts'
 import type { ContextView, SignedNumber } from './api.ts'
 import { countsOf, NOTHING_STANDS, standingOf, withStanding, type Standing, type TypedName, type Work } from './work.ts'
@@ -18,11 +18,16 @@ export interface Activity {
   readonly faulty: readonly TypedName[]
   readonly uncountable?: Uncountable
   readonly standing: Standing
-  /** Something was entered here, so that there is something to sign. A laboratory value alone, filled in from the record, is not. */
+  /** Something was entered here, so that there is something to sign. A laboratory value is signed within a score only. */
   readonly entered: boolean
+  /** Typed laboratory values that no score is made with: a signature does not write them. */
+  readonly unwritten: readonly (typeof LABORATORY)[number][]
 }
 
-/** `context` is undefined while it is read. A correction holds all that shall stand: nothing that was signed counts beside it. */
+/**
+ * `context` is undefined while it is read. A global that stands signed of this examination is an input as long as no other one is typed. A correction
+ * holds all that shall stand: nothing that was signed counts beside it.
+ */
 export function activityOf(work: Work, context: ContextView | undefined, now = Date.now()): Activity {
   const uncountable = work.corrects || context?.signed ? undefined : context === undefined ? 'reading' : context.absent.signed ?? 'failed'
   const standing = work.corrects || !context?.signed ? NOTHING_STANDS : standingOf(context.signed)
@@ -30,13 +35,17 @@ export function activityOf(work: Work, context: ContextView | undefined, now = D
   const typed = { ...work.typed, ...Object.fromEntries(LABORATORY.map((name) => [name, countedValue(name, work.typed[name], context?.laboratory?.[name], now)])) }
   const numbers = Object.entries(typed).flatMap(([name, value]) => (value ? [[name as TypedName, Number(value)] as const] : []))
   const isCounted = work.examinedAll && counts.notAssessable === 0 && uncountable === undefined
+  const standingGlobals = work.corrects ? [] : (context?.signed?.numbers ?? []).filter(({ name, sameExamination }) => sameExamination && GLOBALS.some((one) => one === name && !work.typed[one]))
   const inputs: ActivityInputs = {
     ...(isCounted ? { swollenJointCount28: counts.swollen, tenderJointCount28: counts.tender } : {}),
+    ...Object.fromEntries(standingGlobals.map(({ name, value }) => [name, value])),
     ...Object.fromEntries(numbers.filter(([name, value]) => isInRange(name, value)))
   }
+  const scores = activityScores(inputs)
   return {
-    inputs, counts, scores: activityScores(inputs), faulty: numbers.filter(([name, value]) => !isInRange(name, value)).map(([name]) => name),
-    ...(uncountable ? { uncountable } : {}), standing, entered: work.examinedAll || Object.values(work.typed).some((value) => value !== '')
+    inputs, counts, scores, faulty: numbers.filter(([name, value]) => !isInRange(name, value)).map(([name]) => name),
+    ...(uncountable ? { uncountable } : {}), standing, entered: work.examinedAll || GLOBALS.some((name) => work.typed[name]),
+    unwritten: work.corrects ? [] : LABORATORY.filter((name) => work.typed[name] && !scores.some(({ kind, index }) => kind === 'computed' && INPUTS_OF[index].includes(name)))
   }
 }
 

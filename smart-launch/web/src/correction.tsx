@@ -22,6 +22,8 @@ export interface Correction {
   /** Takes what is signed now for its base and keeps the changes: someone else signed meanwhile. */
   renew(): Promise<void>
   leave(): void
+  /** It was signed. */
+  close(): void
 }
 
 /**
@@ -54,6 +56,7 @@ export function useCorrection(screeningId: string, work: Work, onWork: (change: 
     changes: useMemo(() => open && changesOf(work, open), [open, work]),
     begin: () => void opened(NO_WORK, true),
     renew: () => (open ? opened(open, false) : Promise.resolve()),
+    close: () => setState({ kind: 'idle' }),
     leave() {
       setState({ kind: 'idle' })
       if (corrects) onWork(() => NO_WORK)

@@ -78,7 +78,7 @@ function Chart({ visits, scores, treatments }: Series) {
       {visits.length > 0 && <Counts visits={visits} x={x} />}
       {scores.length > 0 && <Scores scores={scores} x={x} w={w} />}
       <g className="treatment-names">{names.map((name, at) => <text key={at} x={name.x} y={rowAt(name)} textAnchor={name.anchor}>{name.words}</text>)}</g>
-      {daysOf(visits, scores, x, w).map(({ at, words }) => <text key={words} x={at} y={bottom + 22} textAnchor="middle">{words}</text>)}
+      {daysOf([...visits.map(({ photoTime }) => photoTime), ...scores.map(({ at }) => at)], treatments, x, w).map(({ at, words }) => <text key={words} x={at} y={bottom + 22} textAnchor="middle">{words}</text>)}
     </svg>
   )
 }
@@ -94,11 +94,12 @@ function TreatmentLine({ x, top, bottom, towards }: { x: number; top: number; bo
 }
 
 function Counts({ visits, x }: { visits: readonly Visit[]; x(time: string): number }) {
-  const top = Math.max(4, ...visits.map(({ count }) => count.high))
+  // Even, so that the line in the middle is a whole number too.
+  const top = 2 * Math.ceil(Math.max(4, ...visits.map(({ count }) => count.high)) / 2)
   const y = (value: number) => COUNT_BOTTOM - (value / top) * (COUNT_BOTTOM - COUNT_TOP)
   return (
     <g>
-      <Grid values={[0, Math.round(top / 2), top]} y={y} />
+      <Grid values={[0, top / 2, top]} y={y} />
       <polyline points={visits.map(({ photoTime, count }) => `${x(photoTime)},${y(count.swollen)}`).join(' ')} />
       {visits.map(({ id, photoTime, count }) => {
         const at = x(photoTime)
@@ -137,8 +138,8 @@ function Grid({ values, y }: { values: readonly number[]; y(value: number): numb
   ))}</>
 }
 
-/** One word a day, and none that would lie over another. */
-function daysOf(visits: readonly Visit[], scores: readonly Score[], x: (time: string) => number, w: Words) {
-  const wanted = [...visits.map(({ photoTime }) => photoTime), ...scores.map(({ at }) => at)].map((time) => ({ at: x(time), words: dayOf(w, time) }))
+/** One word a day, and none that would lie over another. Where nothing else has a day (in shadow mode), those of the treatments. */
+function daysOf(shown: readonly string[], treatments: readonly Treatment[], x: (time: string) => number, w: Words) {
+  const wanted = (shown.length > 0 ? shown : treatments.map(({ started }) => started)).map((time) => ({ at: x(time), words: dayOf(w, time) }))
   return wanted.sort((a, b) => b.at - a.at).filter((one, index, all) => !all.slice(0, index).some((other) => Math.abs(other.at - one.at) < 90))
 }

@@ -31,14 +31,19 @@ export function linesOf(resources: readonly PreviewedResource[]): {
   }
 }
 
+/** LOINC: which joint is tender, which is swollen. The joint is the value; it stands under the places, as in lines on swelling, where a reader looks for it. */
+const JOINT_IS_VALUE = ['88983-2', '88984-0']
+
 function lineOf({ code, bodySite, method, status = '', note, ...resource }: PreviewedResource): PreviewLine {
   // The number of the version is in the resource for whoever looks for it there.
   const was = status === 'final' ? undefined : note?.at(-1)?.text.replace(/^(Earlier version) \S+ (?=\()/, '$1 ')
-  return { what: words(code), where: words(bodySite), value: valueOf(resource), status, how: words(method), ...(was ? { was } : {}) }
+  const found = code?.coding?.some((one) => JOINT_IS_VALUE.includes(one.code ?? '')) ? resource.valueCodeableConcept : undefined
+  return { what: words(code), where: words(found ?? bodySite), value: found ? 'Present' : valueOf(resource), status, how: words(method), ...(was ? { was } : {}) }
 }
 
 function valueOf({ valueCodeableConcept, valueQuantity, dataAbsentReason }: Partial<PreviewedResource>): string {
-  if (valueQuantity) return [valueQuantity.value, valueQuantity.unit].filter((one) => one !== undefined).join(' ')
+  // A score has no unit but that word.
+  if (valueQuantity) return [valueQuantity.value, valueQuantity.unit].filter((one) => one !== undefined && one !== 'score').join(' ')
   return words(valueCodeableConcept ?? dataAbsentReason)
 }
 

@@ -16,7 +16,7 @@ import { Summary } from './summary.tsx'
 import { useDraft } from './use-draft.ts'
 import { useKeys, useLetters } from './use-keys.ts'
 import { useSignature } from './use-signature.ts'
-import { begun, callsToTakeOver, draftOf, HAND_PLACES, NO_WORK, received, reviewOf, toggled, withCall, withNewer, withStanding, type CarriedOver, type OnScreen, type Work } from './work.ts'
+import { begun, callsToTakeOver, draftOf, HAND_PLACES, NO_WORK, rebased, received, reviewOf, toggled, withCall, withNewer, withStanding, type CarriedOver, type OnScreen, type Work } from './work.ts'
 import { errorWords, failureWords, numberConflictWords, signedConflicts, useWords, WORDS, WordsProvider } from './words.ts'
 
 const STEPS: Record<string, number> = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }
@@ -158,6 +158,10 @@ function Findings({ session, review: shown, latest, carried, onNewer, ended, hel
 
   const current = HAND_PLACES.find(({ key }) => key === chosen) ?? HAND_PLACES[0]
   const choose = useCallback((side: Laterality, joint: HandJoint) => setChosen(`${side}-${joint}`), [])
+  const chooseInPhoto = useCallback((side: Laterality, joint: HandJoint) => {
+    choose(side, joint)
+    showChosen()
+  }, [choose])
   const decide = (call: ReviewCall | undefined) => setWork((before) => ({ ...before, calls: withCall(before.calls, chosen, call) }))
   const toggleTender = () => { if (!standing.tender.has(chosen)) setWork((before) => ({ ...before, tender: toggled(before.tender, chosen) })) }
   const step = (places: readonly { readonly key: string }[], by: number) => {
@@ -171,7 +175,7 @@ function Findings({ session, review: shown, latest, carried, onNewer, ended, hel
   const letterKeys: Record<string, () => void> = {
     ...Object.fromEntries(Object.entries(CALL_KEYS).map(([key, call]) => [key, () => decide(work.calls.get(chosen) === call ? undefined : call)])),
     t: toggleTender, m: () => setMarks((shown) => !shown), a: () => setMapShown((shown) => !shown),
-    f: () => stepFlagged(1), F: () => stepFlagged(-1),
+    f: () => { stepFlagged(1); showChosen() }, F: () => { stepFlagged(-1); showChosen() },
     '+': () => zoomTo(chosenPhoto, (zoom) => zoom + 2 * ZOOM.step), '-': () => zoomTo(chosenPhoto, (zoom) => zoom - 2 * ZOOM.step), 0: () => zoomTo(chosenPhoto, () => 1),
     p: () => { document.getElementById('sign')?.scrollIntoView({ block: 'nearest' }); signature.preview() },
     '?': () => onHelp(true)
@@ -183,8 +187,11 @@ function Findings({ session, review: shown, latest, carried, onNewer, ended, hel
   useKeys((key) => {
     const by = STEPS[key]
     const does = letters ? letterKeys[key] : undefined
-    if (by) step(HAND_PLACES, by)
-    else does?.()
+    if (by) {
+      step(HAND_PLACES, by)
+      // In the diagram the focus goes along, and must stay on the screen.
+      if (!document.activeElement?.closest('.hands')) showChosen()
+    } else does?.()
     return by !== undefined || does !== undefined
   })
 
@@ -192,7 +199,15 @@ function Findings({ session, review: shown, latest, carried, onNewer, ended, hel
   const review = useMemo(() => reviewOf(work, latest.id, activity.entered ? activity.inputs : undefined), [latest.id, work, activity])
   const signature = useSignature({
     session, review, changes, faulty, ended, onUncertain: readAgain, onConflict: () => { readAgain(); return correction.renew() },
-    onSigned: () => { setDone(undefined); setWork(NO_WORK); correction.leave(); readAgain(); onSigned() }
+    onSigned: () => {
+      setDone(undefined)
+      // What was entered while the signature was on its way is not signed, and neither is a value that no score is made with: both stay.
+      const unsigned = { ...NO_WORK, typed: Object.fromEntries(activity.unwritten.map((name) => [name, work.typed[name] ?? ''])) }
+      setWork((before) => rebased(before, work, unsigned))
+      correction.close()
+      readAgain()
+      onSigned()
+    }
   })
   const conflicts = correcting ? [] : signedConflicts(w, work.calls, context?.signed?.joints ?? [])
   const numbers = numberConflicts(work, activity, context?.signed?.numbers ?? [])
@@ -228,7 +243,7 @@ function Findings({ session, review: shown, latest, carried, onNewer, ended, hel
         <section className="photos" aria-label={w.photos}>
           {latest.photos.map((photo) => (
             <PhotoView key={photo.id} photo={photo} calls={shownCalls} chosen={chosen} marks={marks} zoom={zooms[photo.id] ?? 1}
-              onZoom={(zoom) => zoomTo(photo.id, () => zoom)} onChoose={choose} />
+              onZoom={(zoom) => zoomTo(photo.id, () => zoom)} onChoose={chooseInPhoto} />
           ))}
           {missing.map((side) => <p key={side} className="photo-missing">{w.noPhotoOf(w.side[side])}{session.canSavePhotos && <a href={capturePage}>{w.takePhotos}</a>}</p>)}
           <div className="toolbar">
@@ -237,7 +252,7 @@ function Findings({ session, review: shown, latest, carried, onNewer, ended, hel
           </div>
         </section>
         <div className="column chosen">
-          <section className="review" aria-label={w.chosenJoint}>
+          <section className="review" id="chosen-joint" aria-label={w.chosenJoint}>
             <JointPanel latest={latest} earlier={history.filter(({ id }) => id !== latest.id)} side={current.side} joint={current.joint} call={work.calls.get(chosen)}
               signed={inRecord.get(chosen)} tender={shownTender.has(chosen)} tenderSigned={context?.signed?.tender.find(({ side, joint }) => `${side}-${joint}` === chosen)} tenderStands={standing.tender.has(chosen)} threshold={threshold} mapShown={mapShown} flagged={flagged.length} onStep={(by) => (flagged.length > 0 ? stepFlagged(by) : step(HAND_PLACES, by))} onMap={() => setMapShown(!mapShown)} onDecide={decide} onTender={toggleTender} />
           </section>
@@ -264,14 +279,19 @@ function Findings({ session, review: shown, latest, carried, onNewer, ended, hel
             </div>
           )}
           {done?.what === 'kept' && conflicts.length === 0 && <Done words={done.words} />}
-          <SignPanel session={session} signature={signature} review={review} draft={kept} changes={changes} faulty={faulty} conflicting={conflicts.length + numbers.length > 0} />
+          <SignPanel session={session} signature={signature} review={review} draft={kept} changes={changes} faulty={faulty} unwritten={activity.unwritten} conflicting={conflicts.length + numbers.length > 0} />
         </div>
         <OverTime history={history} context={context} />
       </div>
       <Research session={session} threshold={threshold} />
-      {review && session.canSign && !signInView && <p className="decided-bar"><span>{changes !== undefined ? w.changes(changes) : w.unsigned(review.decisions.length)} <span className="quiet-words">{w.draft[kept]}</span></span> <a className="button primary" href="#sign" onClick={signature.preview}>{w.toSign}</a></p>}
+      {review && session.canSign && !signInView && <p className="decided-bar"><span>{changes !== undefined ? w.changes(changes) : w.unsigned(review.decisions.length)} <span className="quiet-words">{w.draft[kept]}</span></span> {!ended && <a className="button primary" href="#sign" onClick={signature.shown ? undefined : signature.preview}>{signature.shown ? w.toSignature : w.toSign}</a>}</p>}
     </main>
   )
+}
+
+/** Where the page is narrow the joint lies below the photos: whoever chooses another one wants to see it. */
+function showChosen(): void {
+  requestAnimationFrame(() => document.getElementById('chosen-joint')?.scrollIntoView({ block: 'nearest' }))
 }
 
 /** Whether the part of the page with this id is on the screen: what leads to it is then not needed. */

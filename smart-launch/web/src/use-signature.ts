@@ -1,4 +1,4 @@
-import { useEffect, useState } from 'react'
+import { useEffect, useRef, useState } from 'react'
 import { ApiError, preview, readHeld, sign, type Previewed, type Review, type SessionView } from './api.ts'
 import { lookedFor } from './lost-signature.ts'
 import type { PreviewedResource } from './preview-lines.ts'
@@ -42,11 +42,13 @@ export function useSignature({ session, review, changes, faulty, ended, onSigned
   const [shown, setShown] = useState<Shown>()
   const [message, setMessage] = useState<Message>()
   const [busy, setBusy] = useState<Signature['busy']>()
+  const justSigned = useRef(false)
   const same = JSON.stringify(review)
   useEffect(() => {
     setShown(undefined)
-    // What was written was about what was signed; a new change is not.
-    if (same !== undefined) setMessage((before) => (before?.kind === 'written' ? undefined : before))
+    // What was written was about what was signed; a new change is not, and what was entered meanwhile is none.
+    if (same !== undefined && !justSigned.current) setMessage((before) => (before?.kind === 'written' ? undefined : before))
+    justSigned.current = false
   }, [same])
 
   const act = async (what: 'preview' | 'sign', work: () => Promise<void>) => {
@@ -75,6 +77,7 @@ export function useSignature({ session, review, changes, faulty, ended, onSigned
     const words = answer ? (answer.written.length > 0 ? w.written(answer.written.length) : w.nothingWritten) : await foundAfterAll(review, shown.previewed)
     if (words === undefined) return onUncertain()
     setMessage({ kind: 'written', words })
+    justSigned.current = true
     onSigned()
   })
   /** The answer was lost: the page looks for itself what the record holds. Undefined when not all of it was found. */

@@ -2,12 +2,14 @@ import type { FhirResource } from 'fhir/r4.js'
 import type { TenantConfig } from '../../config.ts'
 import { isScreeningError, ScreeningError } from '../../errors.ts'
 import type { HandPhoto } from '../../fhir/photo-sources.ts'
-import type { Screening, ScreeningService, ScreeningStatus } from '../../screening/screening.ts'
+import { mayBeMinor } from '../../joints/adult.ts'
+import type { Screening, ScreeningService, ScreeningStatus, SetAside } from '../../screening/screening.ts'
 import { dayOf, visitsOf } from '../../screening/visits.ts'
-import { askForPhotoCard, failedCard, pendingCard, resultCard, type CardContext, type ResultCardInput } from '../cards.ts'
-import { cohortOf, mayBeMinor, type Cohort } from '../cohort.ts'
+import { askForPhotoCard, failedCard, isOwnReason, pendingCard, resultCard, type CardContext, type ResultCardInput } from '../cards.ts'
+import { cohortOf, type Cohort } from '../cohort.ts'
 import type { Card, HookContext, HookRequest } from '../protocol.ts'
 import { isRecorded } from '../recorded.ts'
+import { SERVICES } from './definitions.ts'
 import { isJointOrder } from './orders.ts'
 import { appointmentStart, photoRequest } from './photo-request.ts'
 
@@ -49,6 +51,10 @@ interface Visits {
 const NOTHING: Answer = { cards: [] }
 /** A photo set that could not be read is tried again after this long, not at every look at the chart. */
 const RETRY_MS = 10 * 60_000
+/** Who was found to be under 18 where the call brings no birth date. */
+const MINOR_MS = 24 * 3_600_000
+/** Nothing is read of these patients, and nothing said: no consent, no adult. */
+const SILENT = ['ERR_FORBIDDEN', 'ERR_PATIENT_MINOR']
 
 /**
  * One hook call → cards. Silence is a feature: no diagnosis, no adult, no photo, shadow mode or another kind of order gives none. Work that
@@ -95,7 +101,7 @@ async function showResult(request: HookRequest, record: HookRecord, status: Scre
   if (photos === undefined && !status.latest) throw unavailable('the hand photos of the patient')
   const latest = status.latest && isOfPhotosThatLeft(record, status.latest) ? undefined : status.latest
   const covered = photos === undefined || isCovered(photos, latest, tenant.timeZone, context.now)
-  const failure = status.failure !== undefined && context.now - Date.parse(status.failure.at) < RETRY_MS ? status.failure : undefined
+  const failure = isRecent(status.failure, record, context.now) ? status.failure : undefined
   const started = !covered && !status.pending && !failure && await start(request, deps, tenant, latest !== undefined)
   if (tenant.mode === 'shadow' || !isByClinician(request)) return NOTHING
 
@@ -104,8 +110,13 @@ async function showResult(request: HookRequest, record: HookRecord, status: Scre
   if (latest && (photos === undefined || photos.length > 0)) return showLatest(request, record, { latest, ...(status.before ? { before: status.before } : {}) }, newer, context, deps)
   if (photos?.length === 0) return NOTHING
   if (reading) return { cards: [pendingCard(context)] }
-  // A patient who does not consent gets no card at all.
-  return failure && failure.code !== 'ERR_FORBIDDEN' ? { cards: [failedCard(failure.code, context)] } : NOTHING
+  return failure && !SILENT.includes(failure.code) ? { cards: [failedCard(failure.code, context)] } : NOTHING
+}
+
+function isRecent(failure: ScreeningStatus['failure'], { birthDate }: HookRecord, now: number): boolean {
+  if (!failure) return false
+  const isMinor = failure.code === 'ERR_PATIENT_MINOR'
+  return now - Date.parse(failure.at) < (isMinor ? MINOR_MS : RETRY_MS) && !(isMinor && birthDate !== undefined)
 }
 
 /** What the model suggests is shown to clinicians only; a portal that opens the chart for a patient or a relative gets nothing. */
@@ -141,7 +152,9 @@ async function showLatest(
   const { encounterId } = request.context
   // Many EHRs compare no identifiers: what lies there, or was accepted, would be written again.
   const recorded = latest.written.length > 0 || isRecorded(latest, record.results ?? [], { fhirBase: tenant.fhirBase, patientId: latest.patientId })
-  const suggest = request.hook !== 'order-select' && !recorded && latest.accepted === undefined && latest.signed === undefined && latest.count.assessable > 0
+  const setAside = setAsideHere(latest, request, context)
+  const decided = recorded || latest.accepted !== undefined || latest.signed !== undefined || setAside !== undefined
+  const suggest = request.hook !== 'order-select' && !decided && latest.count.assessable > 0
   const unwritable = suggest && await record.takesObservations?.() === false
   const calibration = deps.calibrationOf(tenant)
   const card = resultCard({
@@ -151,9 +164,17 @@ async function showLatest(
     newer,
     unwritable,
     recorded,
+    ...(setAside ? { setAside } : {}),
     ...(calibration ? { calibration } : {})
   }, context)
   return { cards: [card], screening: latest }
+}
+
+/** In the service that is asked, so that a check-in desk sets nothing aside for the physician. What is not useful now is so today. */
+function setAsideHere({ setAside }: Screening, { hook }: HookRequest, context: CardContext): SetAside | undefined {
+  const found = setAside?.[SERVICES.find((service) => service.hook === hook)?.id ?? '']
+  const isOver = found && isOwnReason(found.reason, 'not-now') && dayOf(new Date(found.at).toISOString(), context.tenant.timeZone) !== today(context)
+  return isOver ? undefined : found
 }
 
 /** Every photo of the newest day was read, in the version the record has now, or the result is of a later day. No photos: nothing to read. */

@@ -1,5 +1,6 @@
 import type { Bundle, BundleEntry, Identifier, Reference } from 'fhir/r4.js'
-import { withReferences } from './inner-references.ts'
+import { HAND_JOINTS, LATERALITIES, type JointAt } from '../../joints/hand-joint.ts'
+import { withReferences, type Resolved } from './inner-references.ts'
 import type { ScreeningResource, ScreeningResources } from './screening-resources.ts'
 
 /** Everything of one screening, in an order in which each resource only refers to earlier ones. */
@@ -54,12 +55,15 @@ export function createEntry(
  * The same resources as a flat list for a CDS Hooks suggestion, in an order that can be created one by one. CDS Hooks actions
  * have no fullUrl, so `id` is our deterministic uuid and inner references are `Type/<uuid>`: an EHR that keeps ids or applies
  * the actions as one transaction resolves them, and one that gives new ids still has the identifier beside each reference.
- * The Device is not created by a suggestion; it is named by identifier and display.
+ * The Device is not created by a suggestion; it is named by identifier and display. Observations of joints that a clinician has
+ * `answered` are left out, and so is what refers to them.
  */
-export function suggestionResources(resources: ScreeningResources): readonly Exclude<ScreeningResource, { resourceType: 'Device' }>[] {
+export function suggestionResources(resources: ScreeningResources, answered: readonly JointAt[] = []): readonly Exclude<ScreeningResource, { resourceType: 'Device' }>[] {
   const all = inWritingOrder(resources)
   const identifiers = new Map(all.map((one) => [one.id, identifierOf(one)]))
-  return all.flatMap((one) => one.resourceType === 'Device' ? [] : [withReferences(one, (type, id, was): Reference | undefined => {
+  const isOver = new Set(answered.map(({ side, joint }) => resources.observations[LATERALITIES.indexOf(side) * HAND_JOINTS.length + HAND_JOINTS.indexOf(joint)]?.id))
+  return all.flatMap((one) => one.resourceType === 'Device' || isOver.has(one.id) ? [] : [withReferences(one, (type, id, was): Resolved | undefined => {
+    if (isOver.has(id)) return 'drop'
     const identifier = identifiers.get(id)
     if (!identifier) return undefined
     return type === 'Device' ? logical(resources, was) : { ...was, identifier }

@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads'
-import type { ThreadAnswer, ThreadCall, ThreadPlace } from './embedded-protocol.ts'
+import type { Outcome, ThreadAnswer, ThreadCall, ThreadPlace } from './embedded-protocol.ts'
 
 /** A failed statement, by its SQLSTATE; `no code` when the database itself is gone. */
 export class DatabaseFailure extends Error {
@@ -11,7 +11,7 @@ export class DatabaseFailure extends Error {
 }
 
 export interface EmbeddedDatabase {
-  query(sql: string, parameters: readonly unknown[]): Promise<readonly unknown[]>
+  query(sql: string, parameters: readonly unknown[]): Promise<Outcome>
   /** Others wait until it has ended. */
   transaction<T>(work: (query: EmbeddedDatabase['query']) => Promise<T>): Promise<T>
   /** Waits until everything that was committed is on the disk. */
@@ -20,7 +20,7 @@ export interface EmbeddedDatabase {
 }
 
 type Call = ThreadCall extends infer One ? One extends ThreadCall ? Omit<One, 'id'> : never : never
-interface Waiting { resolve(rows: readonly unknown[]): void; reject(error: DatabaseFailure): void }
+interface Waiting { resolve(outcome: Outcome): void; reject(error: DatabaseFailure): void }
 
 /** PGlite in its thread. All methods throw DatabaseFailure. */
 export async function openEmbeddedDatabase(place: ThreadPlace): Promise<EmbeddedDatabase> {
@@ -37,7 +37,7 @@ export async function openEmbeddedDatabase(place: ThreadPlace): Promise<Embedded
     // A program that waits for nothing else may end.
     if (waiting.size === 0) thread.unref()
     if ('failed' in answer) call?.reject(new DatabaseFailure(answer.failed))
-    else call?.resolve(answer.rows)
+    else call?.resolve(answer)
   })
   const fail = () => {
     gone = true
@@ -47,8 +47,8 @@ export async function openEmbeddedDatabase(place: ThreadPlace): Promise<Embedded
   thread.on('error', fail)
   thread.on('exit', fail)
 
-  function answerTo(id: number, message?: ThreadCall): Promise<readonly unknown[]> {
-    const { promise, resolve, reject } = Promise.withResolvers<readonly unknown[]>()
+  function answerTo(id: number, message?: ThreadCall): Promise<Outcome> {
+    const { promise, resolve, reject } = Promise.withResolvers<Outcome>()
     if (gone) reject(new DatabaseFailure('no code'))
     else {
       waiting.set(id, { resolve, reject })
@@ -58,35 +58,35 @@ export async function openEmbeddedDatabase(place: ThreadPlace): Promise<Embedded
     return promise
   }
 
-  function call(one: Call): { readonly id: number; readonly rows: Promise<readonly unknown[]> } {
+  function call(one: Call): { readonly id: number; readonly outcome: Promise<Outcome> } {
     const id = ++calls
-    return { id, rows: answerTo(id, { ...one, id }) }
+    return { id, outcome: answerTo(id, { ...one, id }) }
   }
 
   const database: EmbeddedDatabase = {
-    query: (sql, parameters) => call({ kind: 'query', sql, parameters }).rows,
+    query: (sql, parameters) => call({ kind: 'query', sql, parameters }).outcome,
 
     async transaction(work) {
-      const { id: transaction, rows: begun } = call({ kind: 'begin' })
+      const { id: transaction, outcome: begun } = call({ kind: 'begin' })
       // Not waited for: what is asked first goes to the thread together with it, and fails if it does.
       begun.catch(() => undefined)
       let result
       try {
-        result = await work((sql, parameters) => call({ kind: 'query', sql, parameters, transaction }).rows)
+        result = await work((sql, parameters) => call({ kind: 'query', sql, parameters, transaction }).outcome)
       } catch (error) {
-        await call({ kind: 'end', transaction, how: 'rollback' }).rows.catch(() => undefined)
+        await call({ kind: 'end', transaction, how: 'rollback' }).outcome.catch(() => undefined)
         throw error
       }
-      await call({ kind: 'end', transaction, how: 'commit' }).rows
+      await call({ kind: 'end', transaction, how: 'commit' }).outcome
       return result
     },
 
     async flush() {
-      await call({ kind: 'flush' }).rows
+      await call({ kind: 'flush' }).outcome
     },
 
     async close() {
-      await call({ kind: 'close' }).rows.catch(() => undefined)
+      await call({ kind: 'close' }).outcome.catch(() => undefined)
       await thread.terminate()
     }
   }

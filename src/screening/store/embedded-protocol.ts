@@ -10,5 +10,11 @@ export type ThreadCall = { readonly id: number } & (
   | { readonly kind: 'close' }
 )
 
+/** What a statement gave, and how many rows it inserted, updated or deleted itself. */
+export interface Outcome {
+  readonly rows: readonly unknown[]
+  readonly affected: number
+}
+
 /** `failed` is an SQLSTATE, or `no code`. */
-export type ThreadAnswer = { readonly id: number } & ({ readonly rows: readonly unknown[] } | { readonly failed: string })
+export type ThreadAnswer = { readonly id: number } & (Outcome | { readonly failed: string })

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { parentPort, workerData } from 'node:worker_threads'
 import { PGlite, types } from '@electric-sql/pglite'
 import { DURABLE_PARAMETERS, DurableFolder, syncFolder } from './durable-folder.ts'
-import type { ThreadAnswer, ThreadCall, ThreadPlace } from './embedded-protocol.ts'
+import type { Outcome, ThreadAnswer, ThreadCall, ThreadPlace } from './embedded-protocol.ts'
 import { openPreparedStatements } from './prepared-statements.ts'
 
 /**
@@ -29,7 +29,8 @@ const opening = 'dump' in place ? PGlite.create('memory://', { parsers, loadData
 
 const statements = opening.then(openPreparedStatements)
 
-void reply(0, statements.then(() => []))
+const DONE: Outcome = { rows: [], affected: 0 }
+void reply(0, statements.then(() => DONE))
 port.on('message', (call: ThreadCall) => void reply(call.id, perform(call)))
 
 async function openFolder(dataDir: string): Promise<PGlite> {
@@ -41,7 +42,7 @@ async function openFolder(dataDir: string): Promise<PGlite> {
   return db
 }
 
-async function perform(call: ThreadCall): Promise<readonly unknown[]> {
+async function perform(call: ThreadCall): Promise<Outcome> {
   const db = await opening
   switch (call.kind) {
     case 'query': {
@@ -55,20 +56,20 @@ async function perform(call: ThreadCall): Promise<readonly unknown[]> {
     case 'begin':
       transactions.set(call.id, begin(db))
       await open(call.id)
-      return []
+      return DONE
     case 'end': {
       const { end, ended } = await open(call.transaction)
       transactions.delete(call.transaction)
       end(call.how)
       await ended
-      return []
+      return DONE
     }
     case 'flush':
       folder?.flush()
-      return []
+      return DONE
     case 'close':
       await db.close()
-      return []
+      return DONE
   }
 }
 
@@ -94,8 +95,8 @@ function open(id: number): Promise<OpenTransaction> {
 }
 
 /** Of an error only its SQLSTATE goes on: its text holds the statement and its parameters, which may name a patient. */
-async function reply(id: number, work: Promise<readonly unknown[]>): Promise<void> {
-  const answer: ThreadAnswer = await work.then((rows) => ({ id, rows }), (error: unknown) => ({
+async function reply(id: number, work: Promise<Outcome>): Promise<void> {
+  const answer: ThreadAnswer = await work.then((outcome) => ({ id, ...outcome }), (error: unknown) => ({
     id, failed: error instanceof Error && 'code' in error ? String(error.code) : 'no code'
   }))
   port?.postMessage(answer)

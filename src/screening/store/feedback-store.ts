@@ -40,7 +40,7 @@ export interface FeedbackStore {
   knows(entry: FeedbackEntry): Promise<boolean>
   /**
    * The same event once; what a repetition adds (a reason, a comment, a suggestion) is kept with it. A result whose suggestion was
-   * accepted knows it from then on.
+   * accepted, or whose card was set aside with a reason, knows it from then on.
    */
   record(entry: FeedbackEntry): Promise<void>
   /** Resolves once everything that was recorded is on the disk. Throws ERR_STORE. */
@@ -74,6 +74,14 @@ const MARK_ACCEPTED = `with marked as (
   where card.tenant = $1 and card.uuid = $2 and jsonb_array_length(card.suggestions) > 0
     and screening.tenant = card.tenant and screening.id = card.screening_id::uuid)`
 
+/** Set aside in the service that showed the card, whatever address the feedback came to; the newest time stands. */
+const MARK_SET_ASIDE = `with marked as (
+  update screening set set_aside = set_aside || jsonb_build_object(card.service_id,
+    jsonb_strip_nulls(jsonb_build_object('at', least($4::timestamptz, now()), 'reason', $7::jsonb - 'display'))) from card
+  where card.tenant = $1 and card.uuid = $2
+    and screening.tenant = card.tenant and screening.id = card.screening_id::uuid
+    and coalesce((set_aside -> card.service_id ->> 'at')::timestamptz, '-infinity') <= least($4::timestamptz, now()))`
+
 export function openFeedbackStore(store: Store): FeedbackStore {
   return {
     async knows({ tenant, cardUuid, outcome, outcomeTimestamp }) {
@@ -83,8 +91,9 @@ export function openFeedbackStore(store: Store): FeedbackStore {
     },
 
     async record({ tenant, cardUuid, outcome, outcomeTimestamp, serviceId, acceptedSuggestions, overrideReason, userComment }) {
+      const mark = outcome === 'accepted' ? MARK_ACCEPTED : overrideReason || userComment ? MARK_SET_ASIDE : ''
       await store.query(
-        `${outcome === 'accepted' ? MARK_ACCEPTED : ''} insert into feedback (tenant, card_uuid, outcome, outcome_at, service_id, accepted, override_reason, user_comment)
+        `${mark} insert into feedback (tenant, card_uuid, outcome, outcome_at, service_id, accepted, override_reason, user_comment)
          values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (tenant, card_uuid, outcome, outcome_at) do update set
            accepted = (select coalesce(jsonb_agg(distinct id), '[]') from jsonb_array_elements(feedback.accepted || excluded.accepted) as id),
            override_reason = coalesce(feedback.override_reason, excluded.override_reason),

@@ -178,6 +178,8 @@ const MIGRATIONS: readonly string[] = [
      where outcome = 'accepted' and jsonb_array_length(suggestions) > 0 group by card.tenant, card.screening_id) reported
    where screening.tenant = reported.tenant and screening.id::text = reported.screening_id`,
   'alter table screening add column signed_at timestamptz',
+  "alter table screening add column set_aside jsonb not null default '{}'",
+  "alter table screening add column answered jsonb not null default '[]', add column answered_at timestamptz",
   `alter table handed_photo add column until timestamptz;
    create table poll_gap (
      tenant text not null,

@@ -18,7 +18,7 @@ export interface Store extends Queries {
   readonly kind: 'embedded' | 'server'
   /** Embedded: where it keeps its files, if not in memory alone. No other process writes there. */
   readonly folder?: string
-  /** Embedded: a number that differs once anything may have been written that is not one of ASIDE. Other processes write to a server unseen. */
+  /** Embedded: a number that differs once a screening or its job may have changed. Other processes write to a server unseen. */
   readonly changes?: () => number
   transaction<T>(work: (queries: Queries) => Promise<T>): Promise<T>
   /** Waits until everything that was committed is on the disk. A server does that with each commit, as it is configured. */
@@ -70,8 +70,15 @@ function openServer(databaseUrl: string): Store {
   }
 }
 
-/** Statements that change no screening: reads, and what hooks, feedback, the app and errands keep for themselves. Everything else counts as a change. */
-const ASIDE = /^\s*(?:select\b|(?:insert into|update|delete from) (?:jti|card|feedback|session|errand|heard_event|watermark)\b)/i
+/** Statements that change no screening: reads, and what hooks, feedback, the app, errands and the audit keep for themselves. */
+const ASIDE = /^\s*(?:select\b|(?:insert into|update|delete from) (?:jti|card|feedback|session|errand|heard_event|watermark|audit)\b)/i
+/** Whose number of rows says all: an idle worker asks each second for work, by an update that finds none. */
+const COUNTED = /^\s*(?:insert|update|delete|with)\b/i
+const WRITES_WITHIN = /\bas\s*(?:materialized\s*)?\(\s*(?:insert|update|delete)\b/i
+
+function mayChangeScreenings(sql: string, affected: number): boolean {
+  return !ASIDE.test(sql) && (affected > 0 || !COUNTED.test(sql) || WRITES_WITHIN.test(sql))
+}
 
 async function openEmbedded(place: ThreadPlace): Promise<Store> {
   const lock = 'dataDir' in place ? lockFolder(place.dataDir) : undefined
@@ -82,22 +89,32 @@ async function openEmbedded(place: ThreadPlace): Promise<Store> {
     lock?.release()
     throw new ScreeningError('ERR_STORE', 'Expected an embedded store that can be opened', { cause })
   }
-  const queriesOf = (query: EmbeddedDatabase['query']): Queries => ({ query: (sql, parameters = []) => rowsOf(query(sql, parameters)) })
   let changes = 0
-  /** Counted before and after: what is read in between is not kept. */
-  const counted = <T>(work: Promise<T>): Promise<T> => {
-    changes++
-    return work.finally(() => { changes++ })
+  /** Counted before whoever wrote hears of it: what was read earlier came earlier, as there is one connection. */
+  const queriesOf = (query: EmbeddedDatabase['query'], changed: () => void): Queries => ({
+    query: (sql, parameters = []) => rowsOf(query(sql, parameters).then(({ rows, affected }) => {
+      if (mayChangeScreenings(sql, affected)) changed()
+      return rows
+    }))
+  })
+  async function transaction<T>(work: (queries: Queries) => Promise<T>): Promise<T> {
+    let changed = 0
+    try {
+      return await database.transaction((query) => work(queriesOf(query, () => { changed = 1 })))
+    } catch (error) {
+      changed = 1
+      // What the work itself throws goes on as it is; a failed begin or commit is the store's.
+      throw error instanceof DatabaseFailure ? storeError(error) : error
+    } finally {
+      changes += changed
+    }
   }
   return {
     kind: 'embedded',
     ...('dataDir' in place ? { folder: place.dataDir } : {}),
     changes: () => changes,
-    ...queriesOf((sql, parameters) => ASIDE.test(sql) ? database.query(sql, parameters) : counted(database.query(sql, parameters))),
-    transaction: (work) => counted(database.transaction((query) => work(queriesOf(query)))).catch((error: unknown) => {
-      // What the work itself throws goes on as it is; a failed begin or commit is the store's.
-      throw error instanceof DatabaseFailure ? storeError(error) : error
-    }),
+    ...queriesOf(database.query, () => { changes++ }),
+    transaction,
     flush: () => database.flush().catch((error: unknown) => { throw storeError(error) }),
     async close() {
       await database.close()

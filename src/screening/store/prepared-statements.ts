@@ -1,4 +1,5 @@
 import { parse, protocol, type PGlite } from '@electric-sql/pglite'
+import type { Outcome } from './embedded-protocol.ts'
 
 const { serialize } = protocol
 /** Our statements are some 150; what comes beyond is parsed each time. */
@@ -11,8 +12,8 @@ interface Statement {
 }
 
 export interface PreparedStatements {
-  /** The rows, as PGlite's own `query` gives them. One at a time: to be called inside `db.runExclusive`. Throws PGlite's DatabaseError. */
-  query(sql: string, parameters: readonly unknown[]): Promise<readonly unknown[]>
+  /** Its rows are as PGlite's own `query` gives them. One at a time: to be called inside `db.runExclusive`. Throws PGlite's DatabaseError. */
+  query(sql: string, parameters: readonly unknown[]): Promise<Outcome>
 }
 
 /**
@@ -55,7 +56,8 @@ export function openPreparedStatements(db: PGlite): PreparedStatements {
       const { name, types } = await prepared(sql)
       const messages = await send(
         serialize.bind({ statement: name, values: parameters.map((value, at) => serialised(value, types[at])) }), serialize.describe({ type: 'P' }), serialize.execute({}))
-      return parse.parseResults(messages, db.parsers)[0]?.rows ?? []
+      const [{ rows = [], affectedRows: affected = 0 } = {}] = parse.parseResults(messages, db.parsers)
+      return { rows, affected }
     }
   }
 }
