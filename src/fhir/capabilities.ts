@@ -7,6 +7,8 @@ export interface Capabilities {
   readonly fhirVersion: string
   readonly transaction: boolean
   readonly batch: boolean
+  /** Whether it lists any resources: one that does not rules out next to nothing. */
+  readonly lists: boolean
   /** `read`, `create`, `update`, `search-type`… of one resource type. */
   can(type: string, interaction: string): boolean
   /** The type can be searched and lists the parameter, or lists no parameters at all. */
@@ -57,6 +59,7 @@ export function readCapabilities(value: unknown): Capabilities {
     fhirVersion,
     transaction: system.has('transaction'),
     batch: system.has('batch'),
+    lists: !silent,
     can,
     canSearch(type, parameter) {
       const listed = resources.get(type)?.searchParam ?? []

@@ -8,6 +8,7 @@ import { LATERALITIES, type Laterality } from '../joints/hand-joint.ts'
 import type { Capabilities } from './capabilities.ts'
 import { aiTerm, handSiteOf, lateralityOf, termFor } from './codes.ts'
 import { maybe, some, whole, word } from './lenient.ts'
+import { readIfThere } from './read-if-there.ts'
 import { isOf, relativeTo } from './references.ts'
 import { searchInOneWay } from './search-ways.ts'
 import { MAX_PHOTO_BYTES, type FhirSession } from './session.ts'
@@ -224,13 +225,13 @@ async function readNamed(session: FhirSession, capabilities: Capabilities, refer
   for (const one of new Set(references.map((reference) => relativeTo(session.tenant, reference)))) {
     const [, type, name] = /^(Media|DocumentReference)\/([A-Za-z0-9\-.]{1,64})$/.exec(one) ?? []
     if (!type || !name || !capabilities.can(type, 'read')) continue
-    found.push(await session.read(type as 'Media' | 'DocumentReference', name).catch(passOverGone))
+    found.push(await readIfThere(session, type as 'Media' | 'DocumentReference', name).catch(passOverInvalid))
   }
   return found
 }
 
-function passOverGone(error: unknown): undefined {
-  if (!isScreeningError(error) || (error.code !== 'ERR_NOT_FOUND' && error.code !== 'ERR_REQUEST_INVALID')) throw error
+function passOverInvalid(error: unknown): undefined {
+  if (!isScreeningError(error) || error.code !== 'ERR_REQUEST_INVALID') throw error
 }
 
 /** The patient whose photos are wanted, and the record that numbers patients so. */
@@ -247,20 +248,22 @@ export function photosFromBundle(value: unknown, whose: Whose): readonly HandPho
 /** Statuses by which a record takes a photo back. */
 const WITHDRAWN = new Set(['entered-in-error', 'not-done', 'stopped', 'on-hold', 'superseded'])
 
+/** A photo that was read: it is this patient's still, it was taken back or may no longer be looked at, or it is filed under another patient. */
+export type PhotoStanding = 'stands' | 'taken-back' | 'of-another'
+
 /**
- * Whether a photo that was read is still this patient's, by the record's answer for it. False only where the record says so: it is filed
- * under another one, was taken back, or may no longer be looked at. What follows from that, results that are entered in error, is too
- * much for an answer that we merely fail to understand: throws ERR_EHR_ANSWER.
+ * What became of a photo that was read, by the record's answer for it. What follows where it no longer stands, results that are entered in
+ * error, is too much for an answer that we merely fail to understand: throws ERR_EHR_ANSWER.
  */
-export function isPhotoStillOf(resource: unknown, whose: Whose): boolean {
-  if (handPhotosIn([resource], whose).length > 0) return true
+export function photoStanding(resource: unknown, whose: Whose): PhotoStanding {
+  if (handPhotosIn([resource], whose).length > 0) return 'stands'
   const { status = '', docStatus, subject, meta: about, securityLabel = [] } = head.safeParse(resource).data ?? {}
   const named = subject?.reference
-  if (named !== undefined && !isOf(whose, named, whose.patientId)) return false
-  if (WITHDRAWN.has(status) || docStatus === 'entered-in-error') return false
-  if (isClosed(about?.security) || securityLabel.some((label) => isClosed(label.coding))) return false
+  if (named !== undefined && !isOf(whose, named, whose.patientId)) return 'of-another'
+  if (WITHDRAWN.has(status) || docStatus === 'entered-in-error') return 'taken-back'
+  if (isClosed(about?.security) || securityLabel.some((label) => isClosed(label.coding))) return 'taken-back'
   const { bodySite } = media.safeParse(resource).data ?? {}
-  if (bodySite && !handIn(bodySite)) return false
+  if (bodySite && !handIn(bodySite)) return 'taken-back'
   throw new ScreeningError('ERR_EHR_ANSWER', 'Expected a photo that was read to be one still, or to have been taken back, but received something else')
 }
 

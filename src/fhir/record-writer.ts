@@ -17,7 +17,7 @@ import { isNotOffered } from './transport.ts'
 import { noteIndex, verify } from './verify-written.ts'
 import { isKeptFor } from './whose.ts'
 import {
-  ambiguous, LATE_MS, missing, ourId, record, resolver, wrongPatient, type Found, type Settling, type WriteOptions, type Writer
+  ambiguous, LATE_MS, missing, ourId, record, resolver, wrongPatient, type Found, type Settling, type WriteLedger, type WriteOptions, type Writer
 } from './write-state.ts'
 
 export type { Settling, WriteLedger, WriteOptions } from './write-state.ts'
@@ -39,7 +39,7 @@ export interface Written {
  */
 export async function writeScreening(session: FhirSession, resources: ScreeningResources, options: WriteOptions): Promise<Written> {
   refuseFaults(resources)
-  await checkSources(session, resources, options.today)
+  await checkSources(session, resources, options)
   const capabilities = await session.capabilities()
   const wanted = inWritingOrder(resources).filter(({ resourceType }) => capabilities.can(resourceType, 'create') && mayWrite(session, resourceType))
   const why = unwritable(capabilities)
@@ -95,7 +95,7 @@ function refuseFaults(resources: ScreeningResources): void {
 }
 
 /** Photo still there, of this patient, and not withdrawn, and the patient still one of their own, before the first byte is sent (I3). */
-async function checkSources(unasked: FhirSession, { photos, patientId }: ScreeningResources, today?: string): Promise<void> {
+async function checkSources(unasked: FhirSession, { photos, patientId }: ScreeningResources, options: WriteOptions): Promise<void> {
   const sources = [...new Map(photos.map(({ resourceType, id }) => [`${resourceType}/${id}`, { type: resourceType, id }])).values()]
   const readsPatient = await mayReadPatient(unasked)
   const session = await askTogether(unasked, [...sources, ...readsPatient ? [{ type: 'Patient' as const, id: patientId }] : []])
@@ -106,7 +106,7 @@ async function checkSources(unasked: FhirSession, { photos, patientId }: Screeni
     if (!await isKeptFor(session, photo, patientId).catch(goneMeanwhile))
       throw wrongPatient('a photo of the patient of the screening')
   }
-  if (readsPatient) await checkPatient(session, patientId, today)
+  if (readsPatient) await checkPatient(session, patientId, options)
 }
 
 function goneMeanwhile(cause: unknown): never {
@@ -116,17 +116,23 @@ function goneMeanwhile(cause: unknown): never {
 
 /**
  * A patient whose record was merged into another's, or deleted, gets no results: they would be filed where nobody looks, or with
- * somebody else. Nor does a child. A 404 may mean that we may not read it.
+ * somebody else. Nor does a child. A 404 may mean that we may not read it, and a 410 is believed when it is said at every look.
  */
-async function checkPatient(session: FhirSession, patientId: string, today = new Date().toISOString().slice(0, 10)): Promise<void> {
-  try {
-    const { link, birthDate } = await session.read('Patient', patientId)
-    if (mayBeMinor(birthDate, today)) throw new ScreeningError('ERR_PATIENT_MINOR', 'Expected a patient of 18 years or more but the record says otherwise; nothing was written')
-    if (link?.some(({ type }) => type === 'replaced-by')) throw wrongPatient('a patient of its own but the record says that another one replaces it')
-  } catch (error) {
-    if (!isScreeningError(error) || !NOT_FOR_US.includes(error.code)) throw error
-    if (/\b410\b/.test(error.message)) throw new ScreeningError('ERR_NOT_FOUND', 'Expected the patient in the record but it was deleted; nothing was written', { cause: error })
+async function checkPatient(session: FhirSession, patientId: string, options: WriteOptions): Promise<void> {
+  const { today = new Date().toISOString().slice(0, 10) } = options
+  for (const delayMs of [0, ...looksMs(options)]) {
+    await wait(delayMs)
+    try {
+      const { link, birthDate } = await session.read('Patient', patientId)
+      if (mayBeMinor(birthDate, today)) throw new ScreeningError('ERR_PATIENT_MINOR', 'Expected a patient of 18 years or more but the record says otherwise; nothing was written')
+      if (link?.some(({ type }) => type === 'replaced-by')) throw wrongPatient('a patient of its own but the record says that another one replaces it')
+      return
+    } catch (error) {
+      if (!isScreeningError(error) || !NOT_FOR_US.includes(error.code)) throw error
+      if (error.answered !== 410) return
+    }
   }
+  throw new ScreeningError('ERR_NOT_FOUND', 'Expected the patient in the record but it was deleted; nothing was written')
 }
 
 async function mayReadPatient(session: FhirSession): Promise<boolean> {
@@ -167,7 +173,8 @@ async function settle(writer: Writer, unanswered: ReadonlyMap<string, number>): 
   if (lost().length === 0) return
   if (lost().some((one) => writer.unasked.has(ourId(one))))
     throw ambiguous(`to ask for ${lost().length} resources that were sent earlier but this server cannot be searched for them`)
-  const settlingMs = await settleMs(writer)
+  const { ledger, settling } = writer.options
+  const settlingMs = await settleMs(ledger, settling)
   leaveOutModel(writer, lost(), unanswered, settlingMs)
   if (lost().length === 0) return
   const sentAgoMs = Math.min(...lost().map((one) => unanswered.get(ourId(one)) ?? 0))
@@ -190,7 +197,8 @@ function leaveOutModel(writer: Writer, lost: readonly ScreeningResource[], unans
   if (inDoubt) writer.wanted = writer.wanted.filter(({ resourceType }) => resourceType !== 'Device')
 }
 
-async function settleMs({ options: { ledger, settling = SETTLING } }: Writer): Promise<number> {
+/** How long what was sent without a known outcome may still show in this record. */
+export async function settleMs(ledger: Pick<WriteLedger, 'showsAtOnce'>, settling: Settling = SETTLING): Promise<number> {
   return await ledger.showsAtOnce() ? settling.promptMs : settling.lateMs
 }
 
@@ -198,34 +206,41 @@ type Way = 'own-transaction' | 'own-batch' | 'own-single' | 'transaction' | 'bat
 
 /** What a server lists and then does not offer. */
 interface Refusals {
-  readonly ways: Set<Way>
+  /** Until when each is left out, by performance.now(). */
+  readonly ways: Map<Way, number>
   /** Conditions on single creates. */
   conditions: boolean
   /** Entries of the smallest transaction that it did not take with conditions. */
   conditionsFrom: number
 }
 
+/** A refusal may be a gateway's, and what is left out is stronger than what is done instead: now and then it is tried again. */
+const LEFT_OUT_MS = 60_000
+
 /** Known as long as the server's statement is kept. */
 const refusedWays = new WeakMap<Capabilities, Refusals>()
 
 function refusedBy({ capabilities }: Writer): Refusals {
-  const known = refusedWays.get(capabilities) ?? { ways: new Set(), conditions: false, conditionsFrom: Infinity }
+  const known = refusedWays.get(capabilities) ?? { ways: new Map(), conditions: false, conditionsFrom: Infinity }
   refusedWays.set(capabilities, known)
   return known
 }
 
 /**
  * Strongest first: PUT to our ids, transaction, batch by stages, single writes by stages. A way that the server lists and answers with
- * “no such thing” (404, 405, 501), or ids of ours that it does not take, is left out; before the next one is tried the record is asked, as some do what they deny.
+ * “no such thing” (404, 405, 501), or ids of ours that it does not take, is left out for a while once the next one worked; before that is tried the
+ * record is asked, as some do what they deny.
  */
 async function send(writer: Writer): Promise<void> {
   const ways = waysTo(writer)
+  const known = refusedBy(writer).ways
   for (const [index, way] of ways.entries()) {
     try {
-      return await sendBy(writer, way)
+      await sendBy(writer, way)
+      for (const refused of ways.slice(0, index)) known.set(refused, performance.now() + LEFT_OUT_MS)
+      return
     } catch (cause) {
       if (!(isNotOffered(cause) || (way.startsWith('own-') && isRefusedAsItIs(cause))) || index === ways.length - 1) throw cause
-      refusedBy(writer).ways.add(way)
       await lookUp(writer)
       if (missing(writer).length === 0) return
     }
@@ -242,7 +257,7 @@ function waysTo(writer: Writer): readonly Way[] {
   const ownIds = missing(writer).every(({ resourceType }) => capabilities.updateCreate(resourceType))
   const kinds = [...capabilities.transaction ? ['transaction'] as const : [], ...capabilities.batch ? ['batch'] as const : [], 'single' as const]
   const ways: readonly Way[] = [...ownIds ? kinds.map((kind) => `own-${kind}` as const) : [], ...kinds]
-  const offered = ways.filter((way) => !refusedBy(writer).ways.has(way))
+  const offered = ways.filter((way) => (refusedBy(writer).ways.get(way) ?? 0) < performance.now())
   return offered.length > 0 ? offered : ['single']
 }
 
@@ -400,7 +415,8 @@ class Overtaken extends Error {}
 /** Before a send: word of it is kept, unless it may be repeated freely, and the screening must still be ours. Throws Overtaken, ERR_WRITE_AMBIGUOUS. */
 async function announce(writer: Writer, name: string, sending: readonly ScreeningResource[], repeatable: boolean): Promise<void> {
   writer.inDoubt = sending
-  if (!repeatable && !(await writer.options.ledger.sending(sending.map(ourId), await settleMs(writer)))) {
+  const { ledger, settling } = writer.options
+  if (!repeatable && !(await ledger.sending(sending.map(ourId), await settleMs(ledger, settling)))) {
     const left = missing(writer).length
     await lookUp(writer)
     if (missing(writer).length < left) throw new Overtaken()

@@ -2,6 +2,7 @@ import type { DiagnosticReport, Observation } from 'fhir/r4.js'
 import { isScreeningError } from '../errors.ts'
 import { aiTerm, REPORT_ID, RESULT_ID } from './codes.ts'
 import type { HandPhoto } from './photo-sources.ts'
+import { readIfThere } from './read-if-there.ts'
 import { isOf, patientIn } from './references.ts'
 import type { FhirSession } from './session.ts'
 import { isOfToken } from './transport.ts'
@@ -39,8 +40,7 @@ export async function retire(session: FhirSession, retirement: Retirement): Prom
   const capabilities = await session.capabilities()
   if (!capabilities.can(type, 'update') || !capabilities.can(type, 'read')) return 'no-updates'
   for (let time = 0; time < TRIES; time++) {
-    // One 404 may be a gateway's, or a replica's that is behind.
-    const there = await readIfThere(session, type, id) ?? await readIfThere(session, type, id)
+    const there = await readIfThere(session, type, id)
     if (!there) return 'gone'
     if (there.status === retirement.status) return 'retired'
     if (!isOursToRetire(there, retirement) || !await isWhereItBelongs(session, there, retirement).catch(goneIsElsewhere)) return 'left'
@@ -49,9 +49,10 @@ export async function retire(session: FhirSession, retirement: Retirement): Prom
       await session.update({ ...there, status: retirement.status }, there.meta?.versionId ? { ifMatch: there.meta.versionId } : {})
     } catch (error) {
       if (!isScreeningError(error)) throw error
-      // It could be read with the same token: what is not allowed is the update, unless the token was taken back just then.
-      if (isOfToken(error) && time < TRIES - 1) continue
-      if (error.code === 'ERR_EHR_REFUSED' || error.code === 'ERR_EHR_UNAUTHORIZED') return 'no-updates'
+      // It could be read with the same token: what is not allowed is the update, unless that was a gateway's word or the token was taken back just then.
+      const refused = error.code === 'ERR_EHR_REFUSED' || error.code === 'ERR_EHR_UNAUTHORIZED'
+      if (refused && time < (isOfToken(error) ? TRIES - 1 : 1)) continue
+      if (refused) return 'no-updates'
       // Someone was faster: what they made of it decides.
       if (error.code !== 'ERR_CONFLICT') throw error
     }
@@ -74,13 +75,6 @@ async function isWhereItBelongs(session: FhirSession, there: Observation | Diagn
   for (const { resourceType, id } of sources)
     if (!isOf(session.tenant, (await session.read(resourceType, id)).subject?.reference, other)) return false
   return true
-}
-
-async function readIfThere(session: FhirSession, type: 'Observation' | 'DiagnosticReport', id: string): Promise<Observation | DiagnosticReport | undefined> {
-  return session.read(type, id).catch((error: unknown) => {
-    if (isScreeningError(error) && error.code === 'ERR_NOT_FOUND') return undefined
-    throw error
-  })
 }
 
 function goneIsElsewhere(error: unknown): false {

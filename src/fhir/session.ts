@@ -30,7 +30,7 @@ export interface FhirSession {
   batch(bundle: Bundle): Promise<Bundle>
   /** When the server may be called again, ms since the epoch, if it asked to be left alone; until then every call is ERR_EHR_UNREACHABLE. */
   readonly retryAt: number | undefined
-  /** `/metadata`, kept for an hour. */
+  /** `/metadata`, kept for an hour; for a minute where it lets no results be written. */
   capabilities(): Promise<Capabilities>
   /** Bytes of a Binary by id or by an address on this server, whether it answers raw or in FHIR JSON. */
   readBinary(urlOrId: string, options?: { maxBytes?: number }): Promise<Uint8Array>
@@ -46,6 +46,9 @@ export type FhirSessionOptions = TransportOptions
 export const MAX_PAGES = 100
 export const MAX_PHOTO_BYTES = 25_000_000
 const CAPABILITIES_MS = 3_600_000
+/** A statement by which nothing can be written may be a gateway's, or of a server that is being mended: it is asked for twice, and kept for as long. */
+const DOUBTED_MS = 60_000
+const takesResults = (stated: Capabilities) => stated.lists && stated.can('Observation', 'create')
 const PHOTO_TYPES = 'image/jpeg, image/png, image/webp, image/*;q=0.9, application/fhir+json;q=0.5'
 
 const PHOTO_INSIDE: ClientOptions = { tooLarge: 'ERR_PHOTO_TOO_LARGE' }
@@ -81,6 +84,7 @@ export function openFhirSession(options: FhirSessionOptions): FhirSession {
     // Oracle Health takes the very type of the attachment or that of FHIR, and no list of them.
     const response = first.status === 406 ? await asked('application/fhir+json') : first
     refuseStatus('GET', response)
+    refusePage(response.headers)
     refuseOtherPatient(response.headers.get('x-security-context') ?? undefined, whose)
     const json = /json/.test(response.headers.get('content-type') ?? '')
     const bytes = json ? binaryData(await parseBody(response.body), url, whose) : response.body
@@ -144,9 +148,12 @@ export function openFhirSession(options: FhirSessionOptions): FhirSession {
     async capabilities() {
       const known = knownCapabilities.get(egress)
       if (known && known.until > Date.now()) return known.value
-      const value = client.capabilityStatement().catch(nothingSuch).then(readCapabilities)
+      const stated = () => client.capabilityStatement().catch(nothingSuch).then(readCapabilities)
+      const value = stated().then((first) => takesResults(first) ? first : stated())
       knownCapabilities.set(egress, { until: Date.now() + CAPABILITIES_MS, value })
-      value.catch(() => knownCapabilities.delete(egress))
+      value.then((last) => {
+        if (!takesResults(last)) knownCapabilities.set(egress, { until: Date.now() + DOUBTED_MS, value })
+      }, () => knownCapabilities.delete(egress))
       return value
     },
 
@@ -162,6 +169,7 @@ export function openFhirSession(options: FhirSessionOptions): FhirSession {
         purpose: 'photo', headers: { accept: 'image/*' }, maxBytes, tooLarge: 'ERR_PHOTO_TOO_LARGE', ...(signal ? { signal } : {})
       })
       refuseStatus('GET', response)
+      refusePage(response.headers)
       return response.body
     }
   }
@@ -285,6 +293,11 @@ const outcome = z.object({ issue: some(z.object({ severity: maybe(z.string()) })
 function nothingSuch(error: unknown): never {
   if (!isScreeningError(error) || error.code !== 'ERR_NOT_FOUND') throw error
   throw new ScreeningError('ERR_EHR_REFUSED', error.message, { cause: error, answered: error.answered })
+}
+
+/** A page to sign in at, or one that says that the server is being mended, is no photo, and tells nothing of the photo. */
+function refusePage(headers: Headers): void {
+  if (/^(?!image\/).*\b(?:html|xml)\b/.test(headers.get('content-type') ?? '')) throw answer('a photo')
 }
 
 /** What a Binary's security context names, where it names a patient: a resource that points to another's photo must not show it. */

@@ -4,10 +4,11 @@ import type { Audit } from '../audit.ts'
 import type { TenantConfig } from '../config.ts'
 import { isScreeningError, ScreeningError, type ErrorCode } from '../errors.ts'
 import type { FhirSession } from '../fhir/session.ts'
+import { LATE_MS } from '../fhir/write-state.ts'
 import { findDoubles, retireDoubles } from './doubles.ts'
 import { openErrands, type Errand, type Lane } from './errands.ts'
 import { patientsOn, plusDays, previsit, type WorklistOfDay } from './previsit.ts'
-import { changedPhoto, photosChangedSince, type ChangedPhoto, type Changes } from './poll-photos.ts'
+import { changedPhoto, photosChangedSince, type ChangedPhoto, type Changes, type PolledType } from './poll-photos.ts'
 import { openResultStore } from './result-store.ts'
 import { eraseMadeBefore } from './retention.ts'
 import type { PhotoReference, ScreeningService } from './screening.ts'
@@ -49,7 +50,9 @@ const FIRST_LOOK_MS = 24 * 3_600_000
 /** Errands that were done, and events that were heard. */
 const FORGET_DAYS = 60
 /** Servers index late, and their clock is not ours. */
-const OVERLAP_MS = 5 * 60_000
+const OVERLAP_MS = LATE_MS
+/** So often a photo that was notified is looked for before it is believed to be gone, over some minutes: a replica may hear of it late. */
+const LOOKS_FOR_PHOTO = 7
 
 /** Does the errands of every EHR, one at a time: photos that were notified, polls, the night's list, retention. */
 export function openErrandRunner(deps: ErrandDeps): ErrandRunner {
@@ -69,7 +72,7 @@ export function openErrandRunner(deps: ErrandDeps): ErrandRunner {
     if (!errand || !tenant) return false
     const heartbeat = setInterval(() => void errands.hold(errand).catch(() => undefined), (leaseMs ?? 60_000) / 4)
     try {
-      await run(errand.what, { tenant, session: deps.sessionFor(tenant), signal: stopped.signal })
+      await run(errand, { tenant, session: deps.sessionFor(tenant), signal: stopped.signal })
       if (kindOf(errand) === 'sweep') await errands.over(errand)
       else await errands.done(errand, again(errand, tenant))
       log.info({ tenant: tenant.id, errand: kindOf(errand) }, 'errand done')
@@ -92,9 +95,9 @@ export function openErrandRunner(deps: ErrandDeps): ErrandRunner {
       }
   }
 
-  async function run(what: string, task: Task): Promise<void> {
+  async function run({ what, attempts }: Errand, task: Task): Promise<void> {
     const [kind, argument = ''] = what.split(' ')
-    if (kind === 'look') return look(argument, task)
+    if (kind === 'look') return look(argument, task, attempts < LOOKS_FOR_PHOTO)
     if (kind === 'poll') return poll(task)
     if (kind === 'previsit') return makeWorklist(argument, task)
     if (kind === 'upkeep') return upkeep(task)
@@ -128,15 +131,15 @@ export function openErrandRunner(deps: ErrandDeps): ErrandRunner {
 
   /**
    * The record says whose the photo is, and may tell of it before a search shows it. One that is gone, or was moved to another patient, may
-   * have left results behind.
+   * have left results behind; one that is not there, and that nobody's result rests on, may be still to come (`early`).
    */
-  async function look(reference: string, { tenant, session }: Task): Promise<void> {
+  async function look(reference: string, { tenant, session }: Task, early: boolean): Promise<void> {
     const [type = '', id = ''] = reference.split('/')
+    const before = await results.patientsOf(tenant.id, [{ resourceType: type as 'Media', id }])
     const photo = await session.read(type as 'Media', id).then((one) => changedPhoto(session, one), (error: unknown) => {
-      if (!isScreeningError(error) || error.code !== 'ERR_NOT_FOUND') throw error
+      if (!isScreeningError(error) || error.code !== 'ERR_NOT_FOUND' || (early && error.answered === 404 && before.length === 0)) throw error
     })
     if (photo && type !== 'DiagnosticReport') await results.handOver(tenant.id, photo.patientId, [reference])
-    const before = await results.patientsOf(tenant.id, [{ resourceType: type as 'Media', id }])
     for (const patientId of new Set([...photo ? [photo.patientId] : [], ...before]))
       await deps.screenings.request(tenant.id, patientId, 'notification')
   }
@@ -151,18 +154,42 @@ export function openErrandRunner(deps: ErrandDeps): ErrandRunner {
       if (!isScreeningError(error) || error.code !== 'ERR_EHR_REFUSED') throw error
     })
     if (!found) return lookAtWhoComes({ tenant, session })
-    const fresh: ChangedPhoto[] = []
-    for (const photo of found.photos) if (!await isHeard(tenant.id, photo)) fresh.push(photo)
-    const before = await results.patientsOf(tenant.id, fresh.map(({ reference }) => photoReference(reference)))
-    for (const patientId of new Set([...fresh.map((photo) => photo.patientId), ...before])) await deps.screenings.request(tenant.id, patientId, 'notification')
-    // After the requests: what is asked for twice is done once, what is forgotten is never done.
-    for (const { reference, version } of fresh)
-      await store.query("insert into heard_event (tenant, source, event) values ($1, 'poll', $2) on conflict do nothing", [tenant.id, `${reference} ${version}`])
+    await request(tenant.id, found.photos)
+    await catchUp({ tenant, session }, since, found.refused)
     await store.query(
       `insert into watermark (tenant, until) values ($1, $2)
        on conflict (tenant) do update set until = case when watermark.until > $3 then excluded.until else greatest(watermark.until, excluded.until) end`,
       [tenant.id, (found.until ?? newest(found, since, began)).toISOString(), began.toISOString()])
     if (found.until) return poll({ tenant, session })
+  }
+
+  /** Those that were not heard of yet. A patient's own search may show a photo later than the search for changes did. */
+  async function request(tenant: string, photos: readonly ChangedPhoto[]): Promise<void> {
+    const fresh: ChangedPhoto[] = []
+    for (const photo of photos) if (!await isHeard(tenant, photo)) fresh.push(photo)
+    const before = await results.patientsOf(tenant, fresh.map(({ reference }) => photoReference(reference)))
+    const ofPatient = Map.groupBy(fresh, (photo) => photo.patientId)
+    for (const [patientId, theirs] of ofPatient) await results.handOver(tenant, patientId, theirs.map(({ reference }) => reference), LATE_MS)
+    for (const patientId of new Set([...ofPatient.keys(), ...before])) await deps.screenings.request(tenant, patientId, 'notification')
+    // After the requests: what is asked for twice is done once, what is forgotten is never done.
+    for (const { reference, version } of fresh)
+      await store.query("insert into heard_event (tenant, source, event) values ($1, 'poll', $2) on conflict do nothing", [tenant, `${reference} ${version}`])
+  }
+
+  /** A type that was refused while the other was answered is behind from then on, and is caught up with when it is answered again. */
+  async function catchUp({ tenant, session }: Pick<Task, 'tenant' | 'session'>, since: Date, refused: readonly PolledType[]): Promise<void> {
+    const gaps = await store.query<{ type: PolledType; since: Date }>('select type, since from poll_gap where tenant = $1', [tenant.id])
+    for (const { type, since: from } of gaps) {
+      if (refused.includes(type)) continue
+      for (let start: Date | undefined = from; start !== undefined && start < since;) {
+        const found = await changesFrom(session, start, since, [type])
+        await request(tenant.id, found.photos)
+        start = found.until
+      }
+      await store.query('delete from poll_gap where tenant = $1 and type = $2', [tenant.id, type])
+    }
+    for (const type of refused)
+      await store.query('insert into poll_gap (tenant, type, since) values ($1, $2, $3) on conflict do nothing', [tenant.id, type, since.toISOString()])
   }
 
   /** A record that cannot be asked what changed: whoever comes today and tomorrow is looked at instead. */
@@ -254,11 +281,11 @@ function kindOf({ what }: Errand): string {
 }
 
 /** All changes since then, or those until a time before now where there are more than one search gives: the first look at a large record. Throws ERR_EHR_*. */
-async function changesFrom(session: FhirSession, since: Date, asked: Date): Promise<Changes & { readonly until?: Date }> {
+async function changesFrom(session: FhirSession, since: Date, asked: Date, types?: readonly PolledType[]): Promise<Changes & { readonly until?: Date }> {
   let until: Date | undefined
   for (;;) {
     try {
-      return { ...await photosChangedSince(session, since, until), ...(until ? { until } : {}) }
+      return { ...await photosChangedSince(session, since, until, types), ...(until ? { until } : {}) }
     } catch (error) {
       const leftMs = ((until ?? asked).getTime() - since.getTime()) / 2
       // Less than the overlap would not get on.

@@ -43,24 +43,30 @@ function mayBePicture({ contentType, url }: z.infer<typeof attachment>): boolean
   return contentType === undefined ? url !== undefined : /^(?:image\/|application\/octet-stream\b)/i.test(contentType)
 }
 
+/** What can show a photo to whoever asks for changes. */
+export type PolledType = 'Media' | 'DocumentReference'
+export const POLLED: readonly PolledType[] = ['Media', 'DocumentReference']
+
 export interface Changes {
   readonly photos: readonly ChangedPhoto[]
+  /** Types that `/metadata` lets be asked and that were refused this time: what changed of them is not known. */
+  readonly refused: readonly PolledType[]
   /** Everything that was looked through, pictures or not: what the record dates each with, where it does. */
   readonly dates: readonly (string | undefined)[]
 }
 
 /**
- * Photos of every patient that changed since then (and before `until`), by each type that `/metadata` lets be searched by `_lastUpdated`, in
+ * Photos of every patient that changed since then (and before `until`), by each of the types that `/metadata` lets be searched by `_lastUpdated`, in
  * the server's own spelling. A server that lists the parameter and refuses it without a patient, as some vendors do, offers no such
  * search. Throws ERR_EHR_REFUSED when none of the types can be asked, ERR_EHR_*.
  */
-export async function photosChangedSince(session: FhirSession, since: Date, until?: Date): Promise<Changes> {
+export async function photosChangedSince(session: FhirSession, since: Date, until?: Date, polled: readonly PolledType[] = POLLED): Promise<Changes> {
   const capabilities = await session.capabilities()
   const photos: ChangedPhoto[] = []
   const dates: (string | undefined)[] = []
 
   /** The error of a type that may not be searched so. */
-  async function ask(type: 'Media' | 'DocumentReference', parameter: string): Promise<ScreeningError | undefined> {
+  async function ask(type: PolledType, parameter: string): Promise<ScreeningError | undefined> {
     const count = capabilities.canSearch(type, '_count') ? { _count: 100 } : {}
     const from = `ge${since.toISOString()}`
     try {
@@ -75,19 +81,22 @@ export async function photosChangedSince(session: FhirSession, since: Date, unti
   }
 
   let asked = false
-  let types = (['Media', 'DocumentReference'] as const).flatMap((type) => {
+  let types = polled.flatMap((type) => {
     const parameter = capabilities.spelled(type, '_lastUpdated')
     return parameter ? [[type, parameter] as const] : []
   })
+  const refused = new Set<PolledType>()
   for (let time = 0; time < 2; time++) {
-    const refused: typeof types = []
+    const again: typeof types = []
     for (const one of types) {
       const refusal = await ask(...one)
       asked ||= refusal === undefined
-      if (refusal && isOfToken(refusal)) refused.push(one)
+      if (refusal) refused.add(one[0])
+      else refused.delete(one[0])
+      if (refusal && isOfToken(refusal)) again.push(one)
     }
-    types = refused
+    types = again
   }
   if (!asked) throw new ScreeningError('ERR_EHR_REFUSED', 'Expected an EHR whose Media or DocumentReference can be searched by _lastUpdated but it offers neither')
-  return { photos, dates }
+  return { photos, dates, refused: [...refused] }
 }

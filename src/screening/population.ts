@@ -1,10 +1,9 @@
 import { createReadStream } from 'node:fs'
 import { createInterface } from 'node:readline'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { TenantConfig } from '../config.ts'
 import { isScreeningError, ScreeningError } from '../errors.ts'
 import { checkedId } from '../fhir/session.ts'
-import { outcomeOf, PATIENCE_MS, type WorklistRow } from './previsit.ts'
+import { outcomeOf, PATIENCE_MS, requested, type WorklistRow } from './previsit.ts'
 import type { ScreeningService, ScreeningStatus } from './screening.ts'
 
 export type PopulationRow = Omit<WorklistRow, 'name' | 'appointment'>
@@ -27,7 +26,6 @@ export interface PopulationOptions {
 export type PopulationSummary = Readonly<Record<WorklistRow['status'], number>> & { readonly patients: number }
 
 const MAX_PATIENTS = 1_000_000
-const FULL_QUEUE_MS = 1_000
 
 /**
  * Screens many patients, each once, a window of them at a time, so that neither queue nor memory grows with the population. Begun
@@ -69,18 +67,6 @@ export async function screenPopulation({
     tell(patientId, await service.settled(tenant.id, patientId, { timeoutMs: leftMs, waitForParkedMs: leftMs }))
   }
   return summary
-}
-
-/** A full queue empties by itself. */
-async function requested(service: PopulationOptions['service'], tenant: string, patientId: string): Promise<void> {
-  for (;;) {
-    try {
-      return await service.request(tenant, patientId, 'previsit')
-    } catch (error) {
-      if (!isScreeningError(error) || error.code !== 'ERR_RATE_LIMITED') throw error
-      await sleep(FULL_QUEUE_MS)
-    }
-  }
 }
 
 /**

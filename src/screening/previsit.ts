@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Appointment } from 'fhir/r4.js'
 import { z } from 'zod'
 import type { TenantConfig } from '../config.ts'
-import { isScreeningError, ScreeningError } from '../errors.ts'
+import { isScreeningError, ScreeningError, type ErrorCode } from '../errors.ts'
 import { maybe, some } from '../fhir/lenient.ts'
 import { patientIn } from '../fhir/references.ts'
 import type { FhirSession } from '../fhir/session.ts'
@@ -51,34 +51,70 @@ export const PATIENCE_MS = 360_000
 const COMING = new Set<string>(['proposed', 'pending', 'booked', 'arrived', 'checked-in', 'waitlist'])
 
 /**
- * Screens everyone with an appointment on the date, each once, and says what came of it. Throws ERR_EHR_* when the list cannot be
+ * Screens everyone with an appointment on the date, each once, and says what came of it. Who was left out of the first answer, as a replica
+ * that is behind does, or was given an appointment meanwhile, is seen to when the others are done. Throws ERR_EHR_* when the list cannot be
  * read, and the signal's reason.
  */
 export async function previsit({
   service, sessionFor, tenant, date, onProgress, timeoutMs = 300_000, patienceMs = PATIENCE_MS, signal
 }: PrevisitOptions): Promise<WorklistOfDay> {
-  const { patients: coming, withoutPatient } = await whenAnswered(() => patientsOn(sessionFor(tenant), tenant.timeZone, date), patienceMs, signal)
-  for (const patientId of coming.keys()) await service.request(tenant.id, patientId, 'previsit')
+  const listed = (forMs: number) => whenAnswered(() => patientsOn(sessionFor(tenant), tenant.timeZone, date), forMs, signal)
   const settled = (patientId: string, options: Parameters<typeof service.settled>[2]) =>
     untilAborted(service.settled(tenant.id, patientId, options), signal)
-  const parked: string[] = []
+  const coming = new Map<string, Appointed>()
   let done = 0
-  onProgress?.(done, coming.size)
-  for (const patientId of coming.keys()) {
-    const { dueAt } = await settled(patientId, { timeoutMs })
-    if (dueAt === undefined) onProgress?.(++done, coming.size)
-    else parked.push(patientId)
+
+  async function screen(patients: readonly string[]): Promise<void> {
+    for (const patientId of patients) await requested(service, tenant.id, patientId)
+    const parked: string[] = []
+    onProgress?.(done, coming.size)
+    for (const patientId of patients) {
+      const { dueAt } = await settled(patientId, { timeoutMs })
+      if (dueAt === undefined) onProgress?.(++done, coming.size)
+      else parked.push(patientId)
+    }
+    const until = performance.now() + patienceMs
+    for (const patientId of parked) {
+      const leftMs = Math.max(0, until - performance.now())
+      await settled(patientId, { timeoutMs: leftMs, waitForParkedMs: leftMs })
+      onProgress?.(++done, coming.size)
+    }
   }
-  const until = performance.now() + patienceMs
-  for (const patientId of parked) {
-    const leftMs = Math.max(0, until - performance.now())
-    await settled(patientId, { timeoutMs: leftMs, waitForParkedMs: leftMs })
-    onProgress?.(++done, coming.size)
+
+  let withoutPatient = 0
+  for (let list: Coming | undefined = await listed(patienceMs), first = true; list; first = false) {
+    withoutPatient = Math.max(withoutPatient, list.withoutPatient)
+    const fresh = [...list.patients].filter(([patientId]) => !coming.has(patientId))
+    if (fresh.length === 0 && !first) break
+    for (const [patientId, appointment] of fresh) coming.set(patientId, appointment)
+    await screen(fresh.map(([patientId]) => patientId))
+    list = await listed(Math.min(patienceMs, LIST_AGAIN_MS)).catch(notNow)
   }
   const rows: WorklistRow[] = []
-  for (const [patientId, { start, name }] of coming)
+  for (const [patientId, { start, name }] of [...coming].sort(([, a], [, b]) => Date.parse(a.start) - Date.parse(b.start)))
     rows.push({ patientId, ...(name ? { name } : {}), appointment: start, ...outcomeOf(await settled(patientId, { timeoutMs: 0 }), tenant, start) })
   return { rows, withoutPatient }
+}
+
+/** A list that was read is not lost because the second look at it fails. */
+const LIST_AGAIN_MS = 30_000
+
+function notNow(error: unknown): undefined {
+  if (!isScreeningError(error) || !error.code.startsWith('ERR_EHR_')) throw error
+}
+
+const FULL_QUEUE_MS = 1_000
+
+/** Asks for one of many; a full queue empties by itself. */
+export async function requested(service: Pick<ScreeningService, 'request'>, tenant: string, patientId: string): Promise<void> {
+  for (;;) {
+    try {
+      return await service.request(tenant, patientId, 'previsit')
+    } catch (error) {
+      if (!isScreeningError(error) || error.code !== 'ERR_RATE_LIMITED') throw error
+      await sleep(FULL_QUEUE_MS)
+    }
+  }
 }
 
 /** A list that cannot be read now is asked for again: as long as the server says when, and a few times where it says nothing, or nothing that can be read. */
@@ -88,7 +124,7 @@ async function whenAnswered<T>(ask: () => Promise<T>, patienceMs: number, signal
     try {
       return await ask()
     } catch (error) {
-      if (!isScreeningError(error) || (error.code !== 'ERR_EHR_UNREACHABLE' && error.code !== 'ERR_EHR_ANSWER')) throw error
+      if (!isScreeningError(error) || !PASSING.includes(error.code)) throw error
       const dueAt = error.retryAt ?? Date.now() + 500 * 2 ** silent
       if (error.retryAt === undefined && ++silent > SILENT_TRIES || dueAt > until) throw error
       await sleep(Math.max(0, dueAt - Date.now()), undefined, signal ? { signal } : {}).catch(() => signal?.throwIfAborted())
@@ -98,10 +134,18 @@ async function whenAnswered<T>(ask: () => Promise<T>, patienceMs: number, signal
 
 /** About fifteen seconds. */
 const SILENT_TRIES = 5
+/** What may be another answer a moment later: a gateway refuses in passing, and a token is taken back while others use it. */
+const PASSING: readonly ErrorCode[] = ['ERR_EHR_UNREACHABLE', 'ERR_EHR_ANSWER', 'ERR_EHR_UNAUTHORIZED']
+
+/** The first appointment of one patient. */
+export interface Appointed {
+  readonly start: string
+  readonly name?: string
+}
 
 export interface Coming {
   /** By id, with the beginning of the first appointment; earliest first. */
-  readonly patients: ReadonlyMap<string, { readonly start: string; readonly name?: string }>
+  readonly patients: ReadonlyMap<string, Appointed>
   /** Appointments that name no patient of this record by a reference: a blocked slot, a number instead of a record, another server's patient. */
   readonly withoutPatient: number
 }

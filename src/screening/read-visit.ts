@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { isScreeningError, type ErrorCode } from '../errors.ts'
+import { isScreeningError, ScreeningError, type ErrorCode } from '../errors.ts'
 import { readPhotoBytes } from '../fhir/photo-sources.ts'
 import type { FhirSession } from '../fhir/session.ts'
 import type { Calibration, InferenceEngine } from '../inference/engine/inference-engine.ts'
@@ -85,19 +85,42 @@ function fetchedAhead(photos: readonly DatedPhoto[], { session, job: { patientId
 }
 
 async function readPhoto(photo: DatedPhoto, fetching: Promise<Uint8Array>, reader: VisitReader): Promise<ScreenedPhoto> {
+  const first = await readOnce(photo, fetching, reader)
+  // That it took too long is no word of the record's.
+  const { sha256, assessment, fault } = first.fault && first.fault.code !== 'ERR_PHOTO_TIMEOUT' ? await readAgain(photo, first, reader) : first
+  await reader.photoWasRead(photo, fault?.code)
+  if (!assessment) return { ...named(photo), sha256, ...(fault ? { refused: fault.code } : {}), assessment: unreadable(sha256, reader.engine.model) }
+  return { ...named(photo), sha256, assessment: { ...assessment, hands: onRecordedSide(assessment.hands, photo.side) } }
+}
+
+interface Faulty { readonly sha256: string; readonly assessment?: undefined; readonly fault: ScreeningError }
+type Reading = Faulty | { readonly sha256: string; readonly assessment: PhotoAssessment; readonly fault?: undefined }
+
+/** What is known to be faulty is not looked at again. */
+async function readOnce(photo: DatedPhoto, fetching: Promise<Uint8Array>, reader: VisitReader, known?: Faulty): Promise<Reading> {
   let sha256 = digest(['unread', named(photo)])
   try {
     const bytes = await fetching
     sha256 = createHash('sha256').update(bytes).digest('hex')
-    const assessment = await assess(bytes, sha256, reader)
-    await reader.photoWasRead(photo)
-    return { ...named(photo), sha256, assessment: { ...assessment, hands: onRecordedSide(assessment.hands, photo.side) } }
+    return known?.sha256 === sha256 ? known : { sha256, assessment: await assess(bytes, sha256, reader) }
   } catch (error) {
-    const code = fileFault(error, reader.lastTry)
-    if (!code) throw error
-    await reader.photoWasRead(photo, code)
-    return { ...named(photo), sha256, refused: code, assessment: unreadable(sha256, reader.engine.model) }
+    if (!isScreeningError(error) || !isOfFile(error, reader.lastTry)) throw error
+    return { sha256, fault: error }
   }
+}
+
+/**
+ * What is wrong with a file, or whose it is, is believed when the record says the same of it twice: the answer may have broken off, or have
+ * been another's. Throws ERR_WRONG_PATIENT, ERR_EHR_ANSWER, ERR_PHOTO_UNREACHABLE, which are asked again later.
+ */
+async function readAgain(photo: DatedPhoto, first: Faulty, reader: VisitReader): Promise<Reading> {
+  const { sha256, fault } = first
+  const again = await readOnce(photo, readPhotoBytes(reader.session, photo, reader.job.patientId), reader, first)
+  const same = again.sha256 === sha256 && again.fault?.message === fault.message
+  if (fault.code === 'ERR_WRONG_PATIENT') throw same ? fault : new ScreeningError('ERR_EHR_ANSWER', 'Expected the record to keep a photo for one patient but two answers named two')
+  if (!again.fault || same) return again
+  throw again.fault.code === 'ERR_WRONG_PATIENT' ? new ScreeningError('ERR_EHR_ANSWER', 'Expected the same photo twice but received two', { cause: again.fault })
+    : new ScreeningError('ERR_PHOTO_UNREACHABLE', 'Expected the same photo twice but received two that cannot be read', { cause: again.fault })
 }
 
 function named({ resourceType, id, versionId, created, part }: DatedPhoto): PhotoReference {
@@ -131,10 +154,8 @@ function reasonOf({ assessment }: ScreenedPhoto): NotAssessedReason | undefined 
   return assessment.refusal && assessment.refusal !== 'no-hand' ? assessment.refusal : 'not-located'
 }
 
-function fileFault(error: unknown, lastTry: boolean): ErrorCode | undefined {
-  if (!isScreeningError(error)) return undefined
-  if (error.code === 'ERR_PHOTO_TIMEOUT') return lastTry ? error.code : undefined
-  return FILE_FAULTS.find((code) => code === error.code)
+function isOfFile({ code }: ScreeningError, lastTry: boolean): boolean {
+  return code === 'ERR_PHOTO_TIMEOUT' ? lastTry : code === 'ERR_WRONG_PATIENT' || FILE_FAULTS.includes(code)
 }
 
 /** No pixel was seen: no size and no hand. */

@@ -194,6 +194,11 @@ export function openResultStore(store: Store) {
       })
     },
 
+    /** Whether anything of ours was ever taken by this record, as far as it is kept. */
+    async hasWritten(tenant: string): Promise<boolean> {
+      return (await store.query('select 1 from ledger where tenant = $1 limit 1', [tenant])).length > 0
+    },
+
     /** Ids that were or will be retired in the record: nothing is written under them again. */
     async retiredIds(tenant: string, patientId: string): Promise<ReadonlySet<string>> {
       const rows = await store.query<{ identifier: string }>('select identifier from retirement where tenant = $1 and patient_id = $2', [tenant, patientId])
@@ -314,18 +319,21 @@ export function openResultStore(store: Store) {
       }
     },
 
-    /** Photos that launches of the app named, `Media/…` or `DocumentReference/…`: for records that cannot be searched for them. */
+    /** Photos that launches of the app named, `Media/…` or `DocumentReference/…`: for records that cannot be searched for them, or not yet. */
     async handedOver(tenant: string, patientId: string): Promise<readonly string[]> {
       const rows = await store.query<{ reference: string }>(
-        'select reference from handed_photo where tenant = $1 and patient_id = $2 order by handed_at desc limit 20', [tenant, patientId])
+        'select reference from handed_photo where tenant = $1 and patient_id = $2 and (until is null or until > clock_timestamp()) order by handed_at desc limit 20',
+        [tenant, patientId])
       return rows.map(({ reference }) => reference)
     },
 
-    async handOver(tenant: string, patientId: string, references: readonly string[]): Promise<void> {
-      for (const reference of references)
-        await store.query(
-          `insert into handed_photo (tenant, patient_id, reference) values ($1, $2, $3)
-           on conflict (tenant, patient_id, reference) do update set handed_at = now()`, [tenant, patientId, reference])
+    /** `forMs`: only until the patient's search is believed to show them; without it for good. */
+    async handOver(tenant: string, patientId: string, references: readonly string[], forMs?: number): Promise<void> {
+      await store.query(
+        `insert into handed_photo (tenant, patient_id, reference, until)
+         select $1, $2, reference, clock_timestamp() + make_interval(secs => $4::float8) from unnest($3::text[]) as reference
+         on conflict (tenant, patient_id, reference) do update set handed_at = now(), until = case when handed_photo.until is not null then excluded.until end`,
+        [tenant, patientId, [...new Set(references)], forMs === undefined ? null : forMs / 1000])
       await store.flush()
     },
 

@@ -1,7 +1,9 @@
+import { setTimeout as wait } from 'node:timers/promises'
 import type { Audit, AuditedEvent } from '../audit.ts'
 import { isScreeningError, ScreeningError, type ErrorCode } from '../errors.ts'
 import { isConsented } from '../fhir/consent.ts'
-import { findHandPhotos, isPhotoStillOf, type HandPhoto } from '../fhir/photo-sources.ts'
+import { findHandPhotos, photoStanding, type HandPhoto } from '../fhir/photo-sources.ts'
+import { readIfThere } from '../fhir/read-if-there.ts'
 import { unwritable, writeScreening, type Settling } from '../fhir/record-writer.ts'
 import { screeningResources } from '../fhir/resources/screening-resources.ts'
 import type { FhirSession } from '../fhir/session.ts'
@@ -52,14 +54,15 @@ const MAX_VISITS = 6
  * ERR_WRITE_AMBIGUOUS, ERR_STORE.
  */
 export async function screenPatient(work: Work): Promise<ScreenOutcome> {
-  const { session, results, job } = work
+  const { session, job } = work
   if (!await isConsented(session, job.patientId, work.now())) return withdrawAll(work, 'ERR_FORBIDDEN')
-  const photos = await findHandPhotos(session, job.patientId, await results.handedOver(job.tenant, job.patientId))
+  const first = await photosNow(work)
   await work.failpoint('photos-found')
-  await withdrawOrphans(work, photos)
+  // What left out a photo that is there may have left out others.
+  const photos = await withdrawOrphans(work, first) ? await photosNow(work) : first
   await lookAtFormerPatients(work, photos)
-  await retireOld(work)
-  if (photos.length === 0) return { kind: 'refused', code: 'no-photos' }
+  let late = await retireOld(work)
+  if (photos.length === 0) return ended({ kind: 'refused', code: 'no-photos' }, late)
   const visits = visitsOf(photos, work.session.tenant.timeZone, work.now().getTime())
   if (visits.length === 0)
     throw new ScreeningError('ERR_PHOTO_UNDATED', `Expected a date on at least one of ${photos.length} photos but there is none`)
@@ -72,7 +75,7 @@ export async function screenPatient(work: Work): Promise<ScreenOutcome> {
       if (index > 0) continue
       newest = screening
       await write(work, screening)
-      await retireOld(work)
+      late = await retireOld(work)
     } catch (error) {
       if (!isScreeningError(error) || error.code !== 'ERR_PHOTO_UNREACHABLE') throw error
       unreachable ??= error
@@ -80,7 +83,22 @@ export async function screenPatient(work: Work): Promise<ScreenOutcome> {
   }
   if (unreachable) throw unreachable
   const fault = newest && faultOf(newest)
-  return fault ? { kind: 'refused', code: fault } : { kind: 'done' }
+  return ended(fault ? { kind: 'refused', code: fault } : { kind: 'done' }, late)
+}
+
+const LOOK_AGAIN_MS = 60_000
+
+/** What is to be taken back and may show yet is looked for once more, until then. */
+function ended(outcome: ScreenOutcome, late: number | undefined): ScreenOutcome {
+  if (late === undefined) return outcome
+  throw new ScreeningError('ERR_WRITE_AMBIGUOUS', 'Expected an outcome of results that were sent a moment ago and are to be taken back', { retryAt: Math.min(late, Date.now() + LOOK_AGAIN_MS) })
+}
+
+/** That there is none is believed when it is said twice: one empty answer may be a replica's that is behind, or stand beside a gateway's refusal. */
+async function photosNow({ session, results, job }: Work): Promise<readonly HandPhoto[]> {
+  const handedOver = await results.handedOver(job.tenant, job.patientId)
+  const photos = await findHandPhotos(session, job.patientId, handedOver)
+  return photos.length > 0 ? photos : findHandPhotos(session, job.patientId, handedOver)
 }
 
 /** Why no photo of a visit could be decoded: the patient has to send others. Its result is stored all the same, without a finding. */
@@ -141,6 +159,8 @@ async function write(work: Work, stored: Screening): Promise<void> {
   if (screening === stored && screening.state === 'done' && screening.written.length > 0) return
   const guard = guardOf(work)
   if (unwritable(await session.capabilities())) {
+    if (await results.hasWritten(job.tenant))
+      throw new ScreeningError('ERR_EHR_REFUSED', 'Expected a record that takes results, as it did before, but its /metadata lists no Observation create any more')
     if (screening.state !== 'done') await record(work, 'write', `Screening/${screening.id}`, 'ERR_EHR_REFUSED')
     return results.end(screening, guard)
   }
@@ -200,29 +220,34 @@ async function freshEdition({ results }: Work, stored: Screening): Promise<Scree
   return screening
 }
 
-/** Only where the site lets us write; elsewhere it stays asked for. */
-async function retireOld(work: Work): Promise<void> {
-  const { session, results, audit, lease, job } = work
-  if (!writesAllowed(work) || unwritable(await session.capabilities())) return
-  await retireResults({ session, results, audit, lease, tenant: job.tenant, patientId: job.patientId })
+/** Only where the site lets us write; elsewhere it stays asked for. Resolves as retireResults. */
+async function retireOld(work: Work): Promise<number | undefined> {
+  const { session, results, audit, lease, job, readBackDelaysMs: looksMs = LOOKS_MS, settling } = work
+  if (!writesAllowed(work) || unwritable(await session.capabilities())) return undefined
+  return retireResults({ session, results, audit, lease, tenant: job.tenant, patientId: job.patientId, looksMs, ...(settling ? { settling } : {}) })
 }
 
 /**
  * Results whose photo has left the patient's record (deleted, entered in error, given to another patient) are withdrawn, after
- * the photo itself was asked for: a search that finds too little proves nothing.
+ * the photo itself was asked for: a search that finds too little proves nothing. True where one did.
  */
-async function withdrawOrphans(work: Work, photos: readonly HandPhoto[]): Promise<void> {
+async function withdrawOrphans(work: Work, photos: readonly HandPhoto[]): Promise<boolean> {
   const { results, job } = work
   const listed = new Set(photos.map(referenceOf))
+  let tooLittle = false
   for (const { id, photos: sources } of await results.everShown(job.tenant, job.patientId)) {
     const unlisted = sources.filter((photo) => !listed.has(referenceOf(photo)))
     for (const photo of unlisted) {
-      if (await isStillOf(work, photo)) continue
+      if (await isStillOf(work, photo)) {
+        tooLittle = true
+        continue
+      }
       await results.withdraw(job.tenant, id, 'ERR_PHOTO_UNREACHABLE', guardOf(work))
       await record(work, 'withdraw', `Screening/${id}`)
       break
     }
   }
+  return tooLittle
 }
 
 /** A photo that was read as somebody else's was filed wrongly, then or now: what was said of them is looked at again. */
@@ -241,13 +266,17 @@ async function withdrawAll(work: Work, code: 'ERR_FORBIDDEN' | 'ERR_PATIENT_MINO
   return { kind: 'refused', code }
 }
 
-async function isStillOf({ session, job }: Work, { resourceType, id }: PhotoReference): Promise<boolean> {
-  try {
-    return isPhotoStillOf(await session.read(resourceType, id), { patientId: job.patientId, fhirBase: session.tenant.fhirBase })
-  } catch (error) {
-    if (isScreeningError(error) && error.code === 'ERR_NOT_FOUND') return false
-    throw error
+/** Before each look at what seems to be gone, or another patient's: a replica may be behind, and an answer be mixed up. */
+const LOOKS_MS: readonly number[] = [0, 1_000, 5_000]
+
+async function isStillOf({ session, job, readBackDelaysMs: looks = LOOKS_MS }: Work, { resourceType, id }: PhotoReference): Promise<boolean> {
+  for (const delayMs of looks) {
+    await wait(delayMs)
+    const there = await readIfThere(session, resourceType, id, [0])
+    const standing = there && photoStanding(there, { patientId: job.patientId, fhirBase: session.tenant.fhirBase })
+    if (standing === 'stands' || standing === 'taken-back') return standing === 'stands'
   }
+  return false
 }
 
 /** Workers that were killed at one place of the way after the other had no part in it; only a job that never gets further has. */

@@ -173,6 +173,16 @@ describe('each fault does what it says', () => {
     expect(await (await call('/Media?patient=a')).json()).toMatchObject({ link: [{ url: `${witness.base}/Media?patient=a` }] })
   })
 
+  test('next-missing gives a first page without the way to the second, and no-entries an answer in which nothing was found', async () => {
+    await open([{ mode: 'next-missing' }, { mode: 'no-entries' }], { pageSize: 1 })
+    for (let time = 0; time < 2; time++) await post('/Observation', observation)
+    witness.faults([{ mode: 'next-missing' }])
+    expect(await (await call('/Observation?patient=pat-1')).json()).toMatchObject({ entry: [{}], link: [] })
+    witness.faults([{ mode: 'no-entries' }])
+    expect(await (await call('/Observation?patient=pat-1')).json()).toEqual({ resourceType: 'Bundle', type: 'searchset', total: 0 })
+    expect(await (await call('/Observation?patient=pat-1')).json()).toMatchObject({ entry: [{}], link: [{ relation: 'next' }] })
+  })
+
   test('entry-422 undoes a whole transaction, and one entry of a batch', async () => {
     await open([{ mode: 'entry-422', times: 2 }])
     expect((await post('/', bundle('transaction', 6))).status).toBe(422)

@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from '@jest/globals'
+import { afterEach, describe, expect, jest, test } from '@jest/globals'
 import type { Bundle, Observation } from 'fhir/r4.js'
 import { fixedToken } from '../../src/fhir/backend-auth.ts'
 import { egressForTenant, type Egress } from '../../src/fhir/egress.ts'
@@ -359,6 +359,18 @@ describe('a way to write that is listed and not offered', () => {
     expect(witness.finalState().statements).toHaveLength(51)
     // What was learnt is kept: the second screening does not try it again.
     expect(witness.events.filter(({ status }) => status === Number(mode))).toHaveLength(refused)
+  })
+
+  test('as a gateway said in passing is tried again after a while', async () => {
+    const resources = await open({ profile: 'transaction' })
+    witness.faults([{ mode: '404', path: '/', method: 'POST', times: 2 }])
+    const ledger = memoryLedger()
+    await writeScreening(session, resources, options(ledger))
+    const time = jest.spyOn(performance, 'now').mockReturnValue(performance.now() + 61_000)
+    await writeScreening(session, screeningResources(sampleScreening({ edition: 1 })), options(ledger))
+    time.mockRestore()
+    expect(witness.events.filter(({ commits }) => commits.length > 0).at(-1)).toMatchObject({ method: 'POST', path: '/' })
+    expect(witness.finalState().statements).toHaveLength(51)
   })
 })
 

@@ -278,6 +278,22 @@ describe('a patient', () => {
     server.refuse = ({ path }) => path === '/Patient/pat-1' ? { status: 403, why: 'no scope' } : undefined
     expect((await withScope(resources)).written).toHaveLength(26)
   })
+
+  test('who is called gone once, by a gateway or a replica that is behind, is not', async () => {
+    const resources = await open(everything())
+    server.raw.set('/Patient/pat-1', { type: 'application/fhir+json', body: Buffer.from(JSON.stringify({ resourceType: 'Patient', id: 'pat-1' })) })
+    let asked = 0
+    server.refuse = ({ path }) => path === '/Patient/pat-1' && asked++ === 0 ? { status: 410, why: 'gone' } : undefined
+    expect((await withScope(resources)).written).toHaveLength(26)
+    expect(asked).toBe(2)
+  })
+
+  test('who is called gone once and otherwise not ours to read is not either', async () => {
+    const resources = await open(everything())
+    let asked = 0
+    server.refuse = ({ path }) => path === '/Patient/pat-1' ? { status: asked++ === 0 ? 410 : 404, why: 'a gateway' } : undefined
+    expect((await withScope(resources)).written).toHaveLength(26)
+  })
 })
 
 test('what the registration may not write is left out and not asked for: no model is described where its scope has none', async () => {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
-import type { Media, Observation } from 'fhir/r4.js'
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals'
+import type { CapabilityStatementRest, Media, Observation } from 'fhir/r4.js'
 import { fixedToken, type TokenSource } from '../../src/fhir/backend-auth.ts'
 import { ScreeningError } from '../../src/errors.ts'
 import { readCapabilities } from '../../src/fhir/capabilities.ts'
@@ -244,6 +244,28 @@ describe('the session', () => {
     expect((await session.capabilities()).transaction).toBe(true)
     const known = await session.capabilities()
     expect([known.canSearch('Media', 'patient'), known.canSearch('Media', 'operator'), known.canSearch('Encounter', 'patient')]).toEqual([true, false, false])
+  })
+
+  test.each<[string, (all: CapabilityStatementRest) => CapabilityStatementRest['resource']]>([
+    ['that lets nothing be written', ({ resource = [] }) => resource.map((one) => ({ ...one, interaction: [{ code: 'read' as const }] }))], ['that lists nothing', () => []]
+  ])('asks twice for a statement %s, and believes it for a minute', async (_, poorer) => {
+    let asked = 0
+    let poor = 1
+    const all = everything()
+    await egress.close()
+    await server.close()
+    server = await startFhirServer({ ...all, get resource() { return ++asked <= poor ? poorer(all) ?? [] : all.resource ?? [] } })
+    session = open()
+    expect([(await session.capabilities()).can('Observation', 'create'), (await session.capabilities()).lists, asked]).toEqual([true, true, 2])
+    await egress.close()
+    session = open()
+    poor = 4
+    await session.capabilities()
+    await session.capabilities()
+    expect(asked).toBe(4)
+    const time = jest.spyOn(Date, 'now').mockReturnValue(Date.now() + 61_000)
+    expect([(await session.capabilities()).conditionalCreate('Observation'), asked]).toEqual([true, 5])
+    time.mockRestore()
   })
 })
 

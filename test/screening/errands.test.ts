@@ -161,7 +161,7 @@ describe('the night\'s list', () => {
     expect((await Promise.all(both.map((one) => one.runOnce('long')))).sort()).toEqual([false, true])
     expect(lists).toEqual([{ date: '2026-11-25', rows: [{ patientId: 'pat-1', appointment: '2026-11-25T09:00:00Z', status: 'no-photo', reason: 'no-photos' }] }])
     for (const one of [...both, runner()]) expect(await one.runOnce('long')).toBe(false)
-    expect(looks()).toBe(3)
+    expect(looks()).toBe(6)
     now = '2026-11-25T01:30:00Z'
     for (const one of both) await one.runOnce('long')
     expect(lists.map(({ date }) => date)).toEqual(['2026-11-25', '2026-11-26'])

@@ -38,11 +38,14 @@ afterEach(async () => {
 })
 
 /** A record of one vendor, or a generic one; every search answers one resource a page. */
-async function open(vendor: Vendor | 'generic') {
-  const rest = vendor === 'generic' ? everything() : personaOf(vendor)
+async function open(vendor: Vendor | 'generic', rest = vendor === 'generic' ? everything() : personaOf(vendor)) {
   ehr = await startFhirServer(rest)
   ehr.refuse = (request) => refusalOf(rest, request)
   ehr.pageSize = 1
+  await openHere()
+}
+
+async function openHere() {
   house = await openHouse(openByteEngine(), { mode: 'assist', write: 'preliminary', calibrationFile: 'site.json' }, { store, ehr, readBackDelaysMs: [0] })
   egress = egressForTenant(house.tenant)
   session = openFhirSession({ tenant: house.tenant, egress, tokens: fixedToken('t') })
@@ -138,6 +141,30 @@ describe('hand photos are found, each page of them, and nothing is asked that is
 const counts = async () => Object.fromEntries(await Promise.all((['Observation', 'DiagnosticReport', 'Provenance', 'Device'] as const).map(async (resourceType) =>
   [resourceType, (await ehr.repository.searchResources<Resource>({ resourceType, count: 1000 })).length] as const)))
 
+test('a record that took results and states that it takes none keeps screenings waiting: none is ended unwritten', async () => {
+  const rest = everything()
+  await open('generic', rest)
+  const reopen = async () => {
+    await Promise.all([house.close(), egress.close()])
+    await openHere()
+  }
+  await media('left a')
+  await screen()
+  const observations = rest.resource?.find(({ type }) => type === 'Observation')
+  const { interaction: all = [] } = observations ?? {}
+  if (observations) observations.interaction = all.filter((one) => one.code !== 'create')
+  await reopen()
+  await media('left b', { subject: other })
+  await house.service.request('clinic', 'pat-2', 'command')
+  await house.service.runOnce()
+  expect(await house.service.status('clinic', 'pat-2')).toMatchObject({ latest: { state: 'inferred', written: [] }, failure: { code: 'ERR_EHR_REFUSED' }, dueAt: expect.stringContaining('T') as unknown })
+  if (observations) observations.interaction = all
+  await reopen()
+  await store.query('update job set run_after = clock_timestamp()')
+  while (await house.service.runOnce());
+  expect((await house.service.status('clinic', 'pat-2')).latest?.written.length).toBeGreaterThan(24)
+})
+
 describe('a photo search that is answered 401 beside one that is answered', () => {
   const refuses = (times: number) => {
     let left = times
@@ -159,7 +186,7 @@ describe('a photo search that is answered 401 beside one that is answered', () =
     await house.service.request('clinic', 'pat-1', 'command')
     while (await house.service.runOnce());
     expect(await house.service.status('clinic', 'pat-1')).toMatchObject({ pending: false, failure: { code: 'no-photos' } })
-    expect(ehr.seen.filter(({ path }) => path === '/Media')).toHaveLength(2)
+    expect(ehr.seen.filter(({ path }) => path === '/Media')).toHaveLength(4)
     ;(ehr.refused as string[]).splice(0)
   })
 })

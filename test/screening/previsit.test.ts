@@ -93,6 +93,38 @@ describe('screening before the visit', () => {
     await expect(previsit({ service: house.service, sessionFor, tenant: house.tenant, date: '2026-11-25' })).rejects.toMatchObject({ code: 'ERR_EHR_UNAUTHORIZED' })
   })
 
+  test('misses nobody whom the first answer left out, and sees who was given an appointment meanwhile', async () => {
+    const sessionFor = await open()
+    await appointment('pat-4', '2026-11-25T10:00:00Z')
+    const nobody = { type: 'application/fhir+json', body: Buffer.from(JSON.stringify({ resourceType: 'Bundle', type: 'searchset', total: 0 })) }
+    let times = 0
+    house.ehr.refuse = ({ path }) => {
+      if (path !== '/Appointment') return undefined
+      if (++times <= 3) house.ehr.raw.set('/Appointment', nobody)
+      else house.ehr.raw.delete('/Appointment')
+      return undefined
+    }
+    house.service.start()
+    const first = await previsit({ service: house.service, sessionFor, tenant: house.tenant, date: '2026-11-25' })
+    expect(first.rows).toMatchObject([{ patientId: 'pat-4', status: 'no-photo' }])
+    let booked = false
+    const { rows } = await previsit({
+      service: house.service, sessionFor, tenant: house.tenant, date: '2026-11-25',
+      onProgress: (done) => { if (done > 0 && !booked) { booked = true; void appointment('pat-5', '2026-11-25T09:00:00Z') } }
+    })
+    expect(rows.map(({ patientId }) => patientId)).toEqual(['pat-5', 'pat-4'])
+  })
+
+  test('asks again when a gateway refuses the list in passing, and keeps a list whose second look fails', async () => {
+    const sessionFor = await open()
+    await appointment('pat-4', '2026-11-25T10:00:00Z')
+    let times = 0
+    house.ehr.refuse = ({ path }) => path === '/Appointment' && (++times === 1 || times > 4) ? { status: 403, why: 'a gateway' } : undefined
+    house.service.start()
+    const { rows } = await previsit({ service: house.service, sessionFor, tenant: house.tenant, date: '2026-11-25', patienceMs: 2_000 })
+    expect(rows).toMatchObject([{ patientId: 'pat-4', status: 'no-photo' }])
+  })
+
   test('asks again for a list that a gateway answered with a page of its own', async () => {
     const sessionFor = await open()
     await appointment('pat-4', '2026-11-25T10:00:00Z')
@@ -101,7 +133,7 @@ describe('screening before the visit', () => {
     house.service.start()
     const { rows } = await previsit({ service: house.service, sessionFor, tenant: house.tenant, date: '2026-11-25' })
     expect(rows.map(({ patientId }) => patientId)).toEqual(['pat-4'])
-    expect(times).toBe(5)
+    expect(times).toBe(8)
     house.ehr.fault = ({ path }) => path === '/Appointment' ? 'html-200' : undefined
     await expect(previsit({ service: house.service, sessionFor, tenant: house.tenant, date: '2026-11-25', patienceMs: 400 })).rejects.toMatchObject({ code: 'ERR_EHR_ANSWER' })
   })

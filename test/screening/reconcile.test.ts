@@ -89,6 +89,16 @@ describe('jointlens reconcile', () => {
     expect(writes()).toBe(before)
   })
 
+  test('believes no single answer that calls a result gone or another patient’s', async () => {
+    house = await houses.open({ witness: { profile: 'transaction' } })
+    house.addPhoto('pat-1', 'left hand')
+    const { latest } = await house.screen('pat-1')
+    const [one, other] = (latest?.written ?? []).filter((reference) => reference.startsWith('Observation/'))
+    house.witness.faults([{ mode: '404', method: 'GET', path: `/${one}` }, { mode: 'wrong-subject', method: 'GET', path: `/${other}` }])
+    expect(await report()).toMatchObject({ checked: 26, missing: [], changed: [] })
+    expect([...house.witness.acted.keys()]).toEqual(['404', 'wrong-subject'])
+  })
+
   test('--mend writes again what is missing, under the same id, and takes back what is there twice', async () => {
     house = await houses.open({ witness: { profile: 'transaction' } })
     house.addPhoto('pat-1', 'left hand')

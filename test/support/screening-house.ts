@@ -28,7 +28,7 @@ export async function openTestEngine(): Promise<InferenceEngine> {
 }
 
 const TABLES = [
-  'job', 'screening', 'assessment', 'ledger', 'sent_unanswered', 'shown', 'pause', 'retirement', 'read_photo', 'handed_photo', 'errand', 'heard_event', 'watermark',
+  'job', 'screening', 'assessment', 'ledger', 'sent_unanswered', 'shown', 'pause', 'retirement', 'read_photo', 'handed_photo', 'errand', 'heard_event', 'watermark', 'poll_gap',
   'jti', 'card', 'feedback', 'session', 'audit'
 ]
 

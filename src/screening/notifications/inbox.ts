@@ -11,7 +11,8 @@ const PHOTO = /^(?:Media|DocumentReference|DiagnosticReport)\/(?!\.{1,2}$)[A-Za-
 
 /**
  * Notifications become errands in one transaction, which is on disk before the EHR hears 200. Each numbered event counts once, in
- * whatever order and however often it comes; a number that is missing, or a notification that names nothing, becomes a poll.
+ * whatever order and however often it comes; a number that is missing, or a notification that names nothing, becomes a poll. A number that
+ * comes again for something else tells of a server that counts anew, as after a restart, without a handshake.
  */
 export function openInbox(store: Store) {
   return {
@@ -38,8 +39,11 @@ async function wantedBy(queries: Queries, tenant: TenantConfig, notification: No
   }
   const events = notification.kind === 'events' ? notification.events : []
   const fresh: NotifiedEvent[] = []
-  for (const event of events)
-    if (event.number === undefined || await hear(queries, tenant, subscription, event.number)) fresh.push(event)
+  for (const event of events) {
+    const heard = event.number === undefined ? 'new' : await hear(queries, tenant, subscription, event.number, event.references)
+    if (heard === 'counted-anew') return countAnew(queries, tenant, notification, events)
+    if (heard === 'new') fresh.push(event)
+  }
   const looks = fresh.map(({ references }) => looksAt(tenant, references) ?? ['poll']).flat()
   return await isMissing(queries, tenant, notification, last) ? [...looks, 'poll'] : looks
 }
@@ -71,12 +75,25 @@ async function countUpTo({ query }: Queries, { id }: TenantConfig, subscription:
   await query('insert into heard_event (tenant, source, event, number) values ($1, $2, $3, $4) on conflict do nothing', [id, subscription, `up to ${number}`, number])
 }
 
-/** False when it was heard before. */
-async function hear({ query }: Queries, { id }: TenantConfig, subscription: string, number: number): Promise<boolean> {
-  const added = await query(
-    'insert into heard_event (tenant, source, event, number) values ($1, $2, $3, $4) on conflict do nothing returning 1',
-    [id, subscription, String(number), number])
-  return added.length === 1
+/** Everything that was heard is of the count before: what this one has counted by now was sent to nobody, or is here. */
+async function countAnew(
+  queries: Queries, tenant: TenantConfig, { subscription, eventsSinceStart }: Exclude<Notification, { kind: 'changed' }>, events: readonly NotifiedEvent[]
+): Promise<readonly string[]> {
+  await queries.query('delete from heard_event where tenant = $1 and source = $2', [tenant.id, subscription])
+  for (const { number, references } of events) if (number !== undefined) await hear(queries, tenant, subscription, number, references)
+  await countUpTo(queries, tenant, subscription, Math.max(eventsSinceStart ?? 0, ...events.map(({ number }) => number ?? 0)))
+  return [...events.flatMap(({ references }) => looksAt(tenant, references) ?? []), 'poll']
+}
+
+/** Kept with what it is about. */
+async function hear({ query }: Queries, { id }: TenantConfig, subscription: string, number: number, references: readonly string[]): Promise<'new' | 'known' | 'counted-anew'> {
+  const kept = async (event: string, of: number | null) => {
+    const added = await query('insert into heard_event (tenant, source, event, number) values ($1, $2, $3, $4) on conflict do nothing returning 1', [id, subscription, event, of])
+    return added.length === 1
+  }
+  const isNew = await kept(String(number), number)
+  const isOther = references.length > 0 && await kept(`${number} ${[...references].sort().join(' ')}`, null)
+  return isNew ? 'new' : isOther ? 'counted-anew' : 'known'
 }
 
 /** Errands for what is below this FHIR base; undefined when nothing is named at all. A name on another server is not believed and not looked at. */

@@ -179,7 +179,14 @@ const MIGRATIONS: readonly string[] = [
    where screening.tenant = reported.tenant and screening.id::text = reported.screening_id`,
   'alter table screening add column signed_at timestamptz',
   "alter table screening add column set_aside jsonb not null default '{}'",
-  "alter table screening add column answered jsonb not null default '[]', add column answered_at timestamptz"
+  "alter table screening add column answered jsonb not null default '[]', add column answered_at timestamptz",
+  `alter table handed_photo add column until timestamptz;
+   create table poll_gap (
+     tenant text not null,
+     type text not null,
+     since timestamptz not null,
+     primary key (tenant, type)
+   )`
 ]
 
 /** Several processes may start at once: one runs what is missing, the others wait for it. */

@@ -1,11 +1,11 @@
 /** What a server may do to a request, as real ones have been seen to (specs of faults R6 to R15). */
 export type Mode =
   | 'commit-then-401' | 'commit-then-408' | 'commit-then-500' | 'commit-then-reset' | 'commit-then-hang' | 'commit-late' | 'drop-before-commit'
-  | '401' | '403' | '404' | '405' | '409' | '412' | '422' | '429' | '500' | '501' | '502' | '503'
+  | '401' | '403' | '404' | '405' | '409' | '410' | '412' | '422' | '429' | '500' | '501' | '502' | '503'
   | 'redirect' | 'wrong-content-type' | 'wrong-type' | 'wrong-id' | 'wrong-subject'
   | 'truncated' | 'empty' | 'null' | 'number' | 'html' | 'slow-bytes' | 'gzip-bomb'
   | 'batch-answer' | 'reordered' | 'entry-422'
-  | 'next-self' | 'next-elsewhere'
+  | 'next-self' | 'next-elsewhere' | 'next-missing' | 'no-entries'
 
 export interface Rule {
   readonly mode: Mode

@@ -162,6 +162,7 @@ export async function startWitness({ profile: name = 'conditional', historyFile,
     if (ofOneAnswer(mode)) return sent(JSON.stringify(altered(mode, done.body)))
     if (mode === 'gzip-bomb') return sent(gzipSync(Buffer.alloc(200_000_000)), { 'content-encoding': 'gzip' })
     if (mode === 'reordered') return sent(JSON.stringify({ ...done.body, entry: [...list(done.body['entry'])].reverse() }))
+    if (mode === 'next-missing') return sent(JSON.stringify({ ...done.body, link: [] }))
     if (mode === 'next-self') return sent(JSON.stringify({ ...done.body, link: [{ relation: 'next', url: `${origin}${request.url ?? ''}` }] }))
     if (mode === 'next-elsewhere') return sent(JSON.stringify({ ...done.body, link: [{ relation: 'next', url: `${addressOf(canary)}/fhir/Media?page=2` }] }))
     if (mode === 'slow-bytes') {
@@ -299,12 +300,14 @@ function ofStatus(mode: Mode): boolean {
 
 /** What can be wrong with one answer of several. */
 function ofOneAnswer(mode: Mode): boolean {
-  return ofStatus(mode) || mode === 'wrong-type' || mode === 'wrong-id' || mode === 'wrong-subject'
+  return ofStatus(mode) || mode === 'wrong-type' || mode === 'wrong-id' || mode === 'wrong-subject' || mode === 'no-entries'
 }
 
 function altered(mode: Mode, body: Resource): Resource {
   if (mode === 'wrong-type') return { resourceType: 'Basic', id: 'x' }
   if (mode === 'wrong-id') return { ...body, id: 'another' }
+  // As of a replica that has not heard of anything yet.
+  if (mode === 'no-entries') return body.resourceType === 'Bundle' ? { resourceType: 'Bundle', type: 'searchset', total: 0 } : body
   return mode === 'wrong-subject' ? withSubject(body, 'Patient/somebody-else') : body
 }
 
