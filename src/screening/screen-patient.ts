@@ -49,7 +49,8 @@ const MAX_VISITS = 6
  * Photos in the record → visits → one stored result per visit that has none yet → the newest written to the record where the
  * site allows it. Repeating it, at any point, continues where it stopped and makes nothing twice.
  *
- * An earlier visit whose photo cannot be fetched does not keep the others from being read; the failure is raised at the end.
+ * An earlier visit whose photo cannot be fetched does not keep the others from being read; the failure is raised at the end, so that it is
+ * looked for again, but not for ever: records purge old files and go on listing them.
  * Throws ERR_WRONG_PATIENT, ERR_PATIENT_MINOR, ERR_PHOTO_UNDATED, ERR_PHOTO_UNREACHABLE, ERR_LEASE_LOST, ERR_EHR_*, ERR_MODEL_*, ERR_ENGINE_BUSY,
  * ERR_WRITE_AMBIGUOUS, ERR_STORE.
  */
@@ -81,11 +82,13 @@ export async function screenPatient(work: Work): Promise<ScreenOutcome> {
       unreachable ??= error
     }
   }
-  if (unreachable) throw unreachable
+  if (unreachable && (!newest || job.parked < LOOKS_FOR_EARLIER)) throw unreachable
   const fault = newest && faultOf(newest)
   return ended(fault ? { kind: 'refused', code: fault } : { kind: 'done' }, late)
 }
 
+/** Where the newest visit is done. */
+const LOOKS_FOR_EARLIER = 3
 const LOOK_AGAIN_MS = 60_000
 
 /** What is to be taken back and may show yet is looked for once more, until then. */

@@ -38,6 +38,19 @@ describe('one answer makes no patient one without photos:', () => {
   })
 })
 
+test('an earlier photo whose file the record has purged is looked for a few times, and then what the newest one shows stands', async () => {
+  house = await houses.open(soon)
+  house.addPhoto('pat-1', 'left hand of last year', {
+    createdDateTime: '2025-11-20T08:00:00Z', content: { contentType: 'image/jpeg', url: `${house.witness.base}/Binary/purged` }
+  })
+  house.addPhoto('pat-1', 'left hand')
+  const status = await house.screen('pat-1')
+  expect(status).toMatchObject({ pending: false, latest: { photoTime: '2026-11-20T08:00:00Z' } })
+  expect([status.failure, status.dueAt]).toEqual([undefined, undefined])
+  expect(house.live('Observation')).toHaveLength(23)
+  expect(house.witness.events.filter(({ path }) => path === '/Binary/purged')).toHaveLength(4)
+})
+
 describe('a result stays as long as its photo is there: nothing is entered in error because', () => {
   test.each<[string, (photo: string) => readonly Rule[]]>([
     ['a replica that is behind shows the photo neither to a search nor to a reader', (photo) => [{ mode: '404', method: 'GET', path: `/Media/${photo}` }, { mode: 'no-entries', method: 'GET', path: '/Media', times: 2 }]],
