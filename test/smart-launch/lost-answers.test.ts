@@ -73,7 +73,7 @@ describe('a signature whose answer was lost is looked for in the record', () => 
     for (const w of [WORDS.en, WORDS.de]) {
       expect(w.notFound(0, 3)).toMatch(/(not show|nicht zu sehen).*(twice|doppelt)/)
       expect(w.notFound(1, 3)).toMatch(/1 (of|von) 3.*(twice|doppelt)/)
-      expect(w.foundWritten(3)).toMatch(/3 (resources|Ressourcen)/)
+      expect(w.foundWritten(3)).toMatch(/3 (entries|Einträge)/)
     }
   })
 })

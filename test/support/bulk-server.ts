@@ -80,7 +80,14 @@ function statement({ operations: { Group, Patient, system } }: BulkServer): unkn
   const operation = (name: string | undefined) => (name ? { operation: [{ name, definition: 'x' }] } : {})
   return {
     resourceType: 'CapabilityStatement', status: 'active', date: '2026-01-01', kind: 'instance', fhirVersion: '4.0.1', format: ['json'],
-    rest: [{ mode: 'server', resource: [{ type: 'Group', ...operation(Group) }, { type: 'Patient', interaction: [{ code: 'read' }], ...operation(Patient) }], ...operation(system) }]
+    rest: [{
+      mode: 'server', ...operation(system),
+      resource: [
+        { type: 'Group', ...operation(Group) }, { type: 'Patient', interaction: [{ code: 'read' }], ...operation(Patient) },
+        // One by which nothing can be written is asked for twice.
+        { type: 'Observation', interaction: [{ code: 'create' }] }
+      ]
+    }]
   }
 }
 
