@@ -45,7 +45,7 @@ function mayBePicture({ contentType, url }: z.infer<typeof attachment>): boolean
 
 /** What can show a photo to whoever asks for changes. */
 export type PolledType = 'Media' | 'DocumentReference'
-export const POLLED: readonly PolledType[] = ['Media', 'DocumentReference']
+const POLLED: readonly PolledType[] = ['Media', 'DocumentReference']
 
 export interface Changes {
   readonly photos: readonly ChangedPhoto[]
@@ -64,39 +64,32 @@ export async function photosChangedSince(session: FhirSession, since: Date, unti
   const capabilities = await session.capabilities()
   const photos: ChangedPhoto[] = []
   const dates: (string | undefined)[] = []
+  /** Of types that may not be searched so. */
+  const refusals = new Map<PolledType, ScreeningError>()
 
-  /** The error of a type that may not be searched so. */
-  async function ask(type: PolledType, parameter: string): Promise<ScreeningError | undefined> {
+  async function ask(type: PolledType, parameter: string): Promise<void> {
     const count = capabilities.canSearch(type, '_count') ? { _count: 100 } : {}
     const from = `ge${since.toISOString()}`
     try {
       const page = await session.search(type, { [parameter]: until ? [from, `lt${until.toISOString()}`] : from, ...count })
       photos.push(...page.flatMap((one) => changedPhoto(session, one) ?? []))
       dates.push(...page.map((one) => dated.safeParse(one).data?.meta?.lastUpdated))
-      return undefined
+      refusals.delete(type)
     } catch (error) {
       if (!isScreeningError(error) || (error.code !== 'ERR_EHR_REFUSED' && error.code !== 'ERR_EHR_UNAUTHORIZED')) throw error
-      return error
+      refusals.set(type, error)
     }
   }
 
-  let asked = false
-  let types = polled.flatMap((type) => {
+  const types = polled.flatMap((type) => {
     const parameter = capabilities.spelled(type, '_lastUpdated')
     return parameter ? [[type, parameter] as const] : []
   })
-  const refused = new Set<PolledType>()
-  for (let time = 0; time < 2; time++) {
-    const again: typeof types = []
-    for (const one of types) {
-      const refusal = await ask(...one)
-      asked ||= refusal === undefined
-      if (refusal) refused.add(one[0])
-      else refused.delete(one[0])
-      if (refusal && isOfToken(refusal)) again.push(one)
-    }
-    types = again
+  for (const one of types) await ask(...one)
+  for (const [type, parameter] of types) {
+    const refusal = refusals.get(type)
+    if (refusal && isOfToken(refusal)) await ask(type, parameter)
   }
-  if (!asked) throw new ScreeningError('ERR_EHR_REFUSED', 'Expected an EHR whose Media or DocumentReference can be searched by _lastUpdated but it offers neither')
-  return { photos, dates, refused: [...refused] }
+  if (refusals.size === types.length) throw new ScreeningError('ERR_EHR_REFUSED', 'Expected an EHR whose Media or DocumentReference can be searched by _lastUpdated but it offers neither')
+  return { photos, dates, refused: [...refusals.keys()] }
 }
