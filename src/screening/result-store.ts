@@ -2,7 +2,7 @@ import type { WriteLedger } from '../fhir/record-writer.ts'
 import type { RetiredStatus } from '../fhir/retire.ts'
 import type { PhotoAssessment } from '../joints/finding.ts'
 import { newestResults } from './newest-results.ts'
-import type { PatientOfTenant, PhotoReference, Screening, SignedAnswers } from './screening.ts'
+import { UNTOUCHED, type PatientOfTenant, type PhotoReference, type Screening, type SignedAnswers } from './screening.ts'
 import { askLater } from './errands.ts'
 import { writtenIds } from './screening-input.ts'
 import { COLUMNS, screeningOf, SPEAKS, type Result, type ScreeningRow } from './stored-screening.ts'
@@ -28,8 +28,6 @@ export type ResultStore = ReturnType<typeof openResultStore>
  */
 const notErased = (parameter: string) => `(${parameter}::uuid is null or exists (select 1 from job where id = ${parameter}::uuid for key share))`
 const SHA256_OF_SCREENINGS = "select photo ->> 'sha256' from screening, jsonb_array_elements(data -> 'photos') photo where tenant = $1"
-/** Without consent, and of a child, nothing is touched any more; what lies in the record is the record's. */
-const UNTOUCHED = ['ERR_FORBIDDEN', 'ERR_PATIENT_MINOR']
 /** When what was written is looked at again for doubles (specs/reliability.md section 3.7). */
 const SWEEPS = [60_000, 3_600_000]
 

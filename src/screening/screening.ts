@@ -51,6 +51,9 @@ export interface SetAside {
   readonly reason?: { readonly system?: string; readonly code?: string }
 }
 
+/** How screenings end of patients of whom nothing is said, and nothing touched any more: no consent, no adult. What lies in the record is the record's. */
+export const UNTOUCHED: readonly string[] = ['ERR_FORBIDDEN', 'ERR_PATIENT_MINOR']
+
 /** One screening = one patient's newest hand photos, read by one model. */
 export interface Screening {
   readonly id: string

@@ -3,7 +3,7 @@ import type { TenantConfig } from '../../config.ts'
 import { isScreeningError, ScreeningError } from '../../errors.ts'
 import type { HandPhoto } from '../../fhir/photo-sources.ts'
 import { mayBeMinor } from '../../joints/adult.ts'
-import type { Screening, ScreeningService, ScreeningStatus, SetAside } from '../../screening/screening.ts'
+import { UNTOUCHED, type Screening, type ScreeningService, type ScreeningStatus, type SetAside } from '../../screening/screening.ts'
 import { dayOf, visitsOf } from '../../screening/visits.ts'
 import { askForPhotoCard, failedCard, isOwnReason, pendingCard, resultCard, type CardContext, type ResultCardInput } from '../cards.ts'
 import { cohortOf, type Cohort } from '../cohort.ts'
@@ -53,8 +53,6 @@ const NOTHING: Answer = { cards: [] }
 const RETRY_MS = 10 * 60_000
 /** Who was found to be under 18 where the call brings no birth date. */
 const MINOR_MS = 24 * 3_600_000
-/** Nothing is read of these patients, and nothing said: no consent, no adult. */
-const SILENT = ['ERR_FORBIDDEN', 'ERR_PATIENT_MINOR']
 
 /**
  * One hook call → cards. Silence is a feature: no diagnosis, no adult, no photo, shadow mode or another kind of order gives none. Work that
@@ -110,7 +108,7 @@ async function showResult(request: HookRequest, record: HookRecord, status: Scre
   if (latest && (photos === undefined || photos.length > 0)) return showLatest(request, record, { latest, ...(status.before ? { before: status.before } : {}) }, newer, context, deps)
   if (photos?.length === 0) return NOTHING
   if (reading) return { cards: [pendingCard(context)] }
-  return failure && !SILENT.includes(failure.code) ? { cards: [failedCard(failure.code, context)] } : NOTHING
+  return failure && !UNTOUCHED.includes(failure.code) ? { cards: [failedCard(failure.code, context)] } : NOTHING
 }
 
 function isRecent(failure: ScreeningStatus['failure'], { birthDate }: HookRecord, now: number): boolean {
