@@ -18,6 +18,13 @@ function change(type: string, id: string, what: object): void {
   if (!there) throw new Error(`Expected ${type}/${id}`)
   house.witness.memory.put({ ...there, ...what }, id)
 }
+/** A house whose record has a result of a photo that is entered in error by now. */
+async function openWithdrawn(options?: Parameters<typeof houses.open>[0]): Promise<void> {
+  house = await houses.open(options)
+  const photo = house.addPhoto('pat-1', 'left hand')
+  await house.screen('pat-1')
+  change('Media', photo, { status: 'entered-in-error' })
+}
 const statuses = (type: string, patientId?: string) => [...new Set(house.all(type, patientId).map((one) => text(one, 'status')))].sort()
 const results = (patientId?: string) => [...house.all('Observation', patientId), ...house.all('DiagnosticReport', patientId)]
 
@@ -231,10 +238,7 @@ test('what a clinician changed, moved or confirmed is left alone', async () => {
 })
 
 test('a change carries the version that was read; who was faster wins', async () => {
-  house = await houses.open()
-  const photo = house.addPhoto('pat-1', 'left hand')
-  await house.screen('pat-1')
-  change('Media', photo, { status: 'entered-in-error' })
+  await openWithdrawn()
   let faster: string | undefined
   house.witness.onRequest = (method, path) => {
     const [, type = '', id = ''] = path.split('/')
@@ -249,10 +253,7 @@ test('a change carries the version that was read; who was faster wins', async ()
 })
 
 test('a retirement that a server failure broke off is taken up again, each once', async () => {
-  house = await houses.open({ queue: { parkMs: () => 0, breakMs: () => 0 } })
-  const photo = house.addPhoto('pat-1', 'left hand')
-  await house.screen('pat-1')
-  change('Media', photo, { status: 'entered-in-error' })
+  await openWithdrawn({ queue: { parkMs: () => 0, breakMs: () => 0 } })
   house.witness.faults([{ mode: 'commit-then-500', method: 'PUT', from: 5 }, { mode: '503', method: 'PUT', from: 8 }, { mode: 'commit-then-reset', method: 'PUT', from: 9 }])
   await house.screen('pat-1')
   expect([...house.witness.acted.keys()].sort()).toEqual(['503', 'commit-then-500', 'commit-then-reset'])
@@ -261,10 +262,7 @@ test('a retirement that a server failure broke off is taken up again, each once'
 })
 
 test.each<Mode>(['wrong-subject', '404'])('one answer (%s) to who takes back is no reason to leave it standing', async (mode) => {
-  house = await houses.open()
-  const photo = house.addPhoto('pat-1', 'left hand')
-  await house.screen('pat-1')
-  change('Media', photo, { status: 'entered-in-error' })
+  await openWithdrawn()
   house.witness.faults([{ mode, method: 'GET', path: '/Observation', from: 4 }])
   for (let time = 0; time < 2; time++) await house.screen('pat-1')
   expect(house.witness.acted.get(mode)).toBe(1)
@@ -272,10 +270,7 @@ test.each<Mode>(['wrong-subject', '404'])('one answer (%s) to who takes back is 
 })
 
 test('a record that lets us read reports and not change them holds up nobody: it stays known as standing', async () => {
-  house = await houses.open()
-  const photo = house.addPhoto('pat-1', 'left hand')
-  await house.screen('pat-1')
-  change('Media', photo, { status: 'entered-in-error' })
+  await openWithdrawn()
   house.witness.faults([{ mode: '403', method: 'PUT', path: '/DiagnosticReport', times: 1_000 }])
   house.addPhoto('pat-1', 'left hand of the next day', { createdDateTime: '2026-11-21T08:00:00Z' })
   const { latest, failure } = await house.screen('pat-1')
@@ -285,10 +280,7 @@ test('a record that lets us read reports and not change them holds up nobody: it
 })
 
 test('a token that is taken back between reading and updating leaves nothing standing', async () => {
-  house = await houses.open()
-  const photo = house.addPhoto('pat-1', 'left hand')
-  await house.screen('pat-1')
-  change('Media', photo, { status: 'entered-in-error' })
+  await openWithdrawn()
   house.witness.faults([{ mode: '401', method: 'PUT', path: '/DiagnosticReport', times: 2 }])
   await house.screen('pat-1')
   expect(statuses('DiagnosticReport')).toEqual(['entered-in-error'])
@@ -310,10 +302,7 @@ test('a set whose writing broke off is not continued after a newer photo came, b
 })
 
 test('of a site that lets us write no more nothing is changed, and it stays asked for', async () => {
-  house = await houses.open()
-  const photo = house.addPhoto('pat-1', 'left hand')
-  await house.screen('pat-1')
-  change('Media', photo, { status: 'entered-in-error' })
+  await openWithdrawn()
   const { witness } = house
   const shadow = await openWitnessHouse(houses.store, { witness, settings: { mode: 'shadow' } })
   await shadow.screen('pat-1')

@@ -258,13 +258,19 @@ test('feedback that is sent again with its reason keeps the reason, and one reas
   expect(await store.query("select user_comment from feedback where outcome = 'overridden'")).toEqual([{ user_comment: 'blurred' }])
 })
 
-test('a result knows when its suggestion was first accepted, and of no other card, site, or time that is still to come', async () => {
-  const [cards, feedback, results] = [openCardStore(store), openFeedbackStore(store), openResultStore(store)]
+/** Results of three patients, named as their ids: two of ours and one of another site. */
+async function putResults() {
   const ids = { ours: '11111111-2222-4333-8444-555555555555', others: '99999999-2222-4333-8444-555555555555', late: '77777777-2222-4333-8444-555555555555' }
   for (const [name, id] of Object.entries(ids))
     await store.query(
       `insert into screening (id, tenant, patient_id, day, photo_set, photo_time, state, data, completed_at)
        values ($1, $2, $3, '2026-11-20', 'photos', now(), 'done', '{}', now())`, [id, name === 'others' ? 'another' : 'clinic', name])
+  return ids
+}
+
+test('a result knows when its suggestion was first accepted, and of no other card, site, or time that is still to come', async () => {
+  const [cards, feedback, results] = [openCardStore(store), openFeedbackStore(store), openResultStore(store)]
+  const ids = await putResults()
   const put = (uuid: string, tenant: string, screeningId: string, suggestions: readonly string[] = ['s']) =>
     cards.put({ uuid, tenant, serviceId: 'hand-joints', patientId: 'p', screeningId, suggestions, createdAt: '2026-11-20T08:00:00Z' })
   await Promise.all([put('first', 'clinic', ids.ours), put('second', 'clinic', ids.ours), put('bare', 'clinic', ids.ours, []), put('late', 'clinic', ids.late), put('other', 'another', ids.others)])
@@ -285,11 +291,7 @@ test('a result knows when its suggestion was first accepted, and of no other car
 
 test('a result knows how it was last set aside with a reason, by the service of the card, and of no other card, site, or time that is still to come', async () => {
   const [cards, feedback, results] = [openCardStore(store), openFeedbackStore(store), openResultStore(store)]
-  const ids = { ours: '11111111-2222-4333-8444-555555555555', others: '99999999-2222-4333-8444-555555555555', late: '77777777-2222-4333-8444-555555555555' }
-  for (const [name, id] of Object.entries(ids))
-    await store.query(
-      `insert into screening (id, tenant, patient_id, day, photo_set, photo_time, state, data, completed_at)
-       values ($1, $2, $3, '2026-11-20', 'photos', now(), 'done', '{}', now())`, [id, name === 'others' ? 'another' : 'clinic', name])
+  const ids = await putResults()
   const put = (uuid: string, tenant: string, serviceId: string, screeningId?: string) =>
     cards.put({ uuid, tenant, serviceId, patientId: 'p', ...(screeningId ? { screeningId } : {}), suggestions: [], createdAt: '2026-11-20T08:00:00Z' })
   await Promise.all([put('view', 'clinic', 'hand-joints', ids.ours), put('order', 'clinic', 'hand-joints-order', ids.ours), put('none', 'clinic', 'hand-joints'), put('late', 'clinic', 'hand-joints', ids.late), put('other', 'another', 'hand-joints', ids.others)])
