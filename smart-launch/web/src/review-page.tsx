@@ -8,6 +8,7 @@ import { EarlierCalls } from './earlier-calls.tsx'
 import { HandDiagram } from './hand-diagram.tsx'
 import { CALL_KEYS, JointPanel } from './joint-panel.tsx'
 import { KeysHelp } from './keys-help.tsx'
+import { AS_TAKEN, LightControls, lightOf, lit } from './light.tsx'
 import { OverTime } from './over-time.tsx'
 import { Done, Ended, Footer, Header, Notice, Research } from './page-frame.tsx'
 import { PhotoView, ZOOM } from './photo-view.tsx'
@@ -152,6 +153,8 @@ function Findings({ session, review: shown, latest, late, carried, onNewer, ende
   const [context, readAgain] = useContextOfRecord(latest.id)
   const [marks, setMarks] = useState(true)
   const [mapShown, setMapShown] = useState(false)
+  const [otherShown, setOtherShown] = useState(false)
+  const [light, setLight] = useState(AS_TAKEN)
   const [zooms, setZooms] = useState<Readonly<Record<string, number>>>({})
   const [letters, setLetters] = useLetters()
   const signInView = useInView('sign')
@@ -197,7 +200,9 @@ function Findings({ session, review: shown, latest, late, carried, onNewer, ende
   }
   const letterKeys: Record<string, () => void> = {
     ...Object.fromEntries(Object.entries(CALL_KEYS).map(([key, call]) => [key, () => decide(work.calls.get(chosen) === call ? undefined : call)])),
-    t: toggleTender, m: () => setMarks((shown) => !shown), a: () => setMapShown((shown) => !shown),
+    t: toggleTender, m: () => setMarks((shown) => !shown), a: () => setMapShown((shown) => !shown), o: () => setOtherShown((shown) => !shown),
+    b: () => setLight((now) => lit(now, 'brightness', 1)), B: () => setLight((now) => lit(now, 'brightness', -1)),
+    c: () => setLight((now) => lit(now, 'contrast', 1)), C: () => setLight((now) => lit(now, 'contrast', -1)),
     f: () => { stepFlagged(1); showChosen() }, F: () => { stepFlagged(-1); showChosen() },
     '+': () => zoomTo(chosenPhoto, (zoom) => zoom + 2 * ZOOM.step), '-': () => zoomTo(chosenPhoto, (zoom) => zoom - 2 * ZOOM.step), 0: () => zoomTo(chosenPhoto, () => 1),
     p: () => { document.getElementById('sign')?.scrollIntoView({ block: 'nearest' }); signature.preview() },
@@ -263,7 +268,7 @@ function Findings({ session, review: shown, latest, late, carried, onNewer, ende
       {done?.what === 'taken' && <Done words={done.words} />}
       <CorrectionNotice correction={correction} />
       {draft && !isLookedFor && correction.state.kind !== 'stale' && <p className="restored" role="status">{w.restored}</p>}
-      <div className="columns">
+      <div className="columns" style={lightOf(light)}>
         <section className="photos" aria-label={w.photos}>
           {latest.photos.map((photo) => (
             <PhotoView key={photo.id} photo={photo} calls={shownCalls} chosen={chosen} marks={marks} zoom={zooms[photo.id] ?? 1}
@@ -272,13 +277,14 @@ function Findings({ session, review: shown, latest, late, carried, onNewer, ende
           {missing.map((side) => <p key={side} className="photo-missing">{w.noPhotoOf(w.side[side])}{session.canSavePhotos && <a href={capturePage}>{w.takePhotos}</a>}</p>)}
           <div className="toolbar">
             <label><input type="checkbox" checked={marks} onChange={() => setMarks(!marks)} /> {w.marks} <kbd>m</kbd></label>
+            <LightControls light={light} onLight={setLight} />
             {session.canSavePhotos && missing.length === 0 && <a href={capturePage}>{w.takePhotos}</a>}
           </div>
         </section>
         <div className="column chosen">
           <section className="review" id="chosen-joint" aria-label={w.chosenJoint}>
             <JointPanel latest={latest} earlier={history.filter(({ id }) => id !== latest.id)} side={current.side} joint={current.joint} call={work.calls.get(chosen)}
-              signed={inRecord.get(chosen)} tender={shownTender.has(chosen)} tenderSigned={context?.signed?.tender.find(({ side, joint }) => `${side}-${joint}` === chosen)} tenderStands={standing.tender.has(chosen)} threshold={threshold} mapShown={mapShown} flagged={flagged.length} onStep={(by) => (flagged.length > 0 ? stepFlagged(by) : step(HAND_PLACES, by))} onMap={() => setMapShown(!mapShown)} onDecide={decide} onTender={toggleTender} />
+              signed={inRecord.get(chosen)} tender={shownTender.has(chosen)} tenderSigned={context?.signed?.tender.find(({ side, joint }) => `${side}-${joint}` === chosen)} tenderStands={standing.tender.has(chosen)} threshold={threshold} mapShown={mapShown} otherShown={otherShown} flagged={flagged.length} onStep={(by) => (flagged.length > 0 ? stepFlagged(by) : step(HAND_PLACES, by))} onMap={() => setMapShown(!mapShown)} onOther={() => setOtherShown(!otherShown)} onDecide={decide} onTender={toggleTender} />
           </section>
           <section className="hands" aria-label={w.joints}>
             <div className="diagrams">

@@ -66,6 +66,9 @@ const english = {
   photoOf: (sides: string) => `Photo of the back of the hand: ${sides}`,
   noHand: 'No hand found',
   zoom: 'Zoom',
+  light: { title: 'How the photos are shown', brightness: 'Brightness', contrast: 'Contrast', asTaken: 'As taken', note: 'For looking only: the model read the photos as taken.' },
+  otherHand: 'Other hand',
+  mirrored: 'mirrored',
   noPicture: 'No photo',
   closeUp: (name: string) => `Close-up of ${name}`,
   map: 'Where the answer rests',
@@ -225,7 +228,8 @@ const english = {
   doesColumn: 'Does',
   keys: [
     ['← →', 'joint before, next joint'], ['f F', 'next, previous suggested joint'], ['s n x', 'your call: swollen, not swollen, not assessable; again takes it back'],
-    ['t', 'tender'], ['a', 'where the model’s answer rests'], ['m', 'marks on the photos'], ['+ - 0', 'zoom in, out, whole photo'], ['p', 'preview of what will be signed'], ['?', 'this help']
+    ['t', 'tender'], ['a', 'where the model’s answer rests'], ['o', 'the same joint of the other hand beside it'], ['m', 'marks on the photos'], ['+ - 0', 'zoom in, out, whole photo'],
+    ['b B', 'photos brighter, darker'], ['c C', 'more, less contrast'], ['p', 'preview of what will be signed'], ['?', 'this help']
   ] as [string, string][],
   lettersOn: 'Letter keys do something (switch off when you dictate or type with one hand)',
   close: 'Close',
@@ -327,6 +331,9 @@ const german: Words = {
   photoOf: (sides) => `Foto des Handrückens: ${sides}`,
   noHand: 'Keine Hand gefunden',
   zoom: 'Zoom',
+  light: { title: 'Wie die Fotos gezeigt werden', brightness: 'Helligkeit', contrast: 'Kontrast', asTaken: 'Wie aufgenommen', note: 'Nur zum Ansehen: Das Modell hat die Fotos gelesen, wie sie aufgenommen wurden.' },
+  otherHand: 'Andere Hand',
+  mirrored: 'gespiegelt',
   noPicture: 'Kein Foto',
   closeUp: (name) => `Ausschnitt ${name}`,
   map: 'Worauf die Antwort beruht',
@@ -484,7 +491,8 @@ const german: Words = {
   doesColumn: 'Wirkung',
   keys: [
     ['← →', 'voriges, nächstes Gelenk'], ['f F', 'nächstes, voriges vorgeschlagenes Gelenk'], ['s n x', 'Ihr Urteil: geschwollen, nicht geschwollen, nicht beurteilbar; noch einmal nimmt es zurück'],
-    ['t', 'Druckschmerz'], ['a', 'worauf die Antwort des Modells beruht'], ['m', 'Marken auf den Fotos'], ['+ - 0', 'vergrößern, verkleinern, ganzes Foto'], ['p', 'Vorschau auf das, was unterschrieben wird'], ['?', 'diese Hilfe']
+    ['t', 'Druckschmerz'], ['a', 'worauf die Antwort des Modells beruht'], ['o', 'dasselbe Gelenk der anderen Hand daneben'], ['m', 'Marken auf den Fotos'], ['+ - 0', 'vergrößern, verkleinern, ganzes Foto'],
+    ['b B', 'Fotos heller, dunkler'], ['c C', 'mehr, weniger Kontrast'], ['p', 'Vorschau auf das, was unterschrieben wird'], ['?', 'diese Hilfe']
   ],
   lettersOn: 'Buchstabentasten wirken (abschalten beim Diktieren)',
   close: 'Schließen',
