@@ -275,6 +275,21 @@ describe('the second maker', () => {
     await writeFile(join(photos, 'people.csv'), 'photo,person,skinTone\na.jpg,p7,12\n')
     expect(() => photosOfPeople(photos)).toThrow('Expected skintone from 1 to 10 in line 2 of people.csv but received 12')
   })
+
+  test('takes the backs of hands of 11k Hands that are there, a few of each hand', async () => {
+    const photos = join(folder, '11k')
+    await mkdir(photos)
+    for (const name of [1, 2, 3, 4, 5, 6, 7]) await writeFile(join(photos, `Hand_${name}.jpg`), '')
+    const line = (id: string, aspect: string, name: number) => `"${id}",27,"male","fair",0,0,"${aspect}","Hand_${name}.jpg",0`
+    await writeFile(join(photos, 'HandInfo.csv'), ['id,age,gender,skinColor,accessories,nailPolish,aspectOfHand,imageName,irregularities',
+      line('01', 'dorsal right', 4), line('01', 'dorsal right', 1), line('01', 'dorsal right', 2), line('01', 'dorsal right', 3),
+      line('01', 'dorsal left', 5), line('02', 'palmar left', 6), line('02', 'dorsal left', 7), line('02', 'dorsal right', 8)].join('\n'))
+    const named = (person: string, ...names: number[]) => names.map((name) => ({ file: `Hand_${name}.jpg`, person, skinTone: null, age: 27, sex: 'male' }))
+    expect(photosOfPeople(photos)).toEqual([...named('11k-01', 1, 2, 3, 4, 5), ...named('11k-02', 7)])
+    expect(photosOfPeople(photos, 2)).toEqual([...named('11k-01', 1, 3, 5), ...named('11k-02', 7)])
+    await writeFile(join(photos, 'HandInfo.csv'), 'id,imageName\n1,a.jpg\n')
+    expect(() => photosOfPeople(photos)).toThrow('Expected a column age in HandInfo.csv')
+  })
 })
 
 function bilinear(x: number, y: number, channel: number, from = hand.photo): number {

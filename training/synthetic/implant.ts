@@ -14,16 +14,17 @@ import type { LabelRow } from './label-row.ts'
 import { takeApart, usableHand, type PhotoHand } from './photo-hand.ts'
 import { photosOfPeople, type PhotoOfPerson } from './photo-people.ts'
 
-interface Options { photos: string, seed: number, prevalence: Prevalence, out: string, versions: number, split: string, kappa: number }
+interface Options { photos: string, seed: number, prevalence: Prevalence, out: string, versions: number, perHand: number, split: string, kappa: number }
 
 const options = new Command('implant')
   .description('Edits graded swelling into photos of healthy hands. Writes per version <person>-<n>-<version>.jpg and its row in labels.jsonl, ' +
     'the same reading of the photo without any edit and its row in untouched.jsonl; photos that cannot be used go to refused.jsonl with the reason.')
-  .requiredOption('--photos <folder>', 'backs of healthy hands; a sub-folder is a person, or people.csv says who is who')
+  .requiredOption('--photos <folder>', 'backs of healthy hands; a sub-folder is a person, or people.csv or HandInfo.csv (11k Hands) says who is who')
   .requiredOption('--seed <n>', 'the same seed gives the same photos', wholeNumber)
   .requiredOption('--out <folder>', 'where photos and tables go')
   .addOption(new Option('--prevalence <kind>', 'natural: about 10 % of joints swollen; balanced: about 40 %').choices(['natural', 'balanced']).default('natural'))
   .option('--versions <k>', 'edited versions of each photo', wholeNumber, 1)
+  .option('--per-hand <n>', 'photos of each hand that are taken at most, where HandInfo.csv tells hands apart', wholeNumber, Infinity)
   .option('--split <name>', 'written into the rows; part of the seed', 'implant')
   .option('--kappa <k>', 'agreement of the two simulated readers of the edited joints', share, 0.8)
   .parse().opts<Options>()
@@ -35,7 +36,7 @@ async function implant(): Promise<void> {
   mkdirSync(out, { recursive: true })
   const labels: LabelRow[] = [], untouched: LabelRow[] = [], refused: { photo: string, reason: string }[] = []
   const locator = await openHandLocator()
-  const found = photosOfPeople(photos)
+  const found = photosOfPeople(photos, options.perHand)
   for (const [at, photo] of found.entries()) {
     const hand = await handOf(photo, locator)
     if ('reason' in hand) {
