@@ -1,4 +1,4 @@
-import { useEffect, useId, useRef } from 'react'
+import { useId, useLayoutEffect, useRef } from 'react'
 import { isInRange, rangeOf } from '../../../src/joints/activity-scores.ts'
 import { isCurrent, type LaboratoryValue } from '../../../src/joints/laboratory.ts'
 import { countedValue } from './activity.ts'
@@ -26,7 +26,7 @@ export function LaboratoryField({ name, typed, faulty, record, onType }: Laborat
   const value = countedValue(name, typed, record)
   const input = useRef<HTMLInputElement>(null)
   // The record's value may come when someone is about to type: what is typed then replaces it, and is not written behind it.
-  useEffect(() => { if (typed === undefined && input.current === document.activeElement) input.current?.select() }, [typed, value])
+  useLayoutEffect(() => { if (typed === undefined && input.current === document.activeElement) input.current?.select() }, [typed, value])
   return (
     <div className="laboratory">
       <label>{w.inputs[name]}
