@@ -140,7 +140,8 @@ function openParts(config: Config, store: Store, opened: InferenceEngine, log: L
     feedback: async () => (await Promise.all(config.tenants.map(({ id }) => feedback.rates(id)))).flat()
   })
   const engine = metrics.counting(opened)
-  const doors = openTenantDoors(config, Date.now, openResultStore(store).handedOver)
+  const sessions = openSessionStore(store)
+  const doors = openTenantDoors(config, Date.now, openResultStore(store).handedOver, sessions)
   const calibrations = new Map<string, Calibration>(config.tenants.flatMap((tenant) =>
     tenant.calibrationFile ? [[tenant.id, readCalibrationFile(tenant.calibrationFile, engine.model.digest)] as const] : []))
   const audit = openAudit(store)
@@ -157,7 +158,7 @@ function openParts(config: Config, store: Store, opened: InferenceEngine, log: L
       }
     }),
     inbox: openInbox(store),
-    sessions: openSessionStore(store),
+    sessions,
     jti: openJtiStore(store),
     cards: openCardStore(store, (error) => {
       log.warn({ code: isScreeningError(error) ? error.code : 'ERR_INTERNAL' }, 'cards that were shown could not be stored yet: they are kept in a file and tried again')

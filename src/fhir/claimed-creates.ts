@@ -1,0 +1,70 @@
+import type { Bundle, Observation, Resource } from 'fhir/r4.js'
+import { isScreeningError, ScreeningError } from '../errors.ts'
+import { outcomesOf } from './bundle-outcomes.ts'
+import { RESULT_ID } from './codes.ts'
+import type { ScreeningResource } from './resources/screening-resources.ts'
+import type { FhirSession } from './session.ts'
+import { LATE_MS } from './write-state.ts'
+
+/** What one may do and nobody else, for some time; shared by all processes of an installation, and on disk. */
+export interface Claims {
+  /** True for the one who asked first, until its time is over. */
+  claim(name: string, seconds: number): Promise<boolean>
+  delete(name: string): Promise<void>
+}
+
+/**
+ * Sessions that create each of our Observations once, whoever signs it: before it is sent it is claimed, and until a search could show it
+ * nobody sends it again. That holds where the answer was lost, where another process wrote it a moment ago, and where two people sign in the
+ * same instant. Free again at once is what the record refused; and after a lost answer what the record itself keeps from being there twice.
+ * Creates throw ERR_WRITE_AMBIGUOUS, with nothing sent, for what is claimed.
+ */
+export function openClaimedCreates(claims: Claims): (session: FhirSession) => FhirSession {
+  async function take(names: readonly string[]): Promise<void> {
+    for (const [index, name] of names.entries()) {
+      if (await claims.claim(name, LATE_MS / 1000)) continue
+      await free(names.slice(0, index))
+      throw new ScreeningError('ERR_WRITE_AMBIGUOUS', 'Expected to know what became of this where it was sent a moment ago, but the record does not show it, or not yet; nothing was sent again')
+    }
+  }
+  const free = (names: readonly string[]) => Promise.all(names.map((name) => claims.delete(name)))
+
+  async function sent<T>(names: readonly string[], guarded: boolean, send: () => Promise<T>): Promise<T> {
+    await take(names)
+    try {
+      return await send()
+    } catch (error) {
+      // Wherever it may have happened the session says ERR_WRITE_AMBIGUOUS.
+      if (isScreeningError(error) && (guarded || error.code !== 'ERR_WRITE_AMBIGUOUS')) await free(names)
+      throw error
+    }
+  }
+
+  return (session) => ({
+    ...session,
+    get retryAt() { return session.retryAt },
+
+    create: (resource, options) => sent(namesIn(session, resource), options?.ifNoneExist !== undefined, () => session.create(resource, options)),
+
+    async transaction(bundle) {
+      const observations = (bundle.entry ?? []).filter(({ resource, request }) => request?.method === 'POST' && resource?.resourceType === 'Observation')
+      const names = observations.flatMap(({ resource }) => resource ? namesIn(session, resource) : [])
+      const answer = await sent(names, observations.every(({ request }) => request?.ifNoneExist !== undefined), () => session.transaction(bundle))
+      await free(refusedIn(session, bundle, answer))
+      return answer
+    }
+  })
+}
+
+function namesIn({ tenant }: FhirSession, resource: Resource): readonly string[] {
+  const { resourceType, identifier = [] } = resource as Observation
+  return resourceType !== 'Observation' ? [] : identifier.flatMap(({ system, value }) => system === RESULT_ID && value ? [`create:${tenant.id}:${value}`] : [])
+}
+
+/** A server may take a transaction for a batch: what it refused of it was not done. */
+function refusedIn(session: FhirSession, { entry = [] }: Bundle, answer: Bundle): readonly string[] {
+  if (answer.entry?.length !== entry.length || answer.entry.every(({ response }) => response?.status?.startsWith('2'))) return []
+  const updated = entry.map(({ request }) => request?.method === 'PUT' ? request.url : undefined)
+  const outcomes = outcomesOf(entry.map(({ resource }) => resource as ScreeningResource), answer, updated)
+  return entry.flatMap(({ resource }, at) => resource && outcomes[at]?.kind === 'refused' ? namesIn(session, resource) : [])
+}
