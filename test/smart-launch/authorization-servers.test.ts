@@ -541,6 +541,20 @@ describe('a public test server', () => {
     expect(calls.filter(({ form }) => form['grant_type'] === 'refresh_token').map(({ form }) => form['refresh_token'])).toEqual(['refresh-1', 'refresh-1'])
   })
 
+  test.each([
+    ['a gateway’s page', 403, '<html>Forbidden</html>'], ['nothing', 401, ''], ['a page to sign in at', 400, '<html>Sign in</html>'], ['JSON that is no OAuth error', 403, '{"message":"Forbidden"}'],
+    ['an OAuth error that passes', 400, '{"error":"temporarily_unavailable"}']
+  ])('before which %s (%d) refuses a renewal once does not end the session: the next request renews it', async (_name, status, body) => {
+    const { read } = await launched()
+    let times = 0
+    persona = { revoked: new Set(['Bearer access-1']), raw: (path, response) => {
+      if (path !== '/oauth2/v1/token' || times++ > 0) return false
+      response.writeHead(status).end(body)
+      return true
+    } }
+    expect([(await read()).status, (await read()).status]).toEqual([502, 200])
+  })
+
   test.each([401, 403])('that simulates an invalid client or an expired refresh token (%d) ends the launch or the session with a page that says so', async (tokenStatus) => {
     const one = await launched()
     persona = { tokenStatus, revoked: new Set(['Bearer access-1']) }
