@@ -46,11 +46,10 @@ interface Door {
 export type TenantDoors = ReturnType<typeof openTenantDoors>
 
 /**
- * Every tenant's connection to its EHR. Nothing reaches an EHR but through the door of its own tenant. `claims` is shared with the other
- * processes through whose doors people sign.
+ * Every tenant's connection to its EHR. Nothing reaches an EHR but through the door of its own tenant. What `createsOnce`
+ * claims is shared with the other processes through whose doors people sign.
  */
-export function openTenantDoors(config: Config, now: () => number = Date.now, handedOver: HandedOver = () => Promise.resolve([]), claims: Claims = ALONE) {
-  const createsOnce = openClaimedCreates(claims)
+export function openTenantDoors(config: Config, now: () => number = Date.now, handedOver: HandedOver = () => Promise.resolve([]), createsOnce = openClaimedCreates(ALONE)) {
   const takes = rememberedFor<boolean>(now)
   const discovered = rememberedFor<SmartConfiguration>(now)
   const doors = new Map<string, Door>(config.tenants.map((tenant) => {

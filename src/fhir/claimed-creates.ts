@@ -17,20 +17,21 @@ export interface Claims {
  * Sessions that create each of our Observations once, whoever signs it: before it is sent it is claimed, and until a search could show it
  * nobody sends it again. That holds where the answer was lost, where another process wrote it a moment ago, and where two people sign in the
  * same instant. Free again at once is what the record refused; and after a lost answer what the record itself keeps from being there twice.
- * Creates throw ERR_WRITE_AMBIGUOUS, with nothing sent, for what is claimed.
+ * `settleMs` says how long a search of a tenant's record may be late. Creates throw ERR_WRITE_AMBIGUOUS, with nothing sent, for what is claimed.
  */
-export function openClaimedCreates(claims: Claims): (session: FhirSession) => FhirSession {
-  async function take(names: readonly string[]): Promise<void> {
+export function openClaimedCreates(claims: Claims, settleMs: (tenant: string) => Promise<number> = () => Promise.resolve(LATE_MS)): (session: FhirSession) => FhirSession {
+  async function take(tenant: string, names: readonly string[]): Promise<void> {
+    const seconds = names.length > 0 ? await settleMs(tenant) / 1000 : 0
     for (const [index, name] of names.entries()) {
-      if (await claims.claim(name, LATE_MS / 1000)) continue
+      if (await claims.claim(name, seconds)) continue
       await free(names.slice(0, index))
       throw new ScreeningError('ERR_WRITE_AMBIGUOUS', 'Expected to know what became of this where it was sent a moment ago, but the record does not show it, or not yet; nothing was sent again')
     }
   }
   const free = (names: readonly string[]) => Promise.all(names.map((name) => claims.delete(name)))
 
-  async function sent<T>(names: readonly string[], guarded: boolean, send: () => Promise<T>): Promise<T> {
-    await take(names)
+  async function sent<T>({ tenant }: FhirSession, names: readonly string[], guarded: boolean, send: () => Promise<T>): Promise<T> {
+    await take(tenant.id, names)
     try {
       return await send()
     } catch (error) {
@@ -44,12 +45,12 @@ export function openClaimedCreates(claims: Claims): (session: FhirSession) => Fh
     ...session,
     get retryAt() { return session.retryAt },
 
-    create: (resource, options) => sent(namesIn(session, resource), options?.ifNoneExist !== undefined, () => session.create(resource, options)),
+    create: (resource, options) => sent(session, namesIn(session, resource), options?.ifNoneExist !== undefined, () => session.create(resource, options)),
 
     async transaction(bundle) {
       const observations = (bundle.entry ?? []).filter(({ resource, request }) => request?.method === 'POST' && resource?.resourceType === 'Observation')
       const names = observations.flatMap(({ resource }) => resource ? namesIn(session, resource) : [])
-      const answer = await sent(names, observations.every(({ request }) => request?.ifNoneExist !== undefined), () => session.transaction(bundle))
+      const answer = await sent(session, names, observations.every(({ request }) => request?.ifNoneExist !== undefined), () => session.transaction(bundle))
       await free(refusedIn(session, bundle, answer))
       return answer
     }

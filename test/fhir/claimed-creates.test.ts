@@ -107,3 +107,11 @@ test('where the record itself keeps one from being there twice, nobody waits', a
   await signReview(session(), input)
   expect(all('Observation')).toHaveLength(2)
 })
+
+test('for as long as a search of this record may be late', async () => {
+  await open('single', 0)
+  const asked: [string, number][] = []
+  const claiming = openClaimedCreates({ claim: (name, seconds) => { asked.push([name, seconds]); return Promise.resolve(true) }, delete: () => Promise.resolve() }, (tenant) => Promise.resolve(tenant === 'clinic' ? 180_000 : 900_000))
+  await signReview(claiming(openFhirSession({ tenant: loopbackTenant(witness.base), egress, tokens: fixedToken('t') })), input)
+  expect(asked).toEqual(all('Observation').map(({ identifier }) => [`create:clinic:${identifier?.[0]?.value}`, 180]))
+})
