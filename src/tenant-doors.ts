@@ -184,17 +184,19 @@ async function allowedUnlessSaid(ask: () => Promise<boolean>): Promise<boolean> 
 /** A chart is looked at several times in a visit; the same screening makes the same resources. */
 const KEPT_SUGGESTIONS = 200
 
-/** A token that the record refuses although its time is not over is renewed once; with nothing to renew it the refusal stands. */
-function tokensOf({ accessToken, renewed }: AppSession): TokenSource {
+/** A token that the record refuses although its time is not over is renewed; with nothing to renew it the session ends when it is refused twice. */
+function tokensOf({ accessToken, refreshToken, renewed }: AppSession): TokenSource {
   let token = accessToken
-  let refused = false
+  let refusals = 0
   return {
+    isOnly: !refreshToken,
     async token() {
-      if (refused && renewed) token = await renewed(token)
-      refused = false
+      if (!renewed || refusals < (refreshToken ? 1 : 2)) return token
+      token = await renewed(token)
+      refusals = 0
       return token
     },
-    invalidate: () => { refused = true }
+    invalidate: () => { refusals++ }
   }
 }
 

@@ -555,6 +555,20 @@ describe('a public test server', () => {
     expect([(await read()).status, (await read()).status]).toEqual([502, 200])
   })
 
+  test('that gives no refresh token ends the session when the record refuses the access token twice, not when a gateway does once', async () => {
+    persona = { token: { refresh_token: undefined } }
+    const { read } = await launched()
+    const refuses = (times: number): Persona['raw'] => (path, response) => {
+      if (!path.includes('/Patient/') || times-- <= 0) return false
+      response.writeHead(401, { 'content-type': 'text/html' }).end('<html>401</html>')
+      return true
+    }
+    persona = { raw: refuses(1) }
+    expect((await read()).status).toBe(200)
+    persona = { raw: refuses(2) }
+    expect((await read()).status).toBe(401)
+  })
+
   test.each([401, 403])('that simulates an invalid client or an expired refresh token (%d) ends the launch or the session with a page that says so', async (tokenStatus) => {
     const one = await launched()
     persona = { tokenStatus, revoked: new Set(['Bearer access-1']) }
