@@ -163,7 +163,7 @@ async function allDoubles(session: FhirSession, results: ResultStore, tenant: st
   for (const patientId of await results.patients(tenant))
     for (const screening of await results.history(tenant, patientId)) {
       if (screening.written.length === 0) continue
-      for (const double of await findDoubles(session, results, screening)) found.push({ ...double, patientId })
+      for (const double of (await findDoubles(session, results, screening)).doubles) found.push({ ...double, patientId })
     }
   return found
 }
