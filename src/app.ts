@@ -10,7 +10,6 @@ import { createCdsRouter } from './cds-hooks/router.ts'
 import type { Config } from './config.ts'
 import { isScreeningError, ScreeningError } from './errors.ts'
 import { openClaimedCreates } from './fhir/claimed-creates.ts'
-import { settleMs } from './fhir/record-writer.ts'
 import { listen, openHttpServer, stopListening } from './http-server.ts'
 import type { Calibration, InferenceEngine } from './inference/engine/inference-engine.ts'
 import { openEngine } from './inference/engine/open-engine.ts'
@@ -144,7 +143,7 @@ function openParts(config: Config, store: Store, opened: InferenceEngine, log: L
   const engine = metrics.counting(opened)
   const sessions = openSessionStore(store)
   const results = openResultStore(store)
-  const doors = openTenantDoors(config, Date.now, results.handedOver, openClaimedCreates(sessions, (tenant) => settleMs(results.ledger(tenant, ''))))
+  const doors = openTenantDoors(config, Date.now, results.handedOver, openClaimedCreates(sessions, (tenant) => results.ledger(tenant, '')))
   const calibrations = new Map<string, Calibration>(config.tenants.flatMap((tenant) =>
     tenant.calibrationFile ? [[tenant.id, readCalibrationFile(tenant.calibrationFile, engine.model.digest)] as const] : []))
   const audit = openAudit(store)

@@ -2,9 +2,10 @@ import type { Bundle, Observation, Resource } from 'fhir/r4.js'
 import { isScreeningError, ScreeningError } from '../errors.ts'
 import { outcomesOf } from './bundle-outcomes.ts'
 import { RESULT_ID } from './codes.ts'
+import { settleMs } from './record-writer.ts'
 import type { ScreeningResource } from './resources/screening-resources.ts'
 import type { FhirSession } from './session.ts'
-import { LATE_MS } from './write-state.ts'
+import type { WriteLedger } from './write-state.ts'
 
 /** What one may do and nobody else, for some time; shared by all processes of an installation, and on disk. */
 export interface Claims {
@@ -13,15 +14,19 @@ export interface Claims {
   delete(name: string): Promise<void>
 }
 
+type KnownIndex = Pick<WriteLedger, 'showsAtOnce' | 'showsSoon'>
+const UNKNOWN: KnownIndex = { showsAtOnce: () => Promise.resolve(false), showsSoon: () => Promise.resolve(false) }
+
 /**
  * Sessions that create each of our Observations once, whoever signs it: before it is sent it is claimed, and until a search could show it
  * nobody sends it again. That holds where the answer was lost, where another process wrote it a moment ago, and where two people sign in the
- * same instant. Free again at once is what the record refused; and after a lost answer what the record itself keeps from being there twice.
- * `settleMs` says how long a search of a tenant's record may be late. Creates throw ERR_WRITE_AMBIGUOUS, with nothing sent, for what is claimed.
+ * same instant. Free again at once is what the record refused; and after a lost answer what a condition keeps from being there twice, where
+ * searches show at once what was written: a condition is answered from the same index. `indexOf` knows a tenant's. Creates throw
+ * ERR_WRITE_AMBIGUOUS, with nothing sent, for what is claimed.
  */
-export function openClaimedCreates(claims: Claims, settleMs: (tenant: string) => Promise<number> = () => Promise.resolve(LATE_MS)): (session: FhirSession) => FhirSession {
+export function openClaimedCreates(claims: Claims, indexOf: (tenant: string) => KnownIndex = () => UNKNOWN): (session: FhirSession) => FhirSession {
   async function take(tenant: string, names: readonly string[]): Promise<void> {
-    const seconds = names.length > 0 ? await settleMs(tenant) / 1000 : 0
+    const seconds = names.length > 0 ? await settleMs(indexOf(tenant)) / 1000 : 0
     for (const [index, name] of names.entries()) {
       if (await claims.claim(name, seconds)) continue
       await free(names.slice(0, index))
@@ -30,13 +35,13 @@ export function openClaimedCreates(claims: Claims, settleMs: (tenant: string) =>
   }
   const free = (names: readonly string[]) => Promise.all(names.map((name) => claims.delete(name)))
 
-  async function sent<T>({ tenant }: FhirSession, names: readonly string[], guarded: boolean, send: () => Promise<T>): Promise<T> {
+  async function sent<T>({ tenant }: FhirSession, names: readonly string[], conditional: boolean, send: () => Promise<T>): Promise<T> {
     await take(tenant.id, names)
     try {
       return await send()
     } catch (error) {
       // Wherever it may have happened the session says ERR_WRITE_AMBIGUOUS.
-      if (isScreeningError(error) && (guarded || error.code !== 'ERR_WRITE_AMBIGUOUS')) await free(names)
+      if (isScreeningError(error) && (error.code !== 'ERR_WRITE_AMBIGUOUS' || (conditional && await indexOf(tenant.id).showsAtOnce()))) await free(names)
       throw error
     }
   }
