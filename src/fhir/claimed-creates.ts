@@ -1,8 +1,9 @@
-import type { Bundle, Observation, Resource } from 'fhir/r4.js'
+import type { Bundle, DocumentReference, Media, Observation, Resource } from 'fhir/r4.js'
 import { isScreeningError, ScreeningError } from '../errors.ts'
 import { outcomesOf } from './bundle-outcomes.ts'
 import { RESULT_ID } from './codes.ts'
 import { settleMs } from './record-writer.ts'
+import { PHOTO_ID } from './resources/photo-resources.ts'
 import type { ScreeningResource } from './resources/screening-resources.ts'
 import type { FhirSession } from './session.ts'
 import type { WriteLedger } from './write-state.ts'
@@ -18,9 +19,9 @@ type KnownIndex = Pick<WriteLedger, 'showsAtOnce' | 'showsSoon'>
 const UNKNOWN: KnownIndex = { showsAtOnce: () => Promise.resolve(false), showsSoon: () => Promise.resolve(false) }
 
 /**
- * Sessions that create each of our Observations once, whoever signs it: before it is sent it is claimed, and until a search could show it
- * nobody sends it again. That holds where the answer was lost, where another process wrote it a moment ago, and where two people sign in the
- * same instant. Free again at once is what the record refused; and after a lost answer what a condition keeps from being there twice, where
+ * Sessions that create each of our Observations and photos once, whoever signs or sends it: before it goes out it is claimed, and until a search
+ * could show it nobody sends it again. That holds where the answer was lost, where another process wrote it a moment ago, and where two people do so
+ * in the same instant. Free again at once is what the record refused; and after a lost answer what a condition keeps from being there twice, where
  * searches show at once what was written: a condition is answered from the same index. `indexOf` knows a tenant's. Creates throw
  * ERR_WRITE_AMBIGUOUS, with nothing sent, for what is claimed.
  */
@@ -53,18 +54,20 @@ export function openClaimedCreates(claims: Claims, indexOf: (tenant: string) => 
     create: (resource, options) => sent(session, namesIn(session, resource), options?.ifNoneExist !== undefined, () => session.create(resource, options)),
 
     async transaction(bundle) {
-      const observations = (bundle.entry ?? []).filter(({ resource, request }) => request?.method === 'POST' && resource?.resourceType === 'Observation')
-      const names = observations.flatMap(({ resource }) => resource ? namesIn(session, resource) : [])
-      const answer = await sent(session, names, observations.every(({ request }) => request?.ifNoneExist !== undefined), () => session.transaction(bundle))
+      const creates = (bundle.entry ?? []).flatMap(({ resource, request }) => resource && request?.method === 'POST' ? [{ names: namesIn(session, resource), request }] : [])
+        .filter(({ names }) => names.length > 0)
+      const answer = await sent(session, creates.flatMap(({ names }) => names), creates.every(({ request }) => request.ifNoneExist !== undefined), () => session.transaction(bundle))
       await free(refusedIn(session, bundle, answer))
       return answer
     }
   })
 }
 
+/** Of what carries an identifier of ours: what people sign, and the photos that they take. */
 function namesIn({ tenant }: FhirSession, resource: Resource): readonly string[] {
-  const { resourceType, identifier = [] } = resource as Observation
-  return resourceType !== 'Observation' ? [] : identifier.flatMap(({ system, value }) => system === RESULT_ID && value ? [`create:${tenant.id}:${value}`] : [])
+  const { resourceType, identifier = [] } = resource as Observation | Media | DocumentReference
+  const ours = { Observation: RESULT_ID, Media: PHOTO_ID, DocumentReference: PHOTO_ID }[resourceType] as string | undefined
+  return identifier.flatMap(({ system, value }) => ours !== undefined && system === ours && value ? [`create:${tenant.id}:${value}`] : [])
 }
 
 /** A server may take a transaction for a batch: what it refused of it was not done. */

@@ -4,6 +4,8 @@ import { fixedToken } from '../../src/fhir/backend-auth.ts'
 import { openClaimedCreates } from '../../src/fhir/claimed-creates.ts'
 import { egressForTenant, type Egress } from '../../src/fhir/egress.ts'
 import { openOwnWrites } from '../../src/fhir/own-writes.ts'
+import { writePhoto, type PhotoPlaces } from '../../src/fhir/photo-writer.ts'
+import type { TakenPhoto } from '../../src/fhir/resources/photo-resources.ts'
 import { openFhirSession, type FhirSession } from '../../src/fhir/session.ts'
 import { reviewHeld, signReview, type ReviewInput } from '../../src/fhir/sign-review.ts'
 import type { Rule } from '../faults/witness/modes.ts'
@@ -125,4 +127,18 @@ test.each([[180, index(true)], [300, index(false, true)], [900, index(false)]] a
   const claiming = openClaimedCreates({ claim: (name, time) => { asked.push([name, time]); return Promise.resolve(true) }, delete: () => Promise.resolve() }, (tenant) => tenant === 'clinic' ? known : index(false))
   await signReview(claiming(openFhirSession({ tenant: loopbackTenant(witness.base), egress, tokens: fixedToken('t') })), input)
   expect(asked).toEqual(all('Observation').map(({ identifier }) => [`create:clinic:${identifier?.[0]?.value}`, seconds]))
+})
+
+test('a photo whose answer was lost is not saved twice by a condition that is answered from a late index', async () => {
+  await open('conditional', 3_600_000)
+  const session = inProcess()
+  const photo: TakenPhoto = {
+    tenant: 'clinic', patientId: 'pat-1', side: 'left', sentSha256: 'a'.repeat(64), jpeg: Buffer.from('bytes'), width: 900, height: 900, takenAt: '2026-11-24T08:00:00.000Z',
+    sentAt: '2026-11-24T08:00:30.000Z', deviceName: 'back camera', consent: '2026-11'
+  }
+  const kept = new Map<string, PhotoPlaces>()
+  const save = () => writePhoto(session(), photo, { get: (id) => Promise.resolve(kept.get(id)), put: (id, places) => Promise.resolve(void kept.set(id, places)) }, [0]).catch(codeOf)
+  witness.faults([{ mode: 'commit-then-reset', method: 'POST', path: '/Media' }])
+  expect([await save(), await save()]).toEqual(['ERR_WRITE_AMBIGUOUS', 'ERR_WRITE_AMBIGUOUS'])
+  expect([all('Media').length, all('Binary').length]).toEqual([1, 1])
 })
