@@ -9,6 +9,7 @@ import { openClientVerifier } from './cds-hooks/client-jwt.ts'
 import { createCdsRouter } from './cds-hooks/router.ts'
 import type { Config } from './config.ts'
 import { isScreeningError, ScreeningError } from './errors.ts'
+import { openClaimedCreates } from './fhir/claimed-creates.ts'
 import { listen, openHttpServer, stopListening } from './http-server.ts'
 import type { Calibration, InferenceEngine } from './inference/engine/inference-engine.ts'
 import { openEngine } from './inference/engine/open-engine.ts'
@@ -140,7 +141,9 @@ function openParts(config: Config, store: Store, opened: InferenceEngine, log: L
     feedback: async () => (await Promise.all(config.tenants.map(({ id }) => feedback.rates(id)))).flat()
   })
   const engine = metrics.counting(opened)
-  const doors = openTenantDoors(config, Date.now, openResultStore(store).handedOver)
+  const sessions = openSessionStore(store)
+  const results = openResultStore(store)
+  const doors = openTenantDoors(config, Date.now, results.handedOver, openClaimedCreates(sessions, (tenant) => results.ledger(tenant, '')))
   const calibrations = new Map<string, Calibration>(config.tenants.flatMap((tenant) =>
     tenant.calibrationFile ? [[tenant.id, readCalibrationFile(tenant.calibrationFile, engine.model.digest)] as const] : []))
   const audit = openAudit(store)
@@ -157,7 +160,7 @@ function openParts(config: Config, store: Store, opened: InferenceEngine, log: L
       }
     }),
     inbox: openInbox(store),
-    sessions: openSessionStore(store),
+    sessions,
     jti: openJtiStore(store),
     cards: openCardStore(store, (error) => {
       log.warn({ code: isScreeningError(error) ? error.code : 'ERR_INTERNAL' }, 'cards that were shown could not be stored yet: they are kept in a file and tried again')

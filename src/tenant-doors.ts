@@ -6,6 +6,7 @@ import type { HookRecord } from './cds-hooks/services/answer.ts'
 import type { Config, TenantConfig } from './config.ts'
 import { isScreeningError, ScreeningError } from './errors.ts'
 import { fixedToken, openBackendTokens, type TokenSource } from './fhir/backend-auth.ts'
+import { openClaimedCreates, type Claims } from './fhir/claimed-creates.ts'
 import { readLaboratoryAndScores, readTreatmentStarts } from './fhir/clinical-context.ts'
 import { exportPatients, type ExportedPatients } from './fhir/bulk-export.ts'
 import { egressForTenant, type Egress } from './fhir/egress.ts'
@@ -44,8 +45,11 @@ interface Door {
 
 export type TenantDoors = ReturnType<typeof openTenantDoors>
 
-/** Every tenant's connection to its EHR. Nothing reaches an EHR but through the door of its own tenant. */
-export function openTenantDoors(config: Config, now: () => number = Date.now, handedOver: HandedOver = () => Promise.resolve([])) {
+/**
+ * Every tenant's connection to its EHR. Nothing reaches an EHR but through the door of its own tenant. What `createsOnce`
+ * claims is shared with the other processes through whose doors people sign.
+ */
+export function openTenantDoors(config: Config, now: () => number = Date.now, handedOver: HandedOver = () => Promise.resolve([]), createsOnce = openClaimedCreates(ALONE)) {
   const takes = rememberedFor<boolean>(now)
   const discovered = rememberedFor<SmartConfiguration>(now)
   const doors = new Map<string, Door>(config.tenants.map((tenant) => {
@@ -140,13 +144,16 @@ export function openTenantDoors(config: Config, now: () => number = Date.now, ha
       return revoked.every(Boolean)
     },
 
-    reviewRecord: reviewRecord((session, tenant) => doorOf(tenant).ownWrites(sessionWith(tenant, tokensOf(session))), now),
+    reviewRecord: reviewRecord((session, tenant) => doorOf(tenant).ownWrites(createsOnce(sessionWith(tenant, tokensOf(session)))), now),
 
     close: async () => {
       await Promise.all([...doors.values()].map(({ egress }) => egress.close()))
     }
   }
 }
+
+/** For doors through which nobody signs. */
+const ALONE: Claims = { claim: () => Promise.resolve(true), delete: () => Promise.resolve() }
 
 /** Photos that launches named, `Media/…`, by tenant and patient. */
 type HandedOver = (tenant: string, patientId: string) => Promise<readonly string[]>
@@ -177,17 +184,19 @@ async function allowedUnlessSaid(ask: () => Promise<boolean>): Promise<boolean> 
 /** A chart is looked at several times in a visit; the same screening makes the same resources. */
 const KEPT_SUGGESTIONS = 200
 
-/** A token that the record refuses although its time is not over is renewed once; with nothing to renew it the refusal stands. */
-function tokensOf({ accessToken, renewed }: AppSession): TokenSource {
+/** A token that the record refuses although its time is not over is renewed; with nothing to renew it the session ends when it is refused twice. */
+function tokensOf({ accessToken, refreshToken, renewed }: AppSession): TokenSource {
   let token = accessToken
-  let refused = false
+  let refusals = 0
   return {
+    isOnly: !refreshToken,
     async token() {
-      if (refused && renewed) token = await renewed(token)
-      refused = false
+      if (!renewed || refusals < (refreshToken ? 1 : 2)) return token
+      token = await renewed(token)
+      refusals = 0
       return token
     },
-    invalidate: () => { refused = true }
+    invalidate: () => { refusals++ }
   }
 }
 

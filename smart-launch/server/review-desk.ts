@@ -5,6 +5,7 @@ import { isScreeningError, ScreeningError, type ErrorCode } from '../../src/erro
 import type { SignedForCorrection } from '../../src/fhir/correct-review.ts'
 import type { ExaminedJoints } from '../../src/fhir/resources/clinician-resources.ts'
 import type { Held } from '../../src/fhir/review-steps.ts'
+import { LATE_MS } from '../../src/fhir/write-state.ts'
 import { COUNTS_28, type ActivityInputs } from '../../src/joints/activity-scores.ts'
 import type { PhotoRegion } from '../../src/joints/finding.ts'
 import { handThatSpeaks } from '../../src/joints/hand-joint-count.ts'
@@ -222,8 +223,8 @@ export function openReviewDesk({ screenings, engine, record, sessions, now, cali
       const sent = last?.previewed.at === previewed.at ? last : undefined
       if (held.there === held.of) await noteSigned(session, { review: input, previewed, entered: sent?.entered ?? draftOf(input) })
       else if (sent && isUnderWay(sent)) return { ...held, isUnderWay: true }
-      // What a record has not shown for that long was not written: the next page needs not look for it again.
-      else if (sent && held.there === 0 && now() - sent.sentAt >= UNDER_WAY_MS) await drafts.unsent(session, screening.id, previewed.at)
+      // What no search shows by then was not written: the next page needs not look for it again.
+      else if (sent && held.there === 0 && now() - sent.sentAt >= LATE_MS) await drafts.unsent(session, screening.id, previewed.at)
       return held
     }
   }

@@ -8,6 +8,8 @@ export interface TokenSource {
   token(): Promise<string>
   /** Forgets the token; with `used`, only if that is still the current one, so that one refusal costs one renewal. */
   invalidate(used?: string): void
+  /** There is no other one: after a second refusal `token` throws. */
+  readonly isOnly?: boolean
 }
 
 export type Clock = () => number

@@ -34,7 +34,8 @@ const TAKEN = ['active', 'on-hold', 'completed', 'stopped']
 
 /** When each disease-modifying drug of this patient was first ordered, oldest first. Throws ERR_EHR_*. */
 export async function readTreatmentStarts(session: FhirSession, patientId: string): Promise<readonly TreatmentStart[]> {
-  const found = await session.search('MedicationRequest', await ofPatient(session, 'MedicationRequest', patientId))
+  const query = await ofPatient(session, 'MedicationRequest', patientId)
+  const found = await noneIfSaidTwice(() => session.search('MedicationRequest', query))
   const starts = new Map<string, string>()
   for (const request of found) {
     const name = isTreatment(session, request, patientId) ? dmardIn(medicationOf(request)) : undefined
@@ -52,10 +53,17 @@ export async function readLaboratoryAndScores(
 ): Promise<{ readonly laboratory: Laboratory; readonly scores: readonly SignedScore[] }> {
   const codes = [...Object.values(LABORATORY).flat(), ...Object.values(SCORES)]
   const byCode = (await session.capabilities()).canSearch('Observation', 'code')
-  const found = await session.search('Observation', { ...(await ofPatient(session, 'Observation', patientId)), ...(byCode ? { code: codes.join(',') } : {}) }, byCode ? {} : { maxPages: PAGES_WITHOUT_CODE })
+  const query = { ...(await ofPatient(session, 'Observation', patientId)), ...(byCode ? { code: codes.join(',') } : {}) }
+  const found = await noneIfSaidTwice(() => session.search('Observation', query, byCode ? {} : { maxPages: PAGES_WITHOUT_CODE }))
   const final = found.filter((one) => FINAL.includes(one.status) && isOf(session.tenant, one.subject?.reference, patientId))
   const [crpMgPerL, esrMmPerH] = [newest('crpMgPerL', final), newest('esrMmPerH', final)]
   return { laboratory: { ...(crpMgPerL ? { crpMgPerL } : {}), ...(esrMmPerH ? { esrMmPerH } : {}) }, scores: signedScores(final) }
+}
+
+/** “No treatment” and “no CRP” stand on the page as what the record says: one empty answer may be a replica's that is behind. */
+async function noneIfSaidTwice<One>(search: () => Promise<readonly One[]>): Promise<readonly One[]> {
+  const found = await search()
+  return found.length > 0 ? found : search()
 }
 
 async function ofPatient(session: FhirSession, type: 'MedicationRequest' | 'Observation', patientId: string): Promise<Record<string, string>> {

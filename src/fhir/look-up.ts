@@ -3,7 +3,7 @@ import { isScreeningError } from '../errors.ts'
 import type { Question } from './ask-together.ts'
 import { aiTerm, JOINT_SYSTEM, MODEL_SHA256, REPORT_ID, RESULT_ID } from './codes.ts'
 import { chunks, dayBefore, ofThePatient, TOKENS } from './own-observations.ts'
-import { isOf, relativeTo } from './references.ts'
+import { isOf, referencesIn, relativeTo } from './references.ts'
 import { identifierOf } from './resources/screening-bundle.ts'
 import type { ScreeningResource } from './resources/screening-resources.ts'
 import { searchInOneWay, type SearchWays } from './search-ways.ts'
@@ -172,7 +172,7 @@ function wordsOf(value: unknown): readonly string[] {
 }
 
 export function foundAs(ours: ScreeningResource, there: FhirResource): Found {
-  const refersTo = new Set([...JSON.stringify(there).matchAll(/"reference":"([^"]+)"/g)].map(([, reference]) => reference ?? ''))
+  const refersTo = new Set(referencesIn(there))
   const { versionId } = there.meta ?? {}
   const status = 'status' in there && typeof there.status === 'string' ? there.status : undefined
   return {

@@ -36,7 +36,9 @@ export async function writePhoto(session: FhirSession, photo: TakenPhoto, ledger
   const known = await ledger.get(identifier)
   if (known?.photo) return known.photo
   const type = await photoType(session)
-  const reference = await findWritten(session, type, photo.patientId, identifier) ?? await send(session, type, photo, ledger, known, looksMs)
+  const find = () => findWritten(session, type, photo.patientId, identifier)
+  // That one that was sent is not there is believed when it is said twice.
+  const reference = await find() ?? (known?.sentAt === undefined ? undefined : await find()) ?? await send(session, type, photo, ledger, known, looksMs)
   await ledger.put(identifier, { photo: reference })
   return reference
 }
@@ -78,8 +80,28 @@ async function photoType(session: FhirSession): Promise<PhotoType> {
   return type
 }
 
+/**
+ * Undefined where the bytes go inside: the record takes no Binary, or the answer to it was lost. Nobody can search for a Binary, and another one
+ * would leave a picture behind that nothing refers to; under an id of ours it is the same one, however often it is sent.
+ */
 async function createBinary(session: FhirSession, photo: TakenPhoto): Promise<string | undefined> {
-  return (await session.capabilities()).can('Binary', 'create') ? session.create(photoBinary(photo)) : undefined
+  const capabilities = await session.capabilities()
+  if (!capabilities.can('Binary', 'create')) return undefined
+  const binary = photoBinary(photo)
+  try {
+    return capabilities.updateCreate('Binary') ? await session.update({ ...binary, id: photoIdentifier(photo) }).catch(refusedById(() => session.create(binary))) : await session.create(binary)
+  } catch (error) {
+    if (isScreeningError(error) && error.code === 'ERR_WRITE_AMBIGUOUS') return undefined
+    throw error
+  }
+}
+
+/** Ids of ours may be refused by a server that lists them, or by a sign-in that may create and not update. */
+function refusedById<T>(otherwise: () => Promise<T>) {
+  return (error: unknown): Promise<T> => {
+    if (isScreeningError(error) && (error.code === 'ERR_EHR_REFUSED' || error.code === 'ERR_EHR_UNAUTHORIZED')) return otherwise()
+    throw error
+  }
 }
 
 async function create(session: FhirSession, type: PhotoType, photo: TakenPhoto, binary: string | undefined): Promise<string> {

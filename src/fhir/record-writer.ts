@@ -76,7 +76,7 @@ export function unwritable(capabilities: Capabilities): string | undefined {
   return capabilities.can('Observation', 'create') ? undefined : 'the record cannot be written: its /metadata does not list Observation create'
 }
 
-const SETTLING: Settling = { promptMs: 180_000, lateMs: LATE_MS }
+const SETTLING: Settling = { promptMs: 180_000, soonMs: 300_000, lateMs: LATE_MS }
 /** Longer than this the worker does something else meanwhile. */
 const WAIT_MS = 5_000
 const LOOK_AGAIN_AT_MOST_MS = 60_000
@@ -198,8 +198,9 @@ function leaveOutModel(writer: Writer, lost: readonly ScreeningResource[], unans
 }
 
 /** How long what was sent without a known outcome may still show in this record. */
-export async function settleMs(ledger: Pick<WriteLedger, 'showsAtOnce'>, settling: Settling = SETTLING): Promise<number> {
-  return await ledger.showsAtOnce() ? settling.promptMs : settling.lateMs
+export async function settleMs(ledger: Pick<WriteLedger, 'showsAtOnce' | 'showsSoon'>, { promptMs, lateMs, soonMs = lateMs }: Settling = SETTLING): Promise<number> {
+  if (await ledger.showsAtOnce()) return promptMs
+  return await ledger.showsSoon() ? soonMs : lateMs
 }
 
 type Way = 'own-transaction' | 'own-batch' | 'own-single' | 'transaction' | 'batch' | 'single'

@@ -21,3 +21,8 @@ export function patientIn(base: Base, reference: string | undefined): string | u
 export function isOf(base: Base, reference: string | undefined, patientId: string): boolean {
   return patientIn(base, reference) === patientId
 }
+
+/** What a resource refers to, as it is written there. */
+export function referencesIn(resource: object): readonly string[] {
+  return [...JSON.stringify(resource).matchAll(/"reference":"([^"]+)"/g)].map(([, reference]) => reference ?? '')
+}

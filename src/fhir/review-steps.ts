@@ -42,11 +42,19 @@ export async function carryOut(
   try {
     return await asOne(session, steps, provenanceOf, conditions)
   } catch (error) {
-    if (isWithout(error)) return oneByOne(session, await again(), provenanceOf)
+    if (isWithout(error)) return oneByOne(session, notFewer(steps, await again()), provenanceOf)
     if (!conditions || !isScreeningError(error) || error.code !== 'ERR_EHR_REFUSED') throw error
     // Some take conditions only in small transactions (Medplum: eight entries). What was signed meanwhile `again` has just seen.
-    return asOne(session, await again(), provenanceOf, false)
+    return asOne(session, notFewer(steps, await again()), provenanceOf, false)
   }
+}
+
+/** What lay there a moment ago does so still: a look that does not show it would have it written again. Throws ERR_EHR_ANSWER. */
+function notFewer(before: readonly ReviewStep[], now: readonly ReviewStep[]): readonly ReviewStep[] {
+  const lying = new Set(now.flatMap(({ ours, there }) => (there ? [ours] : [])))
+  const unseen = before.filter(({ ours, there }) => there && !lying.has(ours))
+  if (unseen.length === 0) return now
+  throw new ScreeningError('ERR_EHR_ANSWER', `Expected to see again what the record showed a moment ago but ${unseen.length} of it are not there. Nothing more was written; sign again.`)
 }
 
 /** There are no transactions, or none for this sign-in: no SMART scope speaks of them. */

@@ -3,7 +3,7 @@ import { importJWK, SignJWT } from 'jose'
 import { z } from 'zod'
 import type { SigningKey } from '../config.ts'
 import { isScreeningError, ScreeningError } from '../errors.ts'
-import type { Egress } from './egress.ts'
+import type { Egress, EgressResponse } from './egress.ts'
 import { heed, refuseEarly } from './retry-after.ts'
 import { parseJson } from './smart-configuration.ts'
 
@@ -34,7 +34,8 @@ const granted = z.looseObject({
 
 /**
  * One call of the token endpoint with a private_key_jwt assertion (SMART client-confidential-asymmetric: iss = sub = client
- * id, aud = the token endpoint, at most five minutes, fresh jti). Throws ERR_EHR_UNAUTHORIZED when refused, ERR_EHR_ANSWER.
+ * id, aud = the token endpoint, at most five minutes, fresh jti). Throws ERR_EHR_UNAUTHORIZED when the authorization server refuses, ERR_EHR_ANSWER,
+ * ERR_EHR_UNREACHABLE.
  */
 export async function requestToken(
   egress: Egress, tokenEndpoint: string, client: TokenClient, form: Readonly<Record<string, string>>, now: () => number = Date.now
@@ -44,8 +45,7 @@ export async function requestToken(
   const retryAt = heed(egress, response)
   if (response.status === 429 || response.status >= 500)
     throw new ScreeningError('ERR_EHR_UNREACHABLE', `Expected a token now but received status ${response.status}`, { retryAt })
-  if (response.status >= 400)
-    throw new ScreeningError('ERR_EHR_UNAUTHORIZED', `Expected a token but the authorization server answered ${response.status}`)
+  if (response.status >= 400) throw refusal(response)
   if (response.status !== 200) throw new ScreeningError('ERR_EHR_ANSWER', `Expected a token but received status ${response.status}`)
   const result = granted.safeParse(parseJson(response.body))
   if (!result.success) throw new ScreeningError('ERR_EHR_ANSWER', 'Expected a bearer token in the token answer')
@@ -57,6 +57,18 @@ export async function requestToken(
     ...(typeof scope === 'string' ? { scope } : {}),
     extra: result.data
   }
+}
+
+const refused = z.object({ error: z.string() })
+/** Of OAuth 2.0, but not of what was asked for (RFC 6749 section 4.1.2.1): some send them from the token endpoint too. */
+const PASSING: readonly string[] = ['temporarily_unavailable', 'server_error']
+
+/** An authorization server says so in JSON (RFC 6749 section 5.2); what a gateway says in its stead tells nothing about the client or its grant. */
+function refusal({ status, body }: Pick<EgressResponse, 'status' | 'body'>): ScreeningError {
+  const said = refused.safeParse(parseJson(body)).data?.error
+  if (said === undefined) return new ScreeningError('ERR_EHR_ANSWER', `Expected a token or an OAuth error but received status ${status} and something else`)
+  if (PASSING.includes(said)) return new ScreeningError('ERR_EHR_UNREACHABLE', `Expected a token now but received status ${status} (${said})`)
+  return new ScreeningError('ERR_EHR_UNAUTHORIZED', `Expected a token but the authorization server answered ${status}`)
 }
 
 /**

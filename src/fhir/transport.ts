@@ -25,7 +25,7 @@ export interface TransportOptions {
 export interface Transport {
   /** Builds paths, queries and bodies; every request it makes goes through `send`. */
   readonly client: Client
-  /** One request below the FHIR base with our token, renewed and repeated once after a 401. */
+  /** One request below the FHIR base with our token, repeated once after a 401: with another token; with the same one where it is the only one and nothing is changed. */
   readonly send: (method: string, url: string, options?: SendOptions) => Promise<EgressResponse>
   /** The HTTP answer that a result of `client` came with. */
   readonly answerTo: (result: object) => EgressResponse | undefined
@@ -82,7 +82,17 @@ export function openTransport({ tenant, egress, tokens, signal, beforeWrite, rep
     tokens.invalidate(token)
     if (method === 'POST' && !asks && !repeatCreates) return first
     const renewed = await tokens.token()
-    return renewed === token ? first : once(renewed)
+    if (renewed !== token) return once(renewed)
+    return tokens.isOnly && asks ? askOnceMore(once, token) : first
+  }
+
+  /** A gateway may have refused it in passing; where it is refused again its source says that this was the end. */
+  async function askOnceMore(once: (token: string) => Promise<EgressResponse>, token: string): Promise<EgressResponse> {
+    const second = await once(token)
+    if (second.status !== 401) return second
+    tokens.invalidate(token)
+    await tokens.token()
+    return second
   }
 
   client.httpClient.request = async (method: string, requestUrl: string, options: ClientOptions = {}, body?: unknown) => {

@@ -3,6 +3,7 @@ import type { FhirResource } from 'fhir/r4.js'
 import { isScreeningError } from '../errors.ts'
 import { askTogether } from './ask-together.ts'
 import { foundAs, isOurProvenance, keptIdentifiers, look, mayBeOurs, questionsOf, refuseOther } from './look-up.ts'
+import { readIfThere } from './read-if-there.ts'
 import { relativeTo } from './references.ts'
 import { withReferences } from './resources/inner-references.ts'
 import { identifierOf } from './resources/screening-bundle.ts'
@@ -47,17 +48,26 @@ export async function verify(writer: Writer, delaysMs: readonly number[]): Promi
   for (const reference of writer.places.values()) nowhere.delete(reference)
   for (const one of writer.wanted) {
     const refersTo = [...writer.seen.get(ourId(one))?.refersTo ?? []]
-    if (refersTo.some((reference) => nowhere.has(reference)) || refersToOthers(writer, one, refersTo)) await putRight(writer, one)
+    const others = othersAmong(writer, one, refersTo)
+    if (refersTo.some((reference) => nowhere.has(reference)) || (others.length > 0 && !await staysAsItWas(writer, one, others))) await putRight(writer, one)
   }
 }
 
 /** Count, report and Provenance refer to results of this set and to no others, whoever put the others there. */
-function refersToOthers(writer: Writer, one: ScreeningResource, refersTo: readonly string[]): boolean {
+function othersAmong(writer: Writer, one: ScreeningResource, refersTo: readonly string[]): readonly string[] {
   const { tenant } = writer.session
   const meant = new Set([...writer.places.values()])
   const isResult = (reference: string) => /^(Observation|DiagnosticReport)\//.test(reference)
-  return !(one.resourceType === 'Observation' && one.hasMember === undefined) &&
-    refersTo.map((reference) => relativeTo(tenant, reference)).some((reference) => isResult(reference) && !meant.has(reference))
+  if (one.resourceType === 'Observation' && one.hasMember === undefined) return []
+  return refersTo.map((reference) => relativeTo(tenant, reference)).filter((reference) => isResult(reference) && !meant.has(reference))
+}
+
+/** What was written before some of the results were lost and written anew, in a record that takes no update of it, refers to what is gone and to nobody else's. */
+async function staysAsItWas({ session, capabilities, before }: Writer, one: ScreeningResource, others: readonly string[]): Promise<boolean> {
+  if (capabilities.can(one.resourceType, 'update') || !before.has(ourId(one))) return false
+  for (const [type, id = ''] of others.map((reference) => reference.split('/')))
+    if (await readIfThere(session, type as 'Observation' | 'DiagnosticReport', id)) return false
+  return true
 }
 
 /** How long an empty look means nothing depends on whether this server shows at once what was written. */

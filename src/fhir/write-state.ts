@@ -27,6 +27,8 @@ export interface WriteLedger {
   showed(atOnce: boolean): Promise<void>
   /** A search has shown fresh writes, and all of them at once, as far back as a day. */
   showsAtOnce(): Promise<boolean>
+  /** It has shown all of a screening within two minutes of its writing, each time in the last day. */
+  showsSoon(): Promise<boolean>
 }
 
 /** By then a search is believed to show what was written. */
@@ -39,6 +41,8 @@ export const LATE_MS = 900_000
 export interface Settling {
   /** Where searches have shown at once whatever was written. */
   readonly promptMs: number
+  /** Where they have shown within two minutes whatever was written; `lateMs` where absent. */
+  readonly soonMs?: number
   /** Where nothing was shown yet, or something late. */
   readonly lateMs: number
 }

@@ -111,11 +111,15 @@ export function openErrandRunner(deps: ErrandDeps): ErrandRunner {
     deps.keepWorklist?.(tenant, date, list)
   }
 
-  /** Each result once in the record. Where we choose the ids ourselves it cannot be otherwise. */
+  /**
+   * Each result once in the record. Where we choose the ids ourselves it cannot be otherwise. What the search shows a minute after the writing, and
+   * what not, tells how late this record's searches are.
+   */
   async function sweep(id: string, { tenant, session }: Task): Promise<void> {
     const screening = await results.speaking(tenant.id, id)
     if (!screening || (await session.capabilities()).updateCreate('Observation')) return
-    const doubles = await findDoubles(session, results, screening)
+    const { doubles, showsAll } = await findDoubles(session, results, screening)
+    await results.showedSoon(tenant.id, screening, showsAll)
     if (doubles.length === 0) return
     const gone = tenant.mode === 'assist' && tenant.write === 'preliminary'
       ? await retireDoubles(session, screening.patientId, doubles, () => Promise.resolve()) : []

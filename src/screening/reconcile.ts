@@ -2,7 +2,7 @@ import type { FhirResource } from 'fhir/r4.js'
 import type { Audit } from '../audit.ts'
 import type { TenantConfig } from '../config.ts'
 import { readIfThere } from '../fhir/read-if-there.ts'
-import { isOf } from '../fhir/references.ts'
+import { isOf, referencesIn, relativeTo } from '../fhir/references.ts'
 import type { FhirSession } from '../fhir/session.ts'
 import { findDoubles, retireDoubles, type Double } from './doubles.ts'
 import { openResultStore, type ResultStore } from './result-store.ts'
@@ -28,7 +28,10 @@ export interface ReconcileReport {
     readonly written: readonly string[]
     /** Entered in error or cancelled. */
     readonly retired: readonly string[]
-    /** What was left as it is: of an earlier result than the newest, touched by someone, or refused by the record. */
+    /**
+     * What was left as it is: of an earlier result than the newest, touched by someone, refused by the record, or a report or Provenance that
+     * refers to what was missing in a record that takes no update of it.
+     */
     readonly left: readonly string[]
   }
 }
@@ -82,12 +85,14 @@ export async function reconcile({ store, sessionFor, tenant, mend }: ReconcileDe
   }
   const left = new Set((await standingReferences(store, tenant.id)).map(({ reference }) => reference))
   retired.push(...report.standing.filter((one) => !left.has(one)))
-  const ledger = new Set((await ledgerOf(store, tenant.id)).map(({ identifier }) => identifier))
-  const written = again.reopened.filter(({ identifier }) => ledger.has(identifier)).map(({ reference }) => reference)
+  const ledger = await ledgerOf(store, tenant.id)
+  const known = new Set(ledger.map(({ identifier }) => identifier))
+  const written = again.reopened.filter(({ identifier }) => known.has(identifier)).map(({ reference }) => reference)
   const done = new Set([...written, ...retired])
+  const outdated = written.length > 0 ? await outdatedBeside(session, ledger, again) : []
   return {
     checked: rows - compared.unreadable, ...report,
-    mended: { written, retired, left: [...report.missing, ...doubles.map(({ extra }) => extra), ...report.standing].filter((one) => !done.has(one)) }
+    mended: { written, retired, left: [...[...report.missing, ...doubles.map(({ extra }) => extra), ...report.standing].filter((one) => !done.has(one)), ...outdated] }
   }
 }
 
@@ -158,7 +163,7 @@ async function allDoubles(session: FhirSession, results: ResultStore, tenant: st
   for (const patientId of await results.patients(tenant))
     for (const screening of await results.history(tenant, patientId)) {
       if (screening.written.length === 0) continue
-      for (const double of await findDoubles(session, results, screening)) found.push({ ...double, patientId })
+      for (const double of (await findDoubles(session, results, screening)).doubles) found.push({ ...double, patientId })
     }
   return found
 }
@@ -173,8 +178,9 @@ async function standingReferences(store: Store, tenant: string): Promise<readonl
 /** Of what is missing, what belongs to a patient's newest result is forgotten by the ledger, so that the worker writes it. */
 async function reopen(
   results: ResultStore, screenings: Pick<ScreeningService, 'history'>, tenant: string, missing: readonly LedgerRow[]
-): Promise<{ readonly patients: ReadonlySet<string>; readonly reopened: readonly LedgerRow[] }> {
+): Promise<Reopened> {
   const reopened: LedgerRow[] = []
+  const beside = new Set<string>()
   for (const [patientId, rows] of Map.groupBy(missing, (row) => row.patient_id)) {
     const [newest] = await screenings.history(tenant, patientId)
     const ids = newest && idsOf(newest)
@@ -182,8 +188,31 @@ async function reopen(
     if (!newest || mine.length === 0) continue
     await results.reopen(newest, mine.map(({ identifier }) => identifier))
     reopened.push(...mine)
+    for (const id of ids ?? []) beside.add(id)
   }
-  return { patients: new Set(reopened.map((row) => row.patient_id)), reopened }
+  for (const { identifier } of reopened) beside.delete(identifier)
+  return { patients: new Set(reopened.map((row) => row.patient_id)), reopened, beside }
+}
+
+interface Reopened {
+  readonly patients: ReadonlySet<string>
+  readonly reopened: readonly LedgerRow[]
+  /** Identifiers of what else belongs to the same results. */
+  readonly beside: ReadonlySet<string>
+}
+
+/** Reports and Provenances that name the former place of what was written again, and cannot be updated. */
+async function outdatedBeside(session: FhirSession, ledger: readonly LedgerRow[], { reopened, beside }: Reopened): Promise<readonly string[]> {
+  const capabilities = await session.capabilities()
+  const former = new Set(reopened.map(({ reference }) => reference))
+  const found: string[] = []
+  for (const { identifier, reference } of ledger) {
+    const [type = '', id = ''] = reference.split('/')
+    if (!beside.has(identifier) || capabilities.can(type, 'update') || !capabilities.can(type, 'read')) continue
+    const there = await readIfThere(session, type as FhirResource['resourceType'], id)
+    if (there && referencesIn(there).some((one) => former.has(relativeTo(session.tenant, one)))) found.push(reference)
+  }
+  return found
 }
 
 /** Those of a patient alone: the model's Device is everybody's, and whether it should stand there again is a person's decision. */

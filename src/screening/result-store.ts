@@ -30,6 +30,8 @@ const notErased = (parameter: string) => `(${parameter}::uuid is null or exists 
 const SHA256_OF_SCREENINGS = "select photo ->> 'sha256' from screening, jsonb_array_elements(data -> 'photos') photo where tenant = $1"
 /** When what was written is looked at again for doubles (specs/reliability.md section 3.7). */
 const SWEEPS = [60_000, 3_600_000]
+/** By then the first of them has come, where somebody is at work. */
+const SOON_MS = 2 * 60_000
 
 const ANSWERED = "(case when $5::boolean then '[]' else answered end || $4::jsonb)"
 const ALL_FLAGGED_ANSWERED = `not exists (
@@ -252,6 +254,16 @@ export function openResultStore(store: Store) {
         [tenant, assessment.photoSha256, reader, JSON.stringify(assessment), job?.id ?? null])
     },
 
+    /** Whether a search showed all that was written of a screening; of one that was written longer ago it proves nothing. */
+    async showedSoon(tenant: string, screening: Screening, all: boolean): Promise<void> {
+      await store.query(
+        `insert into shown (tenant, soon_at, not_soon_at)
+           select $1, case when $2 then clock_timestamp() end, case when not $2 then clock_timestamp() end
+           where not $2 or clock_timestamp() - (select max(recorded_at) from ledger where tenant = $1 and identifier = any($3::text[])) < make_interval(secs => $4)
+         on conflict (tenant) do update set soon_at = coalesce(excluded.soon_at, shown.soon_at), not_soon_at = coalesce(excluded.not_soon_at, shown.not_soon_at)`,
+        [tenant, all, writtenIds(screening), SOON_MS / 1000])
+    },
+
     /** What a write did is a fact, so it is kept even if the lease was lost meanwhile; for a job, unless it was erased. */
     ledger(tenant: string, patientId: string, job?: Pick<Job, 'id'>): WriteLedger {
       const jobId = job?.id ?? null
@@ -282,6 +294,10 @@ export function openResultStore(store: Store) {
         },
         async showsAtOnce() {
           const rows = await store.query("select 1 from shown where tenant = $1 and at_once_at is not null and (late_at is null or late_at < clock_timestamp() - interval '1 day')", [tenant])
+          return rows.length > 0
+        },
+        async showsSoon() {
+          const rows = await store.query("select 1 from shown where tenant = $1 and soon_at > clock_timestamp() - interval '1 day' and (not_soon_at is null or not_soon_at < clock_timestamp() - interval '1 day')", [tenant])
           return rows.length > 0
         },
         places,

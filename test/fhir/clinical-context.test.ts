@@ -120,3 +120,15 @@ describe('laboratory values', () => {
     expect(server.seen.filter(({ path }) => path === '/Observation').map(({ query }) => query)).toEqual(['?patient=pat-1'])
   })
 })
+
+test('one empty answer does not say that there is no treatment, and none of a laboratory value: two do', async () => {
+  await order({})
+  await observed({})
+  let asked = 0
+  const behind = (times: number): FhirSession => ({ ...session, search: async (type, parameters, options) => (asked++ < times ? [] : session.search(type, parameters, options)) })
+  expect(await readTreatmentStarts(behind(1), 'pat-1')).toHaveLength(1)
+  asked = 0
+  expect((await readLaboratoryAndScores(behind(1), 'pat-1')).laboratory.crpMgPerL?.value).toBe(18)
+  asked = 0
+  expect([await readTreatmentStarts(behind(2), 'pat-1'), asked]).toEqual([[], 2])
+})

@@ -44,6 +44,11 @@ function offering(changes: Record<string, { can: readonly string[]; search?: rea
   }
 }
 
+function binaryByOwnId(): CapabilityStatementRest {
+  const rest = everything()
+  return { ...rest, resource: rest.resource?.map((one) => (one.type === 'Binary' ? { ...one, updateCreate: true } : one)) ?? [] }
+}
+
 const jpeg = Buffer.from('not a picture, but bytes')
 const photo: TakenPhoto = {
   tenant: 'clinic', patientId: 'pat-1', side: 'left', sentSha256: 'a'.repeat(64), jpeg, width: 900, height: 900, takenAt: '2026-11-24T08:00:00.000Z',
@@ -179,6 +184,39 @@ describe('sending it again', () => {
     const ledger = ledgerOf()
     await expect(writePhoto(session, photo, ledger, [0])).rejects.toMatchObject({ code: 'ERR_EHR_UNAUTHORIZED' })
     expect(await stored(await writePhoto(session, photo, ledger, [0]))).toBeDefined()
+  })
+
+  test.each(['commit-then-reset', 'commit-then-500'] as const)('after %s to its Binary leaves no second one: the bytes go inside', async (fault) => {
+    await open()
+    let lost = 0
+    server.fault = ({ method, path }) => (method === 'POST' && path === '/Binary' && lost++ === 0 ? fault : undefined)
+    const media = await stored<Media>(await writePhoto(session, photo, ledgerOf()))
+    expect([created('Binary'), media.content.url, media.content.data]).toEqual([1, undefined, jpeg.toString('base64')])
+    expect(await findHandPhotos(session, 'pat-1')).toHaveLength(1)
+  })
+
+  test.each(['commit-then-reset', '401'] as const)('where the record takes ids of ours its Binary has one, also after %s', async (fault) => {
+    await open(binaryByOwnId())
+    let failed = 0
+    server.fault = ({ method, path }) => (method === 'PUT' && path.startsWith('/Binary/') && failed++ === 0 ? fault : undefined)
+    const first = await stored<Media>(await writePhoto(session, photo, ledgerOf()))
+    expect([first.content.data !== undefined, created('Binary')]).toEqual(fault === '401' ? [false, 1] : [true, 0])
+    const second = await stored<Media>(await writePhoto(session, { ...photo, side: 'right' }, ledgerOf()))
+    expect([second.content.url, created('Binary')]).toEqual([expect.stringMatching(/Binary\/[0-9a-f-]{36}$/), fault === '401' ? 1 : 0])
+  })
+
+  test('after a quarter of an hour and one empty answer is looked for once more', async () => {
+    await open(offering({ Media: LISTED }))
+    let [lost, looks] = [0, 0]
+    server.fault = ({ method, path }) => {
+      if (method === 'GET' && path === '/Media' && ++looks === 4) server.raw.clear()
+      return method === 'POST' && path === '/Media' && lost++ === 0 ? 'commit-then-reset' : undefined
+    }
+    showNothing()
+    const ledger = ledgerOf()
+    await expect(writePhoto(session, photo, ledger, [0])).rejects.toMatchObject({ code: 'ERR_WRITE_AMBIGUOUS' })
+    expect(await stored(await writePhoto(session, late, ledger, [0]))).toBeDefined()
+    expect(created('Media')).toBe(1)
   })
 
   test('never takes another patient’s photo for it', async () => {

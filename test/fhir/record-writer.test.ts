@@ -239,6 +239,34 @@ test('what is missing later is added by a conditional transaction, and the rest 
   expect(await all('Observation')).toHaveLength(23)
 })
 
+describe('of a set whose report takes no updates, a result that is gone is written anew', () => {
+  async function lost() {
+    const rest = offering(['batch'], false)
+    const resources = await open({ ...rest, resource: (rest.resource ?? []).map((one) => one.type === 'Observation' ? one : { ...one, interaction: (one.interaction ?? []).filter(({ code: name }) => name !== 'update') }) })
+    const ledger = memoryLedger()
+    await writeScreening(session, resources, options({ ledger }))
+    const [first] = resources.observations
+    const former = ledger.entries.get(first?.id ?? '') ?? ''
+    await server.repository.deleteResource('Observation', former.split('/')[1] ?? '')
+    ledger.entries.delete(first?.id ?? '')
+    return { resources, ledger }
+  }
+
+  test('and the report that names its former place stays as it was', async () => {
+    const { resources, ledger } = await lost()
+    expect((await writeScreening(session, resources, options({ ledger }))).written).toHaveLength(1)
+    expect(await all('Observation')).toHaveLength(23)
+  })
+
+  test('but a report that names somebody else’s is not called written', async () => {
+    const { resources, ledger } = await lost()
+    const other = await server.repository.createResource({ resourceType: 'Observation', status: 'final', code: { text: 'x' }, subject: { reference: 'Patient/pat-2' } })
+    const [report] = await all<DiagnosticReport>('DiagnosticReport')
+    await server.repository.updateResource({ ...report, result: [{ reference: `Observation/${other.id}` }] } as never)
+    await expect(writeScreening(session, resources, options({ ledger }))).rejects.toMatchObject(code('ERR_WRITE_AMBIGUOUS'))
+  })
+})
+
 test('a transaction that is refused leaves nothing behind', async () => {
   const resources = await open(everything())
   const [first, ...rest] = resources.observations

@@ -3,6 +3,7 @@ import { validateResource } from '@medplum/core'
 import type { Observation as MedplumObservation } from '@medplum/fhirtypes'
 import { Fhir } from 'fhir/fhir.js'
 import type { CapabilityStatementRest, Observation } from 'fhir/r4.js'
+import { ScreeningError } from '../../src/errors.ts'
 import { fixedToken } from '../../src/fhir/backend-auth.ts'
 import { egressForTenant, type Egress } from '../../src/fhir/egress.ts'
 import { writeScreening } from '../../src/fhir/record-writer.ts'
@@ -127,6 +128,21 @@ describe('a signed review', () => {
     server.repository.createResource = (resource, ...rest) => { if (resource.resourceType === 'Provenance') throw new Error('disk full'); return create(resource, ...rest) }
     await expect(signReview(session, { ...input, decisions: [corrected, unseen] })).rejects.toMatchObject({ code: 'ERR_EHR_REFUSED' })
     expect((await search()).filter(({ status }) => status === 'final')).toHaveLength(1)
+  })
+
+  test('writes nothing again when the second look, after a refused transaction, does not show what the first one did', async () => {
+    await signReview(session, { ...input, decisions: [swollen] })
+    const observations = () => server.repository.searchResources<MedplumObservation>({ resourceType: 'Observation', count: 1000, filters: [{ code: 'status', operator: 'equals' as never, value: 'final' }] })
+    const before = (await observations()).length
+    let refused = false
+    const behind: FhirSession = {
+      ...session,
+      transaction: () => { refused = true; return Promise.reject(new ScreeningError('ERR_EHR_UNAUTHORIZED', 'a gateway refuses', { answered: 403 })) },
+      search: async (type, parameters, options) => (refused && type === 'Observation' ? [] : session.search(type, parameters, options)),
+      capabilities: async () => ({ ...await session.capabilities(), conditionalCreate: () => false })
+    }
+    await expect(signReview(behind, input)).rejects.toMatchObject({ code: 'ERR_EHR_ANSWER' })
+    expect(await observations()).toHaveLength(before)
   })
 
   test('is refused whole when a colleague signed another answer meanwhile', async () => {

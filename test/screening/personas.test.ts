@@ -208,6 +208,23 @@ describe('a result', () => {
     expect(await reconcile({ store, sessionFor: () => session, tenant: house.tenant })).toMatchObject({ missing: [], changed: [] })
   })
 
+  test.each([
+    ['generic', []], ['epic', []], ['cerner', ['DiagnosticReport', 'Provenance']]
+  ] as const)('of which %s lost one is written again by reconcile --mend, and what cannot be put right of it is said: %j', async (vendor, outdated) => {
+    await open(vendor)
+    await document('left right c')
+    const { written } = await screen()
+    const [gone = ''] = written.filter((one) => one.startsWith('Observation/'))
+    await ehr.repository.deleteResource('Observation', gone.split('/')[1] ?? '')
+    house.service.start()
+    const { mended } = await reconcile({ store, sessionFor: () => session, tenant: house.tenant, mend: { screenings: house.service, audit: house.audit } })
+    await house.service.stop()
+    expect([mended?.written, mended?.left.map((one) => one.split('/')[0]).sort()]).toEqual([[gone], outdated])
+    expect((await counts())['Observation']).toBe(23)
+    const { latest, failure } = await house.service.status('clinic', 'pat-1')
+    expect([failure, latest?.state, latest?.written.length]).toEqual([undefined, 'done', written.length])
+  })
+
   test('stays with us where the record takes no Observations, and that is said', async () => {
     await open('athena')
     await document('left right c')

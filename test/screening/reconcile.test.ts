@@ -1,7 +1,9 @@
 import { describe, expect, test } from '@jest/globals'
 import pino from 'pino'
+import { settleMs } from '../../src/fhir/record-writer.ts'
 import { openErrandRunner } from '../../src/screening/errand-runner.ts'
 import { reconcile } from '../../src/screening/reconcile.ts'
+import { openResultStore } from '../../src/screening/result-store.ts'
 import { text, type Resource } from '../faults/witness/fhir-memory.ts'
 import type { WitnessHouse } from '../support/witness-house.ts'
 import { witnessHouses } from '../support/witness-houses.ts'
@@ -70,6 +72,42 @@ describe('a sweep', () => {
     await houses.store.query("delete from ledger where reference = $1", [one])
     await Promise.all([sweep(), sweep()])
     expect(house.live('Observation')).toHaveLength(23)
+  })
+})
+
+describe('how long an empty look at a record proves nothing, where searches do not show at once what was written', () => {
+  const settles = () => settleMs(openResultStore(houses.store).ledger('clinic', 'pat-1'))
+  const written = async (patient: string, indexLagMs: number) => {
+    house = await houses.open({ witness: { profile: 'single' } })
+    house.addPhoto(patient, `left hand of ${patient}`)
+    house.witness.memory.indexLagMs = indexLagMs
+    expect((await house.screen(patient)).latest?.written.length).toBeGreaterThan(23)
+    await new Promise((resolve) => setTimeout(resolve, Math.min(indexLagMs, 400)))
+  }
+
+  test('is a quarter of an hour, and five minutes once a sweep has found everything a minute after it was written', async () => {
+    await written('pat-1', 300)
+    expect(await settles()).toBe(900_000)
+    await sweep()
+    expect(await settles()).toBe(300_000)
+  })
+
+  test('stays a quarter of an hour where the sweep came late, so that nobody knows', async () => {
+    await written('pat-1', 300)
+    await houses.store.query("update ledger set recorded_at = recorded_at - interval '3 minutes'")
+    await sweep()
+    expect(await settles()).toBe(900_000)
+  })
+
+  test('is a quarter of an hour again, for a day, once a sweep did not find something', async () => {
+    await written('pat-1', 300)
+    await sweep()
+    await house.close()
+    await written('pat-2', 3_600_000)
+    await sweep()
+    expect(await settles()).toBe(900_000)
+    await houses.store.query("update shown set not_soon_at = not_soon_at - interval '25 hours'")
+    expect(await settles()).toBe(300_000)
   })
 })
 

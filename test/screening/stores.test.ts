@@ -333,12 +333,28 @@ describe('what was read of the screenings is kept', () => {
     expect(await changedBy(async () => expect(await queue.claim(['clinic'])).toBeDefined())).toBe(true)
   })
 
+  test('while a worker only says that it is alive, keeps word of what it sends, and of what it was answered', async () => {
+    const queue = openQueue(store)
+    await queue.add('clinic', 'pat-6', 'hook')
+    let leased = await queue.claim(['clinic'])
+    while (leased && leased.patientId !== 'pat-6') leased = await queue.claim(['clinic'])
+    if (!leased) throw new Error('Expected the job that was added')
+    const mine = leased
+    const ledger = openResultStore(store).ledger('clinic', 'pat-6', mine)
+    expect(await changedBy(() => queue.hold(mine))).toBe(false)
+    expect(await changedBy(() => ledger.sending(['id-1'], 1_000))).toBe(false)
+    expect(await changedBy(() => ledger.record(new Map([['id-1', 'Observation/1']])))).toBe(false)
+    expect(await changedBy(() => ledger.showed(true))).toBe(false)
+    expect(await changedBy(() => queue.end(mine, { kind: 'done' }))).toBe(true)
+  })
+
   test.each<[boolean, string, () => Promise<unknown>]>([
     [false, 'a write that finds nothing', () => store.query("update screening set written = '[]' where tenant = 'nobody'")],
     [false, 'a transaction that only reads', () => store.transaction(({ query }) => query('select 1 from job'))],
     [false, 'the audit', () => openAudit(store).record({ tenant: 'clinic', action: 'launch', actor: 'system', outcome: 'success' })],
     [true, 'a write', () => store.query(job('pat-2'))],
     [true, 'a write in a transaction', () => store.transaction(({ query }) => query(job('pat-3')))],
+    [true, 'a write beside one of the worker’s own', () => store.query("with kept as (delete from shown returning 1) update job set parked = parked + 1")],
     [true, 'a write within a statement that itself finds nothing', () => store.query("with gone as (delete from job returning 1) delete from screening where tenant = 'nobody'")],
     [true, 'a transaction of which nobody knows how it ended', () => store.transaction(() => Promise.reject(new Error('mine'))).catch(() => undefined)]
   ])('or not: %s, after %s', async (changed, _name, work) => {

@@ -541,6 +541,34 @@ describe('a public test server', () => {
     expect(calls.filter(({ form }) => form['grant_type'] === 'refresh_token').map(({ form }) => form['refresh_token'])).toEqual(['refresh-1', 'refresh-1'])
   })
 
+  test.each([
+    ['a gateway’s page', 403, '<html>Forbidden</html>'], ['nothing', 401, ''], ['a page to sign in at', 400, '<html>Sign in</html>'], ['JSON that is no OAuth error', 403, '{"message":"Forbidden"}'],
+    ['an OAuth error that passes', 400, '{"error":"temporarily_unavailable"}']
+  ])('before which %s (%d) refuses a renewal once does not end the session: the next request renews it', async (_name, status, body) => {
+    const { read } = await launched()
+    let times = 0
+    persona = { revoked: new Set(['Bearer access-1']), raw: (path, response) => {
+      if (path !== '/oauth2/v1/token' || times++ > 0) return false
+      response.writeHead(status).end(body)
+      return true
+    } }
+    expect([(await read()).status, (await read()).status]).toEqual([502, 200])
+  })
+
+  test('that gives no refresh token ends the session when the record refuses the access token twice, not when a gateway does once', async () => {
+    persona = { token: { refresh_token: undefined } }
+    const { read } = await launched()
+    const refuses = (times: number): Persona['raw'] => (path, response) => {
+      if (!path.includes('/Patient/') || times-- <= 0) return false
+      response.writeHead(401, { 'content-type': 'text/html' }).end('<html>401</html>')
+      return true
+    }
+    persona = { raw: refuses(1) }
+    expect((await read()).status).toBe(200)
+    persona = { raw: refuses(2) }
+    expect((await read()).status).toBe(401)
+  })
+
   test.each([401, 403])('that simulates an invalid client or an expired refresh token (%d) ends the launch or the session with a page that says so', async (tokenStatus) => {
     const one = await launched()
     persona = { tokenStatus, revoked: new Set(['Bearer access-1']) }

@@ -2,7 +2,7 @@ import { afterEach, describe, expect, jest, test } from '@jest/globals'
 
 // The page's own modules read the address they were loaded from.
 Object.assign(globalThis, { location: { pathname: '/smart/app/handle' }, window: new EventTarget() })
-const { ApiError, checkPhoto, preview, savePhoto, sign } = await import('../../smart-launch/web/src/api.ts')
+const { ApiError, checkPhoto, preview, savePhoto, SESSION_ENDED, sign } = await import('../../smart-launch/web/src/api.ts')
 const { lookedFor } = await import('../../smart-launch/web/src/lost-signature.ts')
 const { CAPTURE_WORDS, captureErrorWords } = await import('../../smart-launch/web/src/capture-words.ts')
 const { errorWords, WORDS } = await import('../../smart-launch/web/src/words.ts')
@@ -14,7 +14,7 @@ const photo = { blob: new Blob(['x'], { type: 'image/jpeg' }), side: 'left', tak
 const entered = { ...review, tender: [], swollen: [], examinedAll: false, typed: {} }
 const signs = () => sign('secret', review, { at: '', digest: '' }, entered)
 const saves = () => savePhoto('secret', photo)
-const ours = (code: string) => new Response(JSON.stringify({ resourceType: 'OperationOutcome', issue: [{ details: { text: code }, diagnostics: 'in English' }] }), { status: 403 })
+const ours = (code: string, status = 403) => new Response(JSON.stringify({ resourceType: 'OperationOutcome', issue: [{ details: { text: code }, diagnostics: 'in English' }] }), { status })
 
 const LOST: readonly (readonly [string, () => Promise<Response>])[] = [
   ['the connection was lost', () => Promise.reject(new TypeError('Failed to fetch'))],
@@ -79,6 +79,16 @@ describe('a signature whose answer was lost is looked for in the record', () => 
     }
   })
 })
+
+test.each([['our server', ours('ERR_SESSION', 401), 1], ['a proxy', new Response('<html>401</html>', { status: 401 }), 0], ['a proxy in JSON', Response.json({ message: 'Unauthorized' }, { status: 401 }), 0]] as const)(
+  'a session is over when our server says so, and not for any 401: %s', async (_name, response, times) => {
+    const ended = jest.fn()
+    window.addEventListener(SESSION_ENDED, ended)
+    jest.spyOn(globalThis, 'fetch').mockResolvedValue(response)
+    await preview('secret', review).catch(() => undefined)
+    expect(ended).toHaveBeenCalledTimes(times)
+    window.removeEventListener(SESSION_ENDED, ended)
+  })
 
 test('what our server refused to write keeps its code', async () => {
   for (const write of [signs, saves]) {

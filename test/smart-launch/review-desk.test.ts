@@ -250,6 +250,9 @@ describe('a review', () => {
       if (!isLookedFor) return
       expect(await desk.held(session, tenant, review, seen)).toEqual(held)
       expect(await shown()).toHaveProperty('sent')
+      now += 14 * 60_000
+      await desk.held(session, tenant, review, seen)
+      expect(await shown()).toHaveProperty('sent')
       now += 60_000
       await desk.held(session, tenant, review, seen)
       expect(await shown()).not.toHaveProperty('sent')

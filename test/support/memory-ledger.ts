@@ -12,6 +12,7 @@ export function memoryLedger(): WriteLedger & { readonly entries: Map<string, st
       return Promise.resolve()
     },
     showsAtOnce: () => Promise.resolve(prompt),
+    showsSoon: () => Promise.resolve(false),
     places: (ids) => Promise.resolve(new Map([...entries].filter(([id]) => ids.includes(id)))),
     record(places) {
       for (const [id, reference] of places) {

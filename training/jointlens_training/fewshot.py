@@ -38,6 +38,8 @@ class Knobs:
     fraction_seeds: str = "1"
     steps: int = 200  # of a few people, without the bundle; at least one epoch
     tune_steps: int = 60  # from the bundle
+    tune_lr: float = 3e-4  # gentler than finetune's, which can stop before it spoils anything; here nobody watches
+    tune_encoder_lr: float = 0.33
     fraction_epochs: int = 6
     batch: int = 8
     lr: float = 3e-3
@@ -97,7 +99,7 @@ def kept(knobs, row, start, folders, measure):
     """
     of = "" if start == "untuned" else f"{row['people']}-{row['seed']}-"
     file = Path(knobs.out) / f"{row['kind']}-{of}{start}.json"
-    bundle = {"bundle": sha256((Path(knobs.bundle) / "manifest.json").read_bytes()), "tuneSteps": knobs.tune_steps} if start in ("untuned", "pretrained") else {}
+    bundle = {"bundle": sha256((Path(knobs.bundle) / "manifest.json").read_bytes()), "tuneSteps": knobs.tune_steps, "tuneLr": knobs.tune_lr, "tuneEncoderLr": knobs.tune_encoder_lr} if start in ("untuned", "pretrained") else {}
     recipe = {**bundle, "data": digest(folders[0]), "test": digest(folders[1]), "steps": knobs.steps, "epochs": knobs.fraction_epochs, "batch": knobs.batch, "lr": knobs.lr, "ridge": knobs.ridge}
     if file.exists() and (there := json.loads(file.read_text()))["recipe"] == recipe:
         return there["auroc"]
@@ -119,7 +121,7 @@ def learn(knobs, crops, test, people, seed, kind, start, features):
         return auroc(y, train.predict(load_bundle(knobs.bundle)[0], test)[test.mask])
     if start == "pretrained":
         epochs = max(1, round(knobs.tune_steps * knobs.batch / len(rows)))
-        tuned = fit(load_bundle(knobs.bundle)[0], crops, rows, FinetuneKnobs(epochs=epochs, batch=knobs.batch), epochs, seed)[0]
+        tuned = fit(load_bundle(knobs.bundle)[0], crops, rows, FinetuneKnobs(epochs=epochs, batch=knobs.batch, lr=knobs.tune_lr, encoder_lr=knobs.tune_encoder_lr), epochs, seed)[0]
         return auroc(y, train.predict(tuned, test)[test.mask])
     epochs = knobs.fraction_epochs if kind == "fraction" else max(1, round(knobs.steps * knobs.batch / len(rows)))
     at = Path(knobs.out) / f"{kind}-{people}-{seed}-{start}"

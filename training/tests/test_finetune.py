@@ -29,7 +29,7 @@ VERSION = "0.1.1-site.1"  # after the 0.1.0 of the bundle
 def site(bundle, tmp_path_factory):
     out = tmp_path_factory.mktemp("site")
     write_crops(out / "crops", "site", 24, 0.2, 7)
-    knobs = finetune.Knobs(out=str(out), base=str(bundle), evidence="synthetic", source="made-up labels", outer=2, inner=2, epochs=1, repeats=30)
+    knobs = finetune.Knobs(out=str(out), base=str(bundle), evidence="synthetic", source="made-up labels", outer=2, inner=2, epochs=1, least_steps=0, repeats=30)
     return knobs, finetune.finetune(knobs)
 
 
@@ -106,6 +106,19 @@ def test_fine_tuning_moves_the_weights_and_not_the_batch_norms(folders, bundle):
     assert torch.equal(model.local.stem[1].running_var, base.local.stem[1].running_var)
 
 
+def test_few_hands_are_looked_at_more_often():
+    knobs = finetune.Knobs()
+    assert [finetune.epochs_of(knobs, hands) for hands in (500, 120, 40)] == [30, 54, 160]
+    assert finetune.epochs_of(replace(knobs, epochs=0), 40) == 0 and finetune.epochs_of(replace(knobs, epochs=3, least_steps=0), 40) == 3
+
+
+def test_what_is_judged_and_kept_is_a_running_mean_of_the_weights(folders, bundle):
+    crops, base = load_crops(folders["test"]), load_bundle(bundle)[0]
+    kept = lambda ema: finetune.fit(base, crops, np.arange(16), finetune.Knobs(epochs=1, ema=ema), 1, 1)[0].local.stem[0].weight.detach()
+    moved = lambda ema: float((kept(ema) - base.local.stem[0].weight.detach()).norm())
+    assert 0 < moved(0.98) < moved(0.0)
+
+
 def test_too_little_to_learn_from_is_refused_with_numbers(folders, bundle, tmp_path):
     write_crops(tmp_path / "crops", "few", 3, 0.1, 3)
     knobs = finetune.Knobs(out=str(tmp_path), base=str(bundle))
@@ -119,7 +132,7 @@ def test_too_little_to_learn_from_is_refused_with_numbers(folders, bundle, tmp_p
 def few(bundle, tmp_path_factory, request):
     out = tmp_path_factory.mktemp("few")
     write_crops(out / "crops", "few", *request.param)
-    knobs = finetune.Knobs(out=str(out), base=str(bundle), evidence="synthetic", source="made-up labels", outer=2, inner=2, epochs=1, repeats=30)
+    knobs = finetune.Knobs(out=str(out), base=str(bundle), evidence="synthetic", source="made-up labels", outer=2, inner=2, epochs=1, least_steps=0, repeats=30)
     return knobs, finetune.finetune(knobs)
 
 
@@ -178,7 +191,7 @@ def command(*words):
 def test_help_says_what_each_knob_is():
     said = " ".join(command("finetune", "--help").stdout.split())
     assert "--labels LABELS CSV photo,side,joint,label,patient[,visit] (default: )" in said
-    assert "--epochs EPOCHS at most; the inner folds say when to stop (default: 8)" in said
+    assert "--epochs EPOCHS at most; the inner folds say when to stop (default: 30)" in said
 
 
 def test_what_cannot_be_read_is_one_line_and_no_traceback(tmp_path):
@@ -186,7 +199,7 @@ def test_what_cannot_be_read_is_one_line_and_no_traceback(tmp_path):
     assert (done.returncode, done.stdout) == (1, "") and len(done.stderr.splitlines()) == 1 and "manifest.json" in done.stderr
 
 
-@pytest.mark.parametrize("change", [{"outer": 1}, {"inner": 1}, {"epochs": -1}, {"evidence": "real"}])
+@pytest.mark.parametrize("change", [{"outer": 1}, {"inner": 1}, {"epochs": -1}, {"least_steps": -1}, {"evidence": "real"}])
 def test_knobs_that_cannot_be_meant_are_refused(site, change):
     with pytest.raises(ValueError, match="^Expected "):
         finetune.finetune(replace(site[0], version="0.3.0", **change))
@@ -218,7 +231,7 @@ def test_the_bundle_says_nothing_of_folders_and_files(site):
     knobs, made = site
     named = replace(knobs, photos="/home/dr. geheim/Fotos", labels="geheim.csv", epochs=3)
     assert finetune.command_of(named) == ("python -m jointlens_training finetune --photos PHOTOS --labels LABELS --out OUT --base BASE "
-                                          "--evidence synthetic --source 'made-up labels' --outer 2 --inner 2 --epochs 3 --repeats 30")
+                                          "--evidence synthetic --source 'made-up labels' --outer 2 --inner 2 --epochs 3 --least-steps 0 --repeats 30")
     for file in (finetune.Path(knobs.out) / "bundle" / VERSION).rglob("*"):
         assert not file.is_file() or knobs.out.encode() not in file.read_bytes()
     assert "--out OUT" in made["training"]["command"]

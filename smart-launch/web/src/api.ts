@@ -182,12 +182,14 @@ async function call<Answer>(path: string, init?: RequestInit): Promise<Answer> {
   } catch {
     throw new ApiError('offline', 'The connection was lost. Try again.')
   }
-  if (response.status === 401) window.dispatchEvent(new Event(SESSION_ENDED))
   // A proxy answers with a page of its own, a lost connection with half an answer: neither says anything about what happened.
   const body: unknown = response.status === 204 ? {} : await response.json().catch(() => undefined)
   if (response.ok && body !== undefined) return body as Answer
   const issue = (body as { issue?: { details?: { text?: string }; diagnostics?: string }[] } | undefined)?.issue?.[0]
-  throw new ApiError(issue?.details?.text ?? 'ERR_INTERNAL', issue?.diagnostics ?? 'Something went wrong.')
+  const code = issue?.details?.text ?? 'ERR_INTERNAL'
+  // Not for any 401: a proxy's own is no word of the session.
+  if (code === 'ERR_SESSION') window.dispatchEvent(new Event(SESSION_ENDED))
+  throw new ApiError(code, issue?.diagnostics ?? 'Something went wrong.')
 }
 
 /** Errors that leave open whether the server did what it was asked to do. */

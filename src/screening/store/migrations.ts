@@ -186,7 +186,8 @@ const MIGRATIONS: readonly string[] = [
      type text not null,
      since timestamptz not null,
      primary key (tenant, type)
-   )`
+   )`,
+  'alter table shown add column soon_at timestamptz, add column not_soon_at timestamptz'
 ]
 
 /** Several processes may start at once: one runs what is missing, the others wait for it. */

@@ -70,14 +70,23 @@ function openServer(databaseUrl: string): Store {
   }
 }
 
-/** Statements that change no screening: reads, and what hooks, feedback, the app, errands and the audit keep for themselves. */
-const ASIDE = /^\s*(?:select\b|(?:insert into|update|delete from) (?:jti|card|feedback|session|errand|heard_event|watermark|audit)\b)/i
+/** Tables of which nothing is shown with a screening or its job: what hooks, feedback, the app, errands, the audit and the writer keep for themselves. */
+const ASIDE = new Set([
+  'jti', 'card', 'feedback', 'session', 'errand', 'heard_event', 'watermark', 'poll_gap', 'audit', 'assessment', 'read_photo', 'handed_photo', 'ledger', 'sent_unanswered',
+  'shown', 'pause', 'retirement'
+])
+const WRITTEN = /(?:\binsert into|\bdelete from|(?<!\b(?:for|do|key) )\bupdate)\s+(\w+)/gi
+/** Signs of life of a worker, several a second where many patients are screened. */
+const HEARTBEAT = /^\s*update job set lease_until\b/i
 /** Whose number of rows says all: an idle worker asks each second for work, by an update that finds none. */
 const COUNTED = /^\s*(?:insert|update|delete|with)\b/i
 const WRITES_WITHIN = /\bas\s*(?:materialized\s*)?\(\s*(?:insert|update|delete)\b/i
 
 function mayChangeScreenings(sql: string, affected: number): boolean {
-  return !ASIDE.test(sql) && (affected > 0 || !COUNTED.test(sql) || WRITES_WITHIN.test(sql))
+  if (/^\s*select\b/i.test(sql) || HEARTBEAT.test(sql)) return false
+  const tables = [...sql.matchAll(WRITTEN)].map(([, table = '']) => table)
+  if (tables.length > 0 && tables.every((table) => ASIDE.has(table))) return false
+  return affected > 0 || !COUNTED.test(sql) || WRITES_WITHIN.test(sql)
 }
 
 async function openEmbedded(place: ThreadPlace): Promise<Store> {
