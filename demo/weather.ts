@@ -6,7 +6,7 @@ export const weather = z.strictObject({
   /** Before the record takes a write, and between that and its answer. */
   beforeMs: z.number().int().min(0).max(30_000).default(0),
   afterMs: z.number().int().min(0).max(30_000).default(0),
-  /** `lost`: written, and the connection breaks before the answer. `refused`: 503, and nothing is written. */
+  /** `lost`: written, and the connection breaks before the answer. `refused`: 422, and nothing is written. */
   answer: z.enum(['given', 'lost', 'refused']).default('given')
 })
 export type Weather = z.infer<typeof weather>
@@ -22,7 +22,7 @@ export function openWeather() {
       if (request.method === 'GET' || request.path.endsWith('/_search')) return next()
       const { beforeMs, afterMs, answer } = now
       await later(beforeMs)
-      if (answer === 'refused') return void response.status(503).type('application/fhir+json').send(REFUSAL)
+      if (answer === 'refused') return void response.status(422).type('application/fhir+json').send(REFUSAL)
       const send = response.send.bind(response)
       response.send = (body: unknown) => {
         void later(afterMs).then(() => (answer === 'lost' ? request.socket.destroy() : send(body)))
@@ -33,6 +33,6 @@ export function openWeather() {
   }
 }
 
-const REFUSAL = JSON.stringify({ resourceType: 'OperationOutcome', issue: [{ severity: 'error', code: 'transient', diagnostics: 'The record takes nothing at the moment' }] })
+const REFUSAL = JSON.stringify({ resourceType: 'OperationOutcome', issue: [{ severity: 'error', code: 'business-rule', diagnostics: 'The record takes nothing at the moment' }] })
 
 const later = (ms: number) => new Promise<void>((resolve) => { setTimeout(resolve, ms) })
