@@ -11,6 +11,7 @@ import { freshKey, publicPart } from './keys.ts'
 import { CLINICIAN, DEMO_PATIENTS, encounterOf, fillRecord, nameOf } from './patients.ts'
 import { DemoRecord } from './record.ts'
 import { openRoutes } from './routes.ts'
+import { openWeather } from './weather.ts'
 
 export interface DemoEhrOptions {
   /** 0 takes a free one. */
@@ -73,10 +74,12 @@ async function furnish(
 
   app.disable('x-powered-by')
   app.use(onlyHost(new URL(url).host), pageHeaders)
+  const sky = openWeather()
+  app.use('/fhir', sky.middleware)
   app.use('/fhir', openFhirServer({ base: fhirBase, record, verify: authorization.verify, smartConfiguration: authorization.smartConfiguration }))
   app.use('/auth', authorization.router)
   app.get('/demo/keys', (_request, response) => void response.set('Cache-Control', 'public, max-age=300').json({ keys: [publicPart(cdsKey)] }))
-  app.use(openRoutes({ record, fhirBase, jointlensUrl, cds, authorization }))
+  app.use(openRoutes({ record, fhirBase, jointlensUrl, cds, authorization, onWeather: sky.change }))
   app.use((_request, response) => void response.status(404).json({ error: 'Nothing answers here' }))
 
   return {

@@ -9,6 +9,7 @@ import type { CdsClient } from './cds-client.ts'
 import { CLINICIAN, DEMO_PATIENTS, encounterOf, nameOf } from './patients.ts'
 import { framePage } from './picker-page.ts'
 import type { DemoRecord } from './record.ts'
+import { weather, type Weather } from './weather.ts'
 
 export interface RouteParts {
   readonly record: DemoRecord
@@ -16,6 +17,7 @@ export interface RouteParts {
   readonly jointlensUrl: string
   readonly cds: CdsClient
   readonly authorization: AuthorizationServer
+  onWeather(next: Weather): void
 }
 
 /** A card that this EHR received and may act on. */
@@ -52,7 +54,7 @@ class DemoError extends Error {
 }
 
 /** The chart's pages, and the addresses behind them; scripts use the same ones. */
-export function openRoutes({ record, fhirBase, jointlensUrl, cds, authorization }: RouteParts): Router {
+export function openRoutes({ record, fhirBase, jointlensUrl, cds, authorization, onWeather }: RouteParts): Router {
   const cards = new Map<string, ReceivedCard>()
   const accepting = new Map<string, Promise<Applied>>()
   const reported = new Set<string>()
@@ -137,6 +139,10 @@ export function openRoutes({ record, fhirBase, jointlensUrl, cds, authorization 
     }).catch(() => 0)
     if (feedback !== undefined && feedback >= 200 && feedback < 300) reported.add(card)
     response.json({ ...applied, ...(before ? { status: 'already' } : {}), ...(feedback === undefined ? {} : { feedback: { status: feedback } }) })
+  })
+  router.post('/demo/weather', (request, response) => {
+    onWeather(checked(weather, request.body))
+    response.status(204).end()
   })
   router.post('/demo/override', async (request, response) => {
     const { patient, card, reason, comment } = checked(overriding, request.body)

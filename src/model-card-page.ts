@@ -15,10 +15,13 @@ function block(text: string, index: number): string {
 }
 
 function table([head = '', , ...rows]: readonly string[], index: number): string {
-  const cells = (line: string, tag: string) => line.replace(/^\||\|$/g, '').split('|').map((cell) => `<${tag}>${inline(cell.trim())}</${tag}>`).join('')
+  const cells = (line: string, tag: string) => line.replace(/^\||\|$/g, '').split('|').map((cell) => `<${tag}>${figure(inline(cell.trim()))}</${tag}>`).join('')
   const body = rows.map((row) => `<tr>${cells(row, 'td')}</tr>`).join('')
-  return `<div class="scroll" role="region" aria-label="Table ${index}" tabindex="0"><table><thead><tr>${cells(head, 'th')}</tr></thead><tbody>${body}</tbody></table></div>`
+  return `<div class="scroll" role="region" aria-label="Table ${index}" tabindex="0"><table class="figures"><thead><tr>${cells(head, 'th')}</tr></thead><tbody>${body}</tbody></table></div>`
 }
+
+/** A figure and its interval do not break in themselves. */
+const figure = (cell: string) => cell.replace(/^(\S+) (\([^)]* to [^)]*\))$/, '$1 <span class="interval">$2</span>')
 
 function inline(text: string): string {
   const escaped = text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')

@@ -119,7 +119,8 @@ export function openSmartRouter(deps: SmartDeps): Router {
   // Needs nothing of the EHR, so that a draft is kept when the sign-in there has ended.
   router.put('/api/:handle/draft', async (request, response) => {
     const { session } = await forClinicians(changingSessionOf(deps, request))
-    await deps.desk.keepDraft(session, checkedDraft(request.body))
+    const { draft, knows } = checkedDraft(request.body)
+    await deps.desk.keepDraft(session, draft, knows)
     response.status(204).end()
   })
 
@@ -131,8 +132,8 @@ export function openSmartRouter(deps: SmartDeps): Router {
 
   router.post('/api/:handle/sign', async (request, response) => {
     const { session, tenant } = await forClinicians(changingRecord(request))
-    const { review, previewed } = checkedSignature(request.body)
-    response.status(201).json(await noted(deps, session, review.corrects ? 'correct' : 'sign', () => deps.desk.sign(session, tenant, review, previewed), `Screening/${review.screeningId}`))
+    const { review, previewed, entered } = checkedSignature(request.body)
+    response.status(201).json(await noted(deps, session, review.corrects ? 'correct' : 'sign', () => deps.desk.sign(session, tenant, review, previewed, entered), `Screening/${review.screeningId}`))
   })
 
   router.post('/api/:handle/held', async (request, response) => {

@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto'
 import type { Patient } from 'fhir/r4.js'
 import type { TenantConfig } from '../../src/config.ts'
-import { ScreeningError } from '../../src/errors.ts'
+import { isScreeningError, ScreeningError, type ErrorCode } from '../../src/errors.ts'
 import type { SignedForCorrection } from '../../src/fhir/correct-review.ts'
 import type { ExaminedJoints } from '../../src/fhir/resources/clinician-resources.ts'
 import type { Held } from '../../src/fhir/review-steps.ts'
-import type { ActivityInputs } from '../../src/joints/activity-scores.ts'
+import { LATE_MS } from '../../src/fhir/write-state.ts'
+import { COUNTS_28, type ActivityInputs } from '../../src/joints/activity-scores.ts'
 import type { PhotoRegion } from '../../src/joints/finding.ts'
 import { handThatSpeaks } from '../../src/joints/hand-joint-count.ts'
 import { HAND_JOINTS, type HandJoint, type JointAt, type Laterality } from '../../src/joints/hand-joint.ts'
@@ -15,7 +16,7 @@ import { photoName } from '../../src/screening/screened-photo.ts'
 import type { ScreenedPhoto, Screening, ScreeningService } from '../../src/screening/screening.ts'
 import type { AppSession, SessionStore } from './app-session.ts'
 import { isPatientLaunch, maySavePhotos } from './capture-desk.ts'
-import { openDrafts, type Draft } from './drafts.ts'
+import { openDrafts, type Draft, type SentSignature } from './drafts.ts'
 import { granted } from './granted.ts'
 import { openOcclusionMaps } from './occlusion-maps.ts'
 import { visitContext, type ContextRecord, type SignedByClinicians } from './visit-context.ts'
@@ -73,17 +74,26 @@ export type ReviewDesk = ReturnType<typeof openReviewDesk>
 /** A preview that nobody signed for so long may show yesterday's record. */
 const PREVIEW_MS = 30 * 60_000
 
+/** A signature without an outcome after that long was sent by a process that is gone, or to a record for which nobody waits longer. */
+const UNDER_WAY_MS = 60_000
+
+/** Refusals that leave nothing to look for: none of it was written. */
+const NOTHING_WRITTEN: readonly ErrorCode[] = ['ERR_CONFLICT', 'ERR_FORBIDDEN', 'ERR_EHR_REFUSED']
+
 export function openReviewDesk({ screenings, engine, record, sessions, now, calibrationOf }: ReviewDeps) {
   const maps = openOcclusionMaps(engine)
   const drafts = openDrafts(sessions)
   const calibrationFor = (tenant: TenantConfig) => calibrationOf(tenant) ?? engine.calibration
 
   /** All of it lies in the record: nobody has to go on with it, and no card warns any more of what it answers. */
-  async function noteSigned(session: AppSession, screening: Screening, { decisions, corrects }: SignedReview, at: string): Promise<void> {
+  async function noteSigned(session: AppSession, { review, ...rest }: Pick<SentSignature, 'review' | 'previewed' | 'entered'>): Promise<void> {
+    const { screeningId, decisions, corrects } = review
     const joints = decisions.map(({ side, joint }) => ({ side, joint }))
-    await screenings.signed(session.tenant, screening.id, { at, joints, isAll: corrects !== undefined })
-    await drafts.forget(session, screening.id)
+    await screenings.signed(session.tenant, screeningId, { at: rest.previewed.at, joints, isAll: corrects !== undefined })
+    await drafts.signed(session, { screeningId, review, ...rest })
   }
+
+  const isUnderWay = ({ sentAt, isOver }: SentSignature) => !isOver && now() - sentAt < UNDER_WAY_MS
 
   return {
     async describe(session: AppSession, tenant: TenantConfig) {
@@ -118,12 +128,16 @@ export function openReviewDesk({ screenings, engine, record, sessions, now, cali
       const earlierDraft = newestShown && !draft ? await drafts.ofOtherPhotos(session, newestShown.id) : undefined
       const earlierCalls = newestShown && await drafts.callsOnOtherPhotos(session, newestShown.id)
       const earlierCorrection = newestShown && await drafts.correctionOfOtherPhotos(session, newestShown.id)
+      const sent = latest && await drafts.sent(session, latest.id)
+      const newestSignature = latest && await drafts.newestSignature(session, latest.id)
       return withheldInShadow(tenant, {
         pending: status.pending,
         ...(status.failure ? { failure: status.failure } : {}),
         ...(latest ? { latest: shown(latest) } : {}),
         ...(at < 0 ? {} : { isEarlier: true }),
         ...(draft ? { draft } : {}),
+        ...(sent ? { sent: { review: sent.review, previewed: sent.previewed, entered: sent.entered } } : {}),
+        ...(newestSignature ? { newestSignature } : {}),
         ...(earlierDraft ? { earlierDraft } : {}),
         ...(earlierCalls ? { earlierCalls } : {}),
         ...(all.some(({ id }) => id === earlierCorrection) ? { earlierCorrection } : {}),
@@ -137,7 +151,7 @@ export function openReviewDesk({ screenings, engine, record, sessions, now, cali
       return (await screenings.status(tenant, patientId)).latest?.photos.map(photoName) ?? []
     },
 
-    keepDraft: (session: AppSession, draft: Draft) => drafts.keep(session, draft),
+    keepDraft: (session: AppSession, draft: Draft, knows?: string) => drafts.keep(session, draft, knows),
 
     /** What was signed is that of the screening on the page, or of the newest. */
     async context(session: AppSession, tenant: TenantConfig, screeningId?: string) {
@@ -181,25 +195,47 @@ export function openReviewDesk({ screenings, engine, record, sessions, now, cali
       return { resources, previewed: { at, digest: digestOf(resources) } }
     },
 
-    /** Writes exactly what the preview showed, or nothing. */
-    async sign(session: AppSession, tenant: TenantConfig, input: SignedReview, { at, digest }: Previewed) {
+    /** Writes exactly what the preview showed, or nothing. `entered` is the draft that it signs; a page that does not tell has signed all of it. */
+    async sign(session: AppSession, tenant: TenantConfig, input: SignedReview, previewed: Previewed, entered = draftOf(input)) {
       refuseUnsigned(session, tenant, input)
       const screening = await screeningOf(screenings, session, tenant, input.screeningId)
-      const age = now() - Date.parse(at)
+      const age = now() - Date.parse(previewed.at)
       if (!(age >= 0 && age <= PREVIEW_MS)) throw new ScreeningError('ERR_CONFLICT', 'The preview is older than half an hour. Nothing was written; look at a new one.')
-      const written = await record.writeFinal(session, tenant, screening, input, at, (resources) => digestOf(resources) === digest)
-      await noteSigned(session, screening, input, at)
-      return { written }
+      const sending = { screeningId: screening.id, review: input, previewed, entered, sentAt: now() }
+      await drafts.send(session, sending)
+      try {
+        const written = await record.writeFinal(session, tenant, screening, input, previewed.at, (resources) => digestOf(resources) === previewed.digest)
+        await noteSigned(session, sending)
+        return { written }
+      } catch (error) {
+        if (isScreeningError(error) && NOTHING_WRITTEN.includes(error.code)) await drafts.unsent(session, screening.id, previewed.at)
+        else await drafts.unanswered(session, sending)
+        throw error
+      }
     },
 
-    /** After a signature whose answer was lost: how much of it the record holds. Writes nothing. */
-    async held(session: AppSession, tenant: TenantConfig, input: SignedReview, { at }: Previewed): Promise<Held> {
+    /** After a signature whose answer was lost: how much of it the record holds, and whether it is still being written. Writes nothing. */
+    async held(session: AppSession, tenant: TenantConfig, input: SignedReview, previewed: Previewed): Promise<Held & { readonly isUnderWay?: true }> {
       refuseUnsigned(session, tenant, input)
       const screening = await screeningOf(screenings, session, tenant, input.screeningId)
-      const held = await record.heldOf(session, tenant, screening, input, at)
-      if (held.there === held.of) await noteSigned(session, screening, input, at)
+      const held = await record.heldOf(session, tenant, screening, input, previewed.at)
+      const last = await drafts.sent(session, screening.id)
+      const sent = last?.previewed.at === previewed.at ? last : undefined
+      if (held.there === held.of) await noteSigned(session, { review: input, previewed, entered: sent?.entered ?? draftOf(input) })
+      else if (sent && isUnderWay(sent)) return { ...held, isUnderWay: true }
+      // What no search shows by then was not written: the next page needs not look for it again.
+      else if (sent && held.there === 0 && now() - sent.sentAt >= LATE_MS) await drafts.unsent(session, screening.id, previewed.at)
       return held
     }
+  }
+}
+
+/** The draft that a review was made of, as far as the review itself tells. */
+function draftOf({ screeningId, decisions, examined, activity, corrects }: SignedReview): Draft {
+  const typed = Object.entries(activity ?? {}).filter(([name]) => !COUNTS_28.some((count) => count === name)).map(([name, value]) => [name, String(value)])
+  return {
+    screeningId, decisions, tender: examined?.tender ?? [], swollen: examined?.swollen ?? [], examinedAll: activity?.swollenJointCount28 !== undefined,
+    typed: Object.fromEntries(typed) as Draft['typed'], ...(corrects ? { corrects } : {})
   }
 }
 

@@ -27,20 +27,25 @@ const review = z.strictObject({
 }).refine((one) => one.decisions.length > 0 || one.activity !== undefined || one.examined !== undefined || one.corrects !== undefined, 'Nothing was decided or entered.')
 /** The preview that the signature is for. */
 const previewed = z.strictObject({ at: z.iso.datetime(), digest: z.string().regex(/^[\w-]{43}$/) })
-const signature = z.strictObject({ review, previewed })
 const typedText = z.string().max(12).optional()
 const draft = z.strictObject({
   screeningId: z.string().max(64), decisions: z.array(decision).max(22), ...examined.shape, examinedAll: z.boolean(),
   typed: z.strictObject({ patientGlobal: typedText, physicianGlobal: typedText, crpMgPerL: typedText, esrMmPerH: typedText }),
   corrects: seen.optional()
 })
+const keptDraft = z.strictObject({ ...draft.shape, knows: z.iso.datetime().optional() })
+const signature = z.strictObject({ review, previewed, entered: draft.optional() })
 
 export const checkedReview = (body: unknown): SignedReview => checked(review, body, '{screeningId, decisions, activity?, examined?, corrects?} for the review')
 
-export const checkedSignature = (body: unknown): { readonly review: SignedReview; readonly previewed: Previewed } =>
-  checked(signature, body, '{review, previewed} for the signature')
+export const checkedSignature = (body: unknown): { readonly review: SignedReview; readonly previewed: Previewed; readonly entered?: Draft } =>
+  checked(signature, body, '{review, previewed, entered?} for the signature')
 
-export const checkedDraft = (body: unknown): Draft => checked(draft, body, '{screeningId, decisions, tender, swollen, examinedAll, typed, corrects?} for the draft')
+/** A draft, and the newest signature that its page knows of. */
+export function checkedDraft(body: unknown): { readonly draft: Draft; readonly knows?: string } {
+  const { knows, ...kept } = checked<Draft & { readonly knows?: string }>(keptDraft, body, '{screeningId, decisions, tender, swollen, examinedAll, typed, corrects?, knows?} for the draft')
+  return { draft: kept, ...(knows ? { knows } : {}) }
+}
 
 /** The body as the form allows it and nothing else. Throws ERR_REQUEST_INVALID. */
 function checked<Checked>(form: z.ZodType<unknown>, body: unknown, expected: string): Checked {

@@ -3,7 +3,9 @@ import { worklistPage } from '../../src/worklist-page.ts'
 import { loopbackTenant } from '../support/screening-sample.ts'
 import { accessFlows } from './access-flows.ts'
 import { FEEDBACK_SECRET } from './demo-site.ts'
+import { reloadFlows } from './reload-flows.ts'
 import { sittingFlows } from './sitting-flows.ts'
+import { viewerFlows } from './viewer-flows.ts'
 import { workFlows } from './work-flows.ts'
 import { card, choosePhoto, expectEqual, filledIn, launched, observationsOf, openChart, opened, type Flow } from './steps.ts'
 
@@ -278,5 +280,7 @@ export const flows: readonly Flow[] = [
   },
   ...accessFlows,
   ...workFlows,
+  ...reloadFlows,
+  ...viewerFlows,
   ...sittingFlows
 ]

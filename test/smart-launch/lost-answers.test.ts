@@ -11,7 +11,8 @@ afterEach(() => { jest.restoreAllMocks() })
 
 const review = { screeningId: 's-1', decisions: [] }
 const photo = { blob: new Blob(['x'], { type: 'image/jpeg' }), side: 'left', takenAt: 0, camera: 'file' } as const
-const signs = () => sign('secret', review, { at: '', digest: '' })
+const entered = { ...review, tender: [], swollen: [], examinedAll: false, typed: {} }
+const signs = () => sign('secret', review, { at: '', digest: '' }, entered)
 const saves = () => savePhoto('secret', photo)
 const ours = (code: string, status = 403) => new Response(JSON.stringify({ resourceType: 'OperationOutcome', issue: [{ details: { text: code }, diagnostics: 'in English' }] }), { status })
 
@@ -44,7 +45,7 @@ describe.each(LOST)('when %s', (_, answer) => {
 })
 
 describe('a signature whose answer was lost is looked for in the record', () => {
-  const answers = (...all: readonly ({ there: number; of: number } | string)[]) => {
+  const answers = (...all: readonly ({ there: number; of: number; isUnderWay?: true } | string)[]) => {
     const waits: number[] = []
     const look = () => { const one = all[waits.length - 1]; return typeof one === 'object' ? Promise.resolve(one) : Promise.reject(new ApiError(one ?? 'offline', '')) }
     return { waits, found: lookedFor(look, (ms) => { waits.push(ms); return Promise.resolve() }) }
@@ -56,6 +57,7 @@ describe('a signature whose answer was lost is looked for in the record', () => 
     ['of which a part is there', [{ there: 1, of: 3 }, { there: 2, of: 3 }, 'ERR_EHR_UNREACHABLE', 'offline'], { there: 2, of: 3 }, 4],
     ['that never came', [{ there: 0, of: 3 }, { there: 0, of: 3 }, { there: 0, of: 3 }, { there: 0, of: 3 }], { there: 0, of: 3 }, 4],
     ['where someone signed something else meanwhile', [{ there: 1, of: 3 }, 'ERR_CONFLICT'], undefined, 2],
+    ['that is still being written at the fifth look', [...Array.from({ length: 5 }, () => ({ there: 0, of: 3, isUnderWay: true } as const)), { there: 3, of: 3 }], { there: 3, of: 3 }, 6],
     ['where nobody can be asked', ['offline', 'offline', 'ERR_INTERNAL', 'offline'], undefined, 4]
   ] as const)('one %s', async (_name, all, expected, looks) => {
     const { waits, found } = answers(...all)

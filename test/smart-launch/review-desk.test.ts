@@ -83,6 +83,7 @@ describe('a review', () => {
   let record: object[]
   let written: { at: string }[]
   let held: { there: number; of: number }
+  let writing: Promise<void>
   let lookedAt: string[]
   let noted: string[]
 
@@ -90,6 +91,7 @@ describe('a review', () => {
     now = Date.parse('2026-11-26T09:00:00Z')
     record = [{ resourceType: 'Observation', id: 'one' }]
     written = []
+    writing = Promise.resolve()
     lookedAt = []
     noted = []
     return openReviewDesk({
@@ -102,10 +104,11 @@ describe('a review', () => {
       record: {
         previewFinal: (_session: unknown, _tenant: unknown, _screening: unknown, _review: unknown, at: string) => Promise.resolve(record.map((one) => ({ ...one, issued: at }))),
         heldOf: (_session: unknown, _tenant: unknown, _screening: unknown, _review: unknown, at: string) => { lookedAt.push(at); return Promise.resolve(held) },
-        writeFinal: (_session: unknown, _tenant: unknown, _screening: unknown, _review: unknown, at: string, agreed: (resources: readonly object[]) => boolean) => {
-          if (!agreed(record.map((one) => ({ ...one, issued: at })))) return Promise.reject(new ScreeningError('ERR_CONFLICT', 'changed'))
+        writeFinal: async (_session: unknown, _tenant: unknown, _screening: unknown, _review: unknown, at: string, agreed: (resources: readonly object[]) => boolean) => {
+          await writing
+          if (!agreed(record.map((one) => ({ ...one, issued: at })))) throw new ScreeningError('ERR_CONFLICT', 'changed')
           written.push({ at })
-          return Promise.resolve(['Observation/1'])
+          return ['Observation/1']
         }
       } as unknown as ReviewRecord
     })
@@ -149,9 +152,11 @@ describe('a review', () => {
     for (const other of [{ ...session, fhirUser: 'Practitioner/doc-2' }, { ...session, patientId: 'pat-2' }, { ...session, tenant: 'other' }, anonymous]) expect(await draftFor(other)).toBeUndefined()
     await desk.keepDraft(anonymous, draft)
     expect(await draftFor(anonymous)).toBeUndefined()
-    await desk.sign(session, tenant, review, (await desk.preview(session, tenant, review)).previewed)
+    const { previewed: seen } = await desk.preview(session, tenant, review)
+    await desk.sign(session, tenant, review, seen, draft)
     expect(await draftFor(session)).toBeUndefined()
-    await desk.keepDraft(session, draft)
+    await desk.keepDraft(session, draft, seen.at)
+    expect(await draftFor(session)).toEqual(draft)
     await desk.keepDraft(session, { ...draft, decisions: [], typed: {} })
     expect(await draftFor(session)).toBeUndefined()
   })
@@ -170,7 +175,7 @@ describe('a review', () => {
     expect(await found()).toEqual([carried, undefined])
     expect(await calls()).toEqual({ screeningId: 's-0', decisions: review.decisions })
     for (const other of [{ ...session, fhirUser: 'Practitioner/doc-2' }, { ...session, patientId: 'pat-2' }]) expect(await calls(other)).toBeUndefined()
-    await desk.sign(session, tenant, review, (await desk.preview(session, tenant, review)).previewed)
+    await desk.sign(session, tenant, review, (await desk.preview(session, tenant, review)).previewed, carried)
     expect(await found()).toEqual([undefined, undefined])
     await desk.keepDraft(session, { ...earlier, decisions: [], typed: {} })
     expect(await calls()).toBeUndefined()
@@ -188,6 +193,77 @@ describe('a review', () => {
     expect([await desk.held(session, tenant, review, seen), await kept()]).toEqual([held, false])
     expect([lookedAt, written]).toEqual([[seen.at, seen.at], []])
     await expect(desk.held({ ...session, scope: 'patient/*.rs' }, tenant, review, seen)).rejects.toMatchObject({ code: 'ERR_FORBIDDEN' })
+  })
+
+  describe('that is on its way to the record', () => {
+    const draft = { screeningId: 's-1', decisions: review.decisions, tender: [], swollen: [], examinedAll: false, typed: { crpMgPerL: '12' } }
+    const later = { ...draft, decisions: [...review.decisions, { side: 'right', joint: 'wrist', call: 'not-swollen' }] } as const
+    const unsigned = { ...draft, decisions: [later.decisions[1]] }
+    type Shown = { readonly draft?: unknown; readonly sent?: { readonly review: unknown; readonly previewed: unknown; readonly entered: unknown }; readonly newestSignature?: string }
+
+    async function underWay() {
+      const desk = opened()
+      const shown = () => desk.review(session, tenant) as Promise<Shown>
+      const { previewed: seen } = await desk.preview(session, tenant, review)
+      let ends: { readonly resolve: () => void; readonly reject: (reason: Error) => void } = { resolve: () => undefined, reject: () => undefined }
+      writing = new Promise<void>((resolve, reject) => { ends = { resolve, reject } })
+      const signs = desk.sign(session, tenant, review, seen, draft)
+      signs.catch(() => undefined)
+      await new Promise((resolve) => { setTimeout(resolve, 5) })
+      held = { there: 0, of: 2 }
+      return { desk, seen, shown, ends, signs }
+    }
+
+    test('is told to a page that is loaded meanwhile, with what was entered; nobody else is told', async () => {
+      const { desk, seen, shown, ends, signs } = await underWay()
+      expect(await shown()).toMatchObject({ draft, sent: { review, previewed: seen, entered: draft } })
+      expect(await desk.review({ ...session, fhirUser: 'Practitioner/doc-2' }, tenant)).not.toHaveProperty('sent')
+      expect(await desk.held(session, tenant, review, seen)).toEqual({ ...held, isUnderWay: true })
+      ends.resolve()
+      await signs
+      expect(await shown()).toMatchObject({ draft: { ...draft, decisions: [] }, newestSignature: seen.at })
+      expect(await shown()).not.toHaveProperty('sent')
+    })
+
+    test('takes from the draft what it signs and nothing else: later calls and values that no score is made with stay, also of a page that does not know of it yet', async () => {
+      const { desk, seen, shown, ends, signs } = await underWay()
+      await desk.keepDraft(session, later)
+      ends.resolve()
+      await signs
+      expect((await shown()).draft).toEqual(unsigned)
+      await desk.keepDraft(session, later)
+      expect((await shown()).draft).toEqual(unsigned)
+      await desk.keepDraft(session, later, seen.at)
+      expect((await shown()).draft).toEqual(later)
+    })
+
+    test.each([
+      ['that the record refused is not looked for', new ScreeningError('ERR_CONFLICT', 'changed'), false],
+      ['that the record did not answer is looked for', new ScreeningError('ERR_WRITE_AMBIGUOUS', 'lost'), true],
+      ['of which a part was written is looked for', new ScreeningError('ERR_WRITE_PARTIAL', 'a part'), true],
+      ['that a fault of ours ended is looked for', new Error('fault'), true]
+    ])('%s, and nothing of the draft is lost', async (_name, error, isLookedFor) => {
+      const { desk, seen, shown, ends, signs } = await underWay()
+      ends.reject(error)
+      await expect(signs).rejects.toBe(error)
+      expect([(await shown()).draft, (await shown()).sent !== undefined]).toEqual([draft, isLookedFor])
+      if (!isLookedFor) return
+      expect(await desk.held(session, tenant, review, seen)).toEqual(held)
+      expect(await shown()).toHaveProperty('sent')
+      now += 14 * 60_000
+      await desk.held(session, tenant, review, seen)
+      expect(await shown()).toHaveProperty('sent')
+      now += 60_000
+      await desk.held(session, tenant, review, seen)
+      expect(await shown()).not.toHaveProperty('sent')
+      expect((await shown()).draft).toEqual(draft)
+    })
+
+    test('and whose process is gone is under way for a minute at most', async () => {
+      const { desk, seen } = await underWay()
+      now += 60_000
+      expect(await desk.held(session, tenant, review, seen)).toEqual(held)
+    })
   })
 
   test('in shadow mode the photos and where the joints lie are shown, nothing that the model says is, and nothing is written', async () => {

@@ -1,5 +1,6 @@
-import { activityScores, COUNTS_28, INPUTS_OF, isInRange, type ActivityInputs, type ActivityScore } from '../../../src/joints/activity-scores.ts'
+import { activityScores, COUNTS_28, isInRange, type ActivityInputs, type ActivityScore } from '../../../src/joints/activity-scores.ts'
 import { isCurrent, type LaboratoryValue } from '../../../src/joints/laboratory.ts'
+import { unwrittenLaboratory } from '../../unsigned.ts'
 import type { ContextView, SignedNumber } from './api.ts'
 import { countsOf, NOTHING_STANDS, standingOf, withStanding, type Standing, type TypedName, type Work } from './work.ts'
 
@@ -45,7 +46,7 @@ export function activityOf(work: Work, context: ContextView | undefined, now = D
   return {
     inputs, counts, scores, faulty: numbers.filter(([name, value]) => !isInRange(name, value)).map(([name]) => name),
     ...(uncountable ? { uncountable } : {}), standing, entered: work.examinedAll || GLOBALS.some((name) => work.typed[name]),
-    unwritten: work.corrects ? [] : LABORATORY.filter((name) => work.typed[name] && !scores.some(({ kind, index }) => kind === 'computed' && INPUTS_OF[index].includes(name)))
+    unwritten: work.corrects ? [] : unwrittenLaboratory(work.typed, inputs)
   }
 }
 

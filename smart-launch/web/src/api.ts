@@ -55,6 +55,10 @@ export interface ReviewView {
   }
   /** What this person entered for these photos and has not signed. */
   readonly draft?: DraftView
+  /** A signature of this person for these photos of which nobody knows yet what became. */
+  readonly sent?: SentSignature
+  /** The newest signature of this person for these photos that is in the record. */
+  readonly newestSignature?: string
   /** Where there is none: what this person entered last for other photos of this patient and has not signed. */
   readonly earlierDraft?: DraftView
   /** Calls that this person made on other photos of this patient and has not signed. */
@@ -137,8 +141,15 @@ export interface Review {
 /** The server's answer to a preview, sent back with the signature. */
 export interface Previewed { readonly at: string; readonly digest: string }
 
+export interface SentSignature { readonly review: Review; readonly previewed: Previewed; readonly entered: DraftView }
+
 /** How many of the resources of a signature the record holds. */
-export interface Held { readonly there: number; readonly of: number }
+export interface Held {
+  readonly there: number
+  readonly of: number
+  /** The record has not answered it yet: more may come. */
+  readonly isUnderWay?: true
+}
 
 export interface DraftView {
   readonly screeningId: string
@@ -223,10 +234,11 @@ export const pageOfPhotos = (screening: string) => `${reviewPage}?${new URLSearc
 export const readContext = (screening: string) => call<ContextView>(`/context?${new URLSearchParams({ screening })}`)
 export const readSigned = (screening: string) => call<SignedView>(`/signed?${new URLSearchParams({ screening })}`)
 export const requestScreening = (csrf: string) => call('/screen', post(csrf, {}))
-export const keepDraft = (csrf: string, draft: DraftView) => call('/draft', { ...post(csrf, draft), method: 'PUT', keepalive: true })
+/** `knows`: the newest signature that the page knows of. */
+export const keepDraft = (csrf: string, draft: DraftView, knows: string | undefined) => call('/draft', { ...post(csrf, { ...draft, knows }), method: 'PUT', keepalive: true })
 export const logout = (csrf: string) => call('/logout', post(csrf, {}))
 export const preview = (csrf: string, review: Review) => call<{ resources: readonly object[]; previewed: Previewed }>('/preview', post(csrf, review))
-export const sign = (csrf: string, review: Review, previewed: Previewed) => write<{ written: readonly string[] }>('/sign', post(csrf, { review, previewed }))
+export const sign = (csrf: string, review: Review, previewed: Previewed, entered: DraftView) => write<{ written: readonly string[] }>('/sign', post(csrf, { review, previewed, entered }))
 export const readHeld = (csrf: string, review: Review, previewed: Previewed) => call<Held>('/held', post(csrf, { review, previewed }))
 export const photoUrl = (photo: string) => `${base}/photos/${encodeURIComponent(photo)}`
 export const closeUpUrl = (photo: string, side: Laterality, joint: HandJoint) => `${photoUrl(photo)}?side=${side}&joint=${joint}`

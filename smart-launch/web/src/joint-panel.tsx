@@ -23,16 +23,19 @@ export interface JointPanelProps {
   readonly threshold: number
   /** Whether the occlusion map lies over the close-up. */
   readonly mapShown: boolean
+  /** Whether the same joint of the other hand stands beside it. */
+  readonly otherShown: boolean
   /** How many joints are suggested; where there are none, a step goes to the neighbouring joint. */
   readonly flagged: number
   onStep(by: number): void
   onMap(): void
+  onOther(): void
   onDecide(call: ReviewCall | undefined): void
   onTender(): void
 }
 
 /** The chosen joint large, now and at earlier visits; what the model says in words and number; and the clinician's own call. */
-export function JointPanel({ latest, earlier, side, joint, call, signed, tender, tenderSigned, tenderStands, threshold, mapShown, flagged, onStep, onMap, onDecide, onTender }: JointPanelProps) {
+export function JointPanel({ latest, earlier, side, joint, call, signed, tender, tenderSigned, tenderStands, threshold, mapShown, otherShown, flagged, onStep, onMap, onOther, onDecide, onTender }: JointPanelProps) {
   const w = useWords()
   const finding = latest.findings.find((one) => one.side === side && one.joint === joint)
   const photo = latest.photos.find(({ hands }) => hands.some((hand) => hand.side === side))
@@ -40,10 +43,11 @@ export function JointPanel({ latest, earlier, side, joint, call, signed, tender,
   const map = useMap(mapShown && finding?.kind === 'assessed', photo?.id, side, joint)
   const name = fullJointName(w, side, joint)
   const then = earlierOf(earlier, side, joint)
+  const other = otherOf(latest, side, joint)
   const said = finding ? findingWords(w, finding) : w.withheld
   const number = finding?.kind === 'assessed' ? probabilityWords(w, finding.probability) : ''
   return (
-    <div className={`joint-panel${then.length > 0 ? ' compared' : ''}`}>
+    <div className={`joint-panel${then.length > 0 || (other && otherShown) ? ' compared' : ''}`}>
       <p role="status" className="visually-hidden">{[`${name}.`, `${said}.`, number && `${number}.`, signed && `${signedWords(w, signed)}.`, call && `${w.yourCall}: ${w.call[call]}.`, tender && `${w.tender}.`].filter(Boolean).join(' ')}</p>
       <div className="joint-head">
         <h2>{name}</h2>
@@ -55,8 +59,14 @@ export function JointPanel({ latest, earlier, side, joint, call, signed, tender,
       <div className="close-ups">
         <figure>
           {photo && region ? <CloseUp photo={photo} region={region} side={side} joint={joint} map={map} /> : <div className="no-picture">{w.noPicture}</div>}
-          {then.length > 0 && <figcaption><strong>{w.now}</strong> {dayOf(w, latest.photoTime)}{finding?.kind === 'assessed' ? ` · ${percentOf(finding.probability)}\u00A0%` : ''}</figcaption>}
+          {(then.length > 0 || (other && otherShown)) && <figcaption><strong>{then.length > 0 ? w.now : w.side[side]}</strong> {dayOf(w, latest.photoTime)}{finding?.kind === 'assessed' ? ` · ${percentOf(finding.probability)}\u00A0%` : ''}</figcaption>}
         </figure>
+        {other && otherShown && (
+          <figure>
+            <img className="mirrored" src={closeUpUrl(other.photo, other.side, joint)} alt={`${w.closeUp(fullJointName(w, other.side, joint))}, ${w.mirrored}`} width={240} height={240} />
+            <figcaption><strong>{w.side[other.side]}</strong> ({w.mirrored}){other.finding?.kind === 'assessed' ? ` · ${percentOf(other.finding.probability)}\u00A0%` : ''}{other.finding && <span>{findingWords(w, other.finding)}</span>}</figcaption>
+          </figure>
+        )}
         {then.map((one) => (
           <figure key={one.id}>
             <img src={closeUpUrl(one.photo, side, joint)} alt={`${w.closeUp(name)}, ${dayOf(w, one.photoTime)}`} loading="lazy" width={240} height={240} />
@@ -79,11 +89,20 @@ export function JointPanel({ latest, earlier, side, joint, call, signed, tender,
           ))}
           <button type="button" aria-pressed={tender} disabled={tenderStands} onClick={onTender}>{w.tender} <kbd>t</kbd></button>
         </div>
+        {other && <button type="button" className="quiet" aria-pressed={otherShown} onClick={onOther}>{w.otherHand} <kbd>o</kbd></button>}
         {finding?.kind === 'assessed' && <button type="button" className="quiet" aria-pressed={mapShown} onClick={onMap}>{w.map} <kbd>a</kbd></button>}
         {map && <MapWords state={map} />}
       </div>
     </div>
   )
+}
+
+/** The same joint of the other hand, where a photo of that visit shows it. */
+function otherOf({ photos, findings }: JointPanelProps['latest'], side: Laterality, joint: HandJoint) {
+  const other = side === 'left' ? 'right' : 'left'
+  const photo = photos.find(({ hands }) => hands.some((hand) => hand.side === other && hand.regions[HAND_JOINTS.indexOf(joint)]))
+  const finding = findings.find((one) => one.side === other && one.joint === joint)
+  return photo && { side: other, photo: photo.id, ...(finding ? { finding } : {}) } as const
 }
 
 /** At once as a part of the photo that is already there; a moment later sharp, cut from the original. */

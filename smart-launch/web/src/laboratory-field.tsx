@@ -1,4 +1,4 @@
-import { useId } from 'react'
+import { useId, useLayoutEffect, useRef } from 'react'
 import { isInRange, rangeOf } from '../../../src/joints/activity-scores.ts'
 import { isCurrent, type LaboratoryValue } from '../../../src/joints/laboratory.ts'
 import { countedValue } from './activity.ts'
@@ -23,10 +23,14 @@ export function LaboratoryField({ name, typed, faulty, record, onType }: Laborat
   const [low, high] = rangeOf(name)
   const usable = record?.value !== undefined && isInRange(name, record.value)
   const current = record !== undefined && usable && isCurrent(record, Date.now())
+  const value = countedValue(name, typed, record)
+  const input = useRef<HTMLInputElement>(null)
+  // The record's value may come when someone is about to type: what is typed then replaces it, and is not written behind it.
+  useLayoutEffect(() => { if (typed === undefined && input.current === document.activeElement) input.current?.select() }, [typed, value])
   return (
     <div className="laboratory">
       <label>{w.inputs[name]}
-        <input type="number" inputMode="decimal" min={low} max={high} step="any" value={countedValue(name, typed, record)} aria-invalid={faulty} aria-describedby={id} onChange={(event) => onType(event.target.value)} />
+        <input ref={input} type="number" inputMode="decimal" min={low} max={high} step="any" value={value} aria-invalid={faulty} aria-describedby={id} onChange={(event) => onType(event.target.value)} />
       </label>
       <div id={id}>
         {faulty && <p className="fault" role="alert">{w.outOfRangeOf(low, high)}</p>}

@@ -7,17 +7,19 @@ const LOOKS_MS = [1_000, 2_000, 4_000, 8_000]
 const FINAL = ['ERR_SESSION', 'ERR_FORBIDDEN']
 
 /**
- * Looks in the record for a signature whose answer was lost, again and again until all of it is there, four times at most. Undefined when the
+ * Looks in the record for a signature whose answer was lost, again and again until all of it is there, four times at most once nobody is writing it
+ * any more (our server says so for a minute at most). Undefined when the
  * record could not be asked, or someone has signed something else there meanwhile: then nobody can tell. Throws what a further look would not change.
  */
 export async function lookedFor(look: () => Promise<Held>, wait: (ms: number) => Promise<void> = later): Promise<Held | undefined> {
   let held: Held | undefined
-  for (const ms of LOOKS_MS) {
-    await wait(ms)
+  for (let at = 0; at < LOOKS_MS.length;) {
+    await wait(LOOKS_MS[at] ?? 0)
     const now = await look().catch(passOver)
     if (now === 'other') return undefined
     held = now ?? held
     if (held && held.there === held.of) return held
+    if (!now?.isUnderWay) at++
   }
   return held
 }

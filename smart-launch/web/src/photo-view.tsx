@@ -28,7 +28,7 @@ const SCROLLBAR_PX = 24
 interface Mark { readonly key: string; readonly state: string; readonly side: Laterality; readonly joint: HandJoint; readonly cx: number; readonly cy: number }
 
 /**
- * The photo with a ring on each joint. Zoom by slider, buttons of the page, keys, double click, pinch and Ctrl with the wheel; pan by
+ * The photo with a ring on each joint. Zoom by slider, buttons of the page, keys, double click (to where it is), pinch and Ctrl with the wheel; pan by
  * dragging, touching, scrolling, arrow keys in the frame, or by choosing a joint, which moves into the middle.
  */
 export function PhotoView({ photo, calls, chosen, marks, zoom, onZoom, onChoose }: PhotoProps) {
@@ -56,7 +56,7 @@ export function PhotoView({ photo, calls, chosen, marks, zoom, onZoom, onChoose 
     <figure className="photo">
       <div ref={frame} className={`photo-frame${zoom > 1 ? ' zoomed' : ''}`} style={{ aspectRatio: `${photo.width} / ${photo.height}` }}
         {...(zoom > 1 ? { tabIndex: 0, role: 'group', 'aria-label': w.panHere(sides) } : {})} {...drag}
-        onDoubleClick={() => onZoom(zoom > 1 ? 1 : 2.5)}>
+        onDoubleClick={(event) => { hold(event); onZoom(zoom > 1 ? 1 : 2.5) }}>
         <div className="photo-zoomed" style={{ width: `${zoom * 100}%` }}>
           <img src={source} alt={w.photoOf(sides)} width={photo.width} height={photo.height} draggable={false} />
           {marks && <Marks photo={photo} marks={placed} chosen={chosen} zoom={zoom} perPx={photo.width / (widthPx * zoom)} onPick={pick} />}

@@ -8,6 +8,7 @@ import { EarlierCalls } from './earlier-calls.tsx'
 import { HandDiagram } from './hand-diagram.tsx'
 import { CALL_KEYS, JointPanel } from './joint-panel.tsx'
 import { KeysHelp } from './keys-help.tsx'
+import { AS_TAKEN, LightControls, lightOf, lit } from './light.tsx'
 import { OverTime } from './over-time.tsx'
 import { Done, Ended, Footer, Header, Notice, Research } from './page-frame.tsx'
 import { PhotoView, ZOOM } from './photo-view.tsx'
@@ -16,11 +17,14 @@ import { Summary } from './summary.tsx'
 import { useDraft } from './use-draft.ts'
 import { useKeys, useLetters } from './use-keys.ts'
 import { useSignature } from './use-signature.ts'
-import { begun, callsToTakeOver, draftOf, HAND_PLACES, NO_WORK, rebased, received, reviewOf, toggled, withCall, withNewer, withStanding, type CarriedOver, type OnScreen, type Work } from './work.ts'
+import { begun, callsToTakeOver, draftOf, HAND_PLACES, NO_WORK, rebased, received, reviewOf, toggled, withCall, withNewer, withStanding, workOf, type CarriedOver, type OnScreen, type Work } from './work.ts'
+import { unsignedOf } from '../../unsigned.ts'
 import { errorWords, failureWords, numberConflictWords, signedConflicts, useWords, WORDS, WordsProvider } from './words.ts'
 
 const STEPS: Record<string, number> = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }
 const LOOK_AGAIN_MS = 1_500
+/** What a page sent when it was left arrives by then, and the page that was loaded in its place takes it over. */
+const LATE_MS = 2_000
 /** Not in the legend while the model's answers are withheld. */
 const MODEL_STATES = ['flagged', 'plain', 'not-assessable']
 
@@ -46,6 +50,12 @@ export function ReviewPage() {
     }
   }, [])
   useEffect(() => void load(), [load])
+  const [late, setLate] = useState<ReviewView>()
+  useEffect(() => {
+    if (!isLoadedAgain()) return
+    const timer = setTimeout(() => { readReview().then(setLate, () => undefined) }, LATE_MS)
+    return () => clearTimeout(timer)
+  }, [])
   useEffect(() => {
     if (!review?.pending || state !== 'open') return
     const timer = setTimeout(() => void load(), LOOK_AGAIN_MS)
@@ -65,7 +75,7 @@ export function ReviewPage() {
   const leave = () => { if (session) void logout(session.csrf).then(() => setState('left'), setFault) }
   return (
     <WordsProvider value={WORDS[language]}>
-      <Page session={session} onScreen={onScreen} fault={fault} state={state} onLoad={() => void load()} onLeave={leave} onEntered={(work) => { entered.current = work }}
+      <Page session={session} onScreen={onScreen} late={late} fault={fault} state={state} onLoad={() => void load()} onLeave={leave} onEntered={(work) => { entered.current = work }}
         onNewer={() => setOnScreen((before) => before && withNewer(before, entered.current))} />
     </WordsProvider>
   )
@@ -74,6 +84,8 @@ export function ReviewPage() {
 interface PageProps {
   readonly session: SessionView | undefined
   readonly onScreen: OnScreen | undefined
+  /** The review a moment after the page was loaded again. */
+  readonly late: ReviewView | undefined
   readonly fault: ApiError | undefined
   readonly state: State
   onLoad(): void
@@ -84,7 +96,7 @@ interface PageProps {
 }
 
 /** What is on the screen stays there when a later request fails; only a page that never loaded is a notice. */
-function Page({ session, onScreen, fault, state, onLoad, onLeave, onEntered, onNewer }: PageProps) {
+function Page({ session, onScreen, late, fault, state, onLoad, onLeave, onEntered, onNewer }: PageProps) {
   const w = useWords()
   const review = onScreen?.shown
   const [help, setHelp] = useState(false)
@@ -103,7 +115,7 @@ function Page({ session, onScreen, fault, state, onLoad, onLeave, onEntered, onN
       {state === 'ended' && <Ended session={session} />}
       {fault && state === 'open' && <p className="banner" role="alert">{errorWords(w, fault)} <button type="button" className="quiet" onClick={onLoad}>{w.again}</button></p>}
       {review.latest
-        ? <Findings key={review.latest.id} session={session} review={review} latest={review.latest} carried={onScreen?.carried} onNewer={onScreen?.newer && (() => { setAsked(true); onNewer() })} ended={state !== 'open'} help={help} onHelp={setHelp} asked={asked} onEntered={onEntered} onSigned={onLoad} />
+        ? <Findings key={review.latest.id} session={session} review={review} latest={review.latest} late={late?.latest?.id === review.latest.id ? late : undefined} carried={onScreen?.carried} onNewer={onScreen?.newer && (() => { setAsked(true); onNewer() })} ended={state !== 'open'} help={help} onHelp={setHelp} asked={asked} onEntered={onEntered} onSigned={onLoad} />
         : <Empty review={review} canSavePhotos={session.canSavePhotos} asked={asked} onRequest={() => { setAsked(true); void requestScreening(session.csrf).then(onLoad, onLoad) }} />}
       <Footer session={session} />
     </>
@@ -116,6 +128,7 @@ interface FindingsProps {
   readonly session: SessionView
   readonly review: ReviewView
   readonly latest: Latest
+  readonly late: ReviewView | undefined
   readonly carried: CarriedOver | undefined
   /** Shows a newer result that waits; undefined where there is none. */
   readonly onNewer: (() => void) | undefined
@@ -128,7 +141,7 @@ interface FindingsProps {
   onSigned(): void
 }
 
-function Findings({ session, review: shown, latest, carried, onNewer, ended, help, asked, onHelp, onEntered, onSigned }: FindingsProps) {
+function Findings({ session, review: shown, latest, late, carried, onNewer, ended, help, asked, onHelp, onEntered, onSigned }: FindingsProps) {
   const w = useWords()
   const { pending, history, draft, threshold } = shown
   const flagged = useMemo(() => HAND_PLACES.filter(({ side, joint }) => latest.findings.some((one) => one.side === side && one.joint === joint && one.kind === 'assessed' && one.inflamed)), [latest])
@@ -140,10 +153,23 @@ function Findings({ session, review: shown, latest, carried, onNewer, ended, hel
   const [context, readAgain] = useContextOfRecord(latest.id)
   const [marks, setMarks] = useState(true)
   const [mapShown, setMapShown] = useState(false)
+  const [otherShown, setOtherShown] = useState(false)
+  const [light, setLight] = useState(AS_TAKEN)
   const [zooms, setZooms] = useState<Readonly<Record<string, number>>>({})
   const [letters, setLetters] = useLetters()
   const signInView = useInView('sign')
-  const kept = useDraft(session.csrf, draftOf(work, latest.id), session.canSign, carried === undefined)
+  const knows = useRef(shown.newestSignature)
+  const kept = useDraft(session.csrf, draftOf(work, latest.id), session.canSign, carried === undefined, knows)
+  const [beginning] = useState(work)
+  useEffect(() => {
+    if (!late) return
+    if (late.newestSignature !== knows.current) {
+      knows.current = late.newestSignature
+      readAgain()
+    }
+    // What was changed since the page was loaded stays as it is now.
+    setWork((before) => rebased(before, beginning, begun(late.draft, carried)))
+  }, [late, beginning, carried, readAgain])
   const correction = useCorrection(latest.id, work, setWork)
   const correcting = work.corrects !== undefined
   const inRecord = useMemo(() => new Map((context?.signed?.joints ?? []).map((one) => [`${one.side}-${one.joint}`, one])), [context])
@@ -174,7 +200,9 @@ function Findings({ session, review: shown, latest, carried, onNewer, ended, hel
   }
   const letterKeys: Record<string, () => void> = {
     ...Object.fromEntries(Object.entries(CALL_KEYS).map(([key, call]) => [key, () => decide(work.calls.get(chosen) === call ? undefined : call)])),
-    t: toggleTender, m: () => setMarks((shown) => !shown), a: () => setMapShown((shown) => !shown),
+    t: toggleTender, m: () => setMarks((shown) => !shown), a: () => setMapShown((shown) => !shown), o: () => setOtherShown((shown) => !shown),
+    b: () => setLight((now) => lit(now, 'brightness', 1)), B: () => setLight((now) => lit(now, 'brightness', -1)),
+    c: () => setLight((now) => lit(now, 'contrast', 1)), C: () => setLight((now) => lit(now, 'contrast', -1)),
     f: () => { stepFlagged(1); showChosen() }, F: () => { stepFlagged(-1); showChosen() },
     '+': () => zoomTo(chosenPhoto, (zoom) => zoom + 2 * ZOOM.step), '-': () => zoomTo(chosenPhoto, (zoom) => zoom - 2 * ZOOM.step), 0: () => zoomTo(chosenPhoto, () => 1),
     p: () => { document.getElementById('sign')?.scrollIntoView({ block: 'nearest' }); signature.preview() },
@@ -198,17 +226,18 @@ function Findings({ session, review: shown, latest, carried, onNewer, ended, hel
   const [changes, faulty] = [correction.changes?.count, activity.faulty.length > 0]
   const review = useMemo(() => reviewOf(work, latest.id, activity.entered ? activity.inputs : undefined), [latest.id, work, activity])
   const signature = useSignature({
-    session, review, changes, faulty, ended, onUncertain: readAgain, onConflict: () => { readAgain(); return correction.renew() },
-    onSigned: () => {
+    session, review, entered: draftOf(work, latest.id), sent: late?.sent ?? shown.sent, changes, faulty, ended, onUncertain: readAgain, onConflict: () => { readAgain(); return correction.renew() },
+    onSigned: ({ review: { activity: inputs }, previewed: { at }, entered: signedDraft }) => {
       setDone(undefined)
+      knows.current = at
       // What was entered while the signature was on its way is not signed, and neither is a value that no score is made with: both stay.
-      const unsigned = { ...NO_WORK, typed: Object.fromEntries(activity.unwritten.map((name) => [name, work.typed[name] ?? ''])) }
-      setWork((before) => rebased(before, work, unsigned))
+      setWork((before) => workOf(unsignedOf(draftOf(before, latest.id), signedDraft, inputs)))
       correction.close()
       readAgain()
       onSigned()
     }
   })
+  const isLookedFor = signature.busy === 'look' || signature.busy === 'look-again'
   const conflicts = correcting ? [] : signedConflicts(w, work.calls, context?.signed?.joints ?? [])
   const numbers = numberConflicts(work, activity, context?.signed?.numbers ?? [])
   const globals = GLOBALS.filter((name) => numbers.some(({ signed: one }) => one.name === name))
@@ -238,8 +267,8 @@ function Findings({ session, review: shown, latest, carried, onNewer, ended, hel
       }} />}
       {done?.what === 'taken' && <Done words={done.words} />}
       <CorrectionNotice correction={correction} />
-      {draft && correction.state.kind !== 'stale' && <p className="restored" role="status">{w.restored}</p>}
-      <div className="columns">
+      {draft && !isLookedFor && correction.state.kind !== 'stale' && <p className="restored" role="status">{w.restored}</p>}
+      <div className="columns" style={lightOf(light)}>
         <section className="photos" aria-label={w.photos}>
           {latest.photos.map((photo) => (
             <PhotoView key={photo.id} photo={photo} calls={shownCalls} chosen={chosen} marks={marks} zoom={zooms[photo.id] ?? 1}
@@ -248,13 +277,14 @@ function Findings({ session, review: shown, latest, carried, onNewer, ended, hel
           {missing.map((side) => <p key={side} className="photo-missing">{w.noPhotoOf(w.side[side])}{session.canSavePhotos && <a href={capturePage}>{w.takePhotos}</a>}</p>)}
           <div className="toolbar">
             <label><input type="checkbox" checked={marks} onChange={() => setMarks(!marks)} /> {w.marks} <kbd>m</kbd></label>
+            <LightControls light={light} onLight={setLight} />
             {session.canSavePhotos && missing.length === 0 && <a href={capturePage}>{w.takePhotos}</a>}
           </div>
         </section>
         <div className="column chosen">
           <section className="review" id="chosen-joint" aria-label={w.chosenJoint}>
             <JointPanel latest={latest} earlier={history.filter(({ id }) => id !== latest.id)} side={current.side} joint={current.joint} call={work.calls.get(chosen)}
-              signed={inRecord.get(chosen)} tender={shownTender.has(chosen)} tenderSigned={context?.signed?.tender.find(({ side, joint }) => `${side}-${joint}` === chosen)} tenderStands={standing.tender.has(chosen)} threshold={threshold} mapShown={mapShown} flagged={flagged.length} onStep={(by) => (flagged.length > 0 ? stepFlagged(by) : step(HAND_PLACES, by))} onMap={() => setMapShown(!mapShown)} onDecide={decide} onTender={toggleTender} />
+              signed={inRecord.get(chosen)} tender={shownTender.has(chosen)} tenderSigned={context?.signed?.tender.find(({ side, joint }) => `${side}-${joint}` === chosen)} tenderStands={standing.tender.has(chosen)} threshold={threshold} mapShown={mapShown} otherShown={otherShown} flagged={flagged.length} onStep={(by) => (flagged.length > 0 ? stepFlagged(by) : step(HAND_PLACES, by))} onMap={() => setMapShown(!mapShown)} onOther={() => setOtherShown(!otherShown)} onDecide={decide} onTender={toggleTender} />
           </section>
           <section className="hands" aria-label={w.joints}>
             <div className="diagrams">
@@ -284,9 +314,15 @@ function Findings({ session, review: shown, latest, carried, onNewer, ended, hel
         <OverTime history={history} context={context} />
       </div>
       <Research session={session} threshold={threshold} />
-      {review && session.canSign && !signInView && <p className="decided-bar"><span>{changes !== undefined ? w.changes(changes) : w.unsigned(review.decisions.length)} <span className="quiet-words">{w.draft[kept]}</span></span> {!ended && <a className="button primary" href="#sign" onClick={signature.shown ? undefined : signature.preview}>{signature.shown ? w.toSignature : w.toSign}</a>}</p>}
+      {review && session.canSign && !signInView && <p className="decided-bar"><span>{isLookedFor ? w.lookedForShort : changes !== undefined ? w.changes(changes) : w.unsigned(review.decisions.length)} <span className="quiet-words">{w.draft[kept]}</span></span> {!ended && !isLookedFor && <a className="button primary" href="#sign" onClick={signature.shown ? undefined : signature.preview}>{signature.shown ? w.toSignature : w.toSign}</a>}</p>}
     </main>
   )
+}
+
+/** Loaded again, or come back to: the page before it may have sent something when it was left. */
+function isLoadedAgain(): boolean {
+  const [navigation] = performance.getEntriesByType('navigation') as PerformanceNavigationTiming[]
+  return navigation?.type === 'reload' || navigation?.type === 'back_forward'
 }
 
 /** Where the page is narrow the joint lies below the photos: whoever chooses another one wants to see it. */

@@ -44,7 +44,7 @@ export function SignPanel({ session, signature: { shown, message, busy, canPrevi
         <button type="button" className={shown ? '' : 'primary'} aria-disabled={!canPreview} onClick={preview}>{w.preview}</button>
         <button type="button" className={shown ? 'primary' : ''} aria-disabled={!canRecord} onClick={record}>{w.sign}</button>
       </div>
-      <p role="status" className={`said ${message?.kind ?? ''}`} ref={said} tabIndex={-1}>{busy === 'sign' ? w.signing : busy === 'look' ? w.looking : message?.isConflict && conflicting ? w.signedOtherwise : message?.words ?? ''}</p>
+      <p role="status" className={`said ${message?.kind ?? ''}`} ref={said} tabIndex={-1}>{busy === 'sign' ? w.signing : busy === 'look' ? w.looking : busy === 'look-again' ? w.lookingAgain : message?.isConflict && conflicting ? w.signedOtherwise : message?.words ?? ''}</p>
       {shown?.resources.length === 0 && <p>{w.allStands}</p>}
     </section>
     {shown && shown.resources.length > 0 && <Preview resources={shown.resources} />}

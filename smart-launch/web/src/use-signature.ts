@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from 'react'
-import { ApiError, preview, readHeld, sign, type Previewed, type Review, type SessionView } from './api.ts'
+import { ApiError, preview, readHeld, sign, type DraftView, type Previewed, type Review, type SentSignature, type SessionView } from './api.ts'
 import { lookedFor } from './lost-signature.ts'
 import type { PreviewedResource } from './preview-lines.ts'
 import { errorWords, useWords } from './words.ts'
@@ -8,12 +8,17 @@ export interface SignatureOptions {
   readonly session: SessionView
   /** Undefined as long as there is nothing to sign. */
   readonly review: Review | undefined
+  /** The draft that the review is made of. */
+  readonly entered: DraftView
+  /** A signature that was on its way when the page was loaded. */
+  readonly sent: SentSignature | undefined
   /** How much a correction changes; undefined while nothing that was signed is corrected. */
   readonly changes: number | undefined
   /** A typed value is outside its range. */
   readonly faulty: boolean
   readonly ended: boolean
-  onSigned(): void
+  /** All of it is in the record. */
+  onSigned(signature: SentSignature): void
   /** A colleague signed something else meanwhile, or the record changed since the preview; resolves when the page knows what stands now. */
   onConflict(): Promise<void>
   /** What stands signed may be more than the page shows. */
@@ -28,7 +33,8 @@ export interface Signature {
   /** What was previewed and can be signed; it goes with the next change. */
   readonly shown: Shown | undefined
   readonly message: Message | undefined
-  readonly busy: 'preview' | 'sign' | 'look' | undefined
+  /** `look-again`: for a signature that was on its way when the page was loaded. */
+  readonly busy: 'preview' | 'sign' | 'look' | 'look-again' | undefined
   readonly canPreview: boolean
   readonly canRecord: boolean
   /** Both do nothing while they cannot. */
@@ -37,12 +43,14 @@ export interface Signature {
 }
 
 /** From what was entered to the preview of exactly what will be written, and to the signature. Nothing can be signed that was not previewed. */
-export function useSignature({ session, review, changes, faulty, ended, onSigned, onConflict, onUncertain }: SignatureOptions): Signature {
+export function useSignature({ session, review, entered, sent, changes, faulty, ended, onSigned, onConflict, onUncertain }: SignatureOptions): Signature {
   const w = useWords()
   const [shown, setShown] = useState<Shown>()
   const [message, setMessage] = useState<Message>()
-  const [busy, setBusy] = useState<Signature['busy']>()
+  const [busy, setBusy] = useState<Signature['busy']>(sent && session.canSign ? 'look-again' : undefined)
   const justSigned = useRef(false)
+  /** The signature that this page has sent, or looks for. */
+  const lookedAt = useRef<string>(undefined)
   const same = JSON.stringify(review)
   useEffect(() => {
     setShown(undefined)
@@ -51,7 +59,7 @@ export function useSignature({ session, review, changes, faulty, ended, onSigned
     justSigned.current = false
   }, [same])
 
-  const act = async (what: 'preview' | 'sign', work: () => Promise<void>) => {
+  const act = async (what: NonNullable<Signature['busy']>, work: () => Promise<void>) => {
     setBusy(what)
     setMessage(undefined)
     try {
@@ -71,23 +79,32 @@ export function useSignature({ session, review, changes, faulty, ended, onSigned
   })
   const record = () => act('sign', async () => {
     if (!review || !shown) return
-    const answer = await sign(session.csrf, review, shown.previewed).catch((error: unknown) => {
+    lookedAt.current = shown.previewed.at
+    const sending = { review, previewed: shown.previewed, entered }
+    const answer = await sign(session.csrf, review, shown.previewed, entered).catch((error: unknown) => {
       if (!(error instanceof ApiError && error.code === 'ERR_WRITE_AMBIGUOUS')) throw error
     })
-    const words = answer ? (answer.written.length > 0 ? w.written(answer.written.length) : w.nothingWritten) : await foundAfterAll(review, shown.previewed)
-    if (words === undefined) return onUncertain()
+    if (answer) return isWritten(sending, answer.written.length > 0 ? w.written(answer.written.length) : w.nothingWritten)
+    setBusy('look')
+    await look(sending)
+  })
+  const isWritten = (signed: SentSignature, words: string) => {
     setMessage({ kind: 'written', words })
     justSigned.current = true
-    onSigned()
-  })
-  /** The answer was lost: the page looks for itself what the record holds. Undefined when not all of it was found. */
-  const foundAfterAll = async (sent: Review, previewed: Previewed): Promise<string | undefined> => {
-    setBusy('look')
-    const held = await lookedFor(() => readHeld(session.csrf, sent, previewed))
-    if (held && held.there === held.of) return held.of > 0 ? w.foundWritten(held.of) : w.nothingWritten
-    setMessage({ kind: 'failed', words: held ? w.notFound(held.there, held.of) : w.errors['ERR_WRITE_AMBIGUOUS'] ?? w.unknownError })
-    return undefined
+    onSigned(signed)
   }
+  /** The answer was lost: the page looks for itself what the record holds. */
+  const look = async (lost: SentSignature) => {
+    const held = await lookedFor(() => readHeld(session.csrf, lost.review, lost.previewed))
+    if (held && held.there === held.of) return isWritten(lost, held.of > 0 ? w.foundWritten(held.of) : w.nothingWritten)
+    setMessage({ kind: 'failed', words: held ? w.notFound(held.there, held.of) : w.errors['ERR_WRITE_AMBIGUOUS'] ?? w.unknownError })
+    onUncertain()
+  }
+  useEffect(() => {
+    if (!sent || !session.canSign || lookedAt.current === sent.previewed.at) return
+    lookedAt.current = sent.previewed.at
+    void act('look-again', () => look(sent))
+  })
   const free = busy === undefined && session.canSign && session.mode !== 'shadow' && !faulty && !ended
   const canPreview = free && review !== undefined && changes !== 0
   const canRecord = free && shown !== undefined

@@ -66,6 +66,9 @@ const english = {
   photoOf: (sides: string) => `Photo of the back of the hand: ${sides}`,
   noHand: 'No hand found',
   zoom: 'Zoom',
+  light: { title: 'How the photos are shown', brightness: 'Brightness', contrast: 'Contrast', asTaken: 'As taken', note: 'For looking only: the model read the photos as taken.' },
+  otherHand: 'Other hand',
+  mirrored: 'mirrored',
   noPicture: 'No photo',
   closeUp: (name: string) => `Close-up of ${name}`,
   map: 'Where the answer rests',
@@ -212,6 +215,8 @@ const english = {
   unwritten: (names: string) => `${names}: written only within a score, and none is complete with it. It stays here.`,
   signing: 'Writing to the record…',
   looking: 'No answer came back. Looking in the record whether it was written; this can take 20 seconds…',
+  lookingAgain: 'You signed before this page was loaded again. Looking in the record whether it was written; this can take a minute…',
+  lookedForShort: 'Your signature is being looked for in the record.',
   foundWritten: (count: number) => `The answer was lost on the way, but it was written: ${count} entries are in the record.`,
   notFound: (there: number, of: number) => `No answer came back, and ${there === 0 ? 'the record does not show that anything was written' : `the record shows ${there} of ${of} entries`}. Sign again: nothing is written twice. What the record may still show is sent again some minutes later only, at most a quarter of an hour.`,
   previewColumns: ['What', 'Where', 'Value', 'Status', 'How'],
@@ -223,7 +228,8 @@ const english = {
   doesColumn: 'Does',
   keys: [
     ['← →', 'joint before, next joint'], ['f F', 'next, previous suggested joint'], ['s n x', 'your call: swollen, not swollen, not assessable; again takes it back'],
-    ['t', 'tender'], ['a', 'where the model’s answer rests'], ['m', 'marks on the photos'], ['+ - 0', 'zoom in, out, whole photo'], ['p', 'preview of what will be signed'], ['?', 'this help']
+    ['t', 'tender'], ['a', 'where the model’s answer rests'], ['o', 'the same joint of the other hand beside it'], ['m', 'marks on the photos'], ['+ - 0', 'zoom in, out, whole photo'],
+    ['b B', 'photos brighter, darker'], ['c C', 'more, less contrast'], ['p', 'preview of what will be signed'], ['?', 'this help']
   ] as [string, string][],
   lettersOn: 'Letter keys do something (switch off when you dictate or type with one hand)',
   close: 'Close',
@@ -325,6 +331,9 @@ const german: Words = {
   photoOf: (sides) => `Foto des Handrückens: ${sides}`,
   noHand: 'Keine Hand gefunden',
   zoom: 'Zoom',
+  light: { title: 'Wie die Fotos gezeigt werden', brightness: 'Helligkeit', contrast: 'Kontrast', asTaken: 'Wie aufgenommen', note: 'Nur zum Ansehen: Das Modell hat die Fotos gelesen, wie sie aufgenommen wurden.' },
+  otherHand: 'Andere Hand',
+  mirrored: 'gespiegelt',
   noPicture: 'Kein Foto',
   closeUp: (name) => `Ausschnitt ${name}`,
   map: 'Worauf die Antwort beruht',
@@ -469,6 +478,8 @@ const german: Words = {
   unwritten: (names) => `${names}: wird nur mit einem Score geschrieben, und keiner ist damit vollständig. Der Wert bleibt hier stehen.`,
   signing: 'Wird in die Akte geschrieben…',
   looking: 'Es kam keine Antwort zurück. In der Akte wird nachgesehen, ob geschrieben wurde; das kann 20 Sekunden dauern…',
+  lookingAgain: 'Sie haben unterschrieben, bevor diese Seite neu geladen wurde. In der Akte wird nachgesehen, ob geschrieben wurde; das kann eine Minute dauern…',
+  lookedForShort: 'Ihre Unterschrift wird in der Akte gesucht.',
   foundWritten: (count) => `Die Antwort ging unterwegs verloren, aber es wurde geschrieben: ${count} Einträge stehen in der Akte.`,
   notFound: (there, of) => `Es kam keine Antwort zurück, und ${there === 0 ? 'in der Akte ist nicht zu sehen, dass etwas geschrieben wurde' : `in der Akte sind ${there} von ${of} Einträgen zu sehen`}. Unterschreiben Sie noch einmal: Nichts wird doppelt geschrieben. Was noch in der Akte erscheinen kann, wird erst nach einigen Minuten wieder gesendet, spätestens nach einer Viertelstunde.`,
   previewColumns: ['Was', 'Wo', 'Wert', 'Status', 'Wie'],
@@ -480,7 +491,8 @@ const german: Words = {
   doesColumn: 'Wirkung',
   keys: [
     ['← →', 'voriges, nächstes Gelenk'], ['f F', 'nächstes, voriges vorgeschlagenes Gelenk'], ['s n x', 'Ihr Urteil: geschwollen, nicht geschwollen, nicht beurteilbar; noch einmal nimmt es zurück'],
-    ['t', 'Druckschmerz'], ['a', 'worauf die Antwort des Modells beruht'], ['m', 'Marken auf den Fotos'], ['+ - 0', 'vergrößern, verkleinern, ganzes Foto'], ['p', 'Vorschau auf das, was unterschrieben wird'], ['?', 'diese Hilfe']
+    ['t', 'Druckschmerz'], ['a', 'worauf die Antwort des Modells beruht'], ['o', 'dasselbe Gelenk der anderen Hand daneben'], ['m', 'Marken auf den Fotos'], ['+ - 0', 'vergrößern, verkleinern, ganzes Foto'],
+    ['b B', 'Fotos heller, dunkler'], ['c C', 'mehr, weniger Kontrast'], ['p', 'Vorschau auf das, was unterschrieben wird'], ['?', 'diese Hilfe']
   ],
   lettersOn: 'Buchstabentasten wirken (abschalten beim Diktieren)',
   close: 'Schließen',
