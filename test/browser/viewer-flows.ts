@@ -9,6 +9,8 @@ export const viewerFlows: readonly Flow[] = [
       const app = await launched(page, site, 'demo-1')
       await app.locator('[data-joint="left-pip5"]').click()
       const frame = app.locator('.photo-frame').first()
+      // What the record says of the joints comes a moment later and may move the photos.
+      await app.waitForLoadState('networkidle')
       const box = await frame.boundingBox()
       if (!box) throw new Error('Expected a photo')
       // Near the wrist's end of the photo, where no joint is.
