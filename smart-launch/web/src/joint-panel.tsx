@@ -44,10 +44,12 @@ export function JointPanel({ latest, earlier, side, joint, call, signed, tender,
   const name = fullJointName(w, side, joint)
   const then = earlierOf(earlier, side, joint)
   const other = otherOf(latest, side, joint)
+  const beside = otherShown ? other : undefined
+  const isCompared = then.length > 0 || beside !== undefined
   const said = finding ? findingWords(w, finding) : w.withheld
   const number = finding?.kind === 'assessed' ? probabilityWords(w, finding.probability) : ''
   return (
-    <div className={`joint-panel${then.length > 0 || (other && otherShown) ? ' compared' : ''}`}>
+    <div className={`joint-panel${isCompared ? ' compared' : ''}`}>
       <p role="status" className="visually-hidden">{[`${name}.`, `${said}.`, number && `${number}.`, signed && `${signedWords(w, signed)}.`, call && `${w.yourCall}: ${w.call[call]}.`, tender && `${w.tender}.`].filter(Boolean).join(' ')}</p>
       <div className="joint-head">
         <h2>{name}</h2>
@@ -59,18 +61,18 @@ export function JointPanel({ latest, earlier, side, joint, call, signed, tender,
       <div className="close-ups">
         <figure>
           {photo && region ? <CloseUp photo={photo} region={region} side={side} joint={joint} map={map} /> : <div className="no-picture">{w.noPicture}</div>}
-          {(then.length > 0 || (other && otherShown)) && <figcaption><strong>{then.length > 0 ? w.now : w.side[side]}</strong> {dayOf(w, latest.photoTime)}{finding?.kind === 'assessed' ? ` · ${percentOf(finding.probability)}\u00A0%` : ''}</figcaption>}
+          {isCompared && <figcaption><strong>{then.length > 0 ? w.now : w.side[side]}</strong> {dayOf(w, latest.photoTime)}{percentWords(finding)}</figcaption>}
         </figure>
-        {other && otherShown && (
+        {beside && (
           <figure>
-            <img className="mirrored" src={closeUpUrl(other.photo, other.side, joint)} alt={`${w.closeUp(fullJointName(w, other.side, joint))}, ${w.mirrored}`} width={240} height={240} />
-            <figcaption><strong>{w.side[other.side]}</strong> ({w.mirrored}){other.finding?.kind === 'assessed' ? ` · ${percentOf(other.finding.probability)}\u00A0%` : ''}{other.finding && <span>{findingWords(w, other.finding)}</span>}</figcaption>
+            <img className="mirrored" src={closeUpUrl(beside.photo, beside.side, joint)} alt={`${w.closeUp(fullJointName(w, beside.side, joint))}, ${w.mirrored}`} width={240} height={240} />
+            <figcaption><strong>{w.side[beside.side]}</strong> ({w.mirrored}){percentWords(beside.finding)}{beside.finding && <span>{findingWords(w, beside.finding)}</span>}</figcaption>
           </figure>
         )}
         {then.map((one) => (
           <figure key={one.id}>
             <img src={closeUpUrl(one.photo, side, joint)} alt={`${w.closeUp(name)}, ${dayOf(w, one.photoTime)}`} loading="lazy" width={240} height={240} />
-            <figcaption>{dayOf(w, one.photoTime)}{one.finding?.kind === 'assessed' ? ` · ${percentOf(one.finding.probability)}\u00A0%` : ''}{one.finding ? <span>{findingWords(w, one.finding)}</span> : null}</figcaption>
+            <figcaption>{dayOf(w, one.photoTime)}{percentWords(one.finding)}{one.finding ? <span>{findingWords(w, one.finding)}</span> : null}</figcaption>
           </figure>
         ))}
       </div>
@@ -95,6 +97,11 @@ export function JointPanel({ latest, earlier, side, joint, call, signed, tender,
       </div>
     </div>
   )
+}
+
+/** Behind the day of a close-up. */
+function percentWords(finding: JointPanelProps['latest']['findings'][number] | undefined): string {
+  return finding?.kind === 'assessed' ? ` · ${percentOf(finding.probability)}\u00A0%` : ''
 }
 
 /** The same joint of the other hand, where a photo of that visit shows it. */
