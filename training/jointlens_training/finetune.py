@@ -104,7 +104,7 @@ def finetune(knobs):
 
 
 def epochs_of(knobs, hands):
-    """How often a site's hands are looked at, at most: in 30 epochs of 50 hands a network learns a third of what it does in 75 (training/README.md)."""
+    """How often a site's hands are looked at, at most: in 30 epochs of 54 hands a network learned half of what it did in 75 (training/README.md)."""
     return max(knobs.epochs, int(np.ceil(knobs.least_steps * knobs.batch / hands))) if knobs.epochs else 0
 
 
