@@ -57,13 +57,14 @@ describe('synthetic patients', () => {
       expect(mean(drawn)).toBeCloseTo(breadth, 2)
       expect(Math.max(...drawn) / Math.min(...drawn)).toBeGreaterThan(1.2)
     }
+    expect(mean(hands.map(({ identity }) => identity.skin.knuckleFlush ?? 0))).toBeCloseTo(0.35, 1)
     expect(mean(hands.map(({ background }) => background.value > 0.84 && background.saturation < 0.081 ? 1 : 0))).toBeCloseTo(0.3, 1)
     expect(mean(hands.map(({ pose }) => (pose.closeness ?? 0) >= 0.9 ? 1 : 0))).toBeCloseTo(0.35, 1)
   })
 
   test.each([[1, 'webxr'], [2, 'godot']] as const)('of edition %d from %s keep the fingers of the mesh', (edition, mesh) => {
     const { identity, pose } = sampleVisit({ seed: 5, split: 'test', patient: '1', edition }, 1, 'natural', [mesh]).left
-    expect([identity.build.fingerBreadth, pose.closeness]).toEqual([undefined, undefined])
+    expect([identity.build.fingerBreadth, identity.skin.knuckleFlush, pose.closeness]).toEqual([undefined, undefined, undefined])
   })
 
   test('have the same joints swollen in both editions', () => {

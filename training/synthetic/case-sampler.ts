@@ -10,8 +10,8 @@ import type { SurfaceJoint } from './surface-joint.ts'
 
 /**
  * patient → visit → hand, each from its own hashed seed: adding a visit changes no other photo. Edition 1 (when left out) is what the bundle
- * learned from. In edition 2 the same people and joints have fingers as broad as people's, held together or spread, some smooth backs of
- * hands, and lie on bright tables and in bright rooms too.
+ * learned from. In edition 2 the same people with the same joints swollen have fingers as broad as people's, held together or spread, redder
+ * knuckles, some of them smooth backs of hands, and lie on bright tables and in bright rooms too.
  */
 export interface PatientKey { readonly seed: number, readonly split: string, readonly patient: string, readonly edition?: Edition }
 export type Edition = 1 | 2
@@ -57,6 +57,7 @@ export function sampleIdentity(key: PatientKey, meshes: readonly MeshName[] = ['
       age, melanin,
       haemoglobin: random.between(0.5, 1), blotches: random.between(0.05, 0.25),
       knucklePigment: Math.max(0, random.normal(0.35, 0.25)), texture: random.between(0.6, 1.5),
+      ...key.edition === 2 && mesh !== 'godot' ? { knuckleFlush: Math.min(1, Math.abs(ownStream(key, 'knuckle flush').normal(0, 0.45))) } : {},
       redness: random.chance(0.15) ? random.between(0.1, 0.45) : 0,
       folds: random.between(0.55, 1.35) * (0.85 + 0.4 * age), veins: random.uniform() * (0.35 + 0.65 * age),
       spots: age > 0.55 && melanin < 1.3 ? random.uniform() : 0, hair: hairy ? random.between(0.2, 1) : 0

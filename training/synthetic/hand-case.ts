@@ -49,6 +49,8 @@ export interface SkinTraits {
   readonly haemoglobin: number
   readonly blotches: number
   readonly knucklePigment: number
+  /** Redness over the MCP joints that is no sign of anything, in the measure of erythema. Absent: none. */
+  readonly knuckleFlush?: number
   readonly texture: number
   /** Diffuse redness of the whole hand: a confounder. */
   readonly redness: number
