@@ -259,6 +259,21 @@ describe('a result', () => {
   })
 })
 
+test('a record that lists a search by identifier and wants the patient all the same is asked so once an hour, and its results are found', async () => {
+  await open('generic')
+  const { refuse } = ehr
+  ehr.refuse = (request) => refuse(request) ??
+    (request.path === '/Observation' && /[?&]identifier=/.test(request.query) && !/patient=/.test(request.query) ? { status: 400, why: 'by identifier alone' } : undefined)
+  for (const photo of ['left a', 'left b', 'left c']) {
+    await document(photo)
+    await screen()
+  }
+  expect((ehr.refused as string[]).splice(0)).toHaveLength(1)
+  const results = await ehr.repository.searchResources<Observation>({ resourceType: 'Observation', count: 1000 })
+  expect(new Set(results.map(({ identifier }) => identifier?.[0]?.value)).size).toBe(results.length)
+  expect(results.length).toBeGreaterThan(20)
+})
+
 test.each([
   ['epic', 'Media', { patient: 'pat-1' }, 'Media?patient'],
   ['cerner', 'Observation', { identifier: 'urn:test|1' }, 'Observation?identifier'],
