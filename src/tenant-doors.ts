@@ -11,6 +11,7 @@ import { readLaboratoryAndScores, readTreatmentStarts } from './fhir/clinical-co
 import { exportPatients, type ExportedPatients } from './fhir/bulk-export.ts'
 import { egressForTenant, type Egress } from './fhir/egress.ts'
 import { maybe, some } from './fhir/lenient.ts'
+import { referenceTo } from './fhir/logical-id.ts'
 import { findHandPhotos, photosFromBundle, type HandPhoto, type Whose } from './fhir/photo-sources.ts'
 import { correctionHeld, correctReview, preparedCorrection, signedForCorrection, type CorrectionInput } from './fhir/correct-review.ts'
 import { unwritable } from './fhir/record-writer.ts'
@@ -257,9 +258,11 @@ async function namesFor(fhir: FhirSession, { fhirUser }: AppSession, performers:
 
 const corrects = (input: ReviewInput | CorrectionInput): input is CorrectionInput => 'seen' in input
 
+const PRACTITIONER = referenceTo('Practitioner')
+
 /** A name for people; undefined where the record does not let us read it. */
 async function nameOfPractitioner(fhir: FhirSession, reference: string): Promise<string | undefined> {
-  const [, id] = /^Practitioner\/([A-Za-z0-9\-.]{1,64})$/.exec(reference) ?? []
+  const [, , id] = PRACTITIONER.exec(reference) ?? []
   const found = id === undefined ? undefined : await fhir.read('Practitioner', id).catch(nothingToRead)
   const name = found?.name?.[0]
   return name?.text ?? (name ? [...(name.prefix ?? []), ...(name.given ?? []), name.family].filter(Boolean).join(' ') : undefined)
