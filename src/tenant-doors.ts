@@ -210,7 +210,8 @@ function reviewRecord(sessionOf: (session: AppSession, tenant: TenantConfig) => 
     photoBytes: (session, tenant, photo) => readScreenedPhoto(sessionOf(session, tenant), session.patientId, photo),
     async previewFinal(session, tenant, screening, review, signed) {
       const [fhir, input] = [sessionOf(session, tenant), reviewInput(session, screening, review, signed)]
-      return previewOf(await (corrects(input) ? preparedCorrection(fhir, input) : preparedReview(fhir, input)))
+      const [prepared, signer] = await Promise.all([corrects(input) ? preparedCorrection(fhir, input) : preparedReview(fhir, input), nameOfPractitioner(fhir, input.performer)])
+      return { resources: previewOf(prepared), ...(signer ? { signer } : {}) }
     },
     writePhoto: (session, tenant, photo, ledger) => writePhoto(sessionOf(session, tenant), photo, ledger),
     writeFinal(session, tenant, screening, review, signed, agreed) {
@@ -263,7 +264,8 @@ const PRACTITIONER = referenceTo('Practitioner')
 /** A name for people; undefined where the record does not let us read it. */
 async function nameOfPractitioner(fhir: FhirSession, reference: string): Promise<string | undefined> {
   const [, , id] = PRACTITIONER.exec(reference) ?? []
-  const found = id === undefined ? undefined : await fhir.read('Practitioner', id).catch(nothingToRead)
+  const mayRead = id !== undefined && (await fhir.capabilities()).can('Practitioner', 'read')
+  const found = mayRead ? await fhir.read('Practitioner', id).catch(nothingToRead) : undefined
   const name = found?.name?.[0]
   return name?.text ?? (name ? [...(name.prefix ?? []), ...(name.given ?? []), name.family].filter(Boolean).join(' ') : undefined)
 }
