@@ -48,14 +48,14 @@ export type TenantDoors = ReturnType<typeof openTenantDoors>
 
 /**
  * Every tenant's connection to its EHR. Nothing reaches an EHR but through the door of its own tenant. What `createsOnce`
- * claims is shared with the other processes through whose doors people sign.
+ * claims is shared with the other processes through whose doors people sign; `sawIndex` hears how soon a record's searches show what they signed.
  */
-export function openTenantDoors(config: Config, now: () => number = Date.now, handedOver: HandedOver = () => Promise.resolve([]), createsOnce = openClaimedCreates(ALONE)) {
+export function openTenantDoors(config: Config, now: () => number = Date.now, handedOver: HandedOver = () => Promise.resolve([]), createsOnce = openClaimedCreates(ALONE), sawIndex?: (tenant: string, atOnce: boolean) => Promise<void>) {
   const takes = rememberedFor<boolean>(now)
   const discovered = rememberedFor<SmartConfiguration>(now)
   const doors = new Map<string, Door>(config.tenants.map((tenant) => {
     const egress = egressForTenant(tenant)
-    return [tenant.id, { tenant, egress, backend: openBackendTokens(tenant, egress, now), ownWrites: openOwnWrites(now) }] as const
+    return [tenant.id, { tenant, egress, backend: openBackendTokens(tenant, egress, now), ownWrites: openOwnWrites(now, (atOnce) => sawIndex?.(tenant.id, atOnce) ?? Promise.resolve()) }] as const
   }))
   const doorOf = ({ id }: TenantConfig): Door => {
     const door = doors.get(id)
