@@ -6,8 +6,8 @@ export const weather = z.strictObject({
   /** Before the record takes a write, and between that and its answer. */
   beforeMs: z.number().int().min(0).max(30_000).default(0),
   afterMs: z.number().int().min(0).max(30_000).default(0),
-  /** `lost`: written, and the connection breaks before the answer. `refused`: 422, and nothing is written. */
-  answer: z.enum(['given', 'lost', 'refused']).default('given')
+  /** `lost`: written, and the connection breaks before the answer. `refused`: 422, `unavailable`: 503; of both nothing is written. */
+  answer: z.enum(['given', 'lost', 'refused', 'unavailable']).default('given')
 })
 export type Weather = z.infer<typeof weather>
 
@@ -23,6 +23,7 @@ export function openWeather() {
       const { beforeMs, afterMs, answer } = now
       await later(beforeMs)
       if (answer === 'refused') return void response.status(422).type('application/fhir+json').send(REFUSAL)
+      if (answer === 'unavailable') return void response.status(503).end()
       const send = response.send.bind(response)
       response.send = (body: unknown) => {
         void later(afterMs).then(() => (answer === 'lost' ? request.socket.destroy() : send(body)))

@@ -143,7 +143,8 @@ function openParts(config: Config, store: Store, opened: InferenceEngine, log: L
   const engine = metrics.counting(opened)
   const sessions = openSessionStore(store)
   const results = openResultStore(store)
-  const doors = openTenantDoors(config, Date.now, results.handedOver, openClaimedCreates(sessions, (tenant) => results.ledger(tenant, '')))
+  const doors = openTenantDoors(config, Date.now, results.handedOver, openClaimedCreates(sessions, (tenant) => results.ledger(tenant, '')),
+    (tenant, atOnce) => results.ledger(tenant, '').showed(atOnce))
   const calibrations = new Map<string, Calibration>(config.tenants.flatMap((tenant) =>
     tenant.calibrationFile ? [[tenant.id, readCalibrationFile(tenant.calibrationFile, engine.model.digest)] as const] : []))
   const audit = openAudit(store)

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { parseDocument } from 'yaml'
 import { z } from 'zod'
 import { ScreeningError } from './errors.ts'
+import { referenceTo } from './fhir/logical-id.ts'
 import { isKnownToAll } from './known-private-keys.ts'
 import { webAddress } from './web-address.ts'
 
@@ -75,7 +76,7 @@ const tenant = z.strictObject({
     out: z.string().min(1).optional()
   }).optional(),
   /** Whose appointments make the lists, for a record that gives none by date alone. */
-  appointmentsOf: z.array(z.string().regex(/^(?:Practitioner|Location)\/[A-Za-z0-9\-.]{1,64}$/, 'Expected Practitioner/id or Location/id')).default([]),
+  appointmentsOf: z.array(z.string().regex(referenceTo('Practitioner|Location'), 'Expected Practitioner/id or Location/id')).default([]),
   /** What was derived from photos is erased so many days after it was made; kept when absent. */
   retentionDays: z.number().int().min(1).max(36_500).optional(),
   /** SMART Backend Services client. */

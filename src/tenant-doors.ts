@@ -11,6 +11,7 @@ import { readLaboratoryAndScores, readTreatmentStarts } from './fhir/clinical-co
 import { exportPatients, type ExportedPatients } from './fhir/bulk-export.ts'
 import { egressForTenant, type Egress } from './fhir/egress.ts'
 import { maybe, some } from './fhir/lenient.ts'
+import { referenceTo } from './fhir/logical-id.ts'
 import { findHandPhotos, photosFromBundle, type HandPhoto, type Whose } from './fhir/photo-sources.ts'
 import { correctionHeld, correctReview, preparedCorrection, signedForCorrection, type CorrectionInput } from './fhir/correct-review.ts'
 import { unwritable } from './fhir/record-writer.ts'
@@ -47,14 +48,14 @@ export type TenantDoors = ReturnType<typeof openTenantDoors>
 
 /**
  * Every tenant's connection to its EHR. Nothing reaches an EHR but through the door of its own tenant. What `createsOnce`
- * claims is shared with the other processes through whose doors people sign.
+ * claims is shared with the other processes through whose doors people sign; `sawIndex` hears how soon a record's searches show what they signed.
  */
-export function openTenantDoors(config: Config, now: () => number = Date.now, handedOver: HandedOver = () => Promise.resolve([]), createsOnce = openClaimedCreates(ALONE)) {
+export function openTenantDoors(config: Config, now: () => number = Date.now, handedOver: HandedOver = () => Promise.resolve([]), createsOnce = openClaimedCreates(ALONE), sawIndex?: (tenant: string, atOnce: boolean) => Promise<void>) {
   const takes = rememberedFor<boolean>(now)
   const discovered = rememberedFor<SmartConfiguration>(now)
   const doors = new Map<string, Door>(config.tenants.map((tenant) => {
     const egress = egressForTenant(tenant)
-    return [tenant.id, { tenant, egress, backend: openBackendTokens(tenant, egress, now), ownWrites: openOwnWrites(now) }] as const
+    return [tenant.id, { tenant, egress, backend: openBackendTokens(tenant, egress, now), ownWrites: openOwnWrites(now, (atOnce) => sawIndex?.(tenant.id, atOnce) ?? Promise.resolve()) }] as const
   }))
   const doorOf = ({ id }: TenantConfig): Door => {
     const door = doors.get(id)
@@ -209,7 +210,8 @@ function reviewRecord(sessionOf: (session: AppSession, tenant: TenantConfig) => 
     photoBytes: (session, tenant, photo) => readScreenedPhoto(sessionOf(session, tenant), session.patientId, photo),
     async previewFinal(session, tenant, screening, review, signed) {
       const [fhir, input] = [sessionOf(session, tenant), reviewInput(session, screening, review, signed)]
-      return previewOf(await (corrects(input) ? preparedCorrection(fhir, input) : preparedReview(fhir, input)))
+      const [prepared, signer] = await Promise.all([corrects(input) ? preparedCorrection(fhir, input) : preparedReview(fhir, input), nameOfPractitioner(fhir, input.performer)])
+      return { resources: previewOf(prepared), ...(signer ? { signer } : {}) }
     },
     writePhoto: (session, tenant, photo, ledger) => writePhoto(sessionOf(session, tenant), photo, ledger),
     writeFinal(session, tenant, screening, review, signed, agreed) {
@@ -257,10 +259,13 @@ async function namesFor(fhir: FhirSession, { fhirUser }: AppSession, performers:
 
 const corrects = (input: ReviewInput | CorrectionInput): input is CorrectionInput => 'seen' in input
 
+const PRACTITIONER = referenceTo('Practitioner')
+
 /** A name for people; undefined where the record does not let us read it. */
 async function nameOfPractitioner(fhir: FhirSession, reference: string): Promise<string | undefined> {
-  const [, id] = /^Practitioner\/([A-Za-z0-9\-.]{1,64})$/.exec(reference) ?? []
-  const found = id === undefined ? undefined : await fhir.read('Practitioner', id).catch(nothingToRead)
+  const [, , id] = PRACTITIONER.exec(reference) ?? []
+  const mayRead = id !== undefined && (await fhir.capabilities()).can('Practitioner', 'read')
+  const found = mayRead ? await fhir.read('Practitioner', id).catch(nothingToRead) : undefined
   const name = found?.name?.[0]
   return name?.text ?? (name ? [...(name.prefix ?? []), ...(name.given ?? []), name.family].filter(Boolean).join(' ') : undefined)
 }

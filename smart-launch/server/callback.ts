@@ -3,6 +3,7 @@ import { z } from 'zod'
 import type { Audit } from '../../src/audit.ts'
 import { isScreeningError, ScreeningError } from '../../src/errors.ts'
 import type { TenantConfig } from '../../src/config.ts'
+import { logicalId, referenceTo } from '../../src/fhir/logical-id.ts'
 import { isIssuerBelow } from '../../src/fhir/smart-configuration.ts'
 import type { TokenAnswer } from '../../src/fhir/token-request.ts'
 import {
@@ -30,11 +31,13 @@ export interface CallbackAnswer {
   readonly sessionSecret: string
 }
 
-const fhirId = z.string().regex(/^(?!\.{1,2}$)[A-Za-z0-9\-.]{1,64}$/)
+const PHOTO = referenceTo('Media|DocumentReference')
+const PERSON = referenceTo('Practitioner|PractitionerRole|Patient|RelatedPerson')
+
 /** The patient decides; everything else is a help, and in a form that we do not know it is passed over. */
 const tokenContext = z.object({
-  patient: fhirId,
-  encounter: fhirId.optional().catch(undefined),
+  patient: logicalId,
+  encounter: logicalId.optional().catch(undefined),
   /** Epic and eClinicalWorks put it in quotes. */
   need_patient_banner: z.union([z.boolean(), z.stringbool({ truthy: ['true'], falsy: ['false'] })]).optional().catch(undefined),
   appContext: z.string().max(4096).optional().catch(undefined),
@@ -118,7 +121,7 @@ function photosNamed({ fhirContext = [], appContext = '' }: z.infer<typeof token
   const named = fhirContext.flatMap((one) => z.object({ reference: z.string() }).safeParse(one).data?.reference ?? [])
   return [...named, ...appContext.split(/[\s,]+/)]
     .map((one) => (one.startsWith(`${fhirBase}/`) ? one.slice(fhirBase.length + 1) : one))
-    .filter((one) => /^(Media|DocumentReference)\/(?!\.{1,2}$)[A-Za-z0-9\-.]{1,64}$/.test(one))
+    .filter((one) => PHOTO.test(one))
     .slice(0, 20)
 }
 
@@ -171,7 +174,7 @@ async function verifiedUser(
 function relativeUser(fhirUser: unknown, fhirBase: string): string | undefined {
   if (typeof fhirUser !== 'string') return undefined
   const relative = fhirUser.startsWith(`${fhirBase}/`) ? fhirUser.slice(fhirBase.length + 1) : fhirUser
-  return /^(Practitioner|PractitionerRole|Patient|RelatedPerson)\/(?!\.{1,2}$)[A-Za-z0-9\-.]{1,64}$/.test(relative) ? relative : undefined
+  return PERSON.test(relative) ? relative : undefined
 }
 
 function refused(message: string): ScreeningError {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { TenantConfig } from '../../src/config.ts'
 import { ScreeningError } from '../../src/errors.ts'
+import { LOGICAL_ID } from '../../src/fhir/logical-id.ts'
 import type { PhotoLedger, PhotoPlaces } from '../../src/fhir/photo-writer.ts'
 import type { TakenPhoto } from '../../src/fhir/resources/photo-resources.ts'
 import type { InferenceEngine } from '../../src/inference/engine/inference-engine.ts'
@@ -87,9 +88,11 @@ export function isPatientLaunch({ fhirUser = '', role = roleOf(fhirUser), standa
   return role === 'patient' || (standalone && role !== 'clinician')
 }
 
+const USER = new RegExp(`(?:^|/)(Practitioner|PractitionerRole|Patient|RelatedPerson|Person)/${LOGICAL_ID}$`)
+
 /** By `fhirUser` in any form: relative, absolute, also of another server. */
 export function roleOf(fhirUser: unknown): AppSession['role'] {
-  const [, type = ''] = /(?:^|\/)(Practitioner|PractitionerRole|Patient|RelatedPerson|Person)\/[A-Za-z0-9\-.]{1,64}$/.exec(typeof fhirUser === 'string' ? fhirUser : '') ?? []
+  const [, type = ''] = USER.exec(typeof fhirUser === 'string' ? fhirUser : '') ?? []
   return type === '' ? undefined : type.startsWith('Practitioner') ? 'clinician' : 'patient'
 }
 

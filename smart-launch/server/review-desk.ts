@@ -45,7 +45,10 @@ export interface Previewed { readonly at: string; readonly digest: string }
 export interface ReviewRecord extends ContextRecord {
   patient(session: AppSession, tenant: TenantConfig): Promise<Patient>
   photoBytes(session: AppSession, tenant: TenantConfig, photo: ScreenedPhoto): Promise<Uint8Array>
-  previewFinal(session: AppSession, tenant: TenantConfig, screening: Screening, review: SignedReview, signed: string): Promise<readonly object[]>
+  /** `signer` is the name of whoever signs, where the record lets us read it. */
+  previewFinal(
+    session: AppSession, tenant: TenantConfig, screening: Screening, review: SignedReview, signed: string
+  ): Promise<{ readonly resources: readonly object[]; readonly signer?: string }>
   /** Writes only when `agreed` says yes to what would be written. */
   writeFinal(
     session: AppSession, tenant: TenantConfig, screening: Screening, review: SignedReview, signed: string, agreed: (resources: readonly object[]) => boolean
@@ -191,8 +194,8 @@ export function openReviewDesk({ screenings, engine, record, sessions, now, cali
       refuseUnsigned(session, tenant, input)
       const screening = await screeningOf(screenings, session, tenant, input.screeningId)
       const at = new Date(now()).toISOString()
-      const resources = await record.previewFinal(session, tenant, screening, input, at)
-      return { resources, previewed: { at, digest: digestOf(resources) } }
+      const { resources, ...by } = await record.previewFinal(session, tenant, screening, input, at)
+      return { resources, ...by, previewed: { at, digest: digestOf(resources) } }
     },
 
     /** Writes exactly what the preview showed, or nothing. `entered` is the draft that it signs; a page that does not tell has signed all of it. */

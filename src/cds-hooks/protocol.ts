@@ -2,6 +2,7 @@ import type { Coding, FhirResource } from 'fhir/r4.js'
 import { z } from 'zod'
 import { ScreeningError } from '../errors.ts'
 import { maybe, orNull, some } from '../fhir/lenient.ts'
+import { logicalId, referenceTo } from '../fhir/logical-id.ts'
 
 /**
  * CDS Hooks 2.0.1 on the wire: what we read, what we send, and the check of what we send. No hand words here. Of what we read, a member
@@ -11,13 +12,10 @@ import { maybe, orNull, some } from '../fhir/lenient.ts'
 /** The longest nesting a FHIR resource in a prefetch needs is far below this (security.md: depth cap). */
 const DEEPEST = 60
 
-/** FHIR R4 id; `.` and `..` match that pattern but would climb in an address. */
-export const fhirId = z.string().regex(/^[A-Za-z0-9\-.]{1,64}$/).refine((id) => id !== '.' && id !== '..', 'Expected a FHIR id')
-
-const userId = z.string().regex(/^(Practitioner|PractitionerRole|Patient|RelatedPerson)\/[A-Za-z0-9\-.]{1,64}$/)
+const userId = z.string().regex(referenceTo('Practitioner|PractitionerRole|Patient|RelatedPerson'))
 
 /** Members every context that we read has in common. */
-const person = { userId, patientId: fhirId }
+const person = { userId, patientId: logicalId }
 /** Orders that are being written are odd at times: what can be read of them is. */
 const draftBundle = z.object({
   resourceType: z.literal('Bundle'),
@@ -26,10 +24,10 @@ const draftBundle = z.object({
 
 /** Contexts of HL7/cds-hooks-library 1.0.1; members that we do not use are dropped. */
 export const HOOK_CONTEXTS = {
-  'patient-view': z.compile(z.object({ ...person, encounterId: maybe(fhirId) })),
-  'encounter-start': z.compile(z.object({ ...person, encounterId: fhirId })),
-  'appointment-book': z.compile(z.object({ ...person, encounterId: maybe(fhirId), appointments: draftBundle })),
-  'order-select': z.compile(z.object({ ...person, encounterId: maybe(fhirId), selections: some(z.string()), draftOrders: draftBundle }))
+  'patient-view': z.compile(z.object({ ...person, encounterId: maybe(logicalId) })),
+  'encounter-start': z.compile(z.object({ ...person, encounterId: logicalId })),
+  'appointment-book': z.compile(z.object({ ...person, encounterId: maybe(logicalId), appointments: draftBundle })),
+  'order-select': z.compile(z.object({ ...person, encounterId: maybe(logicalId), selections: some(z.string()), draftOrders: draftBundle }))
 } as const
 
 export type Hook = keyof typeof HOOK_CONTEXTS
@@ -39,7 +37,7 @@ export type HookContext<Name extends Hook> = z.infer<(typeof HOOK_CONTEXTS)[Name
 const fhirAuthorization = z.object({
   access_token: z.string().min(1).max(16_384),
   token_type: z.string().regex(/^bearer$/i),
-  patient: orNull(fhirId)
+  patient: orNull(logicalId)
 })
 export type FhirAuthorization = z.infer<typeof fhirAuthorization>
 

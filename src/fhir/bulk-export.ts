@@ -5,6 +5,7 @@ import { isScreeningError, ScreeningError } from '../errors.ts'
 import type { TokenSource } from './backend-auth.ts'
 import type { Egress, EgressRequest } from './egress.ts'
 import { some, truth, whole } from './lenient.ts'
+import { logicalId } from './logical-id.ts'
 import { absolute, checkedId, type FhirSession } from './session.ts'
 import { parseJson } from './smart-configuration.ts'
 import { refuseStatus } from './transport.ts'
@@ -59,7 +60,7 @@ const manifest = z.object({
   output: z.array(file).max(MAX_FILES),
   error: some(z.object({ url: z.string() })).refine((files) => files.length <= MAX_FILES)
 })
-const patient = z.object({ resourceType: z.literal('Patient'), id: z.string().regex(/^(?!\.{1,2}$)[A-Za-z0-9\-.]{1,64}$/) })
+const patient = z.object({ resourceType: z.literal('Patient'), id: logicalId })
 
 const outcome = z.object({ resourceType: z.literal('OperationOutcome') })
 

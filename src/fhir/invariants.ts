@@ -1,4 +1,5 @@
 import type { FhirResource } from 'fhir/r4.js'
+import { referenceTo } from './logical-id.ts'
 
 /**
  * What three R4 validators let pass and we never send (specs/conformance.md section 4.4): empty members, two values, a Device
@@ -38,13 +39,15 @@ function twoValues(names: readonly string[], path: string): readonly string[] {
   return CHOICES.flatMap(({ name, member }) => names.filter((one) => member.test(one)).length > 1 ? [`${path} has more than one ${name}[x]`] : [])
 }
 
+const TYPE_AND_ID = referenceTo('[A-Z][A-Za-z]+')
+
 /** Ours resolve inside the set (they carry our uuid) or name something of the record as `Type/id`. */
 function referenceFault(path: string, reference: string, inside: ReadonlySet<string>, owner: FhirResource): string[] {
   if (reference.startsWith('#')) {
     const contained = 'contained' in owner ? (owner.contained ?? []) : []
     return contained.some(({ id }) => `#${id}` === reference) ? [] : [`${path} leads to nothing contained`]
   }
-  if (!/^[A-Z][A-Za-z]+\/[A-Za-z0-9\-.]{1,64}$/.test(reference)) return [`${path} is not Type/id`]
+  if (!TYPE_AND_ID.test(reference)) return [`${path} is not Type/id`]
   const ours = /^(Observation|DiagnosticReport|Provenance|Device)\/[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f-]{21}$/.test(reference)
   return ours && !inside.has(reference) ? [`${path} leads outside the set`] : []
 }

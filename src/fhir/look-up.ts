@@ -6,7 +6,7 @@ import { chunks, dayBefore, ofThePatient, TOKENS } from './own-observations.ts'
 import { isOf, referencesIn, relativeTo } from './references.ts'
 import { identifierOf } from './resources/screening-bundle.ts'
 import type { ScreeningResource } from './resources/screening-resources.ts'
-import { searchInOneWay, type SearchWays } from './search-ways.ts'
+import { searchInOneWay, waysLeft, type SearchWays } from './search-ways.ts'
 import { isKeptFor } from './whose.ts'
 import { identifierKey, ourId, wrongPatient, type Found, type Writer } from './write-state.ts'
 
@@ -16,7 +16,7 @@ const ASKED_FOR = ['Device', 'Observation', 'DiagnosticReport'] as const
 export function questionsOf(writer: Writer, looked: readonly ScreeningResource[]): readonly Question[] {
   const results = ASKED_FOR.flatMap((type) => {
     const ours = looked.filter((one) => one.resourceType === type)
-    const [first = []] = ours.length === 0 ? [] : searches(writer, type, ours)
+    const [first = []] = ours.length === 0 ? [] : waysLeft(writer.session.tenant, type, searches(writer, type, ours))
     return first.map((parameters) => ({ type, parameters }))
   })
   const target = writer.places.get(writer.resources.count.id ?? '')

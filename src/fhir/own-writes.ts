@@ -10,22 +10,26 @@ interface Written {
   readonly resource: FhirResource
   /** A search that shows it may show what it was before. */
   readonly changed: boolean
+  readonly at: number
   readonly until: number
 }
 
 const KEPT = 5_000
+/** A search that begins so soon after a write and shows it is one that shows at once what was written. */
+const AT_ONCE_MS = 1_000
 
 /**
  * Sessions that find what others of them have just written. Searches show that late (Google, AWS), or leave out for a while what was changed
  * (AWS HealthLake), and a signature that is not found would be signed again. What is asked for by identifier, patient or target and is not
- * shown is read where it lies. Kept by this process for a quarter of an hour; one for each record.
+ * shown is read where it lies. Kept by this process for a quarter of an hour; one for each record. `sawIndex` hears whether searches showed at
+ * once what was created, as the writer's look after each screening does (write-state.ts): by it a signature whose answer is lost waits or does not.
  */
-export function openOwnWrites(now: () => number = Date.now): (session: FhirSession) => FhirSession {
+export function openOwnWrites(now: () => number = Date.now, sawIndex: (atOnce: boolean) => Promise<void> = () => Promise.resolve()): (session: FhirSession) => FhirSession {
   const written = new Map<string, Written>()
 
   function keep(reference: string, resource: FhirResource, changed: boolean): void {
     for (const [known, { until }] of written) if (until < now() || written.size >= KEPT) written.delete(known)
-    written.set(reference, { resource, changed, until: now() + LATE_MS })
+    written.set(reference, { resource, changed, at: now(), until: now() + LATE_MS })
   }
 
   /** Under the references that they got. Throws ERR_WRITE_AMBIGUOUS for an answer that nothing in can be believed of. */
@@ -65,11 +69,16 @@ export function openOwnWrites(now: () => number = Date.now): (session: FhirSessi
     },
 
     async search(type, parameters, options) {
+      const asked = now()
       let found = await session.search(type, parameters, options)
-      for (const [reference, { resource, changed, until }] of [...written]) {
+      for (const [reference, { resource, changed, at, until }] of [...written]) {
         if (resource.resourceType !== type || until < now() || !isAskedFor(resource, parameters)) continue
         const isIt = ({ id }: FhirResource) => `${type}/${id}` === reference
-        if (!changed && found.some(isIt)) written.delete(reference)
+        const shown = found.some(isIt)
+        if (!changed && shown && asked - at < AT_ONCE_MS) await sawIndex(true)
+        // Whoever asks for more than the identifier may not want it.
+        if (!changed && !shown && typeof parameters['identifier'] === 'string') await sawIndex(false)
+        if (!changed && shown) written.delete(reference)
         else {
           const there = await session.read(type, reference.split('/')[1] ?? '').catch(goneIsNothing)
           found = [...found.filter((one) => !isIt(one)), ...there ? [there] : []]

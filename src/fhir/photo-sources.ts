@@ -8,6 +8,7 @@ import { LATERALITIES, type Laterality } from '../joints/hand-joint.ts'
 import type { Capabilities } from './capabilities.ts'
 import { aiTerm, handSiteOf, lateralityOf, termFor } from './codes.ts'
 import { maybe, some, whole, word } from './lenient.ts'
+import { logicalId, referenceTo } from './logical-id.ts'
 import { readIfThere } from './read-if-there.ts'
 import { isOf, relativeTo } from './references.ts'
 import { searchInOneWay } from './search-ways.ts'
@@ -55,12 +56,11 @@ const attachment = z.object({
 /** A label is read or the photo is not: one that we cannot read may be the one that closes it. */
 const labels = z.array(coding.extend({ system: z.string().nullish(), code: z.string().nullish() })).nullish()
 const meta = z.object({ versionId: word, security: labels }).nullish()
-const id = z.string().regex(/^(?!\.{1,2}$)[A-Za-z0-9\-.]{1,64}$/)
 const reference = z.object({ reference: maybe(z.string()) })
 /** What is read at every look at a chart is compiled: the same answers, several times as fast. */
 const media = z.compile(z.object({
   resourceType: z.literal('Media'),
-  id,
+  id: logicalId,
   meta,
   status: z.string(),
   type: maybe(concept),
@@ -74,7 +74,7 @@ const media = z.compile(z.object({
 }))
 const documentReference = z.compile(z.object({
   resourceType: z.literal('DocumentReference'),
-  id,
+  id: logicalId,
   meta,
   status: z.string(),
   docStatus: maybe(z.string()),
@@ -219,11 +219,13 @@ async function reportedPhotos(session: FhirSession, capabilities: Capabilities, 
   })
 }
 
+const PHOTO = referenceTo('Media|DocumentReference')
+
 /** Media and DocumentReference by their references, relative or below this FHIR base; what is gone or something else is passed over. */
 async function readNamed(session: FhirSession, capabilities: Capabilities, references: readonly string[]): Promise<readonly unknown[]> {
   const found: unknown[] = []
   for (const one of new Set(references.map((reference) => relativeTo(session.tenant, reference)))) {
-    const [, type, name] = /^(Media|DocumentReference)\/([A-Za-z0-9\-.]{1,64})$/.exec(one) ?? []
+    const [, type, name] = PHOTO.exec(one) ?? []
     if (!type || !name || !capabilities.can(type, 'read')) continue
     found.push(await readIfThere(session, type as 'Media' | 'DocumentReference', name).catch(passOverInvalid))
   }

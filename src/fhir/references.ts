@@ -1,4 +1,8 @@
 import type { TenantConfig } from '../config.ts'
+import { LOGICAL_ID, referenceTo } from './logical-id.ts'
+
+const VERSION = new RegExp(`/_history/${LOGICAL_ID}$`)
+const PATIENT = referenceTo('Patient')
 
 type Base = Pick<TenantConfig, 'fhirBase'>
 
@@ -9,12 +13,12 @@ type Base = Pick<TenantConfig, 'fhirBase'>
 export function relativeTo({ fhirBase }: Base, reference: string): string {
   const named = fhirBase.startsWith('https:') ? reference.replace(/^http:/, 'https:') : reference
   const relative = named.startsWith(`${fhirBase}/`) ? named.slice(fhirBase.length + 1) : reference
-  return relative.replace(/\/_history\/[A-Za-z0-9\-.]{1,64}$/, '')
+  return relative.replace(VERSION, '')
 }
 
 /** Which patient of this record it names. `Patient/12` of another server is another person. */
 export function patientIn(base: Base, reference: string | undefined): string | undefined {
-  return /^Patient\/([A-Za-z0-9\-.]{1,64})$/.exec(relativeTo(base, reference ?? ''))?.[1]
+  return PATIENT.exec(relativeTo(base, reference ?? ''))?.[2]
 }
 
 /** Names this patient of this record. */

@@ -6,6 +6,7 @@ import { readCapabilities, type Capabilities } from './capabilities.ts'
 import { isBelow, type Egress } from './egress.ts'
 import { parseBody } from './large-json.ts'
 import { maybe, some } from './lenient.ts'
+import { LOGICAL_ID, logicalId } from './logical-id.ts'
 import { isOf } from './references.ts'
 import { askedUntil } from './retry-after.ts'
 import { openTransport, refuseStatus, type ClientOptions, type TransportOptions } from './transport.ts'
@@ -158,7 +159,7 @@ export function openFhirSession(options: FhirSessionOptions): FhirSession {
     },
 
     async readBinary(urlOrId, { maxBytes = MAX_PHOTO_BYTES } = {}) {
-      const url = /^[A-Za-z0-9\-.]{1,64}$/.test(urlOrId) ? `Binary/${checkedId(urlOrId)}` : urlOrId
+      const url = logicalId.safeParse(urlOrId).success ? `Binary/${urlOrId}` : urlOrId
       return readBytes(absolute(url, tenant.fhirBase), maxBytes)
     },
 
@@ -196,8 +197,8 @@ export function searchPage<T extends ResourceType>(
 
 /** FHIR id; `.` and `..` fit its pattern and would walk up the path. */
 export function checkedId(id: string): string {
-  if (!/^[A-Za-z0-9\-.]{1,64}$/.test(id) || id === '.' || id === '..')
-    throw new ScreeningError('ERR_REQUEST_INVALID', 'Expected a FHIR id of letters, digits, "-" and "." (at most 64)')
+  const { error } = logicalId.safeParse(id)
+  if (error) throw new ScreeningError('ERR_REQUEST_INVALID', error.issues[0]?.message ?? 'Expected a FHIR id')
   return id
 }
 
@@ -261,12 +262,14 @@ function writtenReference(resource: FhirResource, result: Record<string, unknown
 export function isOfAnother(sent: FhirResource, answered: Readonly<Record<string, unknown>>): boolean {
   const [ours, theirs] = [sent, answered].map((one) => namesOf.safeParse(one).data)
   if (!ours || !theirs || answered['resourceType'] !== sent.resourceType) return false
-  const patientOf = ({ subject }: z.infer<typeof namesOf>) => /(?:^|\/)Patient\/([A-Za-z0-9\-.]{1,64})$/.exec(subject?.reference ?? '')?.[1]
+  const patientOf = ({ subject }: z.infer<typeof namesOf>) => PATIENT_ANYWHERE.exec(subject?.reference ?? '')?.[1]
   const [mine, other] = [patientOf(ours), patientOf(theirs)]
   if (mine !== undefined && other !== undefined && mine !== other) return true
   const comparable = (theirs.identifier ?? []).filter(({ system }) => ours.identifier?.some((one) => one.system === system))
   return comparable.length > 0 && !comparable.some(({ system, value }) => ours.identifier?.some((one) => one.system === system && one.value === value))
 }
+
+const PATIENT_ANYWHERE = new RegExp(`(?:^|/)Patient/(${LOGICAL_ID})$`)
 
 const namesOf = z.object({
   subject: z.object({ reference: z.string().optional() }).optional().catch(undefined),
@@ -275,7 +278,7 @@ const namesOf = z.object({
 
 /** `Type/id` out of a Location such as `http://ehr/fhir/Observation/12/_history/1`. */
 export function referenceIn(location: string, type: string): string | undefined {
-  const id = new RegExp(`(?:^|/)${type}/([A-Za-z0-9\\-.]{1,64})(?:/_history/[^/]+)?/?$`).exec(location)?.[1]
+  const id = new RegExp(`(?:^|/)${type}/(${LOGICAL_ID})(?:/_history/[^/]+)?/?$`).exec(location)?.[1]
   return id ? `${type}/${id}` : undefined
 }
 

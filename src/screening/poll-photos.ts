@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { isScreeningError, ScreeningError } from '../errors.ts'
 import { maybe, some, word } from '../fhir/lenient.ts'
+import { logicalId } from '../fhir/logical-id.ts'
 import { patientIn } from '../fhir/references.ts'
 import type { FhirSession } from '../fhir/session.ts'
 import { isOfToken } from '../fhir/transport.ts'
@@ -16,7 +17,7 @@ export interface ChangedPhoto {
 const attachment = z.object({ contentType: maybe(z.string()), url: maybe(z.string()) })
 const changed = z.object({
   resourceType: z.enum(['Media', 'DocumentReference', 'DiagnosticReport']),
-  id: z.string().regex(/^[A-Za-z0-9\-.]{1,64}$/),
+  id: logicalId,
   meta: maybe(z.object({ versionId: word, lastUpdated: maybe(z.string()) })),
   status: maybe(z.string()),
   subject: maybe(z.object({ reference: maybe(z.string()) })),

@@ -83,6 +83,7 @@ export const flows: readonly Flow[] = [
       await picture('review-page.png', app)
       await check('review', app)
       await app.getByRole('button', { name: 'Preview' }).click()
+      await app.getByText('Your signature: Dr Demo Rheumatologist (synthetic) (Practitioner/demo-clinician)').waitFor()
       await app.getByText(/Exactly this will be written \(4 entries\)/).waitFor()
       await app.getByRole('button', { name: 'Sign and record' }).click()
       await app.getByText(/4 entries are in the record/).waitFor()

@@ -63,6 +63,24 @@ export const reloadFlows: readonly Flow[] = [
     }
   })),
   {
+    name: 'loaded again while the record is not available, which has shown an earlier signature at once: nothing was written, and signing again needs no wait',
+    async run({ page, site }) {
+      const before = await entered(page, site, 'right-ip1')
+      await signing(before)
+      await before.getByText(/entries are in the record/).waitFor()
+      const app = await entered(page, site, 'right-mcp1')
+      await underWeather(page, site, { beforeMs: 800, answer: 'unavailable' }, async () => {
+        await signing(app)
+        await app.waitForTimeout(200)
+        await app.reload()
+        await app.getByText('You signed before this page was loaded again.').waitFor()
+        await settled(app)
+      })
+      expectEqual(await signedFor(page, site, 'R-MCP1'), 0, 'what the record holds of the joint meanwhile')
+      await truth(page, site, app, 'right-mcp1', 'R-MCP1')
+    }
+  },
+  {
     name: 'a laboratory value of the record that comes when someone is about to type is replaced by what is typed, and does not stand before it',
     async run({ page, site }) {
       const app = await launched(page, site, 'demo-2')

@@ -22,13 +22,20 @@ afterEach(async () => {
   await witness.close()
 })
 
-/** Writes are shown by searches an hour later. */
-async function open(profile: ProfileName): Promise<void> {
-  witness = await startWitness({ profile, indexLagMs: 3_600_000 })
+/** What was heard of how soon searches show what was written. */
+let heard: boolean[]
+
+/** Writes are shown by searches an hour later, if nothing else is said. */
+async function open(profile: ProfileName, indexLagMs = 3_600_000): Promise<void> {
+  witness = await startWitness({ profile, indexLagMs })
   const tenant = loopbackTenant(witness.base)
   egress = egressForTenant(tenant)
   time = 0
-  const knowing = openOwnWrites(() => time)
+  heard = []
+  const knowing = openOwnWrites(() => time, (atOnce) => {
+    heard.push(atOnce)
+    return Promise.resolve()
+  })
   session = () => knowing(openFhirSession({ tenant, egress, tokens: fixedToken('t') }))
   const photo = { resourceType: 'Media' as const, id: 'photo-1', versionId: '1' }
   const sample = sampleScreening({ photos: [photo], photoOf: () => photo })
@@ -78,4 +85,15 @@ test('nothing is read that was not asked for or kept for longer than a quarter o
   time = 0
   witness.memory.remove('Observation', reference.split('/')[1] ?? '')
   expect(await found()).toEqual([])
+})
+
+test.each([
+  ['late, asked by identifier', 'transaction', 3_600_000, 0, [false]], ['late, asked by patient: the search may leave it out for another reason', 'patient-search', 3_600_000, 0, []],
+  ['at once', 'transaction', 0, 0, [true]], ['at some time, when it is asked a minute later', 'transaction', 0, 60_000, []]
+] as const)('a record that shows a signature %s is known for that', async (_how, profile, lagMs, laterMs, said) => {
+  await open(profile, lagMs)
+  await signReview(session(), input)
+  time += laterMs
+  await signReview(session(), input)
+  expect([...new Set(heard)]).toEqual(said)
 })

@@ -259,6 +259,37 @@ describe('a result', () => {
   })
 })
 
+test.each(['generic', 'epic'] as const)('ids longer than R4 allows, as Epic gives them, are read, written, found again and signed on %s', async (vendor) => {
+  await open(vendor)
+  ehr.repository.idEnding = '-and-on-and-on-to-seventy-characters'
+  await document('left right c')
+  const screening = await screen()
+  const results = async () => (await ehr.repository.searchResources<Observation>({ resourceType: 'Observation', count: 1000 })).map(({ id = '', status }) => [id.length, status])
+  expect(new Set((await results()).map(String))).toEqual(new Set(['72,preliminary']))
+  expect(await results()).toHaveLength(vendor === 'epic' ? 23 : 24)
+  expect(await reconcile({ store, sessionFor: () => session, tenant: house.tenant })).toMatchObject({ missing: [], changed: [] })
+  await signReview(session, {
+    tenant: 'clinic', patientId: 'pat-1', performer: 'Practitioner/doc-1', screeningId: screening.id, ...screeningSources(screening),
+    findings: screening.findings, model: screening.model, signed: '2026-11-21T10:00:00Z', decisions: [{ side: 'left', joint: 'mcp2', call: 'swollen' }]
+  })
+  expect((await results()).filter(([, status]) => status === 'final')).toHaveLength(1)
+})
+
+test('a record that lists a search by identifier and wants the patient all the same is asked so once an hour, and its results are found', async () => {
+  await open('generic')
+  const { refuse } = ehr
+  ehr.refuse = (request) => refuse(request) ??
+    (request.path === '/Observation' && /[?&]identifier=/.test(request.query) && !/patient=/.test(request.query) ? { status: 400, why: 'by identifier alone' } : undefined)
+  for (const photo of ['left a', 'left b', 'left c']) {
+    await document(photo)
+    await screen()
+  }
+  expect((ehr.refused as string[]).splice(0)).toHaveLength(1)
+  const results = await ehr.repository.searchResources<Observation>({ resourceType: 'Observation', count: 1000 })
+  expect(new Set(results.map(({ identifier }) => identifier?.[0]?.value)).size).toBe(results.length)
+  expect(results.length).toBeGreaterThan(20)
+})
+
 test.each([
   ['epic', 'Media', { patient: 'pat-1' }, 'Media?patient'],
   ['cerner', 'Observation', { identifier: 'urn:test|1' }, 'Observation?identifier'],

@@ -33,7 +33,7 @@ describe('a list of patients', () => {
     expect([...await readPatientList(list('# cohort\r\np-1\r\nPatient/p-2 # twice\n\n  p-1\np-3'))]).toEqual(['p-1', 'p-2', 'p-3'])
   })
 
-  test.each([['p-1\nnot an id\n', 2], ['../x', 1], [`p-1\n\n${'x'.repeat(65)}`, 3]])('with %j names the line', async (text, line) => {
+  test.each([['p-1\nnot an id\n', 2], ['../x', 1], [`p-1\n\n${'x'.repeat(129)}`, 3]])('with %j names the line', async (text, line) => {
     await expect(readPatientList(list(text))).rejects.toMatchObject({ code: 'ERR_USAGE', message: expect.stringContaining(`line ${line} `) })
   })
 

@@ -102,7 +102,7 @@ describe('a review', () => {
           Promise.resolve(void noted.push([tenant, id, at, ...joints.map(({ side, joint }) => `${side}-${joint}`), ...(isAll ? ['alone'] : [])].join(' ')))
       } as unknown as ScreeningService,
       record: {
-        previewFinal: (_session: unknown, _tenant: unknown, _screening: unknown, _review: unknown, at: string) => Promise.resolve(record.map((one) => ({ ...one, issued: at }))),
+        previewFinal: (_session: unknown, _tenant: unknown, _screening: unknown, _review: unknown, at: string) => Promise.resolve({ resources: record.map((one) => ({ ...one, issued: at })) }),
         heldOf: (_session: unknown, _tenant: unknown, _screening: unknown, _review: unknown, at: string) => { lookedAt.push(at); return Promise.resolve(held) },
         writeFinal: async (_session: unknown, _tenant: unknown, _screening: unknown, _review: unknown, at: string, agreed: (resources: readonly object[]) => boolean) => {
           await writing

@@ -227,8 +227,14 @@ test('the preview has a line for each Observation in its own words, and says who
       { what: 'Tender joint', where: 'Right knee', value: 'Present', status: 'final', how: '' }, { what: 'Patient global', where: '', value: '3', status: 'final', how: '' },
       { what: '', where: '', value: 'Absent', status: 'corrected', how: '', was: 'Earlier version (final): swollen.' }
     ],
-    provenance: { who: 'Practitioner/1', when: '2026-11-26T09:00:00Z' }
+    signature: { who: 'Practitioner/1', when: '2026-11-26T09:00:00Z' }
   })
+})
+
+test('where the record takes no Provenance the Observations say who signs', () => {
+  const observation = { resourceType: 'Observation', status: 'final', issued: '2026-11-26T09:00:00Z', performer: [{ reference: 'Practitioner/1' }] }
+  expect(linesOf([observation]).signature).toEqual({ who: 'Practitioner/1', when: '2026-11-26T09:00:00Z' })
+  expect(linesOf([])).toEqual({ observations: [] })
 })
 
 describe('dates of the record', () => {

@@ -237,7 +237,7 @@ export const requestScreening = (csrf: string) => call('/screen', post(csrf, {})
 /** `knows`: the newest signature that the page knows of. */
 export const keepDraft = (csrf: string, draft: DraftView, knows: string | undefined) => call('/draft', { ...post(csrf, { ...draft, knows }), method: 'PUT', keepalive: true })
 export const logout = (csrf: string) => call('/logout', post(csrf, {}))
-export const preview = (csrf: string, review: Review) => call<{ resources: readonly object[]; previewed: Previewed }>('/preview', post(csrf, review))
+export const preview = (csrf: string, review: Review) => call<{ resources: readonly object[]; signer?: string; previewed: Previewed }>('/preview', post(csrf, review))
 export const sign = (csrf: string, review: Review, previewed: Previewed, entered: DraftView) => write<{ written: readonly string[] }>('/sign', post(csrf, { review, previewed, entered }))
 export const readHeld = (csrf: string, review: Review, previewed: Previewed) => call<Held>('/held', post(csrf, { review, previewed }))
 export const photoUrl = (photo: string) => `${base}/photos/${encodeURIComponent(photo)}`

@@ -9,6 +9,8 @@ export interface PreviewedResource {
   readonly valueQuantity?: { readonly value?: number; readonly unit?: string }
   readonly dataAbsentReason?: Concept
   readonly recorded?: string
+  readonly issued?: string
+  readonly performer?: readonly { readonly reference?: string }[]
   readonly note?: readonly { readonly text: string }[]
   readonly agent?: readonly { readonly who?: { readonly reference?: string } }[]
 }
@@ -22,12 +24,14 @@ export interface PreviewLine { readonly what: string; readonly where: string; re
 /** One line for each Observation, and who signs when. Nothing is added to what the resources say. */
 export function linesOf(resources: readonly PreviewedResource[]): {
   readonly observations: readonly PreviewLine[]
-  readonly provenance?: { readonly who: string; readonly when: string }
+  readonly signature?: { readonly who: string; readonly when: string }
 } {
+  const observations = resources.filter(({ resourceType }) => resourceType === 'Observation')
   const signed = resources.find(({ resourceType }) => resourceType === 'Provenance')
+  const who = (signed?.agent?.[0]?.who ?? observations[0]?.performer?.[0])?.reference
   return {
-    observations: resources.filter(({ resourceType }) => resourceType === 'Observation').map(lineOf),
-    ...(signed ? { provenance: { who: signed.agent?.[0]?.who?.reference ?? '', when: signed.recorded ?? '' } } : {})
+    observations: observations.map(lineOf),
+    ...(who === undefined ? {} : { signature: { who, when: signed?.recorded ?? observations[0]?.issued ?? '' } })
   }
 }
 

@@ -47,14 +47,14 @@ export function SignPanel({ session, signature: { shown, message, busy, canPrevi
       <p role="status" className={`said ${message?.kind ?? ''}`} ref={said} tabIndex={-1}>{busy === 'sign' ? w.signing : busy === 'look' ? w.looking : busy === 'look-again' ? w.lookingAgain : message?.isConflict && conflicting ? w.signedOtherwise : message?.words ?? ''}</p>
       {shown?.resources.length === 0 && <p>{w.allStands}</p>}
     </section>
-    {shown && shown.resources.length > 0 && <Preview resources={shown.resources} />}
+    {shown && shown.resources.length > 0 && <Preview resources={shown.resources} signer={shown.signer} />}
   </>
 }
 
 /** A line for each resource in the words it carries itself, and all of it as it is sent. */
-function Preview({ resources }: { resources: readonly PreviewedResource[] }) {
+function Preview({ resources, signer }: { resources: readonly PreviewedResource[]; signer: string | undefined }) {
   const w = useWords()
-  const { observations, provenance } = linesOf(resources)
+  const { observations, signature } = linesOf(resources)
   const heading = useRef<HTMLHeadingElement>(null)
   useEffect(() => {
     heading.current?.focus({ preventScroll: true })
@@ -75,7 +75,7 @@ function Preview({ resources }: { resources: readonly PreviewedResource[] }) {
           ))}</tbody>
         </table>
       </div>
-      {provenance && <p>{w.provenance(provenance.who, w.timeOf(provenance.when))}</p>}
+      {signature && <p>{w.signedBy(signer ? `${signer} (${signature.who})` : signature.who, w.timeOf(signature.when))}</p>}
       <details><summary>{w.everyMember}</summary><pre tabIndex={0}>{JSON.stringify(resources, null, 2)}</pre></details>
     </section>
   )

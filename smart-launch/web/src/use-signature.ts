@@ -27,7 +27,7 @@ export interface SignatureOptions {
 
 export interface Message { readonly kind: 'written' | 'failed'; readonly words: string; readonly isConflict?: boolean }
 
-interface Shown { readonly resources: readonly PreviewedResource[]; readonly previewed: Previewed }
+interface Shown { readonly resources: readonly PreviewedResource[]; readonly signer?: string; readonly previewed: Previewed }
 
 export interface Signature {
   /** What was previewed and can be signed; it goes with the next change. */

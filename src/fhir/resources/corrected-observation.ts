@@ -1,5 +1,6 @@
 import type { Annotation, Observation, Provenance } from 'fhir/r4.js'
 import { aiTerm } from '../codes.ts'
+import { LOGICAL_ID } from '../logical-id.ts'
 import { CALL_WORDS, isPresentIn, type ClinicianInput, type JointCall } from './clinician-resources.ts'
 import { narrative } from './narrative.ts'
 
@@ -75,7 +76,7 @@ export function correctionProvenance(made: Provenance, replaced: readonly Observ
 }
 
 /** `Earlier version 1 (final): swollen.` */
-const EARLIER = /^Earlier version(?: ([A-Za-z0-9\-.]{1,64}))? \([a-z-]+\): (.*)\.$/s
+const EARLIER = new RegExp(String.raw`^Earlier version(?: (${LOGICAL_ID}))? \([a-z-]+\): (.*)\.$`, 's')
 
 function earlierNote(there: Observation): Annotation {
   const author = there.performer?.[0]?.reference

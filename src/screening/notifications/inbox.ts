@@ -1,4 +1,5 @@
 import type { TenantConfig } from '../../config.ts'
+import { referenceTo } from '../../fhir/logical-id.ts'
 import { relativeTo } from '../../fhir/references.ts'
 import { askFor } from '../errands.ts'
 import type { Queries, Store } from '../store/open-store.ts'
@@ -7,7 +8,7 @@ import type { Notification, NotifiedEvent } from './read-notification.ts'
 export type Inbox = ReturnType<typeof openInbox>
 
 /** What a notification may be about; all else is passed over. */
-const PHOTO = /^(?:Media|DocumentReference|DiagnosticReport)\/(?!\.{1,2}$)[A-Za-z0-9\-.]{1,64}$/
+const PHOTO = referenceTo('Media|DocumentReference|DiagnosticReport')
 
 /**
  * Notifications become errands in one transaction, which is on disk before the EHR hears 200. Each numbered event counts once, in

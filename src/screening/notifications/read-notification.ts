@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { ScreeningError } from '../../errors.ts'
+import { logicalId } from '../../fhir/logical-id.ts'
 
 /** What a Subscription told us. Only ids are taken out of it: whose photo it is and what it shows, the record is asked. */
 export type Notification =
@@ -36,7 +37,7 @@ const bundle = z.object({
   type: z.enum(['history', 'subscription-notification']),
   entry: z.array(z.unknown()).min(1).max(1_001)
 })
-const one = z.object({ resourceType: z.string().regex(/^[A-Za-z]{1,40}$/), id: z.string().regex(/^[A-Za-z0-9\-.]{1,64}$/) })
+const one = z.object({ resourceType: z.string().regex(/^[A-Za-z]{1,40}$/), id: z.string() })
 
 interface Status {
   readonly type: string
@@ -98,7 +99,7 @@ function namedBy(value: unknown): readonly string[] {
 
 function idOf(value: string | undefined): string {
   const id = value?.split('/').at(-1) ?? ''
-  if (!/^[A-Za-z0-9\-.]{1,64}$/.test(id)) throw invalid()
+  if (!logicalId.safeParse(id).success) throw invalid()
   return id
 }
 
