@@ -49,6 +49,29 @@ describe('synthetic patients', () => {
     expect([...tones].sort((a, b) => a - b)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10])
   })
 
+  test('of the second edition have fingers as broad as people have, men broader ones, and lie on a bright table in three cases of ten', () => {
+    const hands = patients.map((patient) => sampleVisit({ seed: 5, split: 'test', patient, edition: 2 }, 1, 'natural').left)
+    const mean = (numbers: readonly number[]) => numbers.reduce((a, b) => a + b, 0) / numbers.length
+    for (const [sex, breadth] of [['female', 18 / 174], ['male', 21 / 190]] as const) {
+      const drawn = hands.filter(({ identity }) => identity.sex === sex).map(({ identity }) => identity.build.fingerBreadth ?? 0)
+      expect(mean(drawn)).toBeCloseTo(breadth, 2)
+      expect(Math.max(...drawn) / Math.min(...drawn)).toBeGreaterThan(1.2)
+    }
+    expect(mean(hands.map(({ identity }) => identity.skin.knuckleFlush ?? 0))).toBeCloseTo(0.35, 1)
+    expect(mean(hands.map(({ background }) => background.value > 0.84 && background.saturation < 0.081 ? 1 : 0))).toBeCloseTo(0.3, 1)
+    expect(mean(hands.map(({ pose }) => (pose.closeness ?? 0) >= 0.9 ? 1 : 0))).toBeCloseTo(0.35, 1)
+  })
+
+  test.each([[1, 'webxr'], [2, 'godot']] as const)('of edition %d from %s keep the fingers of the mesh', (edition, mesh) => {
+    const { identity, pose } = sampleVisit({ seed: 5, split: 'test', patient: '1', edition }, 1, 'natural', [mesh]).left
+    expect([identity.build.fingerBreadth, identity.skin.knuckleFlush, pose.closeness]).toEqual([undefined, undefined, undefined])
+  })
+
+  test('have the same joints swollen in both editions', () => {
+    const joints = ([1, 2] as const).map((edition) => sampleVisit({ seed: 5, split: 'test', patient: '3', edition }, 1, 'balanced').right.joints)
+    expect(joints[1]).toEqual(joints[0])
+  })
+
   test('swell at the same joint of both hands more often than chance would have it', () => {
     const pairs = patients.flatMap((patient) => {
       const { left, right } = sampleVisit({ seed: 5, split: 'test', patient }, 1, 'balanced')

@@ -64,9 +64,10 @@ def site_attributes(summary):
 
 
 def meshes_of(training):
-    """In words; earlier runs did not name their one mesh."""
+    """In words; earlier runs did not name their one mesh, and knew no edition of the generator but the first."""
     names = training.get("meshes") or ["webxr"]
-    return f"{'one hand mesh' if len(names) == 1 else f'{len(names)} kinds of hand mesh'} ({', '.join(names)})"
+    editions = [f"edition {edition}" for edition in training.get("editions", []) if edition != 1]
+    return f"{'one hand mesh' if len(names) == 1 else f'{len(names)} kinds of hand mesh'} ({', '.join([*names, *editions])})"
 
 
 def source_attributes(summary, version):

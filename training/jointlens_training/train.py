@@ -125,6 +125,7 @@ def train(knobs):
                           "schedule": schedule.state_dict(), "random": random.get_state(), "changes": changes.get_state(), "torch": torch.get_rng_state()})
     origin["hands"], origin["patients"] = len(kept), len(np.unique(crops.patients[kept]))
     origin["meshes"] = sorted({str(crops.rows[i]["mesh"]) for i in kept if "mesh" in crops.rows[i]})
+    origin["editions"] = sorted({int(crops.rows[i].get("edition", 1)) for i in kept if crops.rows[i].get("mesh")})
     origin["positiveRate"] = float(crops.labels[kept][crops.mask[kept]].mean())
     save(Path(knobs.out) / "model.pt", {"knobs": asdict(knobs), "model": mean.cpu().state_dict(), "prevalence": prevalence.tolist(), "training": origin})
     return mean

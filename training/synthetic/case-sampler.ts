@@ -8,8 +8,13 @@ import type { Random } from './random.ts'
 import { FINGERS, SURFACE_JOINTS, jointKind } from './surface-joint.ts'
 import type { SurfaceJoint } from './surface-joint.ts'
 
-/** patient → visit → hand, each from its own hashed seed: adding a visit changes no other photo. */
-export interface PatientKey { readonly seed: number, readonly split: string, readonly patient: string }
+/**
+ * patient → visit → hand, each from its own hashed seed: adding a visit changes no other photo. Edition 1 (when left out) is what the bundle
+ * learned from. In edition 2 the same people with the same joints swollen have fingers as broad as people's, held together or spread, redder
+ * knuckles, some of them smooth backs of hands, and lie on bright tables and in bright rooms too.
+ */
+export interface PatientKey { readonly seed: number, readonly split: string, readonly patient: string, readonly edition?: Edition }
+export type Edition = 1 | 2
 export type Prevalence = 'natural' | 'balanced'
 
 /**
@@ -45,22 +50,31 @@ export function sampleIdentity(key: PatientKey, meshes: readonly MeshName[] = ['
   // The older mesh keeps its fingers as they were first drawn.
   const ownLength = () => mesh === 'webxr' ? 1 : lengths.normal(1, 0.03)
   const shape = sampleBodyShape(ownStream(key, 'shape'), sex)
+  const back = ownStream(key, 'dorsum'), dorsum = sampleDorsum(back, age, shape)
   return {
-    seed, ageYears, sex, monkTone, mesh, shape, dorsum: sampleDorsum(ownStream(key, 'dorsum'), age, shape),
+    seed, ageYears, sex, monkTone, mesh, shape, dorsum: key.edition === 2 ? someSmooth(dorsum, back) : dorsum,
     skin: {
       age, melanin,
       haemoglobin: random.between(0.5, 1), blotches: random.between(0.05, 0.25),
       knucklePigment: Math.max(0, random.normal(0.35, 0.25)), texture: random.between(0.6, 1.5),
+      ...key.edition === 2 && mesh !== 'godot' ? { knuckleFlush: Math.min(1, Math.abs(ownStream(key, 'knuckle flush').normal(0, 0.45))) } : {},
       redness: random.chance(0.15) ? random.between(0.1, 0.45) : 0,
       folds: random.between(0.55, 1.35) * (0.85 + 0.4 * age), veins: random.uniform() * (0.35 + 0.65 * age),
       spots: age > 0.55 && melanin < 1.3 ? random.uniform() : 0, hair: hairy ? random.between(0.2, 1) : 0
     },
     build: {
       fingerThickness: thickness * random.between(0.9, 1.11), palmWidth: random.between(0.94, 1.06),
-      fingerLength: FINGERS.map(() => length * random.between(0.985, 1.015) * ownLength())
+      fingerLength: FINGERS.map(() => length * random.between(0.985, 1.015) * ownLength()),
+      ...key.edition === 2 && mesh !== 'godot' ? { fingerBreadth: FINGER_BREADTH[sex] * ownStream(key, 'finger breadth').normal(1, 0.05) } : {}
     }
   }
 }
+
+/**
+ * Breadth of the index finger's PIP joint over the hand's length: medians of 21 mm in men and 18 mm in women (FAA Human Factors Design
+ * Standard, appendix B) on hands as long as those below. The meshes have 0.09; the maker that training never sees (godot) keeps its own.
+ */
+const FINGER_BREADTH: Readonly<Record<Identity['sex'], number>> = { male: 21 / 190, female: 18 / 174 }
 
 /** Random numbers of their own for traits that were added later, so that no older trait of the patient changes. */
 const ownStream = ({ seed, split, patient }: PatientKey, trait: string): Random =>
@@ -87,6 +101,12 @@ function sampleDorsum(random: Random, age: number, { stoutness }: BodyShape): Do
   }
 }
 
+/** Many healthy backs of hands are smooth when they lie flat: no valley is no sign of swelling. */
+function someSmooth(dorsum: Dorsum, random: Random): Dorsum {
+  if (!random.chance(0.35)) return dorsum
+  return { ...dorsum, knuckles: dorsum.knuckles * random.between(0, 0.4), tendons: dorsum.tendons * random.between(0, 0.5) }
+}
+
 /** Optical depth of melanin for a Monk tone: 0.17 to 3.0 in even ratios. A guess; erythema fades with it, as in life. */
 export const melaninOf = (monkTone: number): number => 0.17 * (3 / 0.17) ** ((monkTone - 1) / 9)
 
@@ -97,7 +117,8 @@ export function sampleVisit(
   const identity = sampleIdentity(key, meshes)
   const joints = sampleDisease(key, visit, prevalence, identity)
   const scene = randomFrom(hashSeed(key.seed, key.split, key.patient, visit, 'scene'))
-  const background = sampleBackground(scene), light = sampleLight(scene), sensor = sampleSensor(scene)
+  const room = key.edition === 2 ? randomFrom(hashSeed(key.seed, key.split, key.patient, visit, 'room')) : undefined
+  const background = sampleBackground(scene, room), light = sampleLight(scene, room), sensor = exposedForTheHand(sampleSensor(scene), background, room)
   const polish = scene.chance(identity.sex === 'female' ? 0.16 : 0.02)
     ? [scene.uniform(), scene.uniform() * 0.3, scene.uniform() * 0.4] as const : null
   const hand = (side: Laterality): HandCase => {
@@ -110,7 +131,8 @@ export function sampleVisit(
         ring: random.chance(0.18) ? { finger: random.pick([1, 2, 3, 3]), gold: random.chance(0.6) } : null
       },
       light: { ...light, azimuthDegrees: light.azimuthDegrees + random.between(-15, 15) },
-      pose: samplePose(random), camera: sampleCamera(random)
+      pose: { ...samplePose(random), ...key.edition === 2 && identity.mesh !== 'godot' ? { closeness: sampleCloseness(randomFrom(hashSeed(seed, 'closeness'))) } : {} },
+      camera: sampleCamera(random)
     }
   }
   return { left: hand('left'), right: hand('right') }
@@ -120,7 +142,8 @@ export function sampleVisit(
 export function onAnotherBackground(
   key: PatientKey, visit: number, hands: Readonly<Record<Laterality, HandCase>>, another: number
 ): Record<Laterality, HandCase> {
-  const background = sampleBackground(randomFrom(hashSeed(key.seed, key.split, key.patient, visit, 'background', another)))
+  const random = randomFrom(hashSeed(key.seed, key.split, key.patient, visit, 'background', another))
+  const background = sampleBackground(random, key.edition === 2 ? random : undefined)
   return { left: { ...hands.left, background }, right: { ...hands.right, background } }
 }
 
@@ -185,9 +208,14 @@ function samplePose(random: Random): Pose {
   }
 }
 
-const sampleLight = (random: Random): Light => ({
+/** Edition 2: a third of the hands lie with their fingers held together, the others anywhere between that and the mesh's own fan. */
+const sampleCloseness = (random: Random): number => random.chance(0.35) ? random.between(0.9, 1.1) : random.between(0, 0.9)
+
+const sampleLight = (random: Random, room: Random | undefined): Light => ({
   azimuthDegrees: random.between(0, 360), elevationDegrees: random.between(28, 75), softness: random.between(0.04, 0.3),
-  key: random.between(0.5, 1.4), warmth: random.between(-1, 1), ambient: random.between(0.5, 1)
+  key: random.between(0.5, 1.4), warmth: random.between(-1, 1), ambient: random.between(0.5, 1),
+  // A bright room without a lamp of its own.
+  ...room?.chance(0.3) ? { softness: room.between(0.3, 0.6), key: room.between(0.2, 0.6), ambient: room.between(0.9, 1.3) } : {}
 })
 
 const sampleCamera = (random: Random): CameraPlace => ({
@@ -196,11 +224,17 @@ const sampleCamera = (random: Random): CameraPlace => ({
   fieldOfViewDegrees: random.between(34, 41)
 })
 
-const sampleBackground = (random: Random): Background => ({
+const sampleBackground = (random: Random, room: Random | undefined): Background => ({
   surface: random.pick(['wood', 'cloth', 'paper', 'stone', 'plain']), hue: random.uniform(),
   saturation: random.between(0.02, 0.45), value: random.between(0.15, 0.9), scale: random.between(0.6, 1.8),
-  seed: Math.floor(random.uniform() * 1e6)
+  seed: Math.floor(random.uniform() * 1e6),
+  // A sheet, a desk or an examination table.
+  ...room?.chance(0.3) ? { surface: room.pick(['paper', 'plain'] as const), saturation: room.between(0, 0.08), value: room.between(0.85, 1) } : {}
 })
+
+/** On a bright table a camera that measures the hand, not the scene, lets the table burn out. */
+const exposedForTheHand = (sensor: Sensor, { value }: Background, room: Random | undefined): Sensor =>
+  room && value > 0.84 ? { ...sensor, exposureStops: sensor.exposureStops + room.between(0, 0.7) } : sensor
 
 const sampleSensor = (random: Random): Sensor => ({
   exposureStops: random.between(-0.25, 0.25), whiteBalance: [random.between(0.93, 1.07), 1, random.between(0.9, 1.1)],

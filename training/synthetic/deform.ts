@@ -32,8 +32,12 @@ export function deformHand(
   return { vertices: skin(mesh, shaped, bones), ...posedPoints(mesh, bones) }
 }
 
+/** mm along a finger from its MCP joint over which it takes on its breadth. */
+const BREADTH_ONSET_MM = 14
+
 function shapeBuild(mesh: HandMesh, build: Build): Float64Array {
   const shaped = mesh.rest.slice()
+  const broader = build.fingerBreadth === undefined ? 0 : build.fingerBreadth * handLength(mesh) / (2 * mesh.frames.get('pip2')!.radius) - 1
   const bases = FINGERS.map((_, finger) => mesh.frames.get(jointAt(finger, 1))!)
   for (let v = 0; v < mesh.vertexCount; v++) {
     for (let finger = 0; finger < 5; finger++) {
@@ -43,7 +47,7 @@ function shapeBuild(mesh: HandMesh, build: Build): Float64Array {
       const x = shaped[3 * v]! - centre[0], y = shaped[3 * v + 1]! - centre[1], z = shaped[3 * v + 2]! - centre[2]
       const along = x * axis[0] + y * axis[1] + z * axis[2]
       if (along < 0) continue
-      const growth = (build.fingerThickness - 1) * weight * 0.6
+      const growth = ((build.fingerThickness - 1) * 0.6 + broader * smoothstep(0, BREADTH_ONSET_MM, along)) * weight
       shaped[3 * v]! += (x - axis[0] * along) * growth
       shaped[3 * v + 1]! += (y - axis[1] * along) * growth
       shaped[3 * v + 2]! += (z - axis[2] * along) * growth
@@ -51,6 +55,13 @@ function shapeBuild(mesh: HandMesh, build: Build): Float64Array {
     shaped[3 * v]! *= build.palmWidth
   }
   return shaped
+}
+
+/** From the wrist to the tip of the straight middle finger, mm. */
+function handLength({ fingers }: HandMesh): number {
+  const { nodes, end } = fingers[2]!
+  const joints = [...nodes.slice(1, -1), end]
+  return joints.reduce((sum, joint, k) => sum + length(k === 0 ? joint : subtract(joint, joints[k - 1]!)), 0)
 }
 
 /** Fat lies where swelling does not: over the metacarpals and round the finger segments, with creases at the joints. */
@@ -186,6 +197,10 @@ const move = ({ turn, shift }: BoneMotion, p: Vec3): Vec3 => add(apply(turn, p),
 /** Straightens, bends and spreads each finger from its root to its tip, stretching its segments by the finger's length. */
 function poseBones(mesh: HandMesh, pose: Pose, build: Build): BoneMotion[] {
   const bones = Array.from({ length: mesh.boneCount }, () => AT_REST)
+  const fan = mesh.fingers.map(({ nodes }) => {
+    const [x, y] = subtract(nodes[2]!, nodes[1]!)
+    return Math.atan2(x, y)
+  })
   mesh.fingers.forEach(({ nodes, bones: ids, end }, finger) => {
     const segments = nodes.slice(0, -1).map((node, k) =>
       normalise(subtract(k + 2 === nodes.length ? end : nodes[k + 1]!, node)))
@@ -194,7 +209,8 @@ function poseBones(mesh: HandMesh, pose: Pose, build: Build): BoneMotion[] {
       const lateral = finger === THUMB ? mesh.frames.get(jointAt(finger, k))!.lateral : [1, 0, 0] as const
       let turn = rotationAbout(normalise(apply(motion.turn, lateral)), bendRadians(segments, finger, k, pose))
       if (k === 1) {
-        const spread = radians(pose.abductionDegrees[finger]!) * (finger > 2 ? -1 : 1)
+        const closed = finger === THUMB ? 0 : (pose.closeness ?? 0) * (fan[finger]! - fan[2]!)
+        const spread = closed + radians(pose.abductionDegrees[finger]!) * (finger > 2 ? -1 : 1)
         turn = multiply(rotationAbout([0, 0, 1], spread), turn)
       }
       const stretch = k > 1 ? (build.fingerLength[finger]! - 1) * length(subtract(nodes[k]!, nodes[k - 1]!)) : 0

@@ -6,9 +6,9 @@ import { Command, Option } from 'commander'
 import { LATERALITIES } from '../../src/joints/hand-joint.ts'
 import { takePhoto } from './camera.ts'
 import { expectedPrevalence, onAnotherBackground, sampleVisit } from './case-sampler.ts'
-import type { Prevalence } from './case-sampler.ts'
+import type { Edition, Prevalence } from './case-sampler.ts'
 import { challengeVisit } from './challenge.ts'
-import { share, wholeNumber } from './command-options.ts'
+import { editionOf, share, wholeNumber } from './command-options.ts'
 import { labelRow } from './label-row.ts'
 import type { LabelRow } from './label-row.ts'
 import { MESH_CHOICES, openMeshes } from './mesh-library.ts'
@@ -17,7 +17,7 @@ import { renderHand } from './render.ts'
 
 interface Options {
   patients: number, seed: number, split: string, size: number, out: string, prevalence: Prevalence, visits: number
-  procs: number, from: number, to?: number, kappa: number, mesh: MeshChoice, meshes?: string, challenge: boolean, backgrounds: number
+  procs: number, from: number, to?: number, kappa: number, mesh: MeshChoice, meshes?: string, challenge: boolean, backgrounds: number, edition: Edition
 }
 
 const command = new Command('generate')
@@ -35,6 +35,7 @@ const command = new Command('generate')
   .option('--meshes <folder>', 'where meshes other than webxr are read from: makehuman/ and hand-meshes/ in it')
   .option('--challenge', 'other patients, each hand with one or two confounders that no other set has; the row names them', false)
   .option('--backgrounds <n>', 'the same hands on other backgrounds; 0: each on its own', wholeNumber, 0)
+  .option('--edition <n>', '1: hands as the bundle learned from; 2: as broad in the fingers as people, together or spread, on bright tables too', editionOf, 1)
   .option('--visits <n>', 'visits of each patient, both hands at each', wholeNumber, 1)
   .option('--kappa <k>', 'agreement of the two simulated readers', share, 0.8)
   .option('--procs <n>', 'processes that share the work', wholeNumber, 1)
@@ -52,18 +53,18 @@ function patientId(index: number): string {
 }
 
 async function generate(): Promise<void> {
-  const { from, to = options.patients, out, visits, split, seed, prevalence, size, kappa, mesh, meshes } = options
+  const { from, to = options.patients, out, visits, split, seed, prevalence, size, kappa, mesh, meshes, edition } = options
   const labels = join(out, 'labels.jsonl')
   const done = listedPhotos(labels)
   const library = await openMeshes(mesh, meshes)
   const start = process.cpuUsage()
   let made = 0
   console.log(`${split}: patients ${from} to ${to}, ${visits} visit(s), seed ${seed}, ${prevalence}, ${size} px, kappa ${kappa}, ` +
-    `mesh ${mesh}`)
+    `mesh ${mesh}, edition ${edition}`)
   for (let index = from; index <= to; index++) {
     const patient = patientId(index)
     for (let visit = 1; visit <= visits; visit++) {
-      const key = { seed, split, patient }
+      const key = { seed, split, patient, edition }
       const drawn = sampleVisit(key, visit, prevalence, MESH_CHOICES[mesh])
       const challenged = options.challenge ? challengeVisit(key, visit, drawn) : drawn
       const hands = options.backgrounds > 0 ? onAnotherBackground(key, visit, challenged, options.backgrounds) : challenged
@@ -73,7 +74,7 @@ async function generate(): Promise<void> {
         const hand = hands[side]
         const rendering = renderHand(library.modelOf(hand.identity), hand, { size })
         writeWhole(join(out, photo), await takePhoto(rendering, hand.sensor, hand.seed))
-        const row = labelRow({ photo, patient, visit, split, seed }, hand, rendering.joints,
+        const row = labelRow({ photo, patient, visit, split, seed, edition }, hand, rendering.joints,
           { kappa, prevalence: expectedPrevalence(prevalence) })
         appendFileSync(labels, `${JSON.stringify(row)}\n`)
         if (++made % 20 === 0) report(made, index, start)

@@ -49,6 +49,8 @@ export interface SkinTraits {
   readonly haemoglobin: number
   readonly blotches: number
   readonly knucklePigment: number
+  /** Redness over the MCP joints that is no sign of anything, in the measure of erythema. Absent: none. */
+  readonly knuckleFlush?: number
   readonly texture: number
   /** Diffuse redness of the whole hand: a confounder. */
   readonly redness: number
@@ -60,6 +62,8 @@ export interface SkinTraits {
 
 export interface Build {
   readonly fingerThickness: number
+  /** Breadth of the index finger's PIP joint as a share of the hand's length; the other fingers in proportion. Absent: as the mesh has it. */
+  readonly fingerBreadth?: number
   /** Factor of each finger's segment lengths. */
   readonly fingerLength: readonly number[]
   readonly palmWidth: number
@@ -82,6 +86,8 @@ export interface BodyShape {
 
 export interface Pose {
   readonly abductionDegrees: readonly number[]
+  /** How far the fingers of the rest pose are brought together before that: 0 as the mesh spreads them, 1 beside the middle finger's. */
+  readonly closeness?: number
   readonly flexionDegrees: readonly number[]
   /** How far bent fingers of the rest pose are straightened, 0..1. */
   readonly straightening: number

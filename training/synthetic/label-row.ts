@@ -1,5 +1,6 @@
 import { HAND_JOINTS } from '../../src/joints/hand-joint.ts'
 import type { HandJoint, Laterality } from '../../src/joints/hand-joint.ts'
+import type { Edition } from './case-sampler.ts'
 import type { Challenge, Grade, HandCase, JointState, MeshName } from './hand-case.ts'
 import { hashSeed, randomFrom } from './random.ts'
 import type { Random } from './random.ts'
@@ -51,6 +52,8 @@ export interface LabelRow {
   readonly trueJoints: Readonly<Record<HandJoint, readonly [number, number]>>
   readonly split: string
   readonly seed: number
+  /** Of the generator (case-sampler.ts); absent: 1. */
+  readonly edition?: Edition
   /** Swelling edited into a real photo (`source`, a path in the user's folder). Absent: rendered. */
   readonly maker?: 'implant'
   readonly source?: string
@@ -59,7 +62,7 @@ export interface LabelRow {
 }
 
 export interface PhotoOf {
-  readonly photo: string, readonly patient: string, readonly visit: number, readonly split: string, readonly seed: number
+  readonly photo: string, readonly patient: string, readonly visit: number, readonly split: string, readonly seed: number, readonly edition?: Edition
 }
 
 export function labelRow(
@@ -73,7 +76,7 @@ export function labelRow(
     joints: perJoint((joint) => jointLabel(hand.joints[joint], choice, random)),
     confounders: confounders(hand),
     trueJoints: perJoint((joint) => centres.get(joint)!.map(tenth) as unknown as readonly [number, number]),
-    split: of.split, seed: of.seed
+    split: of.split, seed: of.seed, ...of.edition === 2 ? { edition: 2 } : {}
   }
 }
 
