@@ -31,6 +31,8 @@ async function start(): Promise<string> {
   const env = { LOG_LEVEL: 'warn', JOINTLENS_PROFILE: 'development', JOINTLENS_MODEL: join(root, 'models/hand-joints/0.1.0'), ...process.env }
   const { JOINTLENS_CONFIG: _notHere, JOINTLENS_MODE: _assist, ...rest } = env as Record<string, string | undefined>
   const base = readConfig({ ...rest, JOINTLENS_DATA: rest['JOINTLENS_DATA'] || temporaryFolder() })
+  // The demo EHR and the browser have to know beforehand where JointLens is.
+  if (base.port === 0) throw new Error('Expected PORT to be a port number but received "0"')
   const ehr = await startDemoEhr({ port: demoPort(process.env['DEMO_PORT']), host: base.host, jointlensUrl: base.publicUrl })
   closers.push(() => ehr.close())
   const secret = process.env['DEMO_FEEDBACK_SECRET']
