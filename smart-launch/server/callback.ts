@@ -3,7 +3,8 @@ import { z } from 'zod'
 import type { Audit } from '../../src/audit.ts'
 import { isScreeningError, ScreeningError } from '../../src/errors.ts'
 import type { TenantConfig } from '../../src/config.ts'
-import { logicalId, referenceTo } from '../../src/fhir/logical-id.ts'
+import { logicalId, USER_REFERENCE } from '../../src/fhir/logical-id.ts'
+import { PHOTO_REFERENCE } from '../../src/fhir/photo-sources.ts'
 import { isIssuerBelow } from '../../src/fhir/smart-configuration.ts'
 import type { TokenAnswer } from '../../src/fhir/token-request.ts'
 import {
@@ -30,9 +31,6 @@ export interface CallbackAnswer {
   readonly handle: string
   readonly sessionSecret: string
 }
-
-const PHOTO = referenceTo('Media|DocumentReference')
-const PERSON = referenceTo('Practitioner|PractitionerRole|Patient|RelatedPerson')
 
 /** The patient decides; everything else is a help, and in a form that we do not know it is passed over. */
 const tokenContext = z.object({
@@ -121,7 +119,7 @@ function photosNamed({ fhirContext = [], appContext = '' }: z.infer<typeof token
   const named = fhirContext.flatMap((one) => z.object({ reference: z.string() }).safeParse(one).data?.reference ?? [])
   return [...named, ...appContext.split(/[\s,]+/)]
     .map((one) => (one.startsWith(`${fhirBase}/`) ? one.slice(fhirBase.length + 1) : one))
-    .filter((one) => PHOTO.test(one))
+    .filter((one) => PHOTO_REFERENCE.test(one))
     .slice(0, 20)
 }
 
@@ -174,7 +172,7 @@ async function verifiedUser(
 function relativeUser(fhirUser: unknown, fhirBase: string): string | undefined {
   if (typeof fhirUser !== 'string') return undefined
   const relative = fhirUser.startsWith(`${fhirBase}/`) ? fhirUser.slice(fhirBase.length + 1) : fhirUser
-  return PERSON.test(relative) ? relative : undefined
+  return USER_REFERENCE.test(relative) ? relative : undefined
 }
 
 function refused(message: string): ScreeningError {

@@ -2,7 +2,7 @@ import type { Coding, FhirResource } from 'fhir/r4.js'
 import { z } from 'zod'
 import { ScreeningError } from '../errors.ts'
 import { maybe, orNull, some } from '../fhir/lenient.ts'
-import { logicalId, referenceTo } from '../fhir/logical-id.ts'
+import { logicalId, USER_REFERENCE } from '../fhir/logical-id.ts'
 
 /**
  * CDS Hooks 2.0.1 on the wire: what we read, what we send, and the check of what we send. No hand words here. Of what we read, a member
@@ -12,7 +12,7 @@ import { logicalId, referenceTo } from '../fhir/logical-id.ts'
 /** The longest nesting a FHIR resource in a prefetch needs is far below this (security.md: depth cap). */
 const DEEPEST = 60
 
-const userId = z.string().regex(referenceTo('Practitioner|PractitionerRole|Patient|RelatedPerson'))
+const userId = z.string().regex(USER_REFERENCE)
 
 /** Members every context that we read has in common. */
 const person = { userId, patientId: logicalId }

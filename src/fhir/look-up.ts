@@ -16,7 +16,7 @@ const ASKED_FOR = ['Device', 'Observation', 'DiagnosticReport'] as const
 export function questionsOf(writer: Writer, looked: readonly ScreeningResource[]): readonly Question[] {
   const results = ASKED_FOR.flatMap((type) => {
     const ours = looked.filter((one) => one.resourceType === type)
-    const [first = []] = ours.length === 0 ? [] : waysLeft(writer.session.tenant, type, searches(writer, type, ours))
+    const [first = []] = ours.length === 0 ? [] : waysLeft(writer.capabilities, type, searches(writer, type, ours))
     return first.map((parameters) => ({ type, parameters }))
   })
   const target = writer.places.get(writer.resources.count.id ?? '')

@@ -71,19 +71,21 @@ export function openOwnWrites(now: () => number = Date.now, sawIndex: (atOnce: b
     async search(type, parameters, options) {
       const asked = now()
       let found = await session.search(type, parameters, options)
+      const shownAtOnce = new Set<boolean>()
       for (const [reference, { resource, changed, at, until }] of [...written]) {
         if (resource.resourceType !== type || until < now() || !isAskedFor(resource, parameters)) continue
         const isIt = ({ id }: FhirResource) => `${type}/${id}` === reference
         const shown = found.some(isIt)
-        if (!changed && shown && asked - at < AT_ONCE_MS) await sawIndex(true)
+        if (!changed && shown && asked - at < AT_ONCE_MS) shownAtOnce.add(true)
         // Whoever asks for more than the identifier may not want it.
-        if (!changed && !shown && typeof parameters['identifier'] === 'string') await sawIndex(false)
+        if (!changed && !shown && typeof parameters['identifier'] === 'string') shownAtOnce.add(false)
         if (!changed && shown) written.delete(reference)
         else {
           const there = await session.read(type, reference.split('/')[1] ?? '').catch(goneIsNothing)
           found = [...found.filter((one) => !isIt(one)), ...there ? [there] : []]
         }
       }
+      for (const atOnce of shownAtOnce) await sawIndex(atOnce)
       return found
     }
   })

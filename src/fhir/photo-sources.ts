@@ -219,13 +219,13 @@ async function reportedPhotos(session: FhirSession, capabilities: Capabilities, 
   })
 }
 
-const PHOTO = referenceTo('Media|DocumentReference')
+export const PHOTO_REFERENCE = referenceTo('Media|DocumentReference')
 
 /** Media and DocumentReference by their references, relative or below this FHIR base; what is gone or something else is passed over. */
 async function readNamed(session: FhirSession, capabilities: Capabilities, references: readonly string[]): Promise<readonly unknown[]> {
   const found: unknown[] = []
   for (const one of new Set(references.map((reference) => relativeTo(session.tenant, reference)))) {
-    const [, type, name] = PHOTO.exec(one) ?? []
+    const [, type, name] = PHOTO_REFERENCE.exec(one) ?? []
     if (!type || !name || !capabilities.can(type, 'read')) continue
     found.push(await readIfThere(session, type as 'Media' | 'DocumentReference', name).catch(passOverInvalid))
   }

@@ -6,7 +6,7 @@ import { readCapabilities, type Capabilities } from './capabilities.ts'
 import { isBelow, type Egress } from './egress.ts'
 import { parseBody } from './large-json.ts'
 import { maybe, some } from './lenient.ts'
-import { LOGICAL_ID, logicalId } from './logical-id.ts'
+import { ID_EXPECTED, isLogicalId, LOGICAL_ID } from './logical-id.ts'
 import { isOf } from './references.ts'
 import { askedUntil } from './retry-after.ts'
 import { openTransport, refuseStatus, type ClientOptions, type TransportOptions } from './transport.ts'
@@ -159,7 +159,7 @@ export function openFhirSession(options: FhirSessionOptions): FhirSession {
     },
 
     async readBinary(urlOrId, { maxBytes = MAX_PHOTO_BYTES } = {}) {
-      const url = logicalId.safeParse(urlOrId).success ? `Binary/${urlOrId}` : urlOrId
+      const url = isLogicalId(urlOrId) ? `Binary/${urlOrId}` : urlOrId
       return readBytes(absolute(url, tenant.fhirBase), maxBytes)
     },
 
@@ -197,8 +197,7 @@ export function searchPage<T extends ResourceType>(
 
 /** FHIR id; `.` and `..` fit its pattern and would walk up the path. */
 export function checkedId(id: string): string {
-  const { error } = logicalId.safeParse(id)
-  if (error) throw new ScreeningError('ERR_REQUEST_INVALID', error.issues[0]?.message ?? 'Expected a FHIR id')
+  if (!isLogicalId(id)) throw new ScreeningError('ERR_REQUEST_INVALID', ID_EXPECTED)
   return id
 }
 

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { ScreeningError } from '../../errors.ts'
-import { logicalId } from '../../fhir/logical-id.ts'
+import { isLogicalId } from '../../fhir/logical-id.ts'
 
 /** What a Subscription told us. Only ids are taken out of it: whose photo it is and what it shows, the record is asked. */
 export type Notification =
@@ -99,7 +99,7 @@ function namedBy(value: unknown): readonly string[] {
 
 function idOf(value: string | undefined): string {
   const id = value?.split('/').at(-1) ?? ''
-  if (!logicalId.safeParse(id).success) throw invalid()
+  if (!isLogicalId(id)) throw invalid()
   return id
 }
 
