@@ -57,7 +57,7 @@ export function sampleIdentity(key: PatientKey, meshes: readonly MeshName[] = ['
       age, melanin,
       haemoglobin: random.between(0.5, 1), blotches: random.between(0.05, 0.25),
       knucklePigment: Math.max(0, random.normal(0.35, 0.25)), texture: random.between(0.6, 1.5),
-      ...key.edition === 2 && mesh !== 'godot' ? { knuckleFlush: Math.min(1, Math.abs(ownStream(key, 'knuckle flush').normal(0, 0.45))) } : {},
+      ...isCloser(key, mesh) ? { knuckleFlush: Math.min(1, Math.abs(ownStream(key, 'knuckle flush').normal(0, 0.45))) } : {},
       redness: random.chance(0.15) ? random.between(0.1, 0.45) : 0,
       folds: random.between(0.55, 1.35) * (0.85 + 0.4 * age), veins: random.uniform() * (0.35 + 0.65 * age),
       spots: age > 0.55 && melanin < 1.3 ? random.uniform() : 0, hair: hairy ? random.between(0.2, 1) : 0
@@ -65,14 +65,14 @@ export function sampleIdentity(key: PatientKey, meshes: readonly MeshName[] = ['
     build: {
       fingerThickness: thickness * random.between(0.9, 1.11), palmWidth: random.between(0.94, 1.06),
       fingerLength: FINGERS.map(() => length * random.between(0.985, 1.015) * ownLength()),
-      ...key.edition === 2 && mesh !== 'godot' ? { fingerBreadth: FINGER_BREADTH[sex] * ownStream(key, 'finger breadth').normal(1, 0.05) } : {}
+      ...isCloser(key, mesh) ? { fingerBreadth: FINGER_BREADTH[sex] * ownStream(key, 'finger breadth').normal(1, 0.05) } : {}
     }
   }
 }
 
 /**
  * Breadth of the index finger's PIP joint over the hand's length: medians of 21 mm in men and 18 mm in women (FAA Human Factors Design
- * Standard, appendix B) on hands as long as those below. The meshes have 0.09; the maker that training never sees (godot) keeps its own.
+ * Standard, appendix B) on hands as long as those below. The meshes have 0.09.
  */
 const FINGER_BREADTH: Readonly<Record<Identity['sex'], number>> = { male: 21 / 190, female: 18 / 174 }
 
@@ -100,6 +100,9 @@ function sampleDorsum(random: Random, age: number, { stoutness }: BodyShape): Do
     wristCreases: random.between(0, 0.6) + 0.5 * age
   }
 }
+
+/** The maker that training never sees (godot) keeps its own hands in both editions. */
+const isCloser = ({ edition }: PatientKey, mesh: MeshName): boolean => edition === 2 && mesh !== 'godot'
 
 /** Many healthy backs of hands are smooth when they lie flat: no valley is no sign of swelling. */
 function someSmooth(dorsum: Dorsum, random: Random): Dorsum {
@@ -131,7 +134,7 @@ export function sampleVisit(
         ring: random.chance(0.18) ? { finger: random.pick([1, 2, 3, 3]), gold: random.chance(0.6) } : null
       },
       light: { ...light, azimuthDegrees: light.azimuthDegrees + random.between(-15, 15) },
-      pose: { ...samplePose(random), ...key.edition === 2 && identity.mesh !== 'godot' ? { closeness: sampleCloseness(randomFrom(hashSeed(seed, 'closeness'))) } : {} },
+      pose: { ...samplePose(random), ...isCloser(key, identity.mesh) ? { closeness: sampleCloseness(randomFrom(hashSeed(seed, 'closeness'))) } : {} },
       camera: sampleCamera(random)
     }
   }

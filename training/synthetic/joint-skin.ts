@@ -13,8 +13,8 @@ export interface JointSkin {
   readonly frame: JointFrame
   readonly state: JointState
   readonly folds: readonly Fold[]
-  /** How much of the person's flush over the knuckles lies over this one. */
-  readonly flushed: number
+  /** Redness over a knuckle that is no sign of anything: the person's, more or less of it over each. */
+  readonly flush: number
   /** Dorsal folds fade with swelling: 1.3 deep folds on a swollen PIP joint against 3.3 (Hügle 2022, PMC9247561). */
   readonly foldStrength: number
   /** Where the skin of a swollen joint is taut: its middle along the finger, its reach along and across, mm. */
@@ -36,9 +36,10 @@ export function jointSkins(mesh: HandMesh, hand: HandCase): JointSkin[] {
   return SURFACE_JOINTS.map((joint) => {
     const kind = jointKind(joint), state = hand.joints[joint]
     const skin = {
-      kind, state, frame: mesh.frames.get(joint)!, flushed: randomFrom(hashSeed(hand.handSeed, joint, 'flush')).between(0.5, 1.5), folds: sampleFolds(hashSeed(hand.handSeed, joint), kind),
+      kind, state, frame: mesh.frames.get(joint)!, folds: sampleFolds(hashSeed(hand.handSeed, joint), kind),
       foldStrength: (1 - FOLD_LOSS * state.swelling) * hand.identity.skin.folds,
-      taut: hand.identity.dorsum ? TAUT[kind] : TAUT.pip
+      taut: hand.identity.dorsum ? TAUT[kind] : TAUT.pip,
+      flush: kind === 'mcp' ? (hand.identity.skin.knuckleFlush ?? 0) * randomFrom(hashSeed(hand.handSeed, joint, 'flush')).between(0.5, 1.5) : 0
     }
     return { ...skin, foldless: { ...skin, folds: [] } }
   })
@@ -62,7 +63,7 @@ function sampleFolds(seed: number, kind: JointKind): Fold[] {
 const REACH_MM = 40
 
 export function paintJoint(point: SkinPoint, finger: Float32Array, joint: Omit<JointSkin, 'foldless'>, traits: SkinTraits, shift: number): void {
-  const { kind, frame, state } = joint
+  const { kind, frame, state, flush } = joint
   const { centre: c, axis: a, dorsal: d, lateral: l } = frame
   const x = point.x - c[0], y = point.y - c[1], z = point.z - c[2]
   if (x * x + y * y + z * z > REACH_MM * REACH_MM) return
@@ -76,7 +77,6 @@ export function paintJoint(point: SkinPoint, finger: Float32Array, joint: Omit<J
   if (joint.folds.length > 0 && dorsal > 0 && Math.abs(along) < 14) {
     paintFolds(point, joint, along, lateral, dorsal * own, traits, shift)
   }
-  const flush = kind === 'mcp' ? (traits.knuckleFlush ?? 0) * joint.flushed : 0
   if (state.erythema + flush > 0) {
     const redness = (state.erythema + flush) * erythemaProfile(kind, along, lateral, towardsDorsal, own)
     point.haemoglobin += redness * (1.05 + 0.35 * noise(point.x / 6, point.y / 6, point.z / 6 + shift))
