@@ -32,8 +32,8 @@ async function start(): Promise<string> {
   const { JOINTLENS_CONFIG: _notHere, JOINTLENS_MODE: _assist, ...rest } = env as Record<string, string | undefined>
   const base = readConfig({ ...rest, JOINTLENS_DATA: rest['JOINTLENS_DATA'] || temporaryFolder() })
   // The demo EHR and the browser have to know beforehand where JointLens is.
-  if (base.port === 0) throw new Error('Expected PORT to be a port number but received "0"')
-  const ehr = await startDemoEhr({ port: demoPort(process.env['DEMO_PORT']), host: base.host, jointlensUrl: base.publicUrl })
+  portOf('PORT', String(base.port))
+  const ehr = await startDemoEhr({ port: portOf('DEMO_PORT', process.env['DEMO_PORT'] || '8081'), host: base.host, jointlensUrl: base.publicUrl })
   closers.push(() => ehr.close())
   const secret = process.env['DEMO_FEEDBACK_SECRET']
   const tenant = makeTenant({
@@ -52,10 +52,10 @@ function temporaryFolder(): string {
   return folder
 }
 
-function demoPort(value: string | undefined): number {
-  const port = Number(value || 8081)
+function portOf(name: string, value: string): number {
+  const port = Number(value)
   if (Number.isInteger(port) && port > 0 && port < 65_536) return port
-  throw new Error(`Expected DEMO_PORT to be a port number but received "${value}"`)
+  throw new Error(`Expected ${name} to be a port number but received "${value}"`)
 }
 
 async function answers(url: string): Promise<void> {
