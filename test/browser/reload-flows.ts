@@ -11,7 +11,8 @@ export const reloadFlows: readonly Flow[] = [
     name: 'loaded again while the record is writing: the page looks for the signature, offers none meanwhile, and shows it signed; a typed CRP that no score needs and a call made since are still there',
     async run({ page, site, check }) {
       const app = await entered(page, site, 'left-pip2')
-      await underWeather(page, site, { beforeMs: 1_000, afterMs: 3_000 }, async () => {
+      // The record has none of it while the page comes back: what is there already is found at the first look, too soon to be seen looking.
+      await underWeather(page, site, { beforeMs: 3_000, afterMs: 1_000 }, async () => {
         await signing(app)
         await app.waitForTimeout(300)
         await app.locator('[data-joint="left-pip3"]').click()
